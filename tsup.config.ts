@@ -1,0 +1,30 @@
+/**
+ * lib/ to dist/: ES modules and CommonJS with types for both, and the command line, which needs to be an ES module only.
+ * An entry point more is a line here and an entry in the `exports` of package.json.
+ */
+import { rmSync } from 'node:fs';
+import { defineConfig, type Options } from 'tsup';
+
+const library = {
+  index: 'lib/index.ts',
+};
+
+const program = {
+  cli: 'lib/cli/main.ts',
+};
+
+const common: Options = {
+  target: 'node20',
+  platform: 'node',
+  splitting: true, // entry points share what they have in common: the choice of a backend is made once
+  sourcemap: false,
+  dts: { entry: library },
+};
+
+// Here and not by tsup's `clean`, as the two builds run at the same time.
+rmSync('dist', { recursive: true, force: true });
+
+export default defineConfig([
+  { ...common, entry: { ...library, ...program }, format: 'esm' },
+  { ...common, entry: library, format: 'cjs', shims: true }, // for import.meta.url
+]);
