@@ -1,0 +1,94 @@
+// The module: what this machine is, and the kernels of each usable instruction set as functions, sync and async.
+#include <napi.h>
+
+#include <cstring>
+
+#include "binding/call.h"
+#include "cpu/cpu.h"
+
+namespace {
+
+const Kernels* named(const Napi::CallbackInfo& info) {
+  std::string name = info[0].ToString();
+  for (auto* k = machine().usable; *k; k++)
+    if (name == (*k)->isa) return *k;
+  throw Napi::RangeError::New(info.Env(), "Expected the name of a usable instruction set but received '" + name + "'");
+}
+
+Napi::Value kernels(const Napi::CallbackInfo& info) {
+  const Kernels& k = *named(info);
+  Napi::Object table = Napi::Object::New(info.Env());
+#define KERNEL(name, ...) table.Set(#name, binding::sync_function(info.Env(), #name, k.name));
+#include "kernels.def"
+#undef KERNEL
+  return table;
+}
+
+Napi::Value jobs(const Napi::CallbackInfo& info) {
+  const Kernels& k = *named(info);
+  Napi::Object table = Napi::Object::New(info.Env());
+#define KERNEL(name, ...) table.Set(#name, binding::async_function(info.Env(), #name, k.name));
+#include "kernels.def"
+#undef KERNEL
+  return table;
+}
+
+Napi::Value describe(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const Machine& m = machine();
+  Napi::Object o = Napi::Object::New(env), caches = Napi::Object::New(env);
+  caches.Set("l1d", (double)m.caches.l1d);
+  caches.Set("l2", (double)m.caches.l2);
+  caches.Set("l3", (double)m.caches.l3);
+  o.Set("processor", m.processor);
+  Napi::Array features = Napi::Array::New(env);
+  std::string all = m.features;
+  for (size_t at = 0, i = 0; at < all.size(); i++) {
+    size_t end = std::min(all.find(' ', at), all.size());
+    features.Set((uint32_t)i, all.substr(at, end - at));
+    at = end + 1;
+  }
+  o.Set("features", features);
+  o.Set("caches", caches);
+  return o;
+}
+
+// threads() tells, threads(n) sets.
+Napi::Value threads(const Napi::CallbackInfo& info) {
+  if (info.Length()) pool::set_threads((unsigned)binding::Parameter<size_t>::read(info[0]));
+  return Napi::Number::New(info.Env(), pool::threads());
+}
+
+// plan() tells, plan(twoPassBytes, streamBytes, parallelBytes) sets; Infinity means never.
+Napi::Value plan(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto bytes = [&](size_t i) {
+    double d = info[i].ToNumber().DoubleValue();
+    return d >= 9e15 ? (size_t)-1 : (size_t)d;
+  };
+  auto number = [&](size_t n) { return n == (size_t)-1 ? Napi::Number::New(env, INFINITY) : Napi::Number::New(env, (double)n); };
+  if (info.Length() == 3) set_plan({bytes(0), bytes(1), bytes(2)});
+  Plan p = current_plan();
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("twoPassBytes", number(p.two_pass_bytes));
+  o.Set("streamBytes", number(p.stream_bytes));
+  o.Set("parallelBytes", number(p.parallel_bytes));
+  return o;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  Napi::Array backends = Napi::Array::New(env);
+  uint32_t n = 0;
+  for (auto* k = machine().usable; *k; k++) backends.Set(n++, (*k)->isa);
+  exports.Set("backends", backends);
+  exports.Set("kernels", Napi::Function::New(env, kernels, "kernels"));
+  exports.Set("jobs", Napi::Function::New(env, jobs, "jobs"));
+  exports.Set("machine", Napi::Function::New(env, describe, "machine"));
+  exports.Set("threads", Napi::Function::New(env, threads, "threads"));
+  exports.Set("plan", Napi::Function::New(env, plan, "plan"));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(flash_softmax, init)

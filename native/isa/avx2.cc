@@ -1,0 +1,5 @@
+// The kernels on AVX2 with FMA.
+#include "../simd/avx2.h"
+#define ISA "avx2"
+#define KERNELS kernels_avx2
+#include "table.inc"

@@ -1,0 +1,5 @@
+// The kernels on plain C++, for processors with none of the above and as the reference.
+#include "../simd/scalar.h"
+#define ISA "scalar"
+#define KERNELS kernels_scalar
+#include "table.inc"

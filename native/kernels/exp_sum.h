@@ -1,0 +1,225 @@
+// The core: a sum of exponentials held as mantissa · 2^exponent, block by block.
+//
+// A row is cut into blocks of kBlock elements, whatever thread takes them. A block's shared exponent is guessed from
+// its first value; every vector is watched for a value outside the window of 256 octaves around it, and only such a
+// block (a mask of −∞, a rise by 10^28, a NaN) is done again with its true maximum. Inside a block floats are added
+// in a tree of sixteen vectors, then in doubles, so the length of a row never enters the error.
+// Scaling by 2^k is exact: neither the choice of the exponent nor the cut into threads changes a bit.
+#pragma once
+#include "heavy.h"
+
+namespace {
+
+// Whether the shorter polynomial of temperature 1 is worth code of its own: two operations of nineteen for float.
+template <class T> constexpr bool kHasUnit = sizeof(T) == 4;
+
+// How a block was summed: its shared exponent, and whether all of it lay inside the window.
+struct Block {
+  int32_t exponent, calm;
+};
+// Vectors of float or double added up without losing what the length of a row would take.
+template <class T> struct Total;
+template <> struct Total<float> {
+  f64x8 a = splat(0.), b = splat(0.);
+  ALWAYS void operator+=(f32x16 v) { a = add(a, low_f64(v)), b = add(b, high_f64(v)); }
+  ALWAYS Sum sum(int32_t exponent) const { return {reduce_add(add(a, b)), 0, exponent}; }
+};
+template <> struct Total<double> {
+  f64x8 a = splat(0.), rest = splat(0.);
+  ALWAYS void add_both(f64x8 v, f64x8 below) {
+    f64x8 s = add(a, v), t = sub(s, a);
+    rest = add(rest, add(below, add(sub(a, sub(s, t)), sub(v, t))));
+    a = s;
+  }
+  ALWAYS Sum sum(int32_t exponent) const {
+    double s[8], r[8];
+    store(s, a), store(r, rest);
+    Sum total = {0, 0, exponent};
+    for (int i = 0; i < 8; i++) {
+      double low;
+      two_sum(total.mantissa, s[i], total.mantissa, low);
+      total.rest += low + r[i];
+    }
+    return total;
+  }
+};
+
+template <class T, class Source> SIMD_INLINE T maximum(const Source& x, size_t from, size_t n) {
+  constexpr size_t W = ExpTraits<T>::kLanes;
+  auto m = splat(-infinity<T>()), a = m, b = m, c = m;
+  size_t i = 0;
+  for (; i + 4 * W <= n; i += 4 * W) {
+    m = max_skip_nan(m, high_part(x.at(from + i))), a = max_skip_nan(a, high_part(x.at(from + i + W)));
+    b = max_skip_nan(b, high_part(x.at(from + i + 2 * W))), c = max_skip_nan(c, high_part(x.at(from + i + 3 * W)));
+  }
+  for (; i + W <= n; i += W) m = max_skip_nan(m, high_part(x.at(from + i)));
+  if (i < n) m = max_skip_nan(m, high_part(x.at(from + i, n - i)));
+  return reduce_max(max_skip_nan(max_skip_nan(m, a), max_skip_nan(b, c)));
+}
+
+template <class T, class Source> SIMD_INLINE bool has_nan(const Source& x, size_t from, size_t n) {
+  constexpr size_t W = ExpTraits<T>::kLanes;
+  bool nan = false;
+  for (size_t i = 0; i < n; i += W) nan |= any_nan(high_part(n - i < W ? x.at(from + i, n - i) : x.at(from + i)));
+  return nan;
+}
+
+// One block. kStore: q goes to `out`. kWatch: any value may lie outside the window around `octave`, and the answer
+// is false if one does; else nothing lies above it.
+template <bool kStore, bool kWatch, bool kUnit, class Source>
+SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<float>& scale, double octave, float* out, Sum& sum) {
+  using X = ExpTraits<float>;
+  using V = f32x16;
+  constexpr size_t W = 16;
+  const ExpVector<float> e(scale, octave);
+  Total<float> total;
+  V seen = splat(2.f);
+  Partials partials;
+  auto four = [&](size_t i) ALWAYS_LAMBDA {
+    V q[4], t[4];
+    for (size_t j = 0; j < 4; j++) {
+      auto v = x.at(from + i + j * W);
+      q[j] = kWatch ? exp_inside<kUnit>(e, v, t[j]) : exp_below<kUnit>(e, v, t[j]);
+      if (kStore) store(out + i + j * W, q[j]);
+    }
+    if (kWatch) seen = or_bits(or_bits(seen, t[0], t[1]), t[2], t[3]);
+    return add(add(q[0], q[1]), add(q[2], q[3]));
+  };
+  size_t i = 0;
+  for (; i + 16 * W <= n; i += 16 * W) {
+    V a = add(four(i), four(i + 4 * W));
+    a = add(a, add(four(i + 8 * W), four(i + 12 * W)));
+    total += a;
+    partials.keep(a, i, 16);
+  }
+  for (; i + 4 * W <= n; i += 4 * W) {
+    V a = four(i);
+    total += a;
+    partials.keep(a, i, 4);
+  }
+  for (; i < n; i += W) {
+    size_t left = n - i < W ? n - i : W;
+    V t, q = exp_below<kUnit>(e, left == W ? x.at(from + i) : x.at(from + i, left), t);
+    if (kWatch) seen = or_bits(seen, t, t);
+    if (kStore) left == W ? store(out + i, q) : store_n(out + i, q, left);
+    if (left < W) q = first_n(q, left);
+    total += q;
+    partials.keep(q, i, 1);
+  }
+  sum = total.sum((int32_t)octave - X::kBias);
+  if (kWatch && any_bits(seen, X::kOutside)) return false;
+  if (sum.mantissa - sum.mantissa != 0) return !kWatch;
+  partials.refine(x, from, n, scale, octave, sum);
+  return true;
+}
+
+// Doubles have no wider type to be added in: every rounding is carried along.
+template <bool kStore, bool kWatch, bool kUnit, class Source>
+SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<double>& scale, double octave, double* out, Sum& sum) {
+  using X = ExpTraits<double>;
+  using V = f64x8;
+  constexpr size_t W = 8;
+  const ExpVector<double> e(scale, octave);
+  Total<double> total;
+  V seen = splat(2.), top = splat(0.);
+  for (size_t i = 0; i < n; i += W) {
+    size_t left = n - i < W ? n - i : W;
+    auto v = left == W ? x.at(from + i) : x.at(from + i, left);
+    V t, rest, q = kWatch && left == W ? exp_inside<kUnit>(e, v, t, &rest) : exp_below<kUnit>(e, v, t, &rest);
+    if (kWatch) seen = or_bits(seen, t, t);
+    if (kStore) left == W ? store(out + i, q) : store_n(out + i, q, left);
+    if (left < W) q = first_n(q, left), rest = first_n(rest, left);
+    total.add_both(q, rest);
+    top = max_skip_nan(top, q);
+  }
+  sum = total.sum((int32_t)octave - X::kBias);
+  bool finite = sum.mantissa - sum.mantissa == 0;
+  if (kWatch && (!finite || any_bits(seen, X::kOutside))) return false;
+  if (!finite || !(reduce_max(top) > sum.mantissa / 2)) return true;
+  // The largest term is most of the sum: which one is it?
+  double most = maximum<double>(x, from, n);
+  for (size_t i = 0; i < n; i += W) {
+    double at[W], q[W], r[W];
+    auto v = n - i < W ? x.at(from + i, n - i) : x.at(from + i);
+    store(at, high_part(v));
+    for (size_t j = 0; j < W && i + j < n; j++) {
+      if (at[j] != most) continue;
+      V t, rest;
+      store(q, exp_below<false>(e, v, t, &rest)), store(r, rest);
+      sum.peak = q[j], sum.peak_rest = r[j], sum.peak_at = from + i + j;
+      return true;
+    }
+  }
+  return true;
+}
+
+// A row while it is summed: where it is, how its values are read, and what has been found out about it.
+template <class T> struct Row {
+  Logits<T> logits;
+  size_t n;
+  const ExpScale<T>* scale;
+  bool plain;            // the logits are x as it is
+  bool topped = false;   // nothing in the row lies above the octave `top`
+  double top = 0;
+
+  Row(const Logits<T>& l, size_t n, const ExpScale<T>* s) : logits(l), n(n), scale(s), plain(!l.mask && !l.bias && !s->scaled) {}
+  ALWAYS Plain<T> source() const { return {logits.x}; }
+  ALWAYS double octave(T value) const { return nearest((double)value * scale->octaves); }
+  ALWAYS bool in_reach(T value) const { return 8 * scale->octaves * (value < 0 ? -value : value) <= ExpTraits<T>::kLimit; }
+  // The row's maximum decides how it is read from now on. False: it is not finite.
+  bool look() {
+    T m = plain ? maximum<T>(source(), 0, n) : maximum<T>(logits, 0, n);
+    if (m - m != 0) return false;
+    if (scale->scaled || !in_reach(m)) {
+      plain = false;
+      logits.shift = scale->scale1 < 1 ? m * scale->scale1 * scale->scale2 : m;
+      logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
+      m = 0;
+    }
+    topped = true, top = octave(m);
+    return true;
+  }
+};
+
+// The sum of a part of a row (at most kSuper elements, starting at a block), with a Block each, q stored if kStore.
+// False: a value is out of the reduction's reach, and the row must be looked at as a whole first.
+template <bool kStore, class T> bool sum_part(const Row<T>& row, size_t from, size_t to, T* out, Block* blocks, Sum& sum) {
+  const ExpScale<T>& scale = *row.scale;
+  bool calm = row.plain && !row.topped;
+  sum = kNothing;
+  if (scale.scaled && !row.topped) return false;
+  for (size_t b = from; b < to; b += kBlock) {
+    size_t n = to - b < kBlock ? to - b : kBlock;
+    Sum s = kNothing;
+    T* q = kStore ? out + b : nullptr;
+    bool done = false;
+    T first = row.logits.x[b];
+    if (calm && row.in_reach(first)) {
+      calm = done = kHasUnit<T> && scale.unit ? sum_block<kStore, true, kHasUnit<T>>(row.source(), b, n, scale, row.octave(first), q, s)
+                                              : sum_block<kStore, true, false>(row.source(), b, n, scale, row.octave(first), q, s);
+    }
+    if (!done) {
+      double top = row.top;
+      if (!row.topped) {
+        T m = row.plain ? maximum<T>(row.source(), b, n) : maximum<T>(row.logits, b, n);
+        if (m - m != 0) {  // nothing finite, or +∞
+          bool nan = has_nan<T>(row.logits, b, n);
+          if (nan || m > 0) s = {nan ? not_a_number<double>() : (double)m, 0, 0, 0, 0, 0};
+          if (kStore) for (size_t i = 0; i < n; i++) q[i] = 0;
+          sum = merge(sum, s);
+          *blocks++ = {0, 0};
+          continue;
+        }
+        if (!row.in_reach(m)) return false;
+        top = row.octave(m);
+      }
+      if (row.plain) sum_block<kStore, false, false>(row.source(), b, n, scale, top, q, s);
+      else sum_block<kStore, false, false>(row.logits, b, n, scale, top, q, s);
+    }
+    *blocks++ = {s.exponent, done};
+    sum = merge(sum, s);
+  }
+  return true;
+}
+
+}  // namespace

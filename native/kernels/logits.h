@@ -1,0 +1,90 @@
+// Where a row's values come from. Plain: as they are. Logits: with a bias added, masked positions as −∞, the row's
+// maximum taken off and a far temperature's power of two applied, all exactly (what a sum rounds off is carried along).
+#pragma once
+#include "../math/exp.h"
+#include "run.h"
+
+namespace {
+
+// The layouts of a mask, numbered as in lib/backend/backend.ts: bytes or bits, for every element or for one row.
+enum { kNoMask = 0, kMaskBytes = 1, kMaskRowBytes = 2, kMaskBits = 3, kMaskRowBits = 4 };
+
+// The first n ≤ 16 mask entries at `at`, as the bits of a number.
+SIMD_INLINE uint32_t eight_bytes(const uint8_t* p) {
+  uint64_t w;
+  COPY(&w, p, 8);
+  w = (((w & 0x7F7F7F7F7F7F7F7F) + 0x7F7F7F7F7F7F7F7F) | w) & 0x8080808080808080;  // the upper bit of each byte: not zero
+  return (uint32_t)((w >> 7) * 0x0102040810204080 >> 56);
+}
+SIMD_INLINE uint32_t mask_lanes(const uint8_t* mask, int32_t layout, size_t at, size_t n) {
+  if (layout == kMaskBytes || layout == kMaskRowBytes) {
+    if (n == 16) return eight_bytes(mask + at) | eight_bytes(mask + at + 8) << 8;
+    uint32_t lanes = 0;
+    for (size_t i = 0; i < n; i++) lanes |= (uint32_t)(mask[at + i] != 0) << i;
+    return lanes;
+  }
+  uint32_t bits = 0;
+  size_t first = at >> 3, last = (at + n - 1) >> 3;
+  for (size_t i = first; i <= last; i++) bits |= (uint32_t)mask[i] << (8 * (i - first));
+  return bits >> (at & 7) & ((1u << n) - 1);
+}
+
+template <class T> struct Plain {
+  const T* x;
+  ALWAYS auto at(size_t i) const { return load(x + i); }
+  ALWAYS auto at(size_t i, size_t n) const { return load_n(x + i, n, x[i]); }  // the rest: any value of the row
+};
+
+template <class T> struct Logits {
+  using V = typename ExpTraits<T>::Vector;
+  static constexpr size_t W = ExpTraits<T>::kLanes;
+  const T* x;
+  const T* bias = nullptr;
+  const uint8_t* mask = nullptr;
+  int32_t layout = kNoMask;
+  size_t mask_at = 0;  // of the row's first element
+  T shift = 0, scale1 = 1, scale2 = 1;  // read as (x − shift) · scale1 · scale2, or x · scale1 · scale2 − shift if that is smaller
+
+  ALWAYS Two<V> finish(V v, V b, uint32_t lanes) const {
+    Two<V> z = {v, splat((T)0)};
+    if (bias) z = two_sum(v, b);
+    if (scale1 < 1) z = scaled(z);  // down first, where a difference could overflow
+    if (shift != 0) {
+      Two<V> d = two_sum(z.x, splat(-shift));
+      z = {d.x, add(d.low, z.low)};
+    }
+    if (scale1 > 1) z = scaled(z);
+    z.low = zero_below(z.low, z.x, splat(-largest<T>()));  // −∞ leaves ∞ − ∞ there
+    if (mask) z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
+    return z;
+  }
+  ALWAYS Two<V> scaled(Two<V> z) const {
+    V k1 = splat(scale1), k2 = splat(scale2);
+    return {mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)};
+  }
+  ALWAYS Two<V> at(size_t i) const { return finish(load(x + i), bias ? load(bias + i) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, W) : 0); }
+  ALWAYS Two<V> at(size_t i, size_t n) const {
+    return finish(load_n(x + i, n, x[i]), bias ? load_n(bias + i, n, (T)0) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, n) : 0);
+  }
+  bool all_masked(size_t n) const {
+    if (!mask) return false;
+    for (size_t i = 0; i < n; i += W)
+      if (mask_lanes(mask, layout, mask_at + i, n - i < W ? n - i : W)) return false;
+    return true;
+  }
+};
+
+// What a call may add to its logits, for all rows.
+template <class T> struct Extras {
+  const uint8_t* mask;
+  int32_t layout;
+  Slice<const T> bias;
+
+  bool any() const { return layout != kNoMask || bias.data; }
+  bool shared_mask() const { return layout == kMaskRowBytes || layout == kMaskRowBits; }
+  Logits<T> row(const T* x, size_t index, size_t cols) const {
+    return {x, bias.data && bias.length != cols ? bias.data + index * cols : bias.data, layout == kNoMask ? nullptr : mask, layout, shared_mask() ? 0 : index * cols};
+  }
+};
+
+}  // namespace

@@ -1,0 +1,179 @@
+// exp(x / T) as a float with a shared exponent: q = g · exp(x / T) · 2^(-e), for a whole vector.
+//
+//   k = round(x · 8 log2(e) / T)      r = x − k · (T ln 2 / 8)      q = S + (S / T) · (r + r² (C2/T + r C3/T² + …))
+//
+// S = g · 2^(k/8 − e) is a table entry with k's upper bits added to its exponent field. The reduction is done in
+// units of x, with T ln 2 / 8 kept as two numbers, so that a temperature costs no accuracy; for T = 1 the
+// polynomial starts with r itself, which costs one operation less.
+//
+// Why g, and why these constants. A softmax divides q by a sum of q, so any common factor g cancels. g was chosen
+// (by search over all floats, over four million doubles) so that the eight rounded entries g · 2^(j/8) lie closest to
+// their exact values where a mantissa near 1 makes an error weigh most, and so that no value steps down from the
+// end of one table cell to the start of the next: with r + r²(…), monotone inside a cell by construction, the
+// whole function is monotone. float: C2 = ½ + h²/24 with h = ln 2 / 16 turns the truncation error −r⁴/24 into the
+// Chebyshev polynomial h⁴/192 · T₄(r/h), 0.31 · 2⁻²⁴; the whole error of q stays below 1.4 · 2⁻²⁴.
+// double: the Taylor series to degree 8, 0.02 · 2⁻⁵³.
+//
+// The number t = x · c + base lies in [2, 4), so that its low mantissa bits are the integer k' = k − 8(e + bias),
+// and so that every t outside the window 0 ≤ k' < kWindow has a bit that none inside has: or-ing the t of many
+// vectors together tells, for half an operation each, whether all were inside. (1000…0 is the one exponent field
+// that has no smaller field's bits in it but zero's; t = 0 has k' = 0, a value too small to matter, as it should.)
+#pragma once
+#include "../simd/inline.h"
+
+namespace {
+
+template <class T> struct ExpTraits;
+
+template <> struct ExpTraits<float> {
+  using Vector = f32x16;
+  using Bits = uint32_t;
+  static constexpr int kLanes = 16;
+  static constexpr double kUlp = 0x1p-22;         // of t in [2, 4)
+  static constexpr int kTop = 1280;               // k' of the reference: 95 octaves may lie above it, 160 below
+  static constexpr int kBias = kTop / 8 - 127;    // q of the reference is about g · 2^kBias
+  static constexpr Bits kOutside = ~(Bits)0x400007FF;
+  static constexpr double kLimit = 0x1p18;        // of |x| · 8 log2(e) / T, where the reduction is still as exact
+  static constexpr int kTerms = 2;
+  static constexpr double kC[kTerms] = {0x1.000a4p-1, 0x1.555d88p-3};
+  static constexpr double kG = 0x1.71fdba74b189cp+0;     // of q = g · exp(x), fitted: the polynomial's mean error included
+};
+
+template <> struct ExpTraits<double> {
+  using Vector = f64x8;
+  using Bits = uint64_t;
+  static constexpr int kLanes = 8;
+  static constexpr double kUlp = 0x1p-51;
+  static constexpr int kTop = 12288;
+  static constexpr int kBias = kTop / 8 - 1023;
+  static constexpr Bits kOutside = ~(Bits)0x4000000000003FFF;
+  static constexpr double kLimit = 0x1p30;        // 8 · 2^27 octaves: an exponent still fits 32 bits
+  static constexpr int kTerms = 7;
+  static constexpr double kC[kTerms] = {1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040, 1. / 40320};
+  static constexpr double kG = 0x1.059cf1a421fffp+0;
+};
+
+// bits(g · 2^(j/8)) − (exponent bias) − (j at the fourth bit below the exponent): see add_shifted.
+alignas(64) const uint32_t kTableF32[8] = {0x3FB8FEDD - 0x3F800000, 0x3FC9BD35 - 0x3F900000, 0x3FDBFF7F - 0x3FA00000, 0x3FEFE8D9 - 0x3FB00000,
+                                           0x4002CFC6 - 0x3FC00000, 0x400EA6AD - 0x3FD00000, 0x401B8FE6 - 0x3FE00000, 0x4029A445 - 0x3FF00000};
+alignas(64) const uint64_t kTableF64[8] = {
+    0x3FF059CF1A421FFFull - 0x3FF0000000000000ull, 0x3FF1D4A8361FE0A4ull - 0x3FF2000000000000ull,
+    0x3FF371CB38FB0F38ull - 0x3FF4000000000000ull, 0x3FF534529AA4D25Eull - 0x3FF6000000000000ull,
+    0x3FF71FA0BABD32CBull - 0x3FF8000000000000ull, 0x3FF9376662BFA517ull - 0x3FFA000000000000ull,
+    0x3FFB7FA9DED9E5A9ull - 0x3FFC000000000000ull, 0x3FFDFCCEBB32F5BEull - 0x3FFE000000000000ull,
+};
+SIMD_INLINE const float* exp_table(float) { return (const float*)kTableF32; }
+SIMD_INLINE const double* exp_table(double) { return (const double*)kTableF64; }
+
+template <class T> constexpr T infinity() { return (T)__builtin_inf(); }
+template <class T> constexpr T largest() { return sizeof(T) == 4 ? (T)0x1.fffffep127 : (T)0x1.fffffffffffffp1023; }
+template <class T> constexpr T not_a_number() { return (T)__builtin_nan(""); }
+SIMD_INLINE double pow2(int n) {  // 2^n for −1022 ≤ n ≤ 1023
+  uint64_t u = (uint64_t)(n + 1023) << 52;
+  double d;
+  COPY(&d, &u, 8);
+  return d;
+}
+SIMD_INLINE int exponent_of(double x) {  // floor(log2 |x|) of a normal x
+  uint64_t u;
+  COPY(&u, &x, 8);
+  return (int)(u >> 52 & 0x7FF) - 1023;
+}
+SIMD_INLINE double with_exponent(double x, int n) {  // the mantissa of x times 2^n
+  uint64_t u;
+  COPY(&u, &x, 8);
+  u = (u & 0x800FFFFFFFFFFFFF) | (uint64_t)(n + 1023) << 52;
+  COPY(&x, &u, 8);
+  return x;
+}
+SIMD_INLINE double nearest(double x) { return (x + 0x1.8p52) - 0x1.8p52; }  // for |x| < 2^51
+
+// What depends on the temperature alone. A temperature far from 1 is brought near it by an exact power of two,
+// which `scale1 · scale2` then applies to x (two factors, since 2^149 is no float).
+template <class T> struct ExpScale {
+  double temperature, octaves;  // T and log2(e) / T, of the scaled x
+  T c, step_hi, step_lo, slope, terms[ExpTraits<T>::kTerms], scale1, scale2;
+  bool unit, scaled;
+
+  static ALWAYS ExpScale of(double temperature) {
+    using X = ExpTraits<T>;
+    ExpScale s;
+    // Beyond these every float32 row is one-hot or uniform, and a double's scale factors stay finite.
+    double most = sizeof(T) == 4 ? 0x1p250 : 0x1p1023, least = sizeof(T) == 4 ? 0x1p-250 : 0x1p-1074;
+    temperature = temperature > most ? most : temperature < least ? least : temperature;
+    int n = temperature < 0x1p-1000 ? exponent_of(temperature * 0x1p100) - 100 : exponent_of(temperature);
+    s.scaled = n < -20 || n > 20;
+    if (!s.scaled) n = 0;
+    s.scale1 = (T)pow2(-(n / 2)), s.scale2 = (T)pow2(-(n - n / 2));
+    double t = temperature * pow2(-(n / 2)) * pow2(-(n - n / 2));
+    s.temperature = t;
+    s.unit = t == 1;
+    s.octaves = 0x1.71547652b82fep+0 / t;
+    s.c = (T)(s.octaves * (8 * X::kUlp));
+    double hi = t * 0x1.62e42fefa39efp-4, lo = FUSED_F64(t, 0x1.62e42fefa39efp-4, -hi) + t * 0x1.abc9e3b39803fp-59;
+    s.step_hi = (T)hi;
+    s.step_lo = (T)((hi - (double)s.step_hi) + lo);
+    s.step_hi = -s.step_hi * (T)(1 / X::kUlp), s.step_lo = -s.step_lo * (T)(1 / X::kUlp);
+    double inv = 1 / t, p = inv;
+    s.slope = (T)inv;
+    for (int i = 0; i < X::kTerms; i++, p *= inv) s.terms[i] = (T)(X::kC[i] * p);
+    return s;
+  }
+};
+
+// The same, with a reference exponent, in vectors.
+template <class T> struct ExpVector {
+  using X = ExpTraits<T>;
+  using V = typename X::Vector;
+  V c, base, step_hi, step_lo, slope, terms[X::kTerms], low;
+
+  ALWAYS ExpVector(const ExpScale<T>& s, double octave) {  // octave = e + kBias, that of the reference
+    c = splat(s.c);
+    base = splat((T)(2 + (X::kTop - 8 * octave) * X::kUlp));
+    step_hi = splat(s.step_hi), step_lo = splat(s.step_lo), slope = splat(s.slope);
+    for (int i = 0; i < X::kTerms; i++) terms[i] = splat(s.terms[i]);
+    low = splat((T)((octave - (X::kTop - 16) / 8.) / s.octaves));  // k' ≥ 8, a normal S; what lies lower counts as nothing
+  }
+};
+
+// A logit that is the exact sum of two numbers, the second far below the first's last place.
+template <class V> struct Two { V x, low; };
+SIMD_INLINE f32x16 high_part(f32x16 v) { return v; }
+SIMD_INLINE f64x8 high_part(f64x8 v) { return v; }
+template <class V> SIMD_INLINE V high_part(Two<V> v) { return v.x; }
+SIMD_INLINE f32x16 plus_low(f32x16 r, f32x16) { return r; }
+SIMD_INLINE f64x8 plus_low(f64x8 r, f64x8) { return r; }
+template <class V> SIMD_INLINE V plus_low(V r, Two<V> v) { return add(r, v.low); }
+SIMD_INLINE f32x16 raise_to(f32x16 low, f32x16 v) { return max_keep_nan(low, v); }
+SIMD_INLINE f64x8 raise_to(f64x8 low, f64x8 v) { return max_keep_nan(low, v); }
+template <class V> SIMD_INLINE Two<V> raise_to(V low, Two<V> v) { return {max_keep_nan(low, v.x), v.low}; }
+template <class V> SIMD_INLINE Two<V> two_sum(V a, V b) {  // Knuth
+  V s = add(a, b), t = sub(s, a);
+  return {s, add(sub(a, sub(s, t)), sub(b, t))};
+}
+
+// q for a vector (V or Two<V>) whose every k' is inside the window; `t` tells whether it is. kUnit: T is 1.
+// `rest`, if wanted, is what the last rounding took from q.
+template <bool kUnit, class T, class Value, class V> SIMD_INLINE V exp_inside(const ExpVector<T>& e, Value value, V& t, V* rest = nullptr) {
+  using X = ExpTraits<T>;
+  V x = high_part(value);
+  t = fma(x, e.c, e.base);
+  V k = sub(t, e.base);
+  V r = plus_low(fma(k, e.step_lo, fma(k, e.step_hi, x)), value);
+  V s = add_shifted(lookup8(exp_table(T()), t), t);
+  V p = e.terms[X::kTerms - 1];
+  for (int i = X::kTerms - 2; i >= 0; i--) p = fma(p, r, e.terms[i]);
+  p = fma(mul(r, r), p, r);
+  V steep = kUnit ? s : mul(s, e.slope), q = fma(steep, p, s);
+  if (rest) *rest = fma(steep, p, sub(s, q));
+  return q;
+}
+
+// q for a vector that may have values below the window, which become 0. A NaN stays a NaN.
+template <bool kUnit, class T, class Value, class V> SIMD_INLINE V exp_below(const ExpVector<T>& e, Value value, V& t, V* rest = nullptr) {
+  V q = zero_below(exp_inside<kUnit>(e, raise_to(e.low, value), t, rest), high_part(value), e.low);
+  if (rest) *rest = zero_below(*rest, high_part(value), e.low);
+  return q;
+}
+
+}  // namespace

@@ -1,0 +1,139 @@
+// f32x16 and f64x8 on AVX2 with FMA: two ymm registers each. What each function means: scalar.h.
+#pragma once
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inline.h"
+
+namespace {
+
+struct f32x16 { __m256 a, b; };
+struct f64x8 { __m256d a, b; };
+
+// A sliding window over this table is the mask of the first n lanes.
+alignas(64) const int32_t kFirst[48] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                        -1, -1, -1, -1, -1, -1, -1, -1, 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0};
+SIMD_INLINE __m256i first_lanes(size_t n32, size_t from32) { return _mm256_loadu_si256((const __m256i*)(kFirst + 32 - n32 + from32)); }
+
+// Memory.
+SIMD_INLINE f32x16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+SIMD_INLINE f64x8 load(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
+SIMD_INLINE f32x16 load_n(const float* p, size_t n, float rest) {
+  __m256i m = first_lanes(n, 0), k = first_lanes(n, 8);
+  __m256 r = _mm256_set1_ps(rest);
+  return {_mm256_blendv_ps(r, _mm256_maskload_ps(p, m), _mm256_castsi256_ps(m)), _mm256_blendv_ps(r, _mm256_maskload_ps(p + 8, k), _mm256_castsi256_ps(k))};
+}
+SIMD_INLINE f64x8 load_n(const double* p, size_t n, double rest) {
+  __m256i m = first_lanes(2 * n, 0), k = first_lanes(2 * n, 8);
+  __m256d r = _mm256_set1_pd(rest);
+  return {_mm256_blendv_pd(r, _mm256_maskload_pd(p, m), _mm256_castsi256_pd(m)), _mm256_blendv_pd(r, _mm256_maskload_pd(p + 4, k), _mm256_castsi256_pd(k))};
+}
+SIMD_INLINE void store(float* p, f32x16 x) { _mm256_storeu_ps(p, x.a), _mm256_storeu_ps(p + 8, x.b); }
+SIMD_INLINE void store(double* p, f64x8 x) { _mm256_storeu_pd(p, x.a), _mm256_storeu_pd(p + 4, x.b); }
+// Halves of halves: a masked store takes 13 cycles on Zen, this takes 5.
+SIMD_INLINE void store_n(float* p, f32x16 x, size_t n) {
+  __m256 h = x.a;
+  if (n & 16) return store(p, x);
+  if (n & 8) _mm256_storeu_ps(p, h), p += 8, h = x.b;
+  __m128 q = _mm256_castps256_ps128(h);
+  if (n & 4) _mm_storeu_ps(p, q), p += 4, q = _mm256_extractf128_ps(h, 1);
+  if (n & 2) _mm_storel_pi((__m64*)p, q), p += 2, q = _mm_movehl_ps(q, q);
+  if (n & 1) _mm_store_ss(p, q);
+}
+SIMD_INLINE void store_n(double* p, f64x8 x, size_t n) {
+  __m256d h = x.a;
+  if (n & 8) return store(p, x);
+  if (n & 4) _mm256_storeu_pd(p, h), p += 4, h = x.b;
+  __m128d q = _mm256_castpd256_pd128(h);
+  if (n & 2) _mm_storeu_pd(p, q), p += 2, q = _mm256_extractf128_pd(h, 1);
+  if (n & 1) _mm_store_sd(p, q);
+}
+SIMD_INLINE void stream(float* p, f32x16 x) { _mm256_stream_ps(p, x.a), _mm256_stream_ps(p + 8, x.b); }
+SIMD_INLINE void stream(double* p, f64x8 x) { _mm256_stream_pd(p, x.a), _mm256_stream_pd(p + 4, x.b); }
+SIMD_INLINE void stream_end() { _mm_sfence(); }
+SIMD_INLINE void prefetch(const void* p) { _mm_prefetch((const char*)p, _MM_HINT_T0); }
+
+// Arithmetic.
+SIMD_INLINE f32x16 splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+SIMD_INLINE f64x8 splat(double x) { return {_mm256_set1_pd(x), _mm256_set1_pd(x)}; }
+SIMD_INLINE f32x16 add(f32x16 x, f32x16 y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+SIMD_INLINE f64x8 add(f64x8 x, f64x8 y) { return {_mm256_add_pd(x.a, y.a), _mm256_add_pd(x.b, y.b)}; }
+SIMD_INLINE f32x16 sub(f32x16 x, f32x16 y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+SIMD_INLINE f64x8 sub(f64x8 x, f64x8 y) { return {_mm256_sub_pd(x.a, y.a), _mm256_sub_pd(x.b, y.b)}; }
+SIMD_INLINE f32x16 mul(f32x16 x, f32x16 y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+SIMD_INLINE f64x8 mul(f64x8 x, f64x8 y) { return {_mm256_mul_pd(x.a, y.a), _mm256_mul_pd(x.b, y.b)}; }
+SIMD_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+SIMD_INLINE f64x8 fma(f64x8 x, f64x8 y, f64x8 z) { return {_mm256_fmadd_pd(x.a, y.a, z.a), _mm256_fmadd_pd(x.b, y.b, z.b)}; }
+// x86 min/max return the second operand where either is a NaN: the order of operands chooses who wins.
+SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) { return {_mm256_max_ps(low.a, x.a), _mm256_max_ps(low.b, x.b)}; }
+SIMD_INLINE f64x8 max_keep_nan(f64x8 low, f64x8 x) { return {_mm256_max_pd(low.a, x.a), _mm256_max_pd(low.b, x.b)}; }
+SIMD_INLINE f32x16 max_skip_nan(f32x16 acc, f32x16 x) { return {_mm256_max_ps(x.a, acc.a), _mm256_max_ps(x.b, acc.b)}; }
+SIMD_INLINE f64x8 max_skip_nan(f64x8 acc, f64x8 x) { return {_mm256_max_pd(x.a, acc.a), _mm256_max_pd(x.b, acc.b)}; }
+
+// The first n lanes, zero behind them; x where v is not below `low` (a NaN is not), zero elsewhere.
+SIMD_INLINE f32x16 first_n(f32x16 x, size_t n) { return {_mm256_and_ps(x.a, _mm256_castsi256_ps(first_lanes(n, 0))), _mm256_and_ps(x.b, _mm256_castsi256_ps(first_lanes(n, 8)))}; }
+SIMD_INLINE f64x8 first_n(f64x8 x, size_t n) { return {_mm256_and_pd(x.a, _mm256_castsi256_pd(first_lanes(2 * n, 0))), _mm256_and_pd(x.b, _mm256_castsi256_pd(first_lanes(2 * n, 8)))}; }
+SIMD_INLINE f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { return {_mm256_and_ps(x.a, _mm256_cmp_ps(v.a, low.a, _CMP_NLT_UQ)), _mm256_and_ps(x.b, _mm256_cmp_ps(v.b, low.b, _CMP_NLT_UQ))}; }
+SIMD_INLINE f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { return {_mm256_and_pd(x.a, _mm256_cmp_pd(v.a, low.a, _CMP_NLT_UQ)), _mm256_and_pd(x.b, _mm256_cmp_pd(v.b, low.b, _CMP_NLT_UQ))}; }
+// x in the lanes whose bit is set, y in the others.
+SIMD_INLINE __m256 spread_f32(uint32_t lanes) {
+  __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)lanes), each), each));
+}
+SIMD_INLINE __m256d spread_f64(uint32_t lanes) {
+  __m256i each = _mm256_setr_epi64x(1, 2, 4, 8);
+  return _mm256_castsi256_pd(_mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x((long long)lanes), each), each));
+}
+SIMD_INLINE f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) { return {_mm256_blendv_ps(y.a, x.a, spread_f32(lanes)), _mm256_blendv_ps(y.b, x.b, spread_f32(lanes >> 8))}; }
+SIMD_INLINE f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) { return {_mm256_blendv_pd(y.a, x.a, spread_f64(lanes)), _mm256_blendv_pd(y.b, x.b, spread_f64(lanes >> 4))}; }
+// The lanes of x that are greater than y's, as bits.
+SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) { return (uint32_t)(_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ)) | _mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_GT_OQ)) << 8); }
+SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) { return (uint32_t)(_mm256_movemask_pd(_mm256_cmp_pd(x.a, y.a, _CMP_GT_OQ)) | _mm256_movemask_pd(_mm256_cmp_pd(x.b, y.b, _CMP_GT_OQ)) << 4); }
+
+// Bits. A ymm permute has eight 32-bit entries; eight doubles are fetched from memory instead.
+SIMD_INLINE __m256i bits(__m256 x) { return _mm256_castps_si256(x); }
+SIMD_INLINE __m256i bits(__m256d x) { return _mm256_castpd_si256(x); }
+SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
+  __m256 t = _mm256_load_ps(table);
+  return {_mm256_permutevar8x32_ps(t, bits(index.a)), _mm256_permutevar8x32_ps(t, bits(index.b))};
+}
+SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) {
+  __m256i seven = _mm256_set1_epi64x(7);
+  return {_mm256_i64gather_pd(table, _mm256_and_si256(bits(index.a), seven), 8), _mm256_i64gather_pd(table, _mm256_and_si256(bits(index.b), seven), 8)};
+}
+SIMD_INLINE f32x16 add_shifted(f32x16 x, f32x16 y) {
+  return {_mm256_castsi256_ps(_mm256_add_epi32(bits(x.a), _mm256_slli_epi32(bits(y.a), 20))), _mm256_castsi256_ps(_mm256_add_epi32(bits(x.b), _mm256_slli_epi32(bits(y.b), 20)))};
+}
+SIMD_INLINE f64x8 add_shifted(f64x8 x, f64x8 y) {
+  return {_mm256_castsi256_pd(_mm256_add_epi64(bits(x.a), _mm256_slli_epi64(bits(y.a), 49))), _mm256_castsi256_pd(_mm256_add_epi64(bits(x.b), _mm256_slli_epi64(bits(y.b), 49)))};
+}
+SIMD_INLINE f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) { return {_mm256_or_ps(_mm256_or_ps(x.a, y.a), z.a), _mm256_or_ps(_mm256_or_ps(x.b, y.b), z.b)}; }
+SIMD_INLINE f64x8 or_bits(f64x8 x, f64x8 y, f64x8 z) { return {_mm256_or_pd(_mm256_or_pd(x.a, y.a), z.a), _mm256_or_pd(_mm256_or_pd(x.b, y.b), z.b)}; }
+SIMD_INLINE bool any_bits(f32x16 x, uint32_t mask) { return !_mm256_testz_si256(_mm256_or_si256(bits(x.a), bits(x.b)), _mm256_set1_epi32((int)mask)); }
+SIMD_INLINE bool any_bits(f64x8 x, uint64_t mask) { return !_mm256_testz_si256(_mm256_or_si256(bits(x.a), bits(x.b)), _mm256_set1_epi64x((long long)mask)); }
+SIMD_INLINE bool any_nan(f32x16 x) { return _mm256_movemask_ps(_mm256_cmp_ps(x.a, x.b, _CMP_UNORD_Q)) != 0; }
+SIMD_INLINE bool any_nan(f64x8 x) { return _mm256_movemask_pd(_mm256_cmp_pd(x.a, x.b, _CMP_UNORD_Q)) != 0; }
+
+// Across lanes; the order of the additions is part of the result: halves first, down to one.
+SIMD_INLINE f64x8 low_f64(f32x16 x) { return {_mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1))}; }
+SIMD_INLINE f64x8 high_f64(f32x16 x) { return {_mm256_cvtps_pd(_mm256_castps256_ps128(x.b)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1))}; }
+SIMD_INLINE f32x16 narrow(f64x8 x, f64x8 y) { return {_mm256_set_m128(_mm256_cvtpd_ps(x.b), _mm256_cvtpd_ps(x.a)), _mm256_set_m128(_mm256_cvtpd_ps(y.b), _mm256_cvtpd_ps(y.a))}; }
+SIMD_INLINE double reduce_add(f64x8 x) {
+  __m256d h = _mm256_add_pd(x.a, x.b);
+  __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
+}
+SIMD_INLINE float reduce_max(f32x16 x) {
+  __m256 h = _mm256_max_ps(x.a, x.b);
+  __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
+}
+SIMD_INLINE double reduce_max(f64x8 x) {
+  __m256d h = _mm256_max_pd(x.a, x.b);
+  __m128d q = _mm_max_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+  return _mm_cvtsd_f64(_mm_max_sd(q, _mm_unpackhi_pd(q, q)));
+}
+
+}  // namespace

@@ -1,0 +1,101 @@
+// f32x16 and f64x8 on AVX-512 (F, BW, DQ, VL): one zmm register each.
+// The four headers of this folder define the same names with the same results to the last bit; scalar.h is the
+// one to read for what a function means.
+#pragma once
+#if defined(__GNUC__) && !defined(__clang__)  // GCC warns of the undefined vectors in this header of its own (its bug 105593)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#else
+#include <immintrin.h>
+#endif
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inline.h"
+
+namespace {
+
+struct f32x16 { __m512 v; };
+struct f64x8 { __m512d v; };
+
+// Memory. The `_n` forms touch the first n lanes only: nothing past the end of a buffer is read or written.
+SIMD_INLINE __mmask16 first_f32(size_t n) { return (__mmask16)((1u << n) - 1); }
+SIMD_INLINE __mmask8 first_f64(size_t n) { return (__mmask8)((1u << n) - 1); }
+SIMD_INLINE f32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+SIMD_INLINE f64x8 load(const double* p) { return {_mm512_loadu_pd(p)}; }
+SIMD_INLINE f32x16 load_n(const float* p, size_t n, float rest) { return {_mm512_mask_loadu_ps(_mm512_set1_ps(rest), first_f32(n), p)}; }
+SIMD_INLINE f64x8 load_n(const double* p, size_t n, double rest) { return {_mm512_mask_loadu_pd(_mm512_set1_pd(rest), first_f64(n), p)}; }
+SIMD_INLINE void store(float* p, f32x16 a) { _mm512_storeu_ps(p, a.v); }
+SIMD_INLINE void store(double* p, f64x8 a) { _mm512_storeu_pd(p, a.v); }
+SIMD_INLINE void store_n(float* p, f32x16 a, size_t n) { _mm512_mask_storeu_ps(p, first_f32(n), a.v); }
+SIMD_INLINE void store_n(double* p, f64x8 a, size_t n) { _mm512_mask_storeu_pd(p, first_f64(n), a.v); }
+SIMD_INLINE void stream(float* p, f32x16 a) { _mm512_stream_ps(p, a.v); }
+SIMD_INLINE void stream(double* p, f64x8 a) { _mm512_stream_pd(p, a.v); }
+SIMD_INLINE void stream_end() { _mm_sfence(); }
+SIMD_INLINE void prefetch(const void* p) { _mm_prefetch((const char*)p, _MM_HINT_T0); }
+
+// Arithmetic.
+SIMD_INLINE f32x16 splat(float a) { return {_mm512_set1_ps(a)}; }
+SIMD_INLINE f64x8 splat(double a) { return {_mm512_set1_pd(a)}; }
+SIMD_INLINE f32x16 add(f32x16 a, f32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
+SIMD_INLINE f64x8 add(f64x8 a, f64x8 b) { return {_mm512_add_pd(a.v, b.v)}; }
+SIMD_INLINE f32x16 sub(f32x16 a, f32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+SIMD_INLINE f64x8 sub(f64x8 a, f64x8 b) { return {_mm512_sub_pd(a.v, b.v)}; }
+SIMD_INLINE f32x16 mul(f32x16 a, f32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+SIMD_INLINE f64x8 mul(f64x8 a, f64x8 b) { return {_mm512_mul_pd(a.v, b.v)}; }
+SIMD_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+SIMD_INLINE f64x8 fma(f64x8 a, f64x8 b, f64x8 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+// x86 min/max return the second operand where either is a NaN: the order of operands chooses who wins.
+SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) { return {_mm512_max_ps(low.v, x.v)}; }
+SIMD_INLINE f64x8 max_keep_nan(f64x8 low, f64x8 x) { return {_mm512_max_pd(low.v, x.v)}; }
+SIMD_INLINE f32x16 max_skip_nan(f32x16 acc, f32x16 x) { return {_mm512_max_ps(x.v, acc.v)}; }
+SIMD_INLINE f64x8 max_skip_nan(f64x8 acc, f64x8 x) { return {_mm512_max_pd(x.v, acc.v)}; }
+
+// The first n lanes, zero behind them; a where x is not below `low` (a NaN is not), zero elsewhere.
+SIMD_INLINE f32x16 first_n(f32x16 a, size_t n) { return {_mm512_maskz_mov_ps(first_f32(n), a.v)}; }
+SIMD_INLINE f64x8 first_n(f64x8 a, size_t n) { return {_mm512_maskz_mov_pd(first_f64(n), a.v)}; }
+SIMD_INLINE f32x16 zero_below(f32x16 a, f32x16 x, f32x16 low) { return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, low.v, _CMP_NLT_UQ), a.v)}; }
+SIMD_INLINE f64x8 zero_below(f64x8 a, f64x8 x, f64x8 low) { return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x.v, low.v, _CMP_NLT_UQ), a.v)}; }
+// a in the lanes whose bit is set, b in the others.
+SIMD_INLINE f32x16 select_bits(f32x16 a, f32x16 b, uint32_t lanes) { return {_mm512_mask_mov_ps(b.v, (__mmask16)lanes, a.v)}; }
+SIMD_INLINE f64x8 select_bits(f64x8 a, f64x8 b, uint32_t lanes) { return {_mm512_mask_mov_pd(b.v, (__mmask8)lanes, a.v)}; }
+// The lanes of a that are greater than b's, as bits.
+SIMD_INLINE uint32_t lanes_above(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
+SIMD_INLINE uint32_t lanes_above(f64x8 a, f64x8 b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_GT_OQ); }
+
+// Bits.
+SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) { return {_mm512_permutexvar_ps(_mm512_castps_si512(index.v), _mm512_broadcast_f32x8(_mm256_load_ps(table)))}; }
+SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) { return {_mm512_permutexvar_pd(_mm512_castpd_si512(index.v), _mm512_load_pd(table))}; }
+SIMD_INLINE f32x16 add_shifted(f32x16 a, f32x16 b) { return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_slli_epi32(_mm512_castps_si512(b.v), 20)))}; }
+SIMD_INLINE f64x8 add_shifted(f64x8 a, f64x8 b) { return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.v), _mm512_slli_epi64(_mm512_castpd_si512(b.v), 49)))}; }
+SIMD_INLINE f32x16 or_bits(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(b.v), _mm512_castps_si512(c.v), 0xFE))}; }
+SIMD_INLINE f64x8 or_bits(f64x8 a, f64x8 b, f64x8 c) { return {_mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(a.v), _mm512_castpd_si512(b.v), _mm512_castpd_si512(c.v), 0xFE))}; }
+SIMD_INLINE bool any_bits(f32x16 a, uint32_t mask) { return _mm512_test_epi32_mask(_mm512_castps_si512(a.v), _mm512_set1_epi32((int)mask)) != 0; }
+SIMD_INLINE bool any_bits(f64x8 a, uint64_t mask) { return _mm512_test_epi64_mask(_mm512_castpd_si512(a.v), _mm512_set1_epi64((long long)mask)) != 0; }
+SIMD_INLINE bool any_nan(f32x16 a) { return _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q) != 0; }
+SIMD_INLINE bool any_nan(f64x8 a) { return _mm512_cmp_pd_mask(a.v, a.v, _CMP_UNORD_Q) != 0; }
+
+// Across lanes; the order of the additions is part of the result: halves first, down to one.
+SIMD_INLINE f64x8 low_f64(f32x16 a) { return {_mm512_cvtps_pd(_mm512_castps512_ps256(a.v))}; }
+SIMD_INLINE f64x8 high_f64(f32x16 a) { return {_mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))}; }
+SIMD_INLINE f32x16 narrow(f64x8 low, f64x8 high) { return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low.v)), _mm512_cvtpd_ps(high.v), 1)}; }
+SIMD_INLINE double reduce_add(f64x8 a) {
+  __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(a.v), _mm512_extractf64x4_pd(a.v, 1));
+  __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
+}
+SIMD_INLINE float reduce_max(f32x16 a) {
+  __m256 h = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
+}
+SIMD_INLINE double reduce_max(f64x8 a) {
+  __m256d h = _mm256_max_pd(_mm512_castpd512_pd256(a.v), _mm512_extractf64x4_pd(a.v, 1));
+  __m128d q = _mm_max_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+  return _mm_cvtsd_f64(_mm_max_sd(q, _mm_unpackhi_pd(q, q)));
+}
+
+}  // namespace

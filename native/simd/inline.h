@@ -1,0 +1,21 @@
+// How a function of these headers is made part of its caller. Every helper must be: a copy of it left standing
+// on its own would carry its instruction set to callers that may not have it. ALWAYS is for members,
+// ALWAYS_LAMBDA stands between a lambda's parameters and its body.
+#pragma once
+#if defined(_MSC_VER)
+#include <math.h>
+#include <string.h>
+#define ALWAYS __forceinline
+#define ALWAYS_LAMBDA [[msvc::forceinline]]
+#define SIMD_INLINE static __forceinline
+#define FUSED_F64(a, b, c) fma(a, b, c)
+#define FUSED_F32(a, b, c) fmaf(a, b, c)
+#define COPY(to, from, bytes) memcpy(to, from, bytes)
+#else
+#define ALWAYS inline __attribute__((always_inline, unused))
+#define ALWAYS_LAMBDA __attribute__((always_inline))
+#define SIMD_INLINE static ALWAYS
+#define FUSED_F64(a, b, c) __builtin_fma(a, b, c)
+#define FUSED_F32(a, b, c) __builtin_fmaf(a, b, c)
+#define COPY(to, from, bytes) __builtin_memcpy(to, from, bytes)
+#endif

@@ -1,0 +1,171 @@
+// f32x16 and f64x8 on NEON (AArch64): four q registers each. What each function means: scalar.h.
+#pragma once
+#include <arm_neon.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inline.h"
+
+namespace {
+
+struct f32x16 { float32x4_t v[4]; };
+struct f64x8 { float64x2_t v[4]; };
+
+// `EACH` writes one statement for the four registers of a vector.
+#define EACH(expression) \
+  for (int i = 0; i < 4; i++) r.v[i] = expression; \
+  return r
+
+// Memory. A partial vector goes through the stack: nothing past the end of a buffer is touched.
+SIMD_INLINE f32x16 load(const float* p) { f32x16 r; EACH(vld1q_f32(p + 4 * i)); }
+SIMD_INLINE f64x8 load(const double* p) { f64x8 r; EACH(vld1q_f64(p + 2 * i)); }
+SIMD_INLINE f32x16 load_n(const float* p, size_t n, float rest) {
+  float a[16];
+  for (size_t i = 0; i < 16; i++) a[i] = i < n ? p[i] : rest;
+  return load(a);
+}
+SIMD_INLINE f64x8 load_n(const double* p, size_t n, double rest) {
+  double a[8];
+  for (size_t i = 0; i < 8; i++) a[i] = i < n ? p[i] : rest;
+  return load(a);
+}
+SIMD_INLINE void store(float* p, f32x16 x) { for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, x.v[i]); }
+SIMD_INLINE void store(double* p, f64x8 x) { for (int i = 0; i < 4; i++) vst1q_f64(p + 2 * i, x.v[i]); }
+SIMD_INLINE void store_n(float* p, f32x16 x, size_t n) {
+  float a[16];
+  store(a, x);
+  for (size_t i = 0; i < n; i++) p[i] = a[i];
+}
+SIMD_INLINE void store_n(double* p, f64x8 x, size_t n) {
+  double a[8];
+  store(a, x);
+  for (size_t i = 0; i < n; i++) p[i] = a[i];
+}
+// AArch64 cores see a sequential stream of whole lines by themselves; there is no ordering to end.
+SIMD_INLINE void stream(float* p, f32x16 x) { store(p, x); }
+SIMD_INLINE void stream(double* p, f64x8 x) { store(p, x); }
+SIMD_INLINE void stream_end() {}
+#if defined(_MSC_VER)
+SIMD_INLINE void prefetch(const void* p) { __prefetch(p); }
+#else
+SIMD_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+#endif
+
+// Arithmetic.
+SIMD_INLINE f32x16 splat(float x) { f32x16 r; EACH(vdupq_n_f32(x)); }
+SIMD_INLINE f64x8 splat(double x) { f64x8 r; EACH(vdupq_n_f64(x)); }
+SIMD_INLINE f32x16 add(f32x16 x, f32x16 y) { f32x16 r; EACH(vaddq_f32(x.v[i], y.v[i])); }
+SIMD_INLINE f64x8 add(f64x8 x, f64x8 y) { f64x8 r; EACH(vaddq_f64(x.v[i], y.v[i])); }
+SIMD_INLINE f32x16 sub(f32x16 x, f32x16 y) { f32x16 r; EACH(vsubq_f32(x.v[i], y.v[i])); }
+SIMD_INLINE f64x8 sub(f64x8 x, f64x8 y) { f64x8 r; EACH(vsubq_f64(x.v[i], y.v[i])); }
+SIMD_INLINE f32x16 mul(f32x16 x, f32x16 y) { f32x16 r; EACH(vmulq_f32(x.v[i], y.v[i])); }
+SIMD_INLINE f64x8 mul(f64x8 x, f64x8 y) { f64x8 r; EACH(vmulq_f64(x.v[i], y.v[i])); }
+SIMD_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { f32x16 r; EACH(vfmaq_f32(z.v[i], x.v[i], y.v[i])); }
+SIMD_INLINE f64x8 fma(f64x8 x, f64x8 y, f64x8 z) { f64x8 r; EACH(vfmaq_f64(z.v[i], x.v[i], y.v[i])); }
+// fmax passes a NaN on, fmaxnm prefers the number.
+SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) { f32x16 r; EACH(vmaxq_f32(low.v[i], x.v[i])); }
+SIMD_INLINE f64x8 max_keep_nan(f64x8 low, f64x8 x) { f64x8 r; EACH(vmaxq_f64(low.v[i], x.v[i])); }
+SIMD_INLINE f32x16 max_skip_nan(f32x16 acc, f32x16 x) { f32x16 r; EACH(vmaxnmq_f32(acc.v[i], x.v[i])); }
+SIMD_INLINE f64x8 max_skip_nan(f64x8 acc, f64x8 x) { f64x8 r; EACH(vmaxnmq_f64(acc.v[i], x.v[i])); }
+
+// The first n lanes, zero behind them; x where v is not below `low` (a NaN is not), zero elsewhere.
+SIMD_INLINE f32x16 first_n(f32x16 x, size_t n) {
+  float a[16];
+  store(a, x);
+  return load_n(a, n, 0);
+}
+SIMD_INLINE f64x8 first_n(f64x8 x, size_t n) {
+  double a[8];
+  store(a, x);
+  return load_n(a, n, 0);
+}
+SIMD_INLINE f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { f32x16 r; EACH(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x.v[i]), vcltq_f32(v.v[i], low.v[i])))); }
+SIMD_INLINE f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { f64x8 r; EACH(vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(x.v[i]), vcltq_f64(v.v[i], low.v[i])))); }
+// x in the lanes whose bit is set, y in the others.
+SIMD_INLINE f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) {
+  const uint32_t four[4] = {1, 2, 4, 8};
+  f32x16 r;
+  EACH(vbslq_f32(vtstq_u32(vdupq_n_u32(lanes >> (4 * i)), vld1q_u32(four)), x.v[i], y.v[i]));
+}
+SIMD_INLINE f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) {
+  const uint64_t two[2] = {1, 2};
+  f64x8 r;
+  EACH(vbslq_f64(vtstq_u64(vdupq_n_u64(lanes >> (2 * i)), vld1q_u64(two)), x.v[i], y.v[i]));
+}
+// The lanes of x that are greater than y's, as bits.
+SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) {
+  const uint32_t four[4] = {1, 2, 4, 8};
+  uint32_t lanes = 0;
+  for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vcgtq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
+  return lanes;
+}
+SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) {
+  uint32_t lanes = 0;
+  for (int i = 0; i < 4; i++) {
+    uint64x2_t c = vcgtq_f64(x.v[i], y.v[i]);
+    lanes |= (uint32_t)((vgetq_lane_u64(c, 0) & 1) | (vgetq_lane_u64(c, 1) & 2)) << (2 * i);
+  }
+  return lanes;
+}
+
+// Bits. A byte table of 32 entries holds eight floats: lane index k becomes the bytes 4k, 4k+1, 4k+2, 4k+3.
+SIMD_INLINE uint32x4_t bits(float32x4_t x) { return vreinterpretq_u32_f32(x); }
+SIMD_INLINE uint64x2_t bits(float64x2_t x) { return vreinterpretq_u64_f64(x); }
+SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
+  uint8x16x2_t t = {{vreinterpretq_u8_f32(vld1q_f32(table)), vreinterpretq_u8_f32(vld1q_f32(table + 4))}};
+  f32x16 r;
+  for (int i = 0; i < 4; i++) {
+    uint32x4_t k = vandq_u32(bits(index.v[i]), vdupq_n_u32(7));
+    uint32x4_t b = vmlaq_u32(vdupq_n_u32(0x03020100), k, vdupq_n_u32(0x04040404));
+    r.v[i] = vreinterpretq_f32_u8(vqtbl2q_u8(t, vreinterpretq_u8_u32(b)));
+  }
+  return r;
+}
+SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) {
+  f64x8 r;
+  for (int i = 0; i < 4; i++) {
+    float64x2_t low = vdupq_n_f64(table[vgetq_lane_u64(bits(index.v[i]), 0) & 7]);
+    r.v[i] = vsetq_lane_f64(table[vgetq_lane_u64(bits(index.v[i]), 1) & 7], low, 1);
+  }
+  return r;
+}
+SIMD_INLINE f32x16 add_shifted(f32x16 x, f32x16 y) { f32x16 r; EACH(vreinterpretq_f32_u32(vaddq_u32(bits(x.v[i]), vshlq_n_u32(bits(y.v[i]), 20)))); }
+SIMD_INLINE f64x8 add_shifted(f64x8 x, f64x8 y) { f64x8 r; EACH(vreinterpretq_f64_u64(vaddq_u64(bits(x.v[i]), vshlq_n_u64(bits(y.v[i]), 49)))); }
+SIMD_INLINE f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) { f32x16 r; EACH(vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(bits(x.v[i]), bits(y.v[i])), bits(z.v[i])))); }
+SIMD_INLINE f64x8 or_bits(f64x8 x, f64x8 y, f64x8 z) { f64x8 r; EACH(vreinterpretq_f64_u64(vorrq_u64(vorrq_u64(bits(x.v[i]), bits(y.v[i])), bits(z.v[i])))); }
+SIMD_INLINE bool any_bits(f32x16 x, uint32_t mask) {
+  uint32x4_t o = vorrq_u32(vorrq_u32(bits(x.v[0]), bits(x.v[1])), vorrq_u32(bits(x.v[2]), bits(x.v[3])));
+  return vmaxvq_u32(vandq_u32(o, vdupq_n_u32(mask))) != 0;
+}
+SIMD_INLINE bool any_bits(f64x8 x, uint64_t mask) {
+  uint64x2_t o = vorrq_u64(vorrq_u64(bits(x.v[0]), bits(x.v[1])), vorrq_u64(bits(x.v[2]), bits(x.v[3])));
+  return ((vgetq_lane_u64(o, 0) | vgetq_lane_u64(o, 1)) & mask) != 0;
+}
+SIMD_INLINE bool any_nan(f32x16 x) {
+  uint32x4_t same = vdupq_n_u32(~0u);
+  for (int i = 0; i < 4; i++) same = vandq_u32(same, vceqq_f32(x.v[i], x.v[i]));
+  return vminvq_u32(same) == 0;
+}
+SIMD_INLINE bool any_nan(f64x8 x) {
+  uint64x2_t same = vdupq_n_u64(~0ull);
+  for (int i = 0; i < 4; i++) same = vandq_u64(same, vceqq_f64(x.v[i], x.v[i]));
+  return (vgetq_lane_u64(same, 0) & vgetq_lane_u64(same, 1)) == 0;
+}
+
+// Across lanes; the order of the additions is part of the result: halves first, down to one.
+SIMD_INLINE f64x8 low_f64(f32x16 x) { return {{vcvt_f64_f32(vget_low_f32(x.v[0])), vcvt_high_f64_f32(x.v[0]), vcvt_f64_f32(vget_low_f32(x.v[1])), vcvt_high_f64_f32(x.v[1])}}; }
+SIMD_INLINE f64x8 high_f64(f32x16 x) { return {{vcvt_f64_f32(vget_low_f32(x.v[2])), vcvt_high_f64_f32(x.v[2]), vcvt_f64_f32(vget_low_f32(x.v[3])), vcvt_high_f64_f32(x.v[3])}}; }
+SIMD_INLINE f32x16 narrow(f64x8 x, f64x8 y) {
+  return {{vcvt_high_f32_f64(vcvt_f32_f64(x.v[0]), x.v[1]), vcvt_high_f32_f64(vcvt_f32_f64(x.v[2]), x.v[3]), vcvt_high_f32_f64(vcvt_f32_f64(y.v[0]), y.v[1]), vcvt_high_f32_f64(vcvt_f32_f64(y.v[2]), y.v[3])}};
+}
+SIMD_INLINE double reduce_add(f64x8 x) {
+  float64x2_t a = vaddq_f64(x.v[0], x.v[2]), b = vaddq_f64(x.v[1], x.v[3]);
+  a = vaddq_f64(a, b);
+  return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1);
+}
+SIMD_INLINE float reduce_max(f32x16 x) { return vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(x.v[0], x.v[1]), vmaxnmq_f32(x.v[2], x.v[3]))); }
+SIMD_INLINE double reduce_max(f64x8 x) { return vmaxnmvq_f64(vmaxnmq_f64(vmaxnmq_f64(x.v[0], x.v[1]), vmaxnmq_f64(x.v[2], x.v[3]))); }
+
+#undef EACH
+
+}  // namespace

@@ -1,0 +1,152 @@
+// f32x16 and f64x8 as plain arrays: the reference for what each function means, and the kernels of last resort.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inline.h"
+
+// Baseline code may stand on its own, and must where sixteen lanes of it would be copied into every kernel.
+#if defined(_MSC_VER)
+#define LANES [[maybe_unused]] static __declspec(noinline)
+#else
+#define LANES [[maybe_unused]] static __attribute__((noinline))
+#endif
+
+namespace {
+
+struct f32x16 { float v[16]; };
+struct f64x8 { double v[8]; };
+
+#define EACH(T, N, expression) \
+  T r; \
+  for (size_t i = 0; i < N; i++) r.v[i] = expression; \
+  return r
+#define EACH_F32(expression) EACH(f32x16, 16, expression)
+#define EACH_F64(expression) EACH(f64x8, 8, expression)
+
+// Memory. The `_n` forms touch the first n lanes only; the rest of a loaded vector is `rest`.
+LANES f32x16 load(const float* p) { EACH_F32(p[i]); }
+LANES f64x8 load(const double* p) { EACH_F64(p[i]); }
+LANES f32x16 load_n(const float* p, size_t n, float rest) { EACH_F32(i < n ? p[i] : rest); }
+LANES f64x8 load_n(const double* p, size_t n, double rest) { EACH_F64(i < n ? p[i] : rest); }
+LANES void store(float* p, f32x16 x) { COPY(p, x.v, sizeof x.v); }
+LANES void store(double* p, f64x8 x) { COPY(p, x.v, sizeof x.v); }
+LANES void store_n(float* p, f32x16 x, size_t n) { COPY(p, x.v, n * sizeof *p); }
+LANES void store_n(double* p, f64x8 x, size_t n) { COPY(p, x.v, n * sizeof *p); }
+// Whole aligned vectors past the caches where the machine can; `stream_end` orders them before what follows.
+LANES void stream(float* p, f32x16 x) { store(p, x); }
+LANES void stream(double* p, f64x8 x) { store(p, x); }
+LANES void stream_end() {}
+LANES void prefetch(const void*) {}
+
+// The compiler's fused multiply-add where the target has the instruction; else the C library's for doubles, and
+// for floats the exact product in double, the sum rounded to odd there (Boldo & Melquiond 2008: 53 ≥ 2·24 + 2
+// bits make the second rounding right), which is much faster.
+SIMD_INLINE double fma1(double a, double b, double c) { return FUSED_F64(a, b, c); }
+SIMD_INLINE float fma1(float a, float b, float c) {
+#if defined(__FMA__) || defined(__aarch64__) || defined(_M_ARM64)
+  return FUSED_F32(a, b, c);
+#else
+  double p = (double)a * b, s = p + c, t = s - p, rest = (p - (s - t)) + (c - t);
+  uint64_t u;
+  COPY(&u, &s, 8);
+  if (rest != 0 && !(u & 1) && s - s == 0) {  // inexact, even and finite: the odd neighbour on the side of the rest
+    u += (rest > 0) == (s > 0) ? 1 : (uint64_t)-1;
+    COPY(&s, &u, 8);
+  }
+  return (float)s;
+#endif
+}
+
+// Arithmetic.
+LANES f32x16 splat(float x) { EACH_F32(x); }
+LANES f64x8 splat(double x) { EACH_F64(x); }
+LANES f32x16 add(f32x16 x, f32x16 y) { EACH_F32(x.v[i] + y.v[i]); }
+LANES f64x8 add(f64x8 x, f64x8 y) { EACH_F64(x.v[i] + y.v[i]); }
+LANES f32x16 sub(f32x16 x, f32x16 y) { EACH_F32(x.v[i] - y.v[i]); }
+LANES f64x8 sub(f64x8 x, f64x8 y) { EACH_F64(x.v[i] - y.v[i]); }
+LANES f32x16 mul(f32x16 x, f32x16 y) { EACH_F32(x.v[i] * y.v[i]); }
+LANES f64x8 mul(f64x8 x, f64x8 y) { EACH_F64(x.v[i] * y.v[i]); }
+LANES f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { EACH_F32(fma1(x.v[i], y.v[i], z.v[i])); }
+LANES f64x8 fma(f64x8 x, f64x8 y, f64x8 z) { EACH_F64(fma1(x.v[i], y.v[i], z.v[i])); }
+// The larger one; a NaN in x is kept by the first form and passed over by the second. `low` and `acc` are numbers.
+LANES f32x16 max_keep_nan(f32x16 low, f32x16 x) { EACH_F32(low.v[i] > x.v[i] ? low.v[i] : x.v[i]); }
+LANES f64x8 max_keep_nan(f64x8 low, f64x8 x) { EACH_F64(low.v[i] > x.v[i] ? low.v[i] : x.v[i]); }
+LANES f32x16 max_skip_nan(f32x16 acc, f32x16 x) { EACH_F32(x.v[i] > acc.v[i] ? x.v[i] : acc.v[i]); }
+LANES f64x8 max_skip_nan(f64x8 acc, f64x8 x) { EACH_F64(x.v[i] > acc.v[i] ? x.v[i] : acc.v[i]); }
+
+// The first n lanes, zero behind them; x where v is not below `low` (a NaN is not), zero elsewhere.
+LANES f32x16 first_n(f32x16 x, size_t n) { EACH_F32(i < n ? x.v[i] : 0); }
+LANES f64x8 first_n(f64x8 x, size_t n) { EACH_F64(i < n ? x.v[i] : 0); }
+LANES f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { EACH_F32(v.v[i] < low.v[i] ? 0 : x.v[i]); }
+LANES f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { EACH_F64(v.v[i] < low.v[i] ? 0 : x.v[i]); }
+// x in the lanes whose bit is set, y in the others.
+LANES f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) { EACH_F32(lanes >> i & 1 ? x.v[i] : y.v[i]); }
+LANES f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) { EACH_F64(lanes >> i & 1 ? x.v[i] : y.v[i]); }
+// The lanes of x that are greater than y's, as bits.
+LANES uint32_t lanes_above(f32x16 x, f32x16 y) {
+  uint32_t lanes = 0;
+  for (int i = 0; i < 16; i++) lanes |= (uint32_t)(x.v[i] > y.v[i]) << i;
+  return lanes;
+}
+LANES uint32_t lanes_above(f64x8 x, f64x8 y) {
+  uint32_t lanes = 0;
+  for (int i = 0; i < 8; i++) lanes |= (uint32_t)(x.v[i] > y.v[i]) << i;
+  return lanes;
+}
+
+// Bits: the table entry that the low three bits of a lane name (table aligned to 64 bytes); x plus y shifted so
+// that its fourth bit meets the exponent's lowest; or; whether a lane has a bit of the mask; whether one is a NaN.
+SIMD_INLINE uint32_t bits(float x) { uint32_t u; COPY(&u, &x, 4); return u; }
+SIMD_INLINE uint64_t bits(double x) { uint64_t u; COPY(&u, &x, 8); return u; }
+SIMD_INLINE float from_bits(uint32_t u) { float x; COPY(&x, &u, 4); return x; }
+SIMD_INLINE double from_bits(uint64_t u) { double x; COPY(&x, &u, 8); return x; }
+LANES f32x16 lookup8(const float* table, f32x16 index) { EACH_F32(table[bits(index.v[i]) & 7]); }
+LANES f64x8 lookup8(const double* table, f64x8 index) { EACH_F64(table[bits(index.v[i]) & 7]); }
+LANES f32x16 add_shifted(f32x16 x, f32x16 y) { EACH_F32(from_bits(bits(x.v[i]) + (bits(y.v[i]) << 20))); }
+LANES f64x8 add_shifted(f64x8 x, f64x8 y) { EACH_F64(from_bits(bits(x.v[i]) + (bits(y.v[i]) << 49))); }
+LANES f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) { EACH_F32(from_bits(bits(x.v[i]) | bits(y.v[i]) | bits(z.v[i]))); }
+LANES f64x8 or_bits(f64x8 x, f64x8 y, f64x8 z) { EACH_F64(from_bits(bits(x.v[i]) | bits(y.v[i]) | bits(z.v[i]))); }
+LANES bool any_bits(f32x16 x, uint32_t mask) {
+  uint32_t o = 0;
+  for (float a : x.v) o |= bits(a);
+  return (o & mask) != 0;
+}
+LANES bool any_bits(f64x8 x, uint64_t mask) {
+  uint64_t o = 0;
+  for (double a : x.v) o |= bits(a);
+  return (o & mask) != 0;
+}
+LANES bool any_nan(f32x16 x) {
+  bool nan = false;
+  for (float a : x.v) nan |= a != a;
+  return nan;
+}
+LANES bool any_nan(f64x8 x) {
+  bool nan = false;
+  for (double a : x.v) nan |= a != a;
+  return nan;
+}
+
+// Across lanes; the order of the additions is part of the result: halves first, down to one.
+LANES f64x8 low_f64(f32x16 x) { EACH_F64((double)x.v[i]); }
+LANES f64x8 high_f64(f32x16 x) { EACH_F64((double)x.v[i + 8]); }
+LANES f32x16 narrow(f64x8 x, f64x8 y) { EACH_F32((float)(i < 8 ? x.v[i & 7] : y.v[i & 7])); }
+LANES double reduce_add(f64x8 x) { return ((x.v[0] + x.v[4]) + (x.v[2] + x.v[6])) + ((x.v[1] + x.v[5]) + (x.v[3] + x.v[7])); }
+LANES float reduce_max(f32x16 x) {
+  float m = x.v[0];
+  for (float a : x.v) m = a > m ? a : m;
+  return m;
+}
+LANES double reduce_max(f64x8 x) {
+  double m = x.v[0];
+  for (double a : x.v) m = a > m ? a : m;
+  return m;
+}
+
+#undef LANES
+#undef EACH
+#undef EACH_F32
+#undef EACH_F64
+
+}  // namespace
