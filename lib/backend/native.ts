@@ -1,0 +1,58 @@
+/** Loads the native addon once, or keeps the reason why it is absent. */
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { BackendName, Kernels } from './backend.js';
+
+/** Sizes in bytes, 0 where unknown. */
+export interface Caches {
+  readonly l1d: number;
+  readonly l2: number;
+  readonly l3: number;
+}
+
+/** What the addon finds out about this machine. */
+export interface Machine {
+  readonly processor: string;
+  readonly features: readonly string[];
+  readonly caches: Caches;
+}
+
+export interface Addon {
+  /** The instruction sets that can be used here, best first. */
+  readonly backends: readonly BackendName[];
+  kernels(isa: BackendName): Kernels;
+  machine(): Machine;
+}
+
+export type Native =
+  | { readonly addon: Addon; readonly path: string; readonly error?: never }
+  | { readonly addon: null; readonly path?: never; readonly error: string };
+
+let loaded: Native | undefined;
+
+export function native(): Native {
+  return (loaded ??= load());
+}
+
+function load(): Native {
+  try {
+    const require = createRequire(import.meta.url);
+    const { resolve } = require('node-gyp-build') as { resolve(root: string): string };
+    const path = resolve(packageRoot());
+    return { addon: require(path) as Addon, path };
+  } catch (error) {
+    // Loaders explain themselves over several lines; the first says what is wrong.
+    return { addon: null, error: String(error instanceof Error ? error.message : error).split('\n', 1)[0]! };
+  }
+}
+
+/** The nearest directory upwards that is this package: this file runs from dist/ as well as from lib/backend/. */
+function packageRoot(): string {
+  for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
+    const manifest = join(directory, 'package.json');
+    if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).name === 'flash-softmax') return directory;
+    if (directory === dirname(directory)) throw new Error('the package.json of flash-softmax was not found');
+  }
+}

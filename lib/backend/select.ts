@@ -1,0 +1,80 @@
+/**
+ * Which backend runs: the best instruction set that the addon can use here, JavaScript without the addon, or what
+ * FLASH_SOFTMAX_BACKEND asks for. Decided at first use, once.
+ */
+import { describe, wrongValue } from '../arguments.js';
+import type { Backend, BackendName } from './backend.js';
+import { js } from './js/index.js';
+import { native } from './native.js';
+
+/**
+ * Calls with no more elements than this go to JavaScript, where a call into native code costs more than the work. Only the
+ * length of the array decides, on every machine with the addon alike, so the same call always gives the same bits; but they
+ * are JavaScript's, which differ from native ones in the last place. A backend that is asked for by name always runs.
+ */
+export const JS_MAX_ELEMENTS = 32;
+
+export interface Choice {
+  readonly name: BackendName;
+  /** Why it is this one, as a clause. */
+  readonly reason: string;
+  /** Up to how many elements JavaScript runs instead. */
+  readonly jsMaxElements: number;
+}
+
+/** The choice among available backends, best first, where `wanted` is the value of FLASH_SOFTMAX_BACKEND. */
+export function choose(available: readonly BackendName[], wanted: string | undefined): Choice {
+  if (wanted !== undefined && wanted !== '') {
+    const name = find(available, wanted, 'FLASH_SOFTMAX_BACKEND');
+    return { name, reason: 'FLASH_SOFTMAX_BACKEND asks for it', jsMaxElements: 0 };
+  }
+  const name = available[0] ?? 'js';
+  if (name === 'js') return { name, reason: 'the native addon is absent', jsMaxElements: 0 };
+  return { name, reason: 'the best that this processor and its operating system allow', jsMaxElements: JS_MAX_ELEMENTS };
+}
+
+function find(available: readonly BackendName[], wanted: string, what: string): BackendName {
+  const name = available.find((each) => each === wanted);
+  if (name !== undefined) return name;
+  const absent = native().error;
+  throw wrongValue(`one of ${available.join(', ')}`, what, describe(wanted) + (absent === undefined ? '' : ` (no native addon: ${absent})`));
+}
+
+/** The backends of this machine, best first; JavaScript is always the last. */
+export function availableBackends(): BackendName[] {
+  return [...(native().addon?.backends ?? []), 'js'];
+}
+
+const backends = new Map<BackendName, Backend>([['js', js]]);
+
+/** One of availableBackends(); RangeError for any other name. */
+export function backendNamed(name: BackendName): Backend {
+  let backend = backends.get(find(availableBackends(), name, 'the name of a backend'));
+  if (backend === undefined) {
+    backend = { name, ...native().addon!.kernels(name) };
+    backends.set(name, backend);
+  }
+  return backend;
+}
+
+let chosen: { readonly choice: Choice; readonly backend: Backend } | undefined;
+
+function selected() {
+  if (chosen === undefined) {
+    const choice = choose(availableBackends(), process.env.FLASH_SOFTMAX_BACKEND);
+    chosen = { choice, backend: backendNamed(choice.name) };
+  }
+  return chosen;
+}
+
+/** The choice in force. RangeError if FLASH_SOFTMAX_BACKEND names what is not available. */
+export const choice = (): Choice => selected().choice;
+
+/** The backend in force. */
+export const backend = (): Backend => selected().backend;
+
+/** The backend for a call with so many elements. */
+export function backendFor(elements: number): Backend {
+  const { choice, backend } = selected();
+  return elements <= choice.jsMaxElements ? js : backend;
+}

@@ -1,0 +1,57 @@
+/** What runs on this machine, and why. */
+import { availableParallelism, cpus } from 'node:os';
+import type { BackendName } from './backend/backend.js';
+import { native, type Caches, type Machine } from './backend/native.js';
+import { availableBackends, choice } from './backend/select.js';
+
+export interface Capabilities {
+  /** The backend that runs. */
+  backend: BackendName;
+  /** Why it is this one. */
+  reason: string;
+  /** All backends that could run here, best first. */
+  available: BackendName[];
+  /** Calls with no more elements than this run in JavaScript, whatever the backend; 0 if it was forced. */
+  jsMaxElements: number;
+  /** The native addon: the file that was loaded, or why there is none. */
+  native: { loaded: boolean; path?: string; error?: string };
+  /** The name that the processor gives itself. */
+  processor: string;
+  /** Its features that matter here, as far as the operating system lets them be used. Empty without the addon. */
+  features: string[];
+  /** The caches that one core sees, in bytes; 0 where unknown, as without the addon. */
+  caches: Caches;
+  /** Threads that can run at the same time. */
+  threads: number;
+}
+
+/**
+ * Says which backend and instruction set run on this machine, which others it has, and why the native addon is absent if
+ * it is.
+ *
+ * @throws RangeError (ERR_INVALID_ARG_VALUE) if FLASH_SOFTMAX_BACKEND names a backend that is not available.
+ */
+export function capabilities(): Capabilities {
+  const { name, reason, jsMaxElements } = choice();
+  const { addon, path, error } = native();
+  const { processor, features, caches } = addon?.machine() ?? withoutAddon();
+  return {
+    backend: name,
+    reason,
+    available: availableBackends(),
+    jsMaxElements,
+    native: addon ? { loaded: true, path: path! } : { loaded: false, error: error! },
+    processor,
+    features: [...features],
+    caches: { ...caches },
+    threads: availableParallelism(),
+  };
+}
+
+function withoutAddon(): Machine {
+  return {
+    processor: cpus()[0]?.model.trim() || process.arch,
+    features: [],
+    caches: { l1d: 0, l2: 0, l3: 0 },
+  };
+}

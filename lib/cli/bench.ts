@@ -1,0 +1,150 @@
+/**
+ * flash-softmax bench: how long one row takes on each backend of this machine, beside the two things one knows the
+ * price of: a plain Math.exp loop, and a copy of the row (memcpy), which is as fast as memory goes.
+ */
+import { backendNamed, availableBackends } from '../backend/select.js';
+import { capabilities, softmax } from '../index.js';
+import { names, positive, UsageError, type Command, type Given, type Io } from './command.js';
+import { inTurns, type Timing } from './measure.js';
+import { Progress } from './progress.js';
+import { fill } from './rows.js';
+import { grouped, significant, table } from './table.js';
+
+const SIZES = '10,100,1k,32k,128256,1M,16M'; // 128,256 is the vocabulary of a language model
+const LARGEST = 2 ** 28;
+
+interface Contender {
+  readonly name: string;
+  run(x: Float32Array, out: Float32Array): void;
+}
+
+interface Result {
+  readonly elements: number;
+  /** In the order of the contenders. */
+  readonly timings: readonly Timing[];
+}
+
+/** The loop that everybody writes. */
+function mathExpLoop(x: Float32Array, out: Float32Array): void {
+  let max = -Infinity;
+  for (let i = 0; i < x.length; i++) if (x[i]! > max) max = x[i]!;
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) {
+    const e = Math.exp(x[i]! - max);
+    out[i] = e;
+    sum += e;
+  }
+  for (let i = 0; i < x.length; i++) out[i]! /= sum;
+}
+
+function contenders(given: Given): Contender[] {
+  const backends = names(given, 'backends', availableBackends()).map((name): Contender => {
+    const backend = backendNamed(name);
+    return { name, run: (x, out) => backend.softmax_f32(x, out, 1, x.length, 1, 1, null, 0, null) };
+  });
+  const reference: Contender[] = [
+    { name: 'memcpy', run: (x, out) => out.set(x) },
+    { name: 'Math.exp', run: mathExpLoop },
+  ];
+  const automatic: Contender[] = given.has('backends')
+    ? []
+    : [{ name: 'softmax()', run: (x, out) => softmax(x, { out }) }];
+  return [...reference, ...backends.reverse(), ...automatic];
+}
+
+function sizes(given: Given): number[] {
+  const units: Record<string, number> = { '': 1, k: 2 ** 10, m: 2 ** 20 };
+  return (given.get('sizes') ?? SIZES).split(',').map((text) => {
+    const [, digits, unit] = /^(\d+)([km]?)$/i.exec(text) ?? [];
+    const size = digits === undefined ? 0 : Number(digits) * units[unit!.toLowerCase()]!;
+    if (size >= 1 && size <= LARGEST) return size;
+    throw new UsageError(`Expected lengths from 1 to 256M for --sizes, as in ${SIZES}, but received '${text}'`);
+  });
+}
+
+function measure(field: readonly Contender[], lengths: readonly number[], budget: number, io: Io): Result[] {
+  const progress = new Progress(io.stderr);
+  const longest = Math.max(...lengths);
+  const logits = new Float32Array(longest);
+  const block = fill(logits.subarray(0, 2 ** 20), 'N(0,8)', 1);
+  for (let at = block.length; at < longest; at += block.length) logits.set(block.subarray(0, longest - at), at);
+  const output = new Float32Array(longest);
+
+  const end = performance.now() + budget;
+  return lengths.map((elements, i) => {
+    progress.show(`${grouped(elements)} elements (${i + 1} of ${lengths.length})`);
+    const x = logits.subarray(0, elements);
+    const out = output.subarray(0, elements);
+    const share = (end - performance.now()) / (lengths.length - i);
+    const calls = field.map((each) => () => each.run(x, out));
+    const timings = inTurns(calls, share);
+    progress.clear();
+    return { elements, timings };
+  });
+}
+
+function nanoseconds(milliseconds: number, elements: number): number {
+  return (milliseconds * 1e6) / elements;
+}
+
+function text(field: readonly Contender[], results: readonly Result[]): string {
+  const rounds = results.flatMap(({ timings }) => timings.map((timing) => timing.rounds));
+  const grid = (from: number, cell: (timings: readonly Timing[], i: number, elements: number) => string) =>
+    table('r', [
+      ['elements', ...field.slice(from).map(({ name }) => name)],
+      ...results.map(({ elements, timings }) => [
+        grouped(elements),
+        ...timings.slice(from).map((_, i) => cell(timings, i + from, elements)),
+      ]),
+    ]);
+  const times = grid(0, (timings, i, elements) => {
+    const { median, lower, upper } = timings[i]!;
+    return `${significant(nanoseconds(median, elements))} ±${((50 * (upper - lower)) / median).toFixed(0)}%`;
+  });
+  const { processor, backend } = capabilities();
+  return `${processor}; node ${process.version}; one row of float32 logits; softmax() runs ${backend}
+
+nanoseconds per element: median of ${Math.min(...rounds)} … ${Math.max(...rounds)} rounds ± half the interquartile range
+${times}
+ratio to memcpy of the same row
+${grid(1, (timings, i) => significant(timings[i]!.median / timings[0]!.median))}
+times as fast as the Math.exp loop
+${grid(2, (timings, i) => significant(timings[1]!.median / timings[i]!.median))}`;
+}
+
+function json(field: readonly Contender[], results: readonly Result[]): string {
+  const { processor, caches, backend } = capabilities();
+  const rows = results.flatMap(({ elements, timings }) =>
+    timings.map(({ min, lower, median, upper, rounds }, i) => ({
+      elements,
+      contender: field[i]!.name,
+      nanosecondsPerElement: {
+        min: nanoseconds(min, elements),
+        lowerQuartile: nanoseconds(lower, elements),
+        median: nanoseconds(median, elements),
+        upperQuartile: nanoseconds(upper, elements),
+      },
+      timesMemcpy: median / timings[0]!.median,
+      rounds,
+    })),
+  );
+  const report = { processor, caches, node: process.version, type: 'float32', backend, results: rows };
+  return `${JSON.stringify(report, null, 2)}\n`;
+}
+
+export const bench: Command = {
+  name: 'bench',
+  summary: 'Time of one row on each backend of this machine, beside a Math.exp loop and a memcpy of the row.',
+  options: {
+    sizes: { value: 'LIST', help: `lengths of the row; k is 1,024 and M 1,048,576 (default ${SIZES})` },
+    backends: { value: 'LIST', help: 'only these, as in avx2,js (default all, and softmax() as it chooses itself)' },
+    time: { value: 'SECONDS', help: 'about how long to measure (default 12)' },
+    json: { help: 'results for machines' },
+  },
+  run(given, _, io) {
+    const field = contenders(given);
+    const results = measure(field, sizes(given), positive(given, 'time', 12) * 1000, io);
+    io.stdout.write((given.has('json') ? json : text)(field, results));
+    return 0;
+  },
+};

@@ -1,0 +1,142 @@
+/**
+ * Examines backends: the largest error of each against an oracle in double-double, how far sums are from 1, whether a
+ * larger logit always has a larger probability, and whether the native ones give the same bits.
+ */
+import type { Backend, BackendName } from '../backend/backend.js';
+import { softmaxOracle, ulpError } from './oracle.js';
+import { fill, KINDS, type Kind } from './rows.js';
+
+type Floats = Float32Array | Float64Array;
+export type Type = 'f32' | 'f64';
+
+/** What the package promises. The fallback computes in double, and rounds a float32 once. */
+const ULP_BOUNDS = { native: { f32: 2, f64: 2 }, js: { f32: 0.51, f64: 2 } };
+export const SUM_BOUNDS = { f32: 1e-6, f64: 1e-14 };
+const TEMPERATURES = [1, 0.7, 1.3, 0.05, 40];
+
+export interface Row {
+  readonly elements: number;
+  readonly kind: Kind;
+  readonly temperature: number;
+}
+
+/** What was found of one backend with one type; `row` is the one with the largest error. */
+export interface Finding {
+  readonly backend: BackendName;
+  readonly type: Type;
+  ulp: number;
+  row: Row;
+  sumError: number;
+  monotone: boolean;
+}
+
+export interface Disagreement {
+  readonly backends: readonly [BackendName, BackendName];
+  readonly type: Type;
+  readonly row: Row;
+}
+
+/** Every tail of a vector and of a block of them; then powers of two and their neighbours, fewer kinds as they grow. */
+export function rows(): Row[] {
+  const list: Row[] = [];
+  const push = (elements: number, kind: Kind) => {
+    list.push({ elements, kind, temperature: TEMPERATURES[list.length % TEMPERATURES.length]! });
+  };
+  const some = (i: number) => KINDS[i % KINDS.length]!;
+  for (let n = 1; n <= 160; n++) for (let k = 0; k < 2; k++) push(n, some(2 * n + k));
+  for (let e = 8; e <= 12; e++) for (const n of [-1, 0, 1]) for (const kind of KINDS) push(2 ** e + n, kind);
+  for (let e = 13; e <= 18; e++) for (const n of [-1, 0, 1]) push(2 ** e + n, some(e + 4 * (n + 1)));
+  for (const kind of KINDS.slice(0, 3)) list.push({ elements: 1e6, kind, temperature: 1 });
+  return list;
+}
+
+function softmaxOn(backend: Backend, x: Floats, temperature: number): Floats {
+  if (x instanceof Float32Array) {
+    const out = new Float32Array(x.length);
+    backend.softmax_f32(x, out, 1, x.length, 1, temperature, null, 0, null);
+    return out;
+  }
+  const out = new Float64Array(x.length);
+  backend.softmax_f64(x, out, 1, x.length, 1, temperature, null, 0, null);
+  return out;
+}
+
+function largestUlpError(y: Floats, exact: { hi: Float64Array; lo: Float64Array }, type: Type): number {
+  let largest = 0;
+  for (let i = 0; i < y.length; i++) largest = Math.max(largest, ulpError(y[i]!, exact.hi[i]!, exact.lo[i]!, type));
+  return largest;
+}
+
+/** |sum − 1|, the sum itself being compensated (Neumaier). */
+function sumError(y: Floats): number {
+  let sum = -1;
+  let lost = 0;
+  for (const value of y) {
+    const next = sum + value;
+    lost += Math.abs(sum) >= value ? sum - next + value : value - next + sum;
+    sum = next;
+  }
+  return Math.abs(sum + lost);
+}
+
+function ascends(y: Floats): boolean {
+  for (let i = 1; i < y.length; i++) if (!(y[i]! >= y[i - 1]!)) return false;
+  return true;
+}
+
+function sameBits(a: Floats, b: Floats): boolean {
+  return Buffer.compare(new Uint8Array(a.buffer), new Uint8Array(b.buffer)) === 0;
+}
+
+export interface Report {
+  readonly findings: readonly Finding[];
+  readonly disagreements: readonly Disagreement[];
+}
+
+/** Each row is made and its exact result found once, for all backends. */
+export function examine(
+  backends: readonly Backend[],
+  list: readonly Row[],
+  tell: (type: Type, row: Row, index: number) => void = () => {},
+): Report {
+  const disagreements: Disagreement[] = [];
+  const findings: Finding[] = [];
+  for (const type of ['f32', 'f64'] as const) {
+    const found = backends.map(({ name }): Finding => ({
+      backend: name,
+      type,
+      ulp: 0,
+      row: list[0]!,
+      sumError: 0,
+      monotone: true,
+    }));
+    findings.push(...found);
+    for (const [index, row] of list.entries()) {
+      tell(type, row, index);
+      const x = fill(type === 'f32' ? new Float32Array(row.elements) : new Float64Array(row.elements), row.kind, index);
+      const exact = softmaxOracle(x, row);
+      const ascending = x.slice().sort();
+      let native: { name: BackendName; y: Floats } | undefined;
+      for (const [i, backend] of backends.entries()) {
+        const finding = found[i]!;
+        const y = softmaxOn(backend, x, row.temperature);
+        const ulp = largestUlpError(y, exact, type);
+        if (ulp > finding.ulp) Object.assign(finding, { ulp, row });
+        finding.sumError = Math.max(finding.sumError, sumError(y));
+        finding.monotone &&= ascends(softmaxOn(backend, ascending, row.temperature));
+        if (backend.name === 'js') continue;
+        native ??= { name: backend.name, y };
+        if (!sameBits(native.y, y)) disagreements.push({ backends: [native.name, backend.name], type, row });
+      }
+    }
+  }
+  return { findings, disagreements };
+}
+
+export function bound({ backend, type }: Finding): number {
+  return ULP_BOUNDS[backend === 'js' ? 'js' : 'native'][type];
+}
+
+export function holds(finding: Finding): boolean {
+  return finding.ulp <= bound(finding) && finding.monotone && finding.sumError <= SUM_BOUNDS[finding.type];
+}

@@ -1,0 +1,213 @@
+/**
+ * NumPy's .npy files (format 1.0, 2.0, 3.0): a magic string, a version, a header that is the text of a Python
+ * dictionary, and the elements. The text is read by a small parser of its own that knows nothing but strings,
+ * integers, booleans, tuples, lists and dictionaries; nothing in a file is evaluated, and every length is checked
+ * against the bytes that are there. https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+ */
+import { endianness } from 'node:os';
+import { Failure } from './command.js';
+
+export type FloatType = 'float16' | 'float32' | 'float64';
+
+/** Elements in C order. float16 is widened to float32, which holds each exactly. */
+export interface Npy {
+  readonly type: FloatType;
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Float64Array;
+}
+
+const SIZES: Record<FloatType, number> = { float16: 2, float32: 4, float64: 8 };
+const MAGIC = [0x93, ...Buffer.from('NUMPY')];
+const LONGEST_HEADER = 2 ** 20; // ours need a hundred bytes; only structured types have longer ones
+const HOST = endianness() === 'LE' ? '<' : '>';
+
+// ---- the header ---------------------------------------------------------------------------------------
+
+type Literal = string | number | boolean | Literal[] | Map<Literal, Literal>;
+
+const TOKEN = /\s*(?:'([^'\\]*)'|"([^"\\]*)"|(-?\d+)L?|(True|False)|([{}()[\],:]))/y;
+const CLOSING: Record<string, string> = { '{': '}', '(': ')', '[': ']' };
+
+/** One Python literal; undefined if the text is anything else. Descriptions of fields nest a few levels, not more. */
+export function parseLiteral(text: string): Literal | undefined {
+  const tokens: { mark?: string; value?: string | number | boolean }[] = [];
+  const body = text.trimEnd();
+  TOKEN.lastIndex = 0;
+  for (let at = 0; at < body.length; at = TOKEN.lastIndex) {
+    const match = TOKEN.exec(body);
+    if (!match) return undefined;
+    const [, single, double, integer, bool, mark] = match;
+    if (mark) tokens.push({ mark });
+    else if (integer) tokens.push({ value: Number(integer) });
+    else if (bool) tokens.push({ value: bool === 'True' });
+    else tokens.push({ value: single ?? double! });
+  }
+
+  let next = 0;
+  const accept = (mark: string) => tokens[next]?.mark === mark && ++next > 0;
+  function literal(depth: number): Literal | undefined {
+    const { mark, value } = tokens[next++] ?? {};
+    if (value !== undefined) return value;
+    const closing = mark && CLOSING[mark];
+    if (!closing || depth > 8) return undefined;
+    const items: Literal[] = [];
+    const map = new Map<Literal, Literal>();
+    while (!accept(closing)) {
+      const item = literal(depth + 1);
+      if (item === undefined) return undefined;
+      items.push(item);
+      if (mark === '{') {
+        const content = accept(':') ? literal(depth + 1) : undefined;
+        if (content === undefined || map.has(item)) return undefined;
+        map.set(item, content);
+      }
+      if (!accept(',') && tokens[next]?.mark !== closing) return undefined;
+    }
+    return mark === '{' ? map : items;
+  }
+  const result = literal(0);
+  return next === tokens.length ? result : undefined;
+}
+
+const KINDS: Record<string, string> = {
+  O: 'Python objects',
+  V: 'raw bytes',
+  S: 'byte strings',
+  a: 'byte strings',
+  U: 'strings',
+  b: 'booleans or bytes',
+  '?': 'booleans',
+  i: 'integers',
+  u: 'unsigned integers',
+  f: 'floats of another size',
+  c: 'complex numbers',
+  M: 'dates',
+  m: 'time spans',
+};
+
+function elementType(descr: Literal): { type: FloatType; order: string } {
+  const text = typeof descr === 'string' ? descr : undefined;
+  const match = text && /^([<>=])f([248])$/.exec(text);
+  if (match) return { order: match[1] === '=' ? HOST : match[1]!, type: `float${Number(match[2]) * 8}` as FloatType };
+  const kind = text ? (KINDS[text.replace(/^[<>=|]/, '')[0] ?? ''] ?? 'unknown') : 'structured';
+  const received = text ? `'${text.slice(0, 40)}' (${kind})` : 'a structured type';
+  throw new Failure(`Expected elements of float16, float32 or float64 but received ${received}`);
+}
+
+/** (2, 3) or (5,) */
+export function shapeText(shape: readonly number[]): string {
+  return `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
+}
+
+function checkShape(shape: Literal): number[] {
+  if (!Array.isArray(shape) || !shape.every((n): n is number => typeof n === 'number')) {
+    throw new Failure('Expected a shape of integers in the header');
+  }
+  if (shape.some((n) => n < 0)) throw new Failure(`Expected no negative length but received shape ${shapeText(shape)}`);
+  if (shape.length !== 1 && shape.length !== 2) {
+    throw new Failure(
+      `Expected an array of 1 or 2 dimensions but received ${shape.length} (shape ${shapeText(shape)})`,
+    );
+  }
+  if (shape.includes(0)) throw new Failure(`Expected at least one element but received shape ${shapeText(shape)}`);
+  return shape;
+}
+
+// ---- reading ------------------------------------------------------------------------------------------
+
+/** The header's dictionary, and where the elements begin. */
+function readHeader(bytes: Uint8Array): { header: Literal | undefined; end: number } {
+  if (!MAGIC.every((byte, i) => bytes[i] === byte)) {
+    throw new Failure('Expected a NumPy .npy file but received something else');
+  }
+  const [major = 0, minor = 0] = bytes.subarray(6, 8);
+  const start = major === 1 ? 10 : 12;
+  if (bytes.length < start) throw new Failure('Expected a header but the file ends before it');
+  if (major < 1 || major > 3 || minor !== 0) {
+    throw new Failure(`Expected .npy format 1.0, 2.0 or 3.0 but received ${major}.${minor}`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
+  if (length > LONGEST_HEADER) {
+    throw new Failure(`Expected a header of at most ${LONGEST_HEADER} bytes but received ${length}`);
+  }
+  const end = start + length;
+  if (end > bytes.length) {
+    throw new Failure(`Expected a header of ${length} bytes but the file ends after ${bytes.length - start}`);
+  }
+  const text = Buffer.from(bytes.subarray(start, end)).toString(major === 3 ? 'utf8' : 'latin1');
+  return { header: parseLiteral(text), end };
+}
+
+/** The array in a file of these bytes, which it may share its memory with. */
+export function parseNpy(bytes: Uint8Array): Npy {
+  const { header, end } = readHeader(bytes);
+  const keys = header instanceof Map ? [...header.keys()].sort().join() : '';
+  const fortran = header instanceof Map && header.get('fortran_order');
+  if (!(header instanceof Map) || keys !== 'descr,fortran_order,shape' || typeof fortran !== 'boolean') {
+    throw new Failure("Expected a header with 'descr', 'fortran_order' and 'shape' but received something else");
+  }
+  const { type, order } = elementType(header.get('descr')!);
+  const shape = checkShape(header.get('shape')!);
+
+  const size = shape.reduce((product, n) => product * n, SIZES[type]);
+  const received = bytes.length - end;
+  if (size !== received) {
+    throw new Failure(`Expected ${size} bytes for ${type} of shape ${shapeText(shape)} but received ${received}`);
+  }
+  const data = decode(bytes.subarray(end), type, order !== HOST);
+  return { type, shape, data: fortran && shape.length === 2 ? transposed(data, shape[0]!, shape[1]!) : data };
+}
+
+function decode(elements: Uint8Array, type: FloatType, swapped: boolean): Float32Array | Float64Array {
+  const size = SIZES[type];
+  const raw = swapped || elements.byteOffset % size !== 0 ? new Uint8Array(elements) : elements; // copied if need be
+  if (swapped) swap(raw, size);
+  const place = [raw.buffer, raw.byteOffset, raw.length / size] as const;
+  if (type === 'float64') return new Float64Array(...place);
+  if (type === 'float32') return new Float32Array(...place);
+  const halves = new Uint16Array(...place);
+  const widened = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) widened[i] = halfToNumber(halves[i]!);
+  return widened;
+}
+
+function swap(raw: Uint8Array, elementSize: number): void {
+  const buffer = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  if (elementSize === 2) buffer.swap16();
+  else if (elementSize === 4) buffer.swap32();
+  else buffer.swap64();
+}
+
+/** The value of an IEEE 754 binary16: sign, 5 bits of exponent, 10 of fraction. */
+export function halfToNumber(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 31;
+  const fraction = half & 1023;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  return exponent === 0 ? (sign * fraction) / 2 ** 24 : (sign * (1024 + fraction) * (1 << exponent)) / 2 ** 25;
+}
+
+/** Fortran order to C order. */
+function transposed(data: Float32Array | Float64Array, rows: number, cols: number): Float32Array | Float64Array {
+  const result = data.slice(); // of the same type; every element is overwritten
+  for (let r = 0, i = 0; r < rows; r++) {
+    for (let c = 0; c < cols; c++) result[i++] = data[c * rows + r]!;
+  }
+  return result;
+}
+
+// ---- writing ------------------------------------------------------------------------------------------
+
+/** A file of format 1.0 in two parts: the header, padded so that the elements begin at a multiple of 64, and they. */
+export function formatNpy(data: Float32Array | Float64Array, shape: readonly number[]): [Uint8Array, Uint8Array] {
+  const dictionary = `{'descr': '<f${data.BYTES_PER_ELEMENT}', 'fortran_order': False, 'shape': ${shapeText(shape)}, }`;
+  const start = MAGIC.length + 4;
+  const text = `${dictionary.padEnd(Math.ceil((start + dictionary.length + 1) / 64) * 64 - start - 1)}\n`;
+  const header = Buffer.from([...MAGIC, 1, 0, text.length & 255, text.length >> 8, ...Buffer.from(text, 'latin1')]);
+  const elements = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (HOST === '<') return [header, elements];
+  const little = new Uint8Array(elements);
+  swap(little, data.BYTES_PER_ELEMENT);
+  return [header, little];
+}

@@ -1,0 +1,66 @@
+/** The command line without a process around it: arguments in, text out, an exit status back. */
+import { bench } from './bench.js';
+import { Failure, help, onlyOperand, parse, UsageError, type Command, type Io } from './command.js';
+import { info } from './info.js';
+import { softmax } from './softmax.js';
+import { verify } from './verify.js';
+import { version } from './version.js';
+
+const COMMANDS: readonly Command[] = [info, softmax, bench, verify];
+
+function overview(): string {
+  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+  const lines = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+  return `usage: flash-softmax COMMAND [options]
+
+${lines.join('\n')}
+
+flash-softmax COMMAND --help says more; --version prints the version.
+`;
+}
+
+async function dispatch([name, ...rest]: readonly string[], io: Io): Promise<number> {
+  if (name === '--help' || name === '-h') {
+    io.stdout.write(overview());
+    return 0;
+  }
+  if (name === '--version') {
+    io.stdout.write(`${version()}\n`);
+    return 0;
+  }
+  const command = COMMANDS.find((each) => each.name === name);
+  if (!command) {
+    const names = COMMANDS.map((each) => each.name).join(', ');
+    const received = name === undefined ? 'none' : `'${name}'`;
+    throw new UsageError(`Expected a command (${names}) but received ${received} (see flash-softmax --help)`);
+  }
+  const { given, operands } = parse(command, rest);
+  if (given.has('help')) {
+    io.stdout.write(help(command));
+    return 0;
+  }
+  return await command.run(given, onlyOperand(command, operands), io);
+}
+
+/** One line of plain text, whatever an argument or a file smuggled into it. */
+function oneLine(text: string): string {
+  return text.replace(
+    /[\x00-\x1f\x7f-\x9f]/g,
+    (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}
+
+/**
+ * Runs one command line. What a user can do something about, a Failure or an error of the library with its `code`,
+ * becomes one line on stderr; anything else is a defect and is thrown with its stack.
+ */
+export async function run(argv: readonly string[], io: Io = process): Promise<number> {
+  try {
+    return await dispatch(argv, io);
+  } catch (error) {
+    const expected = error instanceof Failure || (error instanceof Error && 'code' in error);
+    if (!expected) throw error;
+    io.stderr.write(`flash-softmax: ${oneLine(error.message)}\n`);
+    return error instanceof Failure ? error.status : 1;
+  }
+}
