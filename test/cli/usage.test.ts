@@ -1,0 +1,75 @@
+/** What the command line says of itself, and to somebody who gets it wrong. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { capture } from './capture.js';
+
+const commands = ['info', 'softmax', 'bench', 'verify'];
+
+describe('help', () => {
+  it('is on stdout and names every command', async () => {
+    for (const flag of ['--help', '-h']) {
+      const { status, stdout, stderr } = await capture([flag]);
+      expect([status, stderr]).toEqual([0, '']);
+      for (const command of commands) expect(stdout).toContain(`  ${command} `);
+    }
+  });
+
+  it.each(commands)('%s --help explains its options, whatever else was given', async (command) => {
+    const { status, stdout, stderr } = await capture([command, '--help']);
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(new RegExp(`^usage: flash-softmax ${command} `));
+    expect(stdout).toContain('--help');
+    expect(await capture([command, '-h', 'superfluous', 'words'])).toMatchObject({ status: 0, stdout });
+  });
+
+  it('fits a terminal of 120 columns', async () => {
+    for (const args of [['--help'], ...commands.map((command) => [command, '--help'])]) {
+      for (const line of (await capture(args)).stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(120);
+    }
+  });
+});
+
+it('--version is that of package.json', async () => {
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  expect(await capture(['--version'])).toEqual({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
+});
+
+describe('usage errors are one line on stderr and exit status 2', () => {
+  it.each([
+    [[], 'Expected a command (info, softmax, bench, verify) but received none'],
+    [['frobnicate'], "Expected a command (info, softmax, bench, verify) but received 'frobnicate'"],
+    [['--nope'], "received '--nope'"],
+    [['info', '--nope'], 'Unknown option --nope'],
+    [['info', '-x'], 'Unknown option -x'],
+    [['info', '--constructor'], 'Unknown option --constructor'],
+    [['info', 'two\nlines and \x1b[31mred'], "Unexpected argument 'two\\x0alines and \\x1b[31mred'"],
+    [['info', 'more'], "Unexpected argument 'more'"],
+    [['info', '--json=yes'], "Expected no value for --json but received 'yes'"],
+    [['softmax'], 'Expected FILE.npy'],
+    [['softmax', 'a.npy', 'b.npy'], "Unexpected argument 'b.npy'"],
+    [['softmax', 'a.npy', '--out'], 'Expected a value FILE.npy for --out'],
+    [['softmax', 'a.npy', '--out='], 'Expected a value FILE.npy for --out'],
+    ...['0', '-1', 'NaN', 'Infinity', '1e999', '1e-999', '0x10', '1_000', ' 1', 'one'].map(
+      (bad): [string[], string] => [
+        ['softmax', 'a.npy', '--temperature', bad],
+        `Expected a finite number greater than 0 for --temperature but received '${bad}'`,
+      ],
+    ),
+    ...['0', '-1', '1.5', '1e3', 'five', '9007199254740993'].map((bad): [string[], string] => [
+      ['softmax', 'a.npy', '--top', bad],
+      `Expected a whole number from 1 on for --top but received '${bad}'`,
+    ]),
+    ...['', '0', '10,', '-5', '1.5k', '1G', '257M', '10;20'].map((bad): [string[], string] => [
+      ['bench', '--sizes', bad],
+      bad === '' ? 'Expected a value LIST for --sizes' : 'Expected lengths from 1 to 256M for --sizes',
+    ]),
+    [['bench', '--backends', 'js,mmx'], "for --backends but received 'mmx'"],
+    [['bench', '--time', 'forever'], "for --time but received 'forever'"],
+    [['verify', '--fast'], 'Unknown option --fast'],
+  ])('%j', async (args, message) => {
+    const { status, stdout, stderr } = await capture(args);
+    expect(stderr).toContain(message);
+    expect(stderr).toMatch(/^flash-softmax: [^\n]+\n$/);
+    expect([status, stdout]).toEqual([2, '']);
+  });
+});

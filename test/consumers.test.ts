@@ -1,0 +1,118 @@
+/**
+ * The package as its users get it: packed, installed from the tarball into an empty project, imported, required, and
+ * compiled against. Nothing is fetched: its one dependency is packed from node_modules beside it.
+ */
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nativeBackends } from './backends.js';
+import { root } from './setup/emulated.js';
+import { run } from './setup/run.js';
+
+const project = realpathSync(mkdtempSync(path.join(tmpdir(), 'flash-softmax-consumer-')));
+const installed = path.join(project, 'node_modules', 'flash-softmax');
+const addon = path.join(root, 'build', 'Release', 'flash_softmax.node');
+const tsc = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+
+interface Packed {
+  filename: string;
+  files: { path: string }[];
+}
+
+const pack = async (folder: string): Promise<Packed> =>
+  (JSON.parse(await run('npm', ['pack', folder, '--ignore-scripts', '--json'], { cwd: project })) as [Packed])[0];
+
+const node = (...args: string[]) => run(process.execPath, args, { cwd: project, env: { FLASH_SOFTMAX_BACKEND: undefined } });
+
+/** Runs JavaScript in the project, as a module or as CommonJS, and reads the JSON that it logs. */
+async function evaluate(kind: 'module' | 'commonjs', script: string): Promise<unknown> {
+  return JSON.parse(await node(`--input-type=${kind}`, '--eval', script));
+}
+
+let packed: Packed;
+
+beforeAll(async () => {
+  packed = await pack(root);
+  const dependency = await pack(path.join(root, 'node_modules', 'node-gyp-build'));
+  const dependencies = { 'flash-softmax': `file:${packed.filename}`, 'node-gyp-build': `file:${dependency.filename}` };
+  writeFileSync(path.join(project, 'package.json'), JSON.stringify({ private: true, dependencies }));
+  await run('npm', ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: project });
+}, 120_000);
+
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+describe('the packed tarball', () => {
+  it('holds what runs, and nothing that does not', () => {
+    const paths = packed.files.map((file) => file.path);
+    for (const wanted of ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts', 'dist/cli.js']) {
+      expect(paths).toContain(wanted);
+    }
+    expect(paths.filter((file) => !/^(dist|prebuilds)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(file))).toEqual([]);
+  });
+
+  const call = 'console.log(JSON.stringify([capabilities(), [...softmax(Float32Array.of(0, 0, -Infinity))]]))';
+
+  it('is imported, and runs in JavaScript where no binary fits', async () => {
+    const result = await evaluate('module', `import { capabilities, softmax } from 'flash-softmax'; ${call}`);
+    expect(result).toMatchObject([{ backend: 'js', available: ['js'], native: { loaded: false, error: expect.any(String) } }, [0.5, 0.5, 0]]);
+  });
+
+  it('is required, and runs in JavaScript where no binary fits', async () => {
+    const result = await evaluate('commonjs', `const { capabilities, softmax } = require('flash-softmax'); ${call}`);
+    expect(result).toMatchObject([{ backend: 'js', native: { loaded: false } }, [0.5, 0.5, 0]]);
+  });
+
+  it('has the same exports both ways', async () => {
+    const imported = await evaluate('module', `console.log(JSON.stringify(Object.keys(await import('flash-softmax'))))`);
+    const required = await evaluate('commonjs', `console.log(JSON.stringify(Object.keys(require('flash-softmax'))))`);
+    expect((required as string[]).sort()).toEqual((imported as string[]).sort());
+  });
+
+  it('has a command line', async () => {
+    const { version } = (await evaluate('commonjs', `console.log(JSON.stringify(require('flash-softmax/package.json')))`)) as { version: string };
+    const bin = path.join(project, 'node_modules', '.bin', 'flash-softmax');
+    expect(await run(bin, ['--version'], { cwd: project })).toContain(version);
+    expect(await run(bin, ['info'], { cwd: project })).toContain('js');
+  });
+
+  it.runIf(nativeBackends.length > 0 && existsSync(addon))('loads a prebuilt binary where there is one', async () => {
+    const folder = path.join(installed, 'prebuilds', `${process.platform}-${process.arch}`);
+    mkdirSync(folder, { recursive: true });
+    copyFileSync(addon, path.join(folder, 'flash-softmax.node'));
+    try {
+      for (const [kind, load] of [['module', `import { capabilities, softmax } from 'flash-softmax'`], ['commonjs', `const { capabilities, softmax } = require('flash-softmax')`]] as const) {
+        const [found, y] = (await evaluate(kind, `${load}; ${call}`)) as [object, number[]];
+        expect(found).toMatchObject({ backend: nativeBackends[0], native: { loaded: true, path: expect.stringContaining(folder) } });
+        expect(y).toEqual([0.5, 0.5, 0]);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe('TypeScript', () => {
+  for (const module of ['nodenext', 'node16']) {
+    it(`${module}: an ES module and a CommonJS file compile against the package, and run`, async () => {
+      const folder = path.join(project, module);
+      mkdirSync(folder);
+      for (const file of ['consumer.mts', 'consumer.cts']) copyFileSync(path.join(root, 'test', 'consumers', 'consumer.ts'), path.join(folder, file));
+      // `console` is Node's: one line stands for its types, so that the package is seen to need none.
+      writeFileSync(path.join(folder, 'console.d.ts'), 'declare const console: { log(line: string): void };\n');
+      const compilerOptions = { module, moduleResolution: module, target: 'es2022', lib: ['es2022'], types: [], strict: true, exactOptionalPropertyTypes: true };
+      writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }));
+
+      await node(tsc, '--project', folder);
+
+      for (const program of ['consumer.mjs', 'consumer.cjs']) {
+        expect(JSON.parse(await node(path.join(folder, program))), program).toMatchObject({
+          backend: 'js',
+          doubles: Array<number>(6).fill(1 / 3),
+          inPlace: [0.5, 0.5],
+          refused: 3,
+        });
+      }
+    }, 120_000);
+  }
+});

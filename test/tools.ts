@@ -1,0 +1,43 @@
+/**
+ * Programs that a test needs and a machine may not have (a cross compiler, qemu, a Python with NumPy). Without one the
+ * test is skipped by name on a developer's machine, and fails where CI is 'true': there nothing may go missing.
+ */
+import { spawnSync } from 'node:child_process';
+import { it } from 'vitest';
+
+export interface Tool {
+  readonly name: string;
+  readonly available: boolean;
+  /** The program of the probe that worked; of the first probe if none did. */
+  readonly path: string;
+}
+
+/** A tool is there if one of the probes, command lines tried in turn, exits with 0. */
+export function tool(name: string, ...probes: [string[], ...string[][]]): Tool {
+  const works = ([program, ...args]: string[]) => spawnSync(program!, args, { stdio: 'ignore' }).status === 0;
+  const probe = probes.find(works);
+  return { name, available: probe !== undefined, path: (probe ?? probes[0])[0]! };
+}
+
+/** A Python that can import NumPy: the first on the PATH may not be the system's, which has it from the package manager. */
+export function numpy(): Tool {
+  const probe = (python: string) => [python, '-c', 'import numpy'];
+  return tool('python3 with numpy', probe('python3'), probe('/usr/bin/python3'));
+}
+
+/** `it` for a test that needs tools. */
+export function itWith(needed: Tool | Tool[], name: string, body: () => void | Promise<void>, timeout?: number): void {
+  const missing = [needed].flat().filter((each) => !each.available);
+  if (missing.length === 0) {
+    it(name, body, timeout);
+    return;
+  }
+  const needs = `needs ${missing.map((each) => each.name).join(', ')}`;
+  if (process.env.CI === 'true') {
+    it(name, () => {
+      throw new Error(`This test ${needs}; on CI it must run`);
+    });
+  } else {
+    it.skip(`${name} (${needs})`, body);
+  }
+}
