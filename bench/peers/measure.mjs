@@ -1,0 +1,135 @@
+// The same logits for everybody, every result checked against a double-precision oracle before it is timed, and the
+// samples of all peers interleaved in shuffled order, so that a disturbance of the machine hits all of them alike.
+
+const SAMPLE_SECONDS = 0.003; // long enough for the clock, short enough for many rounds
+const WARM_UP_SECONDS = 0.1; // lets the JIT compiler finish
+const WRONG = 2 ** -10; // a relative error of this size is a wrong result, not an inexact one
+
+/** Small and seeded (mulberry32): everybody who runs this measures the same numbers. */
+function generator(seed) {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export function normalLogits(length, deviation) {
+  const random = generator(length);
+  const x = new Float32Array(length);
+  for (let i = 0; i < length; i++) {
+    x[i] = deviation * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  }
+  return x;
+}
+
+function exactSoftmax(x, cols) {
+  const exact = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += cols) {
+    const row = x.subarray(start, start + cols);
+    let max = -Infinity;
+    for (const value of row) if (value > max) max = value;
+    let sum = 0;
+    let lost = 0; // Kahan: what the sum has dropped
+    for (let i = 0; i < cols; i++) {
+      const term = (exact[start + i] = Math.exp(row[i] - max)) - lost;
+      const next = sum + term;
+      lost = next - sum - term;
+      sum = next;
+    }
+    for (let i = start; i < start + cols; i++) exact[i] /= sum;
+  }
+  return exact;
+}
+
+const float = new Float32Array(1);
+const bits = new Uint32Array(float.buffer);
+
+/** The largest error among normal results: in units of the exact result's last place, and relative. */
+function largestError(y, exact) {
+  let ulp = 0;
+  let relative = 0;
+  for (let i = 0; i < exact.length; i++) {
+    if (exact[i] < 2 ** -126) continue;
+    const error = Math.abs(y[i] - exact[i]);
+    float[0] = exact[i];
+    const exponent = (bits[0] >>> 23) - 127;
+    ulp = Math.max(ulp, error * 2 ** (23 - exponent)); // a NaN stays one
+    relative = Math.max(relative, error / exact[i]);
+  }
+  return { ulp, relative };
+}
+
+/** Gives an in-process peer the shape of one in another process: load, result, sample. */
+export function timed({ prepare, ...peer }) {
+  let run;
+  return {
+    ...peer,
+    load: (x, rows, cols) => void (run = prepare(x, rows, cols)),
+    result: async () => run(),
+    async sample(calls) {
+      const start = performance.now();
+      if (peer.isAsync) for (let i = 0; i < calls; i++) await run();
+      else for (let i = 0; i < calls; i++) run();
+      return { seconds: (performance.now() - start) / 1e3 / calls };
+    },
+    unload: () => void (run = undefined),
+  };
+}
+
+const quantile = (sorted, q) => sorted[Math.round(q * (sorted.length - 1))];
+const ascending = (numbers) => [...numbers].sort((a, b) => a - b);
+
+/** Calls per sample, found while warming up. */
+async function calibrate(peer) {
+  let calls = 1;
+  for (let spent = 0; ;) {
+    const { seconds } = await peer.sample(calls);
+    spent += seconds * calls;
+    calls = Math.max(1, Math.round(SAMPLE_SECONDS / seconds));
+    if (spent > WARM_UP_SECONDS) return calls;
+  }
+}
+
+export async function measureCase(peers, { rows, cols, deviation, rounds }) {
+  const x = normalLogits(rows * cols, deviation);
+  const exact = exactSoftmax(x, cols);
+  const entries = [];
+  for (const peer of peers) {
+    await peer.load(x, rows, cols);
+    const error = peer.isCopy ? { ulp: null } : largestError(await peer.result(), exact);
+    if (!peer.isCopy && !(error.relative < WRONG)) {
+      console.log(`${peer.name}: wrong by ${error.relative} at ${rows} × ${cols}, so not timed`);
+      continue;
+    }
+    entries.push({ peer, ulp: error.ulp, calls: await calibrate(peer), seconds: [], memcpy: [] });
+  }
+  const random = generator(rounds);
+  for (let round = 0; round < rounds; round++) {
+    const order = entries.map((entry) => [random(), entry]).sort(([a], [b]) => a - b);
+    for (const [, entry] of order) {
+      const { seconds, memcpy } = await entry.peer.sample(entry.calls);
+      entry.seconds.push(seconds);
+      if (memcpy !== undefined) entry.memcpy.push(memcpy);
+    }
+  }
+  for (const { peer } of entries) peer.unload?.();
+  const copy = entries.find(({ peer }) => peer.isCopy).seconds;
+  return {
+    rows,
+    cols,
+    results: entries.map(({ peer, ulp, seconds, memcpy }) => {
+      const yardstick = memcpy.length > 0 ? memcpy : copy; // of its own process
+      const sorted = ascending(seconds);
+      return {
+        name: peer.name,
+        seconds: quantile(sorted, 0.5),
+        low: quantile(sorted, 0.1),
+        high: quantile(sorted, 0.9),
+        toMemcpy: quantile(ascending(seconds.map((s, round) => s / yardstick[round])), 0.5),
+        ulp,
+      };
+    }),
+  };
+}
