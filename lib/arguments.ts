@@ -112,12 +112,22 @@ export function axisCall<A extends FloatArray>(x: A, options?: AxisOptions<A>, m
     if (out.length !== x.length) throw wrongValue(`${x.length} elements, as in x,`, 'out', String(out.length));
     // One byteOffset and one length mean the same memory or none in common. Where they differ `buffer` is looked at, which
     // costs more: V8 makes it the first time it is asked for.
-    if (out.byteOffset !== x.byteOffset && overlap(out, x)) throw wrongValue('x itself or memory apart from it', 'out', 'a part of x');
+    if (out.byteOffset !== x.byteOffset && overlap(out, x)) {
+      throw wrongValue('x itself or memory apart from it', 'out', 'a part of x');
+    }
     if (mask !== undefined && overlap(out, mask)) throw wrongValue('memory apart from out', 'mask', 'an overlap');
     if (bias !== undefined && overlap(out, bias)) throw wrongValue('memory apart from out', 'bias', 'an overlap');
   }
-  const { outer, inner } = rows;
-  return { out: out ?? newLike(x), outer, cols: rows.cols, inner, temperature, mask: mask ?? null, maskLayout, bias: bias ?? null };
+  return {
+    out: out ?? newLike(x),
+    outer: rows.outer,
+    cols: rows.cols,
+    inner: rows.inner,
+    temperature,
+    mask: mask ?? null,
+    maskLayout,
+    bias: bias ?? null,
+  };
 }
 
 /** Unknown names are errors: a misspelt option would otherwise be ignored without a word. */
@@ -165,7 +175,9 @@ function rowsAlong(shape: readonly number[], axis: number = -1, x: FloatArray): 
   const total = size(0, rank);
   if (rank === 0) throw wrongValue('at least one dimension', 'shape', 'none');
   if (typeof axis !== 'number') throw wrongType('an integer', 'axis', axis);
-  if (!(Number.isInteger(axis) && axis >= -rank && axis < rank)) throw outOfRange(`an integer from ${-rank} to ${rank - 1}`, 'axis', axis);
+  if (!(Number.isInteger(axis) && axis >= -rank && axis < rank)) {
+    throw outOfRange(`an integer from ${-rank} to ${rank - 1}`, 'axis', axis);
+  }
   if (total !== x.length) throw wrongValue(`a product of ${x.length}, the length of x,`, 'shape', `[${sizes.join(', ')}]`);
 
   const along = axis < 0 ? axis + rank : axis;
@@ -182,7 +194,9 @@ function layoutOf(mask: Uint8Array, format: unknown, length: number, cols: numbe
   const row = Math.ceil(cols / perByte);
   const isAll = mask.length === all;
   const isRow = mask.length === row;
-  if (isAll && isRow && length !== cols) throw wrongValue("maskFormat 'bytes', as so few bits may be one row's or all rows',", 'mask', "'bits'");
+  if (isAll && isRow && length !== cols) {
+    throw wrongValue("maskFormat 'bytes', as so few bits may be one row's or all rows',", 'mask', "'bits'");
+  }
   if (isAll) return format === 'bits' ? MASK_BITS : MASK_BYTES;
   if (isRow) return format === 'bits' ? MASK_ROW_BITS : MASK_ROW_BYTES;
   throw wrongValue(lengths(all, row, 'byte'), 'mask', String(mask.length));

@@ -30,9 +30,11 @@ export function softmax(x: FloatArray, options?: SoftmaxOptions): FloatArray {
   if (out.length === 0) return out;
   const backend = backendFor(out.length);
   if (types.isFloat32Array(out)) {
-    backend.softmax_f32(x as Float32Array, out, outer, cols, inner, temperature, mask, maskLayout, bias as Float32Array | null);
+    const added = bias as Float32Array | null;
+    backend.softmax_f32(x as Float32Array, out, outer, cols, inner, temperature, mask, maskLayout, added);
   } else {
-    backend.softmax_f64(x as Float64Array, out as Float64Array, outer, cols, inner, temperature, mask, maskLayout, bias as Float64Array | null);
+    const added = bias as Float64Array | null;
+    backend.softmax_f64(x as Float64Array, out as Float64Array, outer, cols, inner, temperature, mask, maskLayout, added);
   }
   return out;
 }

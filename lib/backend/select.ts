@@ -36,8 +36,9 @@ export function choose(available: readonly BackendName[], wanted: string | undef
 function find(available: readonly BackendName[], wanted: string, what: string): BackendName {
   const name = available.find((each) => each === wanted);
   if (name !== undefined) return name;
-  const absent = native().error;
-  throw wrongValue(`one of ${available.join(', ')}`, what, describe(wanted) + (absent === undefined ? '' : ` (no native addon: ${absent})`));
+  const { error } = native();
+  const why = error === undefined ? '' : ` (no native addon: ${error})`;
+  throw wrongValue(`one of ${available.join(', ')}`, what, describe(wanted) + why);
 }
 
 /** The backends of this machine, best first; JavaScript is always the last. */

@@ -33,7 +33,7 @@ template <class T> struct SoftmaxColumns {
   size_t tiles() const { return (inner + W - 1) / W; }
 
   // Element c of the rows [at, at + n) of one outer index, masked ones as −∞.
-  ALWAYS Two<V> logit(size_t o, size_t c, size_t at, size_t n, uint32_t& seen) const {
+  ALWAYS Two<V> logit(size_t o, size_t c, size_t at, size_t n) const {
     size_t i = (o * cols + c) * inner + at;
     Two<V> z = {n == W ? load(x + i) : load_n(x + i, n, (T)0), splat((T)0)};
     if (extras.bias.data) z = two_sum(z.x, extras.bias.length == cols ? splat(extras.bias.data[c]) : n == W ? load(extras.bias.data + i) : load_n(extras.bias.data + i, n, (T)0));
@@ -42,7 +42,6 @@ template <class T> struct SoftmaxColumns {
       lanes = !extras.shared_mask() ? mask_lanes(extras.mask, extras.layout, i, n) : mask_lanes(extras.mask, extras.layout, c, 1) ? lanes : 0;
       z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
     }
-    seen |= lanes;
     return z;
   }
 
@@ -52,27 +51,32 @@ template <class T> struct SoftmaxColumns {
   }
   void tile(size_t o, size_t at) {
     size_t n = inner - at < W ? inner - at : W;
-    uint32_t seen = 0, ignored = 0;
     V top = splat(-infinity<T>());
-    for (size_t c = 0; c < cols; c++) top = max_skip_nan(top, logit(o, c, at, n, seen).x);
+    for (size_t c = 0; c < cols; c++) top = max_skip_nan(top, logit(o, c, at, n).x);
     T tops[W], constant[W], hi[W], lo[W];
     store(tops, top);
-    uint32_t finite = 0;
+    uint32_t finite = 0, top_is_nothing = 0;
     for (size_t i = 0; i < W; i++) {
       if (tops[i] - tops[i] == 0) finite |= 1u << i;
-      else tops[i] = 0;
+      else top_is_nothing |= (uint32_t)(tops[i] < 0) << i, tops[i] = 0;
     }
-    V minus = sub(splat((T)0), load(tops)), k1 = splat(scale.scale1), k2 = splat(scale.scale2);
+    V zero = splat((T)0), k1 = splat(scale.scale1), k2 = splat(scale.scale2), minus = sub(zero, load(tops)), second = zero;
+    auto scaled = [&](Two<V> z) ALWAYS_LAMBDA { return number(Two<V>{mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)}); };
+    auto from_top = [&](size_t c) ALWAYS_LAMBDA {
+      Two<V> z = number(logit(o, c, at, n));
+      return difference(difference(scale.scale1 < 1 ? scaled(z) : z, minus), second);
+    };
     if (scale.scale1 < 1) minus = mul(mul(minus, k1), k2);
+    if (extras.bias.data) {  // what rounding took from x + bias is all there is of the largest, and may itself be large
+      V above = splat(-infinity<T>());
+      for (size_t c = 0; c < cols; c++) above = max_skip_nan(above, from_top(c).x);
+      second = sub(zero, select_bits(above, zero, finite));
+    }
     const ExpVector<T> e(scale, 0);
     LaneTotal<T> total;
     for (size_t c = 0; c < cols; c++) {
-      Two<V> z = logit(o, c, at, n, ignored);
-      if (scale.scale1 < 1) z = {mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)};
-      Two<V> d = two_sum(z.x, minus);
-      d.low = add(d.low, z.low);
-      if (scale.scale1 > 1) d = {mul(mul(d.x, k1), k2), mul(mul(d.low, k1), k2)};
-      d.low = zero_below(d.low, d.x, splat(-largest<T>()));
+      Two<V> d = from_top(c);
+      if (scale.scale1 > 1) d = scaled(d);
       V t, rest, q = exp_below<false>(e, d, t, &rest);
       total.add_both(q, rest);
       put(o, c, at, n, q);
@@ -82,7 +86,7 @@ template <class T> struct SoftmaxColumns {
     for (size_t i = 0; i < W; i++) {
       bool usual = (finite >> i & 1) && sums[i] - sums[i] == 0;
       if (!usual) finite &= ~(1u << i);
-      constant[i] = seen >> i & 1 ? not_a_number<T>() : 0;  // NaN, +∞ or all −∞; all masked
+      constant[i] = extras.layout != kNoMask && top_is_nothing >> i & 1 && sums[i] == 0 ? 0 : not_a_number<T>();
       Reciprocal<T> r(Sum{usual ? sums[i] : 1, usual ? rests[i] : 0, 0});
       hi[i] = (T)(r.hi * pow2((int)-r.octave)), lo[i] = (T)(r.lo * pow2((int)-r.octave));
     }

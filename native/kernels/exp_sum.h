@@ -64,10 +64,13 @@ template <class T, class Source> SIMD_INLINE bool has_nan(const Source& x, size_
   return nan;
 }
 
+// From so many elements on, the roundings of trees of four and of sixteen vectors average out.
+constexpr size_t kFour = 512, kSixteen = 4096;
+
 // One block. kStore: q goes to `out`. kWatch: any value may lie outside the window around `octave`, and the answer
 // is false if one does; else nothing lies above it.
 template <bool kStore, bool kWatch, bool kUnit, class Source>
-SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<float>& scale, double octave, float* out, Sum& sum) {
+SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<float>& scale, const ExpScale<double>& fine, double octave, float* out, Sum& sum) {
   using X = ExpTraits<float>;
   using V = f32x16;
   constexpr size_t W = 16;
@@ -75,47 +78,54 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   Total<float> total;
   V seen = splat(2.f);
   Partials partials;
+  auto one = [&](size_t i, V& t) ALWAYS_LAMBDA {
+    auto v = x.at(from + i);
+    V q = kWatch ? exp_inside<kUnit>(e, v, t) : exp_below<kUnit>(e, v, t);
+    if (kStore) store(out + i, q);
+    return q;
+  };
   auto four = [&](size_t i) ALWAYS_LAMBDA {
-    V q[4], t[4];
-    for (size_t j = 0; j < 4; j++) {
-      auto v = x.at(from + i + j * W);
-      q[j] = kWatch ? exp_inside<kUnit>(e, v, t[j]) : exp_below<kUnit>(e, v, t[j]);
-      if (kStore) store(out + i + j * W, q[j]);
-    }
-    if (kWatch) seen = or_bits(or_bits(seen, t[0], t[1]), t[2], t[3]);
-    return add(add(q[0], q[1]), add(q[2], q[3]));
+    V t0, t1, t2, t3;
+    V a = one(i, t0), b = one(i + W, t1);
+    if (kWatch) seen = or_bits(seen, t0, t1);
+    V c = one(i + 2 * W, t2), d = one(i + 3 * W, t3);
+    if (kWatch) seen = or_bits(seen, t2, t3);
+    return add(add(a, b), add(c, d));
   };
   size_t i = 0;
-  for (; i + 16 * W <= n; i += 16 * W) {
+  for (; n >= kSixteen && i + 16 * W <= n; i += 16 * W) {
     V a = add(four(i), four(i + 4 * W));
     a = add(a, add(four(i + 8 * W), four(i + 12 * W)));
     total += a;
-    partials.keep(a, i, 16);
+    partials.keep(a);
   }
-  for (; i + 4 * W <= n; i += 4 * W) {
+  partials.sixteens = partials.count;
+  for (; n >= kFour && i + 4 * W <= n; i += 4 * W) {
     V a = four(i);
     total += a;
-    partials.keep(a, i, 4);
+    partials.keep(a);
   }
+  partials.fours = partials.count - partials.sixteens;
   for (; i < n; i += W) {
     size_t left = n - i < W ? n - i : W;
-    V t, q = exp_below<kUnit>(e, left == W ? x.at(from + i) : x.at(from + i, left), t);
+    auto v = left == W ? x.at(from + i) : x.at(from + i, left);
+    V t, q = kWatch ? exp_inside<kUnit>(e, v, t) : exp_below<kUnit>(e, v, t);
     if (kWatch) seen = or_bits(seen, t, t);
     if (kStore) left == W ? store(out + i, q) : store_n(out + i, q, left);
     if (left < W) q = first_n(q, left);
     total += q;
-    partials.keep(q, i, 1);
+    partials.keep(q);
   }
   sum = total.sum((int32_t)octave - X::kBias);
   if (kWatch && any_bits(seen, X::kOutside)) return false;
   if (sum.mantissa - sum.mantissa != 0) return !kWatch;
-  partials.refine(x, from, n, scale, octave, sum);
+  partials.refine(x, from, fine, octave, sum);
   return true;
 }
 
 // Doubles have no wider type to be added in: every rounding is carried along.
 template <bool kStore, bool kWatch, bool kUnit, class Source>
-SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<double>& scale, double octave, double* out, Sum& sum) {
+SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<double>& scale, const ExpScale<double>&, double octave, double* out, Sum& sum) {
   using X = ExpTraits<double>;
   using V = f64x8;
   constexpr size_t W = 8;
@@ -125,7 +135,7 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   for (size_t i = 0; i < n; i += W) {
     size_t left = n - i < W ? n - i : W;
     auto v = left == W ? x.at(from + i) : x.at(from + i, left);
-    V t, rest, q = kWatch && left == W ? exp_inside<kUnit>(e, v, t, &rest) : exp_below<kUnit>(e, v, t, &rest);
+    V t, rest, q = kWatch ? exp_inside<kUnit>(e, v, t, &rest) : exp_below<kUnit>(e, v, t, &rest);
     if (kWatch) seen = or_bits(seen, t, t);
     if (kStore) left == W ? store(out + i, q) : store_n(out + i, q, left);
     if (left < W) q = first_n(q, left), rest = first_n(rest, left);
@@ -158,11 +168,12 @@ template <class T> struct Row {
   Logits<T> logits;
   size_t n;
   const ExpScale<T>* scale;
+  const ExpScale<double>* fine;  // the same for doubles, of the temperature that scale leaves
   bool plain;            // the logits are x as it is
   bool topped = false;   // nothing in the row lies above the octave `top`
   double top = 0;
 
-  Row(const Logits<T>& l, size_t n, const ExpScale<T>* s) : logits(l), n(n), scale(s), plain(!l.mask && !l.bias && !s->scaled) {}
+  Row(const Logits<T>& l, size_t n, const ExpScale<T>* s, const ExpScale<double>* f) : logits(l), n(n), scale(s), fine(f), plain(!l.mask && !l.bias && !s->scaled) {}
   ALWAYS Plain<T> source() const { return {logits.x}; }
   ALWAYS double octave(T value) const { return nearest((double)value * scale->octaves); }
   ALWAYS bool in_reach(T value) const { return 8 * scale->octaves * (value < 0 ? -value : value) <= ExpTraits<T>::kLimit; }
@@ -172,7 +183,10 @@ template <class T> struct Row {
     if (m - m != 0) return false;
     if (scale->scaled || !in_reach(m)) {
       plain = false;
-      logits.shift = scale->scale1 < 1 ? m * scale->scale1 * scale->scale2 : m;
+      bool down = scale->scale1 < 1;
+      if (down) logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
+      logits.shift = down ? m * scale->scale1 * scale->scale2 : m;
+      if (logits.bias) logits.second = maximum<T>(logits, 0, n);  // of what rounding took from x + bias, now all there is
       logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
       m = 0;
     }
@@ -195,8 +209,8 @@ template <bool kStore, class T> bool sum_part(const Row<T>& row, size_t from, si
     bool done = false;
     T first = row.logits.x[b];
     if (calm && row.in_reach(first)) {
-      calm = done = kHasUnit<T> && scale.unit ? sum_block<kStore, true, kHasUnit<T>>(row.source(), b, n, scale, row.octave(first), q, s)
-                                              : sum_block<kStore, true, false>(row.source(), b, n, scale, row.octave(first), q, s);
+      calm = done = kHasUnit<T> && scale.unit ? sum_block<kStore, true, kHasUnit<T>>(row.source(), b, n, scale, *row.fine, row.octave(first), q, s)
+                                              : sum_block<kStore, true, false>(row.source(), b, n, scale, *row.fine, row.octave(first), q, s);
     }
     if (!done) {
       double top = row.top;
@@ -213,8 +227,8 @@ template <bool kStore, class T> bool sum_part(const Row<T>& row, size_t from, si
         if (!row.in_reach(m)) return false;
         top = row.octave(m);
       }
-      if (row.plain) sum_block<kStore, false, false>(row.source(), b, n, scale, top, q, s);
-      else sum_block<kStore, false, false>(row.logits, b, n, scale, top, q, s);
+      if (row.plain) sum_block<kStore, false, false>(row.source(), b, n, scale, *row.fine, top, q, s);
+      else sum_block<kStore, false, false>(row.logits, b, n, scale, *row.fine, top, q, s);
     }
     *blocks++ = {s.exponent, done};
     sum = merge(sum, s);

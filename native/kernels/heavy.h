@@ -11,44 +11,55 @@
 namespace {
 
 struct Partials {
-  static constexpr size_t kMost = kBlock / 256 + 3 + 4;  // groups of sixteen vectors, of four, of one
-  f32x16 sums[kMost];
-  uint32_t first[kMost], vectors[kMost];
-  size_t count = 0;
+  static constexpr size_t kMost = kBlock / 256 + 3 + 4;
+  f32x16 sums[kMost];     // of sixteen vectors each, then of four, then of one
+  size_t count = 0, sixteens = 0, fours = 0;
 
-  ALWAYS void keep(f32x16 v, size_t at, uint32_t n) { sums[count] = v, first[count] = (uint32_t)at, vectors[count++] = n; }
+  ALWAYS void keep(f32x16 v) { sums[count++] = v; }
+  size_t vectors(size_t i) const { return i < sixteens ? 16 : i < sixteens + fours ? 4 : 1; }
+  size_t first(size_t i) const {
+    if (i < sixteens) return 256 * i;
+    return i < sixteens + fours ? 256 * sixteens + 64 * (i - sixteens) : 256 * sixteens + 64 * fours + 16 * (i - sixteens - fours);
+  }
 
-  template <class Source> ALWAYS void refine(const Source& x, size_t from, size_t n, const ExpScale<float>& scale, double octave, Sum& sum) const {
+  // `fine` is the scale of the row's temperature for doubles.
+  template <class Source> ALWAYS void refine(const Source& x, size_t from, const ExpScale<double>& fine, double octave, Sum& sum) const {
     f32x16 bound = splat((float)(sum.mantissa / 16));
-    for (size_t i = 0; i < count; i++)
-      if (uint32_t lanes = lanes_above(sums[i], bound)) correct(x, from + first[i], vectors[i], from + n, lanes, sums[i], scale, octave, sum);
+    uint32_t heavy = 0, most = 0;
+    for (size_t i = 0; i < count; i++) {
+      uint32_t lanes = lanes_above(sums[i], bound);
+      heavy += lanes != 0, most = lanes ? (uint32_t)i + 1 : most;
+    }
+    if (heavy) correct(x, from, most, bound, fine, octave, sum);
   }
   template <class Source>
-  static void correct(const Source& x, size_t at, size_t vectors, size_t end, uint32_t lanes, f32x16 sums, const ExpScale<float>& scale, double octave, Sum& sum) {
+  NEVER_INLINE void correct(const Source& x, size_t from, size_t end, f32x16 bound, const ExpScale<double>& fine, double octave, Sum& sum) const {
+    double terms[16 * 16 + 8], old = 0;
+    size_t at[16 * 16 + 8], n = 0;
+    for (size_t i = 0; i < end; i++)
+      for (uint32_t lanes = lanes_above(sums[i], bound); lanes && n <= 15 * 16; lanes &= lanes - 1) {
+        float lane_sums[16];
+        store(lane_sums, sums[i]);
+        size_t lane = 0;
+        while (!(lanes >> lane & 1)) lane++;
+        old += (double)lane_sums[lane];
+        for (size_t j = 0; j < vectors(i); j++, n++) at[n] = from + first(i) + 16 * j + lane, terms[n] = x.exactly(at[n]);
+      }
+    for (size_t i = n; i < n + 8; i++) terms[i] = -infinity<double>();
     // q as the float kernel has it, from the double one: the same exponent window and the same g.
     const double factor = ExpTraits<float>::kG / ExpTraits<double>::kG * pow2(ExpTraits<float>::kBias - ExpTraits<double>::kBias);
-    const ExpVector<double> e(ExpScale<double>::of(scale.temperature), octave);
-    double terms[16][16];
-    float old[16];
-    store(old, sums);
-    for (size_t j = 0; j < vectors; j++) {
-      size_t i = at + 16 * j;
-      f64x8 low, high;
-      exact(i + 16 <= end ? x.at(i) : x.at(i, end - i), low, high);
-      store(terms[j], low), store(terms[j] + 8, high);
+    const ExpVector<double> e(fine, octave);
+    f64x8 t, total = splat(0.), top = splat(0.);
+    for (size_t i = 0; i < n; i += 8) {
+      f64x8 q = exp_below<false>(e, load(terms + i), t);
+      total = add(total, q), top = max_skip_nan(top, q);
+      store(terms + i, q);
     }
-    for (; lanes; lanes &= lanes - 1) {
-      size_t lane = 0;
-      while (!(lanes >> lane & 1)) lane++;
-      double column[16], total = 0;
-      for (size_t j = 0; j < 16; j++) column[j] = j < vectors ? terms[j][lane] : -infinity<double>();
-      f64x8 t, halves[2] = {exp_below<false>(e, load(column), t), exp_below<false>(e, load(column + 8), t)};
-      for (f64x8 half : halves) total += reduce_add(half);
-      store(column, halves[0]), store(column + 8, halves[1]);
-      for (size_t j = 0; j < vectors; j++)
-        if (column[j] * factor > sum.peak) sum.peak = column[j] * factor, sum.peak_at = at + 16 * j + lane;
-      sum.mantissa += total * factor - (double)old[lane];
-    }
+    sum.mantissa += reduce_add(total) * factor - old;
+    double peak = reduce_max(top);
+    if (peak * factor <= sum.mantissa / 2) return;
+    for (size_t i = 0; i < n; i++)
+      if (terms[i] == peak) sum.peak = peak * factor, sum.peak_at = at[i];
   }
   static ALWAYS void exact(f32x16 v, f64x8& low, f64x8& high) { low = low_f64(v), high = high_f64(v); }
   static ALWAYS void exact(Two<f32x16> v, f64x8& low, f64x8& high) {

@@ -33,7 +33,17 @@ template <class T> struct Plain {
   const T* x;
   ALWAYS auto at(size_t i) const { return load(x + i); }
   ALWAYS auto at(size_t i, size_t n) const { return load_n(x + i, n, x[i]); }  // the rest: any value of the row
+  ALWAYS double exactly(size_t i) const { return (double)x[i]; }
 };
+
+// −∞ leaves ∞ − ∞ in the lower part.
+SIMD_INLINE Two<f32x16> number(Two<f32x16> z) { return {z.x, zero_below(z.low, z.x, splat(-largest<float>()))}; }
+SIMD_INLINE Two<f64x8> number(Two<f64x8> z) { return {z.x, zero_below(z.low, z.x, splat(-largest<double>()))}; }
+// z + minus. What cancels above may leave the lower part as large as the upper one: it is added to that.
+template <class V> SIMD_INLINE Two<V> difference(Two<V> z, V minus) {
+  Two<V> d = number(two_sum(z.x, minus));
+  return number(two_sum(d.x, add(d.low, z.low)));
+}
 
 template <class T> struct Logits {
   using V = typename ExpTraits<T>::Vector;
@@ -43,34 +53,31 @@ template <class T> struct Logits {
   const uint8_t* mask = nullptr;
   int32_t layout = kNoMask;
   size_t mask_at = 0;  // of the row's first element
-  T shift = 0, scale1 = 1, scale2 = 1;  // read as (x − shift) · scale1 · scale2, or x · scale1 · scale2 − shift if that is smaller
+  T shift = 0, second = 0, scale1 = 1, scale2 = 1;  // read as (x − shift − second) · scale1 · scale2, scaled first if that is down
 
   ALWAYS Two<V> finish(V v, V b, uint32_t lanes) const {
     Two<V> z = {v, splat((T)0)};
-    if (bias) z = two_sum(v, b);
+    if (bias) z = number(two_sum(v, b));
     if (scale1 < 1) z = scaled(z);  // down first, where a difference could overflow
-    if (shift != 0) {
-      Two<V> d = two_sum(z.x, splat(-shift));
-      z = {d.x, add(d.low, z.low)};
-    }
+    if (shift != 0) z = difference(z, splat(-shift));
+    if (second != 0) z = difference(z, splat(-second));
     if (scale1 > 1) z = scaled(z);
-    z.low = zero_below(z.low, z.x, splat(-largest<T>()));  // −∞ leaves ∞ − ∞ there
     if (mask) z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
     return z;
   }
   ALWAYS Two<V> scaled(Two<V> z) const {
     V k1 = splat(scale1), k2 = splat(scale2);
-    return {mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)};
+    return number(Two<V>{mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)});
   }
   ALWAYS Two<V> at(size_t i) const { return finish(load(x + i), bias ? load(bias + i) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, W) : 0); }
   ALWAYS Two<V> at(size_t i, size_t n) const {
     return finish(load_n(x + i, n, x[i]), bias ? load_n(bias + i, n, (T)0) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, n) : 0);
   }
-  bool all_masked(size_t n) const {
-    if (!mask) return false;
-    for (size_t i = 0; i < n; i += W)
-      if (mask_lanes(mask, layout, mask_at + i, n - i < W ? n - i : W)) return false;
-    return true;
+  ALWAYS double exactly(size_t i) const {
+    T high[W], low[W];
+    Two<V> z = at(i, 1);
+    store(high, z.x), store(low, z.low);
+    return (double)high[0] + (double)low[0];
   }
 };
 

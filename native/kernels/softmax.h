@@ -9,17 +9,26 @@
 
 namespace {
 
-template <bool kFolded, class T> SIMD_INLINE void scale_block(T* y, size_t n, const Scaler<T>& s) {
+// Backwards, as what was stored last is nearest: in pieces, each forwards, that fit the first-level cache.
+constexpr size_t kPiece = 2048;
+
+template <bool kFolded, class T> SIMD_INLINE void scale_block(T* block, size_t length, const Scaler<T>& s) {
   constexpr size_t W = ExpTraits<T>::kLanes;
-  size_t i = 0;
-  for (; i + 4 * W <= n; i += 4 * W)
-    for (size_t j = 0; j < 4; j++) store(y + i + j * W, s.template apply<kFolded>(load(y + i + j * W)));
-  for (; i + W <= n; i += W) store(y + i, s.template apply<kFolded>(load(y + i)));
-  if (i < n) store_n(y + i, s.template apply<kFolded>(load_n(y + i, n - i, (T)0)), n - i);
+  for (size_t piece = (length + kPiece - 1) / kPiece; piece-- > 0;) {
+    T* y = block + piece * kPiece;
+    size_t n = length - piece * kPiece < kPiece ? length - piece * kPiece : kPiece, i = 0;
+    for (; i + 4 * W <= n; i += 4 * W) {
+      auto a = load(y + i), b = load(y + i + W), c = load(y + i + 2 * W), d = load(y + i + 3 * W);
+      store(y + i, s.template apply<kFolded>(a)), store(y + i + W, s.template apply<kFolded>(b));
+      store(y + i + 2 * W, s.template apply<kFolded>(c)), store(y + i + 3 * W, s.template apply<kFolded>(d));
+    }
+    for (; i + W <= n; i += W) store(y + i, s.template apply<kFolded>(load(y + i)));
+    if (i < n) store_n(y + i, s.template apply<kFolded>(load_n(y + i, n - i, (T)0)), n - i);
+  }
 }
 
 template <class T> void scale_part(T* y, size_t from, size_t to, const Block* blocks, const Reciprocal<T>& r) {
-  for (size_t b = (to - from + kBlock - 1) / kBlock; b-- > 0;) {  // backwards: what was stored last is nearest
+  for (size_t b = (to - from + kBlock - 1) / kBlock; b-- > 0;) {
     size_t at = from + b * kBlock, n = to - at < kBlock ? to - at : kBlock;
     Scaler<T> s(r, blocks[b].exponent);
     s.folded ? scale_block<true>(y + at, n, s) : scale_block<false>(y + at, n, s);
@@ -116,22 +125,39 @@ template <class T> struct SoftmaxRow {
       each_part(write);
       // What is near 1 must not exceed it, nor miss it by a rounding of q: it is divided exactly.
       if (total.peak > 0.75 * total.mantissa) out[total.peak_at] = Reciprocal<T>(total).quotient(total.peak, total.peak_rest);
-    } else fill(out, row.n, row.logits.all_masked(row.n) ? 0 : not_a_number<T>());  // else a NaN, a +∞, nothing but −∞
+    } else {  // a NaN, a +∞, or nothing but −∞, which is no fault where a mask was given
+      bool nothing = row.logits.mask && maximum<T>(row.logits, 0, row.n) == -infinity<T>() && !has_nan<T>(row.logits, 0, row.n);
+      fill(out, row.n, nothing ? 0 : not_a_number<T>());
+    }
   }
 };
 
-// A row that fits one vector is computed in double and never leaves the registers. False: it is not an ordinary one.
+// A short row is computed in double and never leaves the core: exact to half an ULP, and sooner done than what its
+// largest terms would owe to a float sum. False: it is not an ordinary one.
+template <class T> constexpr size_t kTiny = sizeof(T) == 4 ? 64 : 8;  // elements
+
 template <class Source> SIMD_INLINE bool tiny_row(const ExpScale<double>& scale, const Source& x, float* y, size_t n) {
-  f64x8 low, high, t;
-  Partials::exact(x.at(0, n), low, high);
-  double top = reduce_max(max_skip_nan(max_skip_nan(splat(-infinity<double>()), low), high));
-  if (!(8 * scale.octaves * (top < 0 ? -top : top) <= ExpTraits<double>::kLimit)) return false;
-  const ExpVector<double> e(scale, nearest(top * scale.octaves));
-  low = exp_below<false>(e, low, t), high = exp_below<false>(e, high, t);
-  double sum = reduce_add(add(n < 8 ? first_n(low, n) : low, first_n(high, n < 8 ? 0 : n - 8)));
+  f64x8 q[8], t, top = splat(-infinity<double>()), total = splat(0.);
+  size_t halves = (n + 7) / 8;  // vectors of eight doubles in use
+  for (size_t i = 0; i < halves; i += 2) {
+    size_t left = n - 8 * i;
+    Partials::exact(left < 16 ? x.at(8 * i, left) : x.at(8 * i), q[i], q[i + 1]);
+    top = max_skip_nan(max_skip_nan(top, q[i]), q[i + 1]);
+  }
+  double peak = reduce_max(top);
+  if (!(8 * scale.octaves * (peak < 0 ? -peak : peak) <= ExpTraits<double>::kLimit)) return false;
+  const ExpVector<double> e(scale, nearest(peak * scale.octaves));
+  for (size_t i = 0; i < halves; i++) {
+    q[i] = exp_below<false>(e, q[i], t);
+    total = add(total, n - 8 * i < 8 ? first_n(q[i], n - 8 * i) : q[i]);
+  }
+  double sum = reduce_add(total);
   if (sum - sum != 0) return false;
   f64x8 inverse = splat(1 / sum);
-  store_n(y, narrow(mul(low, inverse), mul(high, inverse)), n);
+  for (size_t i = 0; i < halves; i += 2) {
+    f32x16 v = narrow(mul(q[i], inverse), mul(q[i + 1], inverse));
+    n - 8 * i < 16 ? store_n(y + 8 * i, v, n - 8 * i) : store(y + 8 * i, v);
+  }
   return true;
 }
 template <class Source> SIMD_INLINE bool tiny_row(const ExpScale<double>& scale, const Source& x, double* y, size_t n) {
@@ -158,12 +184,12 @@ template <class T> struct Softmax {
   size_t rows, cols, rows_a_task;
   ExpScale<T> scale;
   Extras<T> extras;
-  ExpScale<double> tiny_scale;
+  ExpScale<double> fine;
 
   SoftmaxRow<T> row(const Run& r, size_t i, Sum* sums, Block* blocks) const {
     size_t bytes = cols * sizeof(T);
     bool storing = bytes < run.plan.two_pass_bytes && x != out;  // q must not take the place of an x that is needed again
-    return {r, Row<T>(extras.row(x + i * cols, i, cols), cols, &scale), out + i * cols, storing, bytes >= run.plan.stream_bytes && x != out, sums, blocks};
+    return {r, Row<T>(extras.row(x + i * cols, i, cols), cols, &scale, &fine), out + i * cols, storing, bytes >= run.plan.stream_bytes && x != out, sums, blocks};
   }
   static void short_rows(void* self, size_t task) {
     Softmax& s = *(Softmax*)self;
@@ -171,12 +197,12 @@ template <class T> struct Softmax {
     alone.parallel = serial, alone.threads = 1;
     Sum sum;
     Block blocks[kSuper / kBlock];
-    bool tiny = s.cols <= ExpTraits<T>::kLanes && !s.scale.scaled, plain = !s.extras.any();
+    bool tiny = s.cols <= kTiny<T> && !s.scale.scaled, plain = !s.extras.any();
     size_t end = (task + 1) * s.rows_a_task;
     for (size_t i = task * s.rows_a_task; i < s.rows && i < end && !s.run.stopped(); i++) {
       const T* from = s.x + i * s.cols;
       T* to = s.out + i * s.cols;
-      if (tiny && (plain ? tiny_row(s.tiny_scale, Plain<T>{from}, to, s.cols) : tiny_row(s.tiny_scale, s.extras.row(from, i, s.cols), to, s.cols))) continue;
+      if (tiny && (plain ? tiny_row(s.fine, Plain<T>{from}, to, s.cols) : tiny_row(s.fine, s.extras.row(from, i, s.cols), to, s.cols))) continue;
       s.row(alone, i, &sum, blocks).go();
     }
   }
@@ -200,7 +226,7 @@ void softmax(const Run& run, const T* x, T* out, size_t outer, size_t cols, size
   if (outer * cols * inner == 0) return;
   Extras<T> extras = {mask, layout, bias};
   ExpScale<T> scale = ExpScale<T>::of(temperature);
-  if (inner == 1) Softmax<T>{run, x, out, outer, cols, 1, scale, extras, ExpScale<double>::of(temperature)}.go();
+  if (inner == 1) Softmax<T>{run, x, out, outer, cols, 1, scale, extras, ExpScale<double>::of(scale.temperature)}.go();
   else SoftmaxColumns<T>{run, x, out, outer, cols, inner, scale, extras}.go();
 }
 

@@ -36,7 +36,7 @@ template <> struct ExpTraits<float> {
   static constexpr double kLimit = 0x1p18;        // of |x| · 8 log2(e) / T, where the reduction is still as exact
   static constexpr int kTerms = 2;
   static constexpr double kC[kTerms] = {0x1.000a4p-1, 0x1.555d88p-3};
-  static constexpr double kG = 0x1.71fdba74b189cp+0;     // of q = g · exp(x), fitted: the polynomial's mean error included
+  static constexpr double kG = 0x1.059f8c4a62035p+0;     // of q = g · exp(x), fitted: the polynomial's mean error included
 };
 
 template <> struct ExpTraits<double> {
@@ -53,9 +53,12 @@ template <> struct ExpTraits<double> {
   static constexpr double kG = 0x1.059cf1a421fffp+0;
 };
 
-// bits(g · 2^(j/8)) − (exponent bias) − (j at the fourth bit below the exponent): see add_shifted.
-alignas(64) const uint32_t kTableF32[8] = {0x3FB8FEDD - 0x3F800000, 0x3FC9BD35 - 0x3F900000, 0x3FDBFF7F - 0x3FA00000, 0x3FEFE8D9 - 0x3FB00000,
-                                           0x4002CFC6 - 0x3FC00000, 0x400EA6AD - 0x3FD00000, 0x401B8FE6 - 0x3FE00000, 0x4029A445 - 0x3FF00000};
+// bits(g · 2^(j/8)) − (exponent bias) − (j at the third bit below the exponent): see add_shifted. All lie in [1, 2), so
+// that the top of the window is ∞ or NaN in the sum and never wraps around.
+alignas(64) const uint32_t kTableF32[8] = {
+    0x3F82CFC6u - 0x3F800000u, 0x3F8EA6ADu - 0x3F900000u, 0x3F9B8FE6u - 0x3FA00000u, 0x3FA9A445u - 0x3FB00000u,
+    0x3FB8FEDDu - 0x3FC00000u, 0x3FC9BD35u - 0x3FD00000u, 0x3FDBFF7Fu - 0x3FE00000u, 0x3FEFE8D9u - 0x3FF00000u,
+};
 alignas(64) const uint64_t kTableF64[8] = {
     0x3FF059CF1A421FFFull - 0x3FF0000000000000ull, 0x3FF1D4A8361FE0A4ull - 0x3FF2000000000000ull,
     0x3FF371CB38FB0F38ull - 0x3FF4000000000000ull, 0x3FF534529AA4D25Eull - 0x3FF6000000000000ull,

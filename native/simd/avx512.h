@@ -4,6 +4,7 @@
 #pragma once
 #if defined(__GNUC__) && !defined(__clang__)  // GCC warns of the undefined vectors in this header of its own (its bug 105593)
 #pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 #pragma GCC diagnostic pop

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 #define ALWAYS __forceinline
+#define NEVER_INLINE __declspec(noinline)
 #define ALWAYS_LAMBDA [[msvc::forceinline]]
 #define SIMD_INLINE static __forceinline
 #define FUSED_F64(a, b, c) fma(a, b, c)
@@ -13,6 +14,7 @@
 #define COPY(to, from, bytes) memcpy(to, from, bytes)
 #else
 #define ALWAYS inline __attribute__((always_inline, unused))
+#define NEVER_INLINE __attribute__((noinline))
 #define ALWAYS_LAMBDA __attribute__((always_inline))
 #define SIMD_INLINE static ALWAYS
 #define FUSED_F64(a, b, c) __builtin_fma(a, b, c)

@@ -216,7 +216,9 @@ export class Logits_f64 extends Logits<Float64Array> {
  * methods, which would take as long as a row of ten.
  */
 
-export function softmaxPlain_f32(x: Float32Array, out: Float32Array, outer: number, cols: number, inner: number, temperature: number): void {
+export function softmaxPlain_f32(
+  x: Float32Array, out: Float32Array, outer: number, cols: number, inner: number, temperature: number,
+): void {
   const step = stepAt(temperature);
   for (let o = 0; o < outer; o++) {
     for (let start = o * cols * inner, end = start + inner; start < end; start++) {
@@ -228,7 +230,9 @@ export function softmaxPlain_f32(x: Float32Array, out: Float32Array, outer: numb
   }
 }
 
-export function softmaxPlain_f64(x: Float64Array, out: Float64Array, outer: number, cols: number, inner: number, temperature: number): void {
+export function softmaxPlain_f64(
+  x: Float64Array, out: Float64Array, outer: number, cols: number, inner: number, temperature: number,
+): void {
   const constants = reduction(temperature, false);
   for (let o = 0; o < outer; o++) {
     for (let start = o * cols * inner, end = start + inner; start < end; start++) {
