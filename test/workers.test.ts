@@ -1,9 +1,11 @@
 /** Worker threads: many that load the package at once, on shared memory, ended in the middle of a call. */
 import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { backends, softmaxOn } from './backends.js';
 import { firstDifference, longest, row } from './cases.js';
+import { run } from './setup/run.js';
 
 /** Workers run JavaScript, hence the built package. */
 const entry = new URL('../dist/index.js', import.meta.url);
@@ -53,7 +55,7 @@ describe('worker threads', () => {
       const everything = shared(new Float32Array(workers * x.length));
       const outputs = Array.from({ length: workers }, (_, i) => everything.subarray(i * x.length, (i + 1) * x.length));
 
-      const answers = await Promise.all(outputs.map((output) => answer(start(name, { input, output, cols, calls: emulated ? 5 : 50 }))));
+      const answers = await Promise.all(outputs.map((output) => answer(start(name, { input, output, cols, calls: emulated ? 5 : 20 }))));
 
       for (const { backend, disturbances } of answers) {
         expect(backend).toBe(name);
@@ -80,5 +82,13 @@ describe('worker threads', () => {
         expect(await worker.terminate()).toBe(1);
       }
     }, 60_000);
+
+    // Emulated, this process could not start another one.
+    if (!emulated) {
+      it(`${name}: the process ends in the middle of calls`, async () => {
+        const env = { FLASH_SOFTMAX_BACKEND: name };
+        expect(await run(process.execPath, [fileURLToPath(new URL('./workers/exit.mjs', import.meta.url)), entry.href], { env })).toBe('');
+      }, 60_000);
+    }
   }
 });

@@ -71,7 +71,7 @@ template <class T> struct Logits {
   }
   ALWAYS Two<V> at(size_t i) const { return finish(load(x + i), bias ? load(bias + i) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, W) : 0); }
   ALWAYS Two<V> at(size_t i, size_t n) const {
-    return finish(load_n(x + i, n, x[i]), bias ? load_n(bias + i, n, (T)0) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, n) : 0);
+    return finish(load_n(x + i, n, x[i]), bias ? load_n(bias + i, n, bias[i]) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, n) : 0);
   }
   ALWAYS double exactly(size_t i) const {
     T high[W], low[W];
