@@ -12,16 +12,19 @@ import { grouped, significant, table } from './table.js';
 
 const SIZES = '10,100,1k,32k,128256,1M,16M'; // 128,256 is the vocabulary of a language model
 const LARGEST = 2 ** 28;
+const SCALAR_LONGEST = 2 ** 17; // where longer ones would take most of the time, and tell nothing new
 
 interface Contender {
   readonly name: string;
+  /** Longer rows are left out. */
+  readonly longest: number;
   run(x: Float32Array, out: Float32Array): void;
 }
 
 interface Result {
   readonly elements: number;
-  /** In the order of the contenders. */
-  readonly timings: readonly Timing[];
+  /** In the order of the contenders; none where the row is too long for one. */
+  readonly timings: readonly (Timing | undefined)[];
 }
 
 /** The loop that everybody writes. */
@@ -40,15 +43,16 @@ function mathExpLoop(x: Float32Array, out: Float32Array): void {
 function contenders(given: Given): Contender[] {
   const backends = names(given, 'backends', availableBackends()).map((name): Contender => {
     const backend = backendNamed(name);
-    return { name, run: (x, out) => backend.softmax_f32(x, out, 1, x.length, 1, 1, null, 0, null) };
+    const longest = name === 'scalar' && !given.has('backends') ? SCALAR_LONGEST : Infinity;
+    return { name, longest, run: (x, out) => backend.softmax_f32(x, out, 1, x.length, 1, 1, null, 0, null) };
   });
   const reference: Contender[] = [
-    { name: 'memcpy', run: (x, out) => out.set(x) },
-    { name: 'Math.exp', run: mathExpLoop },
+    { name: 'memcpy', longest: Infinity, run: (x, out) => out.set(x) },
+    { name: 'Math.exp', longest: Infinity, run: mathExpLoop },
   ];
   const automatic: Contender[] = given.has('backends')
     ? []
-    : [{ name: 'softmax()', run: (x, out) => softmax(x, { out }) }];
+    : [{ name: 'softmax()', longest: Infinity, run: (x, out) => softmax(x, { out }) }];
   return [...reference, ...backends.reverse(), ...automatic];
 }
 
@@ -76,10 +80,10 @@ function measure(field: readonly Contender[], lengths: readonly number[], budget
     const x = logits.subarray(0, elements);
     const out = output.subarray(0, elements);
     const share = (end - performance.now()) / (lengths.length - i);
-    const calls = field.map((each) => () => each.run(x, out));
-    const timings = inTurns(calls, share);
+    const running = field.filter(({ longest }) => elements <= longest);
+    const found = inTurns(running.map((each) => () => each.run(x, out)), share);
     progress.clear();
-    return { elements, timings };
+    return { elements, timings: field.map((each) => found[running.indexOf(each)]) };
   });
 }
 
@@ -88,17 +92,16 @@ function nanoseconds(milliseconds: number, elements: number): number {
 }
 
 function text(field: readonly Contender[], results: readonly Result[]): string {
-  const rounds = results.flatMap(({ timings }) => timings.map((timing) => timing.rounds));
-  const grid = (from: number, cell: (timings: readonly Timing[], i: number, elements: number) => string) =>
+  const rounds = results.flatMap(({ timings }) => timings.flatMap((timing) => timing?.rounds ?? []));
+  const grid = (from: number, cell: (timing: Timing, elements: number, timings: Result['timings']) => string) =>
     table('r', [
       ['elements', ...field.slice(from).map(({ name }) => name)],
       ...results.map(({ elements, timings }) => [
         grouped(elements),
-        ...timings.slice(from).map((_, i) => cell(timings, i + from, elements)),
+        ...timings.slice(from).map((timing) => (timing ? cell(timing, elements, timings) : '–')),
       ]),
     ]);
-  const times = grid(0, (timings, i, elements) => {
-    const { median, lower, upper } = timings[i]!;
+  const times = grid(0, ({ median, lower, upper }, elements) => {
     return `${significant(nanoseconds(median, elements))} ±${((50 * (upper - lower)) / median).toFixed(0)}%`;
   });
   const { processor, backend } = capabilities();
@@ -107,26 +110,31 @@ function text(field: readonly Contender[], results: readonly Result[]): string {
 nanoseconds per element: median of ${Math.min(...rounds)} … ${Math.max(...rounds)} rounds ± half the interquartile range
 ${times}
 ratio to memcpy of the same row
-${grid(1, (timings, i) => significant(timings[i]!.median / timings[0]!.median))}
+${grid(1, ({ median }, _, timings) => significant(median / timings[0]!.median))}
 times as fast as the Math.exp loop
-${grid(2, (timings, i) => significant(timings[1]!.median / timings[i]!.median))}`;
+${grid(2, ({ median }, _, timings) => significant(timings[1]!.median / median))}`;
 }
 
 function json(field: readonly Contender[], results: readonly Result[]): string {
   const { processor, caches, backend } = capabilities();
   const rows = results.flatMap(({ elements, timings }) =>
-    timings.map(({ min, lower, median, upper, rounds }, i) => ({
-      elements,
-      contender: field[i]!.name,
-      nanosecondsPerElement: {
-        min: nanoseconds(min, elements),
-        lowerQuartile: nanoseconds(lower, elements),
-        median: nanoseconds(median, elements),
-        upperQuartile: nanoseconds(upper, elements),
-      },
-      timesMemcpy: median / timings[0]!.median,
-      rounds,
-    })),
+    timings.flatMap((timing, i) => {
+      if (timing === undefined) return [];
+      const { min, lower, median, upper, rounds } = timing;
+      const perElement = (milliseconds: number) => nanoseconds(milliseconds, elements);
+      return {
+        elements,
+        contender: field[i]!.name,
+        nanosecondsPerElement: {
+          min: perElement(min),
+          lowerQuartile: perElement(lower),
+          median: perElement(median),
+          upperQuartile: perElement(upper),
+        },
+        timesMemcpy: median / timings[0]!.median,
+        rounds,
+      };
+    }),
   );
   const report = { processor, caches, node: process.version, type: 'float32', backend, results: rows };
   return `${JSON.stringify(report, null, 2)}\n`;
@@ -137,7 +145,7 @@ export const bench: Command = {
   summary: 'Time of one row on each backend of this machine, beside a Math.exp loop and a memcpy of the row.',
   options: {
     sizes: { value: 'LIST', help: `lengths of the row; k is 1,024 and M 1,048,576 (default ${SIZES})` },
-    backends: { value: 'LIST', help: 'only these, as in avx2,js (default all, and softmax() as it chooses itself)' },
+    backends: { value: 'LIST', help: 'only these, as in avx2,js (default all, scalar up to 128k, and softmax() itself)' },
     time: { value: 'SECONDS', help: 'about how long to measure (default 12)' },
     json: { help: 'results for machines' },
   },
