@@ -61,10 +61,22 @@ struct Job {
   }
 };
 
+// Whose holder has the pool to himself. Not a std::mutex: a task may try again what its own caller holds.
+struct Turn {
+  std::atomic<bool> taken{false};
+
+  bool try_lock() { return !taken.exchange(true, std::memory_order_acquire); }
+  void lock() {
+    while (!try_lock()) std::this_thread::yield();
+  }
+  void unlock() { taken.store(false, std::memory_order_release); }
+};
+
 struct Pool {
   std::atomic<unsigned> wanted{0};  // threads; 0: no number set
-  std::atomic<unsigned> users{0};
-  std::mutex turn;  // whose holder has the pool to himself: one job at a time
+  std::atomic<bool> closed{false};
+  Turn turn;
+  unsigned users = 0;  // this and what follows are the holder's of `turn`
   std::vector<std::thread> helpers;
   std::unique_ptr<Share[]> shares;
   size_t shares_made = 0;
@@ -101,9 +113,9 @@ struct Pool {
     if (j) round.fetch_add(1, std::memory_order_relaxed);
   }
 
-  // The following are for the holder of `turn`.
-  bool sharing() const { return wanted > 1 && users > 0; }
+  bool sharing() const { return wanted > 1 && !closed; }
 
+  // The following are for the holder of `turn`.
   void run(size_t count, void (*task)(void*, size_t), void* context) {
     adjust();
     size_t threads = helpers.size() + 1;
@@ -152,8 +164,8 @@ Pool* pool = new Pool;
 #if !defined(_WIN32)  // there, threads are dead by the time that destructors run, and may have died with a lock
 struct AtExit {
   ~AtExit() {
-    pool->wanted = 1;
-    std::lock_guard<std::mutex> mine(pool->turn);
+    pool->closed = true;
+    std::lock_guard<Turn> mine(pool->turn);
     pool->adjust();
   }
 } at_exit;
@@ -161,18 +173,23 @@ struct AtExit {
 // The child of a fork has none of its parent's helpers, and may have locks that nobody will ever open.
 const int at_fork = pthread_atfork(nullptr, nullptr, [] {
   Pool* child = new Pool;
-  child->wanted = pool->wanted.load(), child->users = pool->users.load();
+  child->wanted = pool->wanted.load(), child->users = pool->users, child->closed = pool->closed.load();
   pool = child;
 });
 #endif
 
 }  // namespace
 
-void open() { pool->users++; }
+void open() {
+  std::lock_guard<Turn> mine(pool->turn);
+  pool->users++;
+  pool->closed = false;
+}
 
 void close() {
+  std::lock_guard<Turn> mine(pool->turn);
   if (--pool->users > 0) return;
-  std::lock_guard<std::mutex> mine(pool->turn);
+  pool->closed = true;
   pool->adjust();
 }
 
@@ -183,7 +200,7 @@ unsigned threads() {
 
 void set_threads(unsigned n) {
   pool->wanted = n ? n : 1;
-  std::unique_lock<std::mutex> mine(pool->turn, std::try_to_lock);
+  std::unique_lock<Turn> mine(pool->turn, std::try_to_lock);
   if (mine && pool->helpers.size() >= pool->wanted) pool->adjust();  // else the next job does it
 }
 
@@ -194,7 +211,7 @@ void suggest_threads(unsigned n) {
 
 void parallel(size_t count, void (*task)(void*, size_t), void* context) {
   if (count > 1 && pool->sharing()) {
-    std::unique_lock<std::mutex> mine(pool->turn, std::try_to_lock);
+    std::unique_lock<Turn> mine(pool->turn, std::try_to_lock);
     if (mine) return pool->run(count, task, context);
   }
   for (size_t i = 0; i < count; i++) task(context, i);

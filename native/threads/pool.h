@@ -6,8 +6,8 @@
 
 namespace pool {
 
-// Work is shared between an open() and its close(): one pair for each environment (Node's main thread, each of its
-// worker threads). After the last close() no helper is left, and this library may be unloaded.
+// One pair for each environment (Node's main thread, each of its worker threads). After the last close() no helper is
+// left and none is started, until another open(): this library may be unloaded.
 void open();
 void close();
 
