@@ -162,7 +162,7 @@ function text(list: readonly Question[], heading: string, source: string): strin
     const microseconds = points.map(({ size: at, times }) => [
       size(question, at),
       ...times.map((milliseconds) => significant(milliseconds * 1000)),
-      times.at(-1)! <= Math.min(...times.slice(0, -1)) ? ways.at(-1)! : '',
+      1.02 * times.at(-1)! < Math.min(...times.slice(0, -1)) ? ways.at(-1)! : '',
     ]);
     return `${title}: microseconds a call\n${table('rrrl', [['', ...ways, 'faster'], ...microseconds])}`;
   });
