@@ -7,17 +7,14 @@ import { capabilities, softmax } from '../index.js';
 import { names, positive, UsageError, type Command, type Given, type Io } from './command.js';
 import { inTurns, type Timing } from './measure.js';
 import { Progress } from './progress.js';
-import { fill } from './rows.js';
+import { fill, fits } from './rows.js';
 import { grouped, significant, table } from './table.js';
 
 const SIZES = '10,100,1k,32k,128256,1M,16M'; // 128,256 is the vocabulary of a language model
 const LARGEST = 2 ** 28;
-const SCALAR_LONGEST = 2 ** 17; // where longer ones would take most of the time, and tell nothing new
 
 interface Contender {
   readonly name: string;
-  /** Longer rows are left out. */
-  readonly longest: number;
   run(x: Float32Array, out: Float32Array): void;
 }
 
@@ -43,16 +40,15 @@ function mathExpLoop(x: Float32Array, out: Float32Array): void {
 function contenders(given: Given): Contender[] {
   const backends = names(given, 'backends', availableBackends()).map((name): Contender => {
     const backend = backendNamed(name);
-    const longest = name === 'scalar' && !given.has('backends') ? SCALAR_LONGEST : Infinity;
-    return { name, longest, run: (x, out) => backend.softmax_f32(x, out, 1, x.length, 1, 1, null, 0, null) };
+    return { name, run: (x, out) => backend.softmax_f32(x, out, 1, x.length, 1, 1, null, 0, null) };
   });
   const reference: Contender[] = [
-    { name: 'memcpy', longest: Infinity, run: (x, out) => out.set(x) },
-    { name: 'Math.exp', longest: Infinity, run: mathExpLoop },
+    { name: 'memcpy', run: (x, out) => out.set(x) },
+    { name: 'Math.exp', run: mathExpLoop },
   ];
   const automatic: Contender[] = given.has('backends')
     ? []
-    : [{ name: 'softmax()', longest: Infinity, run: (x, out) => softmax(x, { out }) }];
+    : [{ name: 'softmax()', run: (x, out) => softmax(x, { out }) }];
   return [...reference, ...backends.reverse(), ...automatic];
 }
 
@@ -66,7 +62,8 @@ function sizes(given: Given): number[] {
   });
 }
 
-function measure(field: readonly Contender[], lengths: readonly number[], budget: number, io: Io): Result[] {
+/** With `all`, slow ones run on long rows too. */
+function measure(field: readonly Contender[], lengths: readonly number[], all: boolean, budget: number, io: Io): Result[] {
   const progress = new Progress(io.stderr);
   const longest = Math.max(...lengths);
   const logits = new Float32Array(longest);
@@ -80,7 +77,7 @@ function measure(field: readonly Contender[], lengths: readonly number[], budget
     const x = logits.subarray(0, elements);
     const out = output.subarray(0, elements);
     const share = (end - performance.now()) / (lengths.length - i);
-    const running = field.filter(({ longest }) => elements <= longest);
+    const running = field.filter((each) => all || fits(each, elements));
     const found = inTurns(running.map((each) => () => each.run(x, out)), share);
     progress.clear();
     return { elements, timings: field.map((each) => found[running.indexOf(each)]) };
@@ -151,7 +148,7 @@ export const bench: Command = {
   },
   run(given, _, io) {
     const field = contenders(given);
-    const results = measure(field, sizes(given), positive(given, 'time', 12) * 1000, io);
+    const results = measure(field, sizes(given), given.has('backends'), positive(given, 'time', 12) * 1000, io);
     io.stdout.write((given.has('json') ? json : text)(field, results));
     return 0;
   },

@@ -4,7 +4,7 @@
  */
 import type { Backend, BackendName } from '../backend/backend.js';
 import { softmaxOracle, ulpError } from './oracle.js';
-import { fill, KINDS, type Kind } from './rows.js';
+import { fill, fits, KINDS, type Kind } from './rows.js';
 
 export type Floats = Float32Array | Float64Array;
 export type Type = 'f32' | 'f64';
@@ -119,6 +119,7 @@ export function examine(
       const ascending = x.slice().sort();
       let native: { name: BackendName; y: Floats } | undefined;
       for (const [i, backend] of backends.entries()) {
+        if (!fits(backend, row.elements)) continue;
         const finding = found[i]!;
         const y = softmaxOn(backend, x, row.temperature);
         const ulp = largestUlpError(y, exact, type);
