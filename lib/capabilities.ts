@@ -1,8 +1,9 @@
 /** What runs on this machine, and why. */
-import { availableParallelism, cpus } from 'node:os';
+import { cpus } from 'node:os';
 import type { BackendName } from './backend/backend.js';
-import { native, type Caches, type Machine } from './backend/native.js';
+import { native, type Caches, type Machine, type Plan } from './backend/native.js';
 import { availableBackends, choice } from './backend/select.js';
+import { settings } from './backend/settings.js';
 
 export interface Capabilities {
   /** The backend that runs. */
@@ -21,15 +22,21 @@ export interface Capabilities {
   features: string[];
   /** The caches that one core sees, in bytes; 0 where unknown, as without the addon. */
   caches: Caches;
-  /** Threads that can run at the same time. */
+  /** How many threads may share the work of a call: {@link setThreads}. JavaScript runs on 1. */
   threads: number;
+  /**
+   * From how many bytes on another algorithm is used (Infinity: never), and where that comes from: 'built-in', which is
+   * reckoned from the caches, or the path in FLASH_SOFTMAX_PROFILE. null without the addon: JavaScript has one way only.
+   */
+  plan: (Plan & { readonly source: string }) | null;
 }
 
 /**
  * Says which backend and instruction set run on this machine, which others it has, and why the native addon is absent if
  * it is.
  *
- * @throws RangeError (ERR_INVALID_ARG_VALUE) if FLASH_SOFTMAX_BACKEND names a backend that is not available.
+ * @throws RangeError (ERR_INVALID_ARG_VALUE) if FLASH_SOFTMAX_BACKEND names a backend that is not available, or
+ *   FLASH_SOFTMAX_THREADS or the profile of FLASH_SOFTMAX_PROFILE makes no sense.
  */
 export function capabilities(): Capabilities {
   const { name, reason, jsMaxElements } = choice();
@@ -44,7 +51,8 @@ export function capabilities(): Capabilities {
     processor,
     features: [...features],
     caches: { ...caches },
-    threads: availableParallelism(),
+    threads: addon && name !== 'js' ? addon.threads() : 1,
+    plan: addon && { ...addon.plan(), source: settings().planSource },
   };
 }
 

@@ -53,9 +53,12 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
   return o;
 }
 
-// threads() tells, threads(n) sets.
+// threads() tells, threads(n) sets, threads(n, true) does so unless a number has been set in this process before.
 Napi::Value threads(const Napi::CallbackInfo& info) {
-  if (info.Length()) pool::set_threads((unsigned)binding::Parameter<size_t>::read(info[0]));
+  if (info.Length()) {
+    auto n = (unsigned)binding::Parameter<size_t>::read(info[0]);
+    info[1].ToBoolean() ? pool::suggest_threads(n) : pool::set_threads(n);
+  }
   return Napi::Number::New(info.Env(), pool::threads());
 }
 
@@ -86,6 +89,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("machine", Napi::Function::New(env, describe, "machine"));
   exports.Set("threads", Napi::Function::New(env, threads, "threads"));
   exports.Set("plan", Napi::Function::New(env, plan, "plan"));
+  pool::open();
+  env.AddCleanupHook(pool::close);
   return exports;
 }
 

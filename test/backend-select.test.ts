@@ -1,5 +1,4 @@
 /** Which backend is chosen, with and without an addon, with and without FLASH_SOFTMAX_BACKEND; and what capabilities() tells. */
-import { availableParallelism } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BACKEND_NAMES, type BackendName, type Kernels } from '../lib/backend/backend.js';
 import type { Addon, Native } from '../lib/backend/native.js';
@@ -12,7 +11,8 @@ function addon(...backends: BackendName[]): { native: Native; ran: string[] } {
   const ran: string[] = [];
   const kernels = (isa: BackendName): Kernels => ({ softmax_f32: () => void ran.push(`${isa} f32`), softmax_f64: () => void ran.push(`${isa} f64`) });
   const machine = () => ({ processor: 'Test', features: ['fma'], caches: { l1d: 1, l2: 2, l3: 3 } });
-  const fake: Addon = { backends, kernels, machine };
+  const plan = () => ({ twoPassBytes: 4, streamBytes: 5, parallelBytes: 6 });
+  const fake: Addon = { backends, kernels, machine, plan, threads: () => 7 };
   return { native: { addon: fake, path }, ran };
 }
 
@@ -49,7 +49,8 @@ describe('without an addon', () => {
       processor: expect.stringMatching(/./),
       features: [],
       caches: { l1d: 0, l2: 0, l3: 0 },
-      threads: availableParallelism(),
+      threads: 1,
+      plan: null,
     });
   });
 
@@ -94,7 +95,8 @@ describe('with an addon', () => {
       processor: 'Test',
       features: ['fma'],
       caches: { l1d: 1, l2: 2, l3: 3 },
-      threads: availableParallelism(),
+      threads: 7,
+      plan: { twoPassBytes: 4, streamBytes: 5, parallelBytes: 6, source: 'built-in' },
     });
   });
 
@@ -109,6 +111,17 @@ describe('with an addon', () => {
       softmax(new Float64Array(1000));
       expect(ran).toEqual(wanted === 'js' ? [] : [`${wanted} f32`, `${wanted} f64`]);
     }
+  });
+
+  it('scalar code never runs unless it is asked for, as JavaScript is faster', async () => {
+    const { native, ran } = addon('scalar');
+    const { availableBackends, backend, capabilities, softmax } = await load(native);
+    expect(availableBackends()).toEqual(['scalar', 'js']);
+    expect(backend().name).toBe('js');
+    softmax(new Float32Array(1000));
+    expect(ran).toEqual([]);
+    const reason = expect.stringContaining('no vector instructions');
+    expect(capabilities()).toMatchObject({ backend: 'js', reason, jsMaxElements: 0, threads: 1, native: { loaded: true } });
   });
 
   it('one that this machine does not have is an error', async () => {

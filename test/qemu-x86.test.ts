@@ -12,7 +12,7 @@ const qemu = tool('qemu-x86_64', ['qemu-x86_64', '--version']);
 const addon = path.join(root, 'build', 'Release', 'flash_softmax.node');
 const built: Tool = { name: 'the addon (npm run build)', available: existsSync(addon), path: addon };
 
-/** Names for qemu's -cpu, and the backends that each must find. */
+/** Names for qemu's -cpu, and the backends that each must find; the first but for scalar runs. */
 const processors: readonly [string, string[]][] = [
   ['Nehalem', ['scalar', 'js']],
   ['SandyBridge', ['scalar', 'js']],
@@ -33,7 +33,7 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('x86 proc
   for (const [processor, backends] of processors) {
     itWith([qemu, built], `${processor} runs ${backends.join(', ')}, with the committed bits`, async () => {
       const found = await capabilitiesOn(emulator(processor), folder);
-      expect(found, found.native.error).toMatchObject({ backend: backends[0], available: backends, native: { loaded: true } });
+      expect(found, found.native.error).toMatchObject({ backend: backends.find((name) => name !== 'scalar'), available: backends, native: { loaded: true } });
       expect(await runTests(emulator(processor), folder, 'corpus')).toBeGreaterThan(backends.length);
     }, 300_000);
   }

@@ -19,11 +19,26 @@ export interface Machine {
   readonly caches: Caches;
 }
 
+/** From how many bytes on another algorithm is used; Infinity: never. Every plan gives the same bits. */
+export interface Plan {
+  /** Rows that are read twice, instead of being stored and scaled. */
+  readonly twoPassBytes: number;
+  /** Rows read twice whose results go past the caches into memory. */
+  readonly streamBytes: number;
+  /** Calls whose work is shared among threads. */
+  readonly parallelBytes: number;
+}
+
 export interface Addon {
   /** The instruction sets that can be used here, best first. */
   readonly backends: readonly BackendName[];
   kernels(isa: BackendName): Kernels;
   machine(): Machine;
+  /** Tells, or sets, how many threads the process shares work among; `unlessSet`: the first to set it has it. */
+  threads(n?: number, unlessSet?: boolean): number;
+  /** Tells, or sets, the plan of the process. */
+  plan(): Plan;
+  plan(twoPassBytes: number, streamBytes: number, parallelBytes: number): Plan;
 }
 
 export type Native =

@@ -6,13 +6,14 @@ import { describe, wrongValue } from '../arguments.js';
 import type { Backend, BackendName } from './backend.js';
 import { js } from './js/index.js';
 import { native } from './native.js';
+import { settings } from './settings.js';
 
 /**
  * Calls with no more elements than this go to JavaScript, where a call into native code costs more than the work. Only the
  * length of the array decides, on every machine with the addon alike, so the same call always gives the same bits; but they
  * are JavaScript's, which differ from native ones in the last place. A backend that is asked for by name always runs.
  */
-export const JS_MAX_ELEMENTS = 32;
+export const JS_MAX_ELEMENTS = 64;
 
 export interface Choice {
   readonly name: BackendName;
@@ -22,6 +23,9 @@ export interface Choice {
   readonly jsMaxElements: number;
 }
 
+/** The scalar kernels are the reference that the others are compared with, written to be exact and not to be fast. */
+const NO_VECTORS = 'this processor has no vector instructions that the addon could use, and JavaScript beats scalar code';
+
 /** The choice among available backends, best first, where `wanted` is the value of FLASH_SOFTMAX_BACKEND. */
 export function choose(available: readonly BackendName[], wanted: string | undefined): Choice {
   if (wanted !== undefined && wanted !== '') {
@@ -30,6 +34,7 @@ export function choose(available: readonly BackendName[], wanted: string | undef
   }
   const name = available[0] ?? 'js';
   if (name === 'js') return { name, reason: 'the native addon is absent', jsMaxElements: 0 };
+  if (name === 'scalar') return { name: 'js', reason: NO_VECTORS, jsMaxElements: 0 };
   return { name, reason: 'the best that this processor and its operating system allow', jsMaxElements: JS_MAX_ELEMENTS };
 }
 
@@ -52,6 +57,7 @@ const backends = new Map<BackendName, Backend>([['js', js]]);
 export function backendNamed(name: BackendName): Backend {
   let backend = backends.get(find(availableBackends(), name, 'the name of a backend'));
   if (backend === undefined) {
+    settings();
     backend = { name, ...native().addon!.kernels(name) };
     backends.set(name, backend);
   }
@@ -62,13 +68,14 @@ let chosen: { readonly choice: Choice; readonly backend: Backend } | undefined;
 
 function selected() {
   if (chosen === undefined) {
+    settings();
     const choice = choose(availableBackends(), process.env.FLASH_SOFTMAX_BACKEND);
     chosen = { choice, backend: backendNamed(choice.name) };
   }
   return chosen;
 }
 
-/** The choice in force. RangeError if FLASH_SOFTMAX_BACKEND names what is not available. */
+/** The choice in force. RangeError if FLASH_SOFTMAX_BACKEND names what is not available, or another setting is wrong. */
 export const choice = (): Choice => selected().choice;
 
 /** The backend in force. */

@@ -7,7 +7,7 @@ import { capabilities, softmax } from '../index.js';
 import { names, positive, UsageError, type Command, type Given, type Io } from './command.js';
 import { inTurns, type Timing } from './measure.js';
 import { Progress } from './progress.js';
-import { fill } from './rows.js';
+import { fill, fits } from './rows.js';
 import { grouped, significant, table } from './table.js';
 
 const SIZES = '10,100,1k,32k,128256,1M,16M'; // 128,256 is the vocabulary of a language model
@@ -20,8 +20,8 @@ interface Contender {
 
 interface Result {
   readonly elements: number;
-  /** In the order of the contenders. */
-  readonly timings: readonly Timing[];
+  /** In the order of the contenders; none where the row is too long for one. */
+  readonly timings: readonly (Timing | undefined)[];
 }
 
 /** The loop that everybody writes. */
@@ -62,7 +62,8 @@ function sizes(given: Given): number[] {
   });
 }
 
-function measure(field: readonly Contender[], lengths: readonly number[], budget: number, io: Io): Result[] {
+/** With `all`, slow ones run on long rows too. */
+function measure(field: readonly Contender[], lengths: readonly number[], all: boolean, budget: number, io: Io): Result[] {
   const progress = new Progress(io.stderr);
   const longest = Math.max(...lengths);
   const logits = new Float32Array(longest);
@@ -76,10 +77,10 @@ function measure(field: readonly Contender[], lengths: readonly number[], budget
     const x = logits.subarray(0, elements);
     const out = output.subarray(0, elements);
     const share = (end - performance.now()) / (lengths.length - i);
-    const calls = field.map((each) => () => each.run(x, out));
-    const timings = inTurns(calls, share);
+    const running = field.filter((each) => all || fits(each, elements));
+    const found = inTurns(running.map((each) => () => each.run(x, out)), share);
     progress.clear();
-    return { elements, timings };
+    return { elements, timings: field.map((each) => found[running.indexOf(each)]) };
   });
 }
 
@@ -88,17 +89,16 @@ function nanoseconds(milliseconds: number, elements: number): number {
 }
 
 function text(field: readonly Contender[], results: readonly Result[]): string {
-  const rounds = results.flatMap(({ timings }) => timings.map((timing) => timing.rounds));
-  const grid = (from: number, cell: (timings: readonly Timing[], i: number, elements: number) => string) =>
+  const rounds = results.flatMap(({ timings }) => timings.flatMap((timing) => timing?.rounds ?? []));
+  const grid = (from: number, cell: (timing: Timing, elements: number, timings: Result['timings']) => string) =>
     table('r', [
       ['elements', ...field.slice(from).map(({ name }) => name)],
       ...results.map(({ elements, timings }) => [
         grouped(elements),
-        ...timings.slice(from).map((_, i) => cell(timings, i + from, elements)),
+        ...timings.slice(from).map((timing) => (timing ? cell(timing, elements, timings) : '–')),
       ]),
     ]);
-  const times = grid(0, (timings, i, elements) => {
-    const { median, lower, upper } = timings[i]!;
+  const times = grid(0, ({ median, lower, upper }, elements) => {
     return `${significant(nanoseconds(median, elements))} ±${((50 * (upper - lower)) / median).toFixed(0)}%`;
   });
   const { processor, backend } = capabilities();
@@ -107,26 +107,31 @@ function text(field: readonly Contender[], results: readonly Result[]): string {
 nanoseconds per element: median of ${Math.min(...rounds)} … ${Math.max(...rounds)} rounds ± half the interquartile range
 ${times}
 ratio to memcpy of the same row
-${grid(1, (timings, i) => significant(timings[i]!.median / timings[0]!.median))}
+${grid(1, ({ median }, _, timings) => significant(median / timings[0]!.median))}
 times as fast as the Math.exp loop
-${grid(2, (timings, i) => significant(timings[1]!.median / timings[i]!.median))}`;
+${grid(2, ({ median }, _, timings) => significant(timings[1]!.median / median))}`;
 }
 
 function json(field: readonly Contender[], results: readonly Result[]): string {
   const { processor, caches, backend } = capabilities();
   const rows = results.flatMap(({ elements, timings }) =>
-    timings.map(({ min, lower, median, upper, rounds }, i) => ({
-      elements,
-      contender: field[i]!.name,
-      nanosecondsPerElement: {
-        min: nanoseconds(min, elements),
-        lowerQuartile: nanoseconds(lower, elements),
-        median: nanoseconds(median, elements),
-        upperQuartile: nanoseconds(upper, elements),
-      },
-      timesMemcpy: median / timings[0]!.median,
-      rounds,
-    })),
+    timings.flatMap((timing, i) => {
+      if (timing === undefined) return [];
+      const { min, lower, median, upper, rounds } = timing;
+      const perElement = (milliseconds: number) => nanoseconds(milliseconds, elements);
+      return {
+        elements,
+        contender: field[i]!.name,
+        nanosecondsPerElement: {
+          min: perElement(min),
+          lowerQuartile: perElement(lower),
+          median: perElement(median),
+          upperQuartile: perElement(upper),
+        },
+        timesMemcpy: median / timings[0]!.median,
+        rounds,
+      };
+    }),
   );
   const report = { processor, caches, node: process.version, type: 'float32', backend, results: rows };
   return `${JSON.stringify(report, null, 2)}\n`;
@@ -137,13 +142,13 @@ export const bench: Command = {
   summary: 'Time of one row on each backend of this machine, beside a Math.exp loop and a memcpy of the row.',
   options: {
     sizes: { value: 'LIST', help: `lengths of the row; k is 1,024 and M 1,048,576 (default ${SIZES})` },
-    backends: { value: 'LIST', help: 'only these, as in avx2,js (default all, and softmax() as it chooses itself)' },
+    backends: { value: 'LIST', help: 'only these, as in avx2,js (default all, scalar up to 128k, and softmax() itself)' },
     time: { value: 'SECONDS', help: 'about how long to measure (default 12)' },
     json: { help: 'results for machines' },
   },
   run(given, _, io) {
     const field = contenders(given);
-    const results = measure(field, sizes(given), positive(given, 'time', 12) * 1000, io);
+    const results = measure(field, sizes(given), given.has('backends'), positive(given, 'time', 12) * 1000, io);
     io.stdout.write((given.has('json') ? json : text)(field, results));
     return 0;
   },

@@ -4,9 +4,9 @@
  */
 import type { Backend, BackendName } from '../backend/backend.js';
 import { softmaxOracle, ulpError } from './oracle.js';
-import { fill, KINDS, type Kind } from './rows.js';
+import { fill, fits, KINDS, type Kind } from './rows.js';
 
-type Floats = Float32Array | Float64Array;
+export type Floats = Float32Array | Float64Array;
 export type Type = 'f32' | 'f64';
 
 /** What the package promises. The fallback computes in double, and rounds a float32 once. */
@@ -68,7 +68,7 @@ function largestUlpError(y: Floats, exact: { hi: Float64Array; lo: Float64Array 
 }
 
 /** |sum − 1|, the sum itself being compensated (Neumaier). */
-function sumError(y: Floats): number {
+export function sumError(y: Floats): number {
   let sum = -1;
   let lost = 0;
   for (const value of y) {
@@ -84,8 +84,9 @@ function ascends(y: Floats): boolean {
   return true;
 }
 
-function sameBits(a: Floats, b: Floats): boolean {
-  return Buffer.compare(new Uint8Array(a.buffer), new Uint8Array(b.buffer)) === 0;
+export function sameBits(a: Floats, b: Floats): boolean {
+  const bytes = ({ buffer, byteOffset, byteLength }: Floats) => new Uint8Array(buffer, byteOffset, byteLength);
+  return Buffer.compare(bytes(a), bytes(b)) === 0;
 }
 
 export interface Report {
@@ -118,6 +119,7 @@ export function examine(
       const ascending = x.slice().sort();
       let native: { name: BackendName; y: Floats } | undefined;
       for (const [i, backend] of backends.entries()) {
+        if (!fits(backend, row.elements)) continue;
         const finding = found[i]!;
         const y = softmaxOn(backend, x, row.temperature);
         const ulp = largestUlpError(y, exact, type);

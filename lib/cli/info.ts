@@ -16,6 +16,8 @@ export const info: Command = {
     }
     const { l1d, l2, l3 } = all.caches;
     const caches = Object.entries({ 'L1 data': l1d, L2: l2, L3: l3 }).filter(([, size]) => size > 0);
+    const { plan } = all;
+    const from = (size: number) => (size === Infinity ? 'never' : `from ${bytes(size)}`);
     const tiny = `calls of up to ${all.jsMaxElements} elements run in JavaScript, which is faster there`;
     stdout.write(
       table('l', [
@@ -24,6 +26,12 @@ export const info: Command = {
         ['features', all.features.join(' ') || 'unknown'],
         ['caches', caches.map(([name, size]) => `${name} ${bytes(size)}`).join(', ') || 'unknown'],
         ['threads', String(all.threads)],
+        ...(plan
+          ? [
+              ['plan', `two passes over a row ${from(plan.twoPassBytes)}, past the caches ${from(plan.streamBytes)},`],
+              ['', `shared among threads ${from(plan.parallelBytes)} (${plan.source})`],
+            ]
+          : []),
         ['backends', all.available.join(', ')],
         ['running', `${all.backend}: ${all.reason}`],
         ...(all.jsMaxElements > 0 ? [['', tiny]] : []),

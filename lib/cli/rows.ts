@@ -41,3 +41,10 @@ export function fill<A extends Float32Array | Float64Array>(x: A, kind: Kind, se
   for (let i = 0; i < x.length; i++) x[i] = value(normal, i, x.length);
   return x;
 }
+
+/** The scalar reference takes its time, and on longer rows would take most of that of bench and verify. */
+const SCALAR_LONGEST = 2 ** 17 + 1;
+
+/** Whether a backend is fast enough for a row of this length. */
+export const fits = ({ name }: { readonly name: string }, elements: number): boolean =>
+  name !== 'scalar' || elements <= SCALAR_LONGEST;

@@ -3,10 +3,11 @@ import { bench } from './bench.js';
 import { Failure, help, onlyOperand, parse, UsageError, type Command, type Io } from './command.js';
 import { info } from './info.js';
 import { softmax } from './softmax.js';
+import { tune } from './tune.js';
 import { verify } from './verify.js';
 import { version } from './version.js';
 
-const COMMANDS: readonly Command[] = [info, softmax, bench, verify];
+const COMMANDS: readonly Command[] = [info, softmax, bench, verify, tune];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map(({ name }) => name.length));

@@ -1,69 +1,151 @@
 #include "pool.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #define PAUSE() _mm_pause()
+#elif defined(__aarch64__)
+#define PAUSE() __asm__ volatile("isb")
 #else
-#define PAUSE() std::this_thread::yield()
+#define PAUSE() ((void)0)
+#endif
+#if !defined(_WIN32)
+#include <pthread.h>
 #endif
 
 namespace pool {
 namespace {
 
-// Waking a thread that sleeps takes tens of microseconds, as long as a softmax of 200,000 logits: a helper looks for
-// the next job for about that long before it sleeps.
-constexpr int kLooks = 2000;
+using Clock = std::chrono::steady_clock;
+
+// Waking a thread that sleeps takes some 30 microseconds, as long as a softmax of 100,000 logits: a helper looks for the
+// next job for a little longer than that before it sleeps. The two sweeps of a row are two jobs.
+constexpr auto kPatience = std::chrono::microseconds(100);
+
+// Waits a little for a condition; says whether it holds.
+template <class Condition> bool soon(Condition holds) {
+  if (holds()) return true;
+  for (auto end = Clock::now() + kPatience; Clock::now() < end;)
+    for (int i = 0; i < 16; i++) {
+      PAUSE();
+      if (holds()) return true;
+    }
+  return false;
+}
+
+// The part of a job that one thread begins with; who has finished his own goes on with those of others.
+struct alignas(64) Share {
+  std::atomic<size_t> next{0};
+  size_t end = 0;
+};
 
 struct Job {
-  size_t count;
   void (*task)(void*, size_t);
   void* context;
-  std::atomic<size_t> next{0};
+  Share* shares;
+  size_t count;
 
-  void work() {
-    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) task(context, i);
+  void work(size_t own) {
+    for (size_t k = 0; k < count; k++) {
+      Share& s = shares[(own + k) % count];
+      for (size_t i; (i = s.next.fetch_add(1, std::memory_order_relaxed)) < s.end;) task(context, i);
+    }
   }
 };
 
-struct Pool {
-  std::mutex turn;  // one job at a time
-  std::mutex lock;
-  std::condition_variable wake;
-  std::atomic<unsigned> round{0};   // a new number is a new job
-  std::atomic<unsigned> inside{0};  // helpers that may still touch the job
-  std::atomic<bool> ending{false};
-  Job* job = nullptr;
-  std::vector<std::thread> helpers;
-  std::atomic<unsigned> wanted{1};
+// Whose holder has the pool to himself. Not a std::mutex: a task may try again what its own caller holds.
+struct Turn {
+  std::atomic<bool> taken{false};
 
-  void help(unsigned seen) {
+  bool try_lock() { return !taken.exchange(true, std::memory_order_acquire); }
+  void lock() {
+    while (!try_lock()) std::this_thread::yield();
+  }
+  void unlock() { taken.store(false, std::memory_order_release); }
+};
+
+struct Pool {
+  std::atomic<unsigned> wanted{0};  // threads; 0: no number set
+  std::atomic<bool> closed{false};
+  Turn turn;
+  unsigned users = 0;  // this and what follows are the holder's of `turn`
+  std::vector<std::thread> helpers;
+  std::unique_ptr<Share[]> shares;
+  size_t shares_made = 0;
+
+  std::mutex lock;  // for `job` and what decides whether a helper sleeps
+  std::condition_variable wake;
+  const Job* job = nullptr;
+  std::atomic<unsigned> round{0};   // a new number is a new job
+  std::atomic<bool> ending{false};
+  std::atomic<unsigned> inside{0};  // helpers that may still touch the job
+
+  void help(size_t own, unsigned seen) {
+    auto news = [&] { return round.load(std::memory_order_relaxed) != seen || ending.load(std::memory_order_relaxed); };
     for (;;) {
-      for (int i = 0; i < kLooks && round.load(std::memory_order_acquire) == seen && !ending; i++) PAUSE();
-      Job* mine;
+      soon(news);
+      Job mine;
       {
         std::unique_lock<std::mutex> hold(lock);
-        wake.wait(hold, [&] { return round.load(std::memory_order_relaxed) != seen || ending; });
+        wake.wait(hold, news);
         if (ending) return;
         seen = round;
-        mine = job;
-        if (mine) inside++;
+        if (!job) continue;  // it was done before this thread came by
+        mine = *job;
+        inside.fetch_add(1, std::memory_order_relaxed);
       }
-      if (!mine) continue;
-      mine->work();
+      mine.work(own);
       inside.fetch_sub(1, std::memory_order_release);
     }
   }
-  void post(Job* j) {
+
+  void post(const Job* j) {
     std::lock_guard<std::mutex> hold(lock);
     job = j;
-    if (j) round.fetch_add(1, std::memory_order_release);
+    if (j) round.fetch_add(1, std::memory_order_relaxed);
   }
+
+  bool sharing() const { return wanted > 1 && !closed; }
+
+  // The following are for the holder of `turn`.
+  void run(size_t count, void (*task)(void*, size_t), void* context) {
+    adjust();
+    size_t threads = helpers.size() + 1;
+    for (size_t k = 0; k < threads; k++) {
+      shares[k].next.store(count * k / threads, std::memory_order_relaxed);
+      shares[k].end = count * (k + 1) / threads;
+    }
+    Job j = {task, context, shares.get(), threads};
+    post(&j);
+    wake.notify_all();
+    j.work(0);
+    post(nullptr);  // who has not come by now need not come
+    auto alone = [&] { return inside.load(std::memory_order_acquire) == 0; };
+    while (!soon(alone)) std::this_thread::yield();
+  }
+
+  // As many helpers as are wanted, or as the system grants.
+  void adjust() {
+    size_t threads = sharing() ? wanted.load() : 1;
+    if (helpers.size() + 1 > threads) end();
+    if (shares_made < threads) shares.reset(new Share[threads]), shares_made = threads;
+    try {
+      while (helpers.size() + 1 < threads) {
+        helpers.emplace_back([this, own = helpers.size() + 1, seen = round.load()] { help(own, seen); });
+      }
+    } catch (const std::system_error&) {
+      wanted = (unsigned)helpers.size() + 1;
+    }
+  }
+
   void end() {
     {
       std::lock_guard<std::mutex> hold(lock);
@@ -74,40 +156,65 @@ struct Pool {
     helpers.clear();
     ending = false;
   }
-  ~Pool() { end(); }
 };
 
-Pool& the() {
-  static Pool p;
-  return p;
-}
+// Never destroyed: threads that are still at work while the process ends may look at it.
+Pool* pool = new Pool;
+
+#if !defined(_WIN32)  // there, threads are dead by the time that destructors run, and may have died with a lock
+struct AtExit {
+  ~AtExit() {
+    pool->closed = true;
+    std::lock_guard<Turn> mine(pool->turn);
+    pool->adjust();
+  }
+} at_exit;
+
+// The child of a fork has none of its parent's helpers, and may have locks that nobody will ever open.
+const int at_fork = pthread_atfork(nullptr, nullptr, [] {
+  Pool* child = new Pool;
+  child->wanted = pool->wanted.load(), child->users = pool->users, child->closed = pool->closed.load();
+  pool = child;
+});
+#endif
 
 }  // namespace
 
-void set_threads(unsigned n) {
-  Pool& p = the();
-  std::lock_guard<std::mutex> mine(p.turn);
-  p.wanted = n < 1 ? 1 : n;
-  if (p.helpers.size() + 1 > p.wanted) p.end();  // the right number starts with the next job
+void open() {
+  std::lock_guard<Turn> mine(pool->turn);
+  pool->users++;
+  pool->closed = false;
 }
 
-unsigned threads() { return the().wanted; }
+void close() {
+  std::lock_guard<Turn> mine(pool->turn);
+  if (--pool->users > 0) return;
+  pool->closed = true;
+  pool->adjust();
+}
+
+unsigned threads() {
+  unsigned n = pool->wanted;
+  return n ? n : 1;
+}
+
+void set_threads(unsigned n) {
+  pool->wanted = n ? n : 1;
+  std::unique_lock<Turn> mine(pool->turn, std::try_to_lock);
+  if (mine && pool->helpers.size() >= pool->wanted) pool->adjust();  // else the next job does it
+}
+
+void suggest_threads(unsigned n) {
+  unsigned none = 0;
+  pool->wanted.compare_exchange_strong(none, n ? n : 1);
+}
 
 void parallel(size_t count, void (*task)(void*, size_t), void* context) {
-  Pool& p = the();
-  std::unique_lock<std::mutex> mine(p.turn, std::defer_lock);
-  if (count < 2 || p.wanted < 2 || !mine.try_lock()) {
-    for (size_t i = 0; i < count; i++) task(context, i);
-    return;
+  if (count > 1 && pool->sharing()) {
+    std::unique_lock<Turn> mine(pool->turn, std::try_to_lock);
+    if (mine) return pool->run(count, task, context);
   }
-  while (p.helpers.size() + 1 < p.wanted) p.helpers.emplace_back([&p, seen = p.round.load()] { p.help(seen); });
-  Job job;
-  job.count = count, job.task = task, job.context = context;
-  p.post(&job);
-  p.wake.notify_all();
-  job.work();
-  p.post(nullptr);  // who has not come by now need not come
-  while (p.inside.load(std::memory_order_acquire)) PAUSE();
+  for (size_t i = 0; i < count; i++) task(context, i);
 }
 
 }  // namespace pool

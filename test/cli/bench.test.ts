@@ -52,6 +52,15 @@ describe('bench', () => {
   });
 });
 
+it.runIf(availableBackends().includes('scalar'))('the reference sits out long rows, unless it is asked for', { timeout: 60_000 }, async () => {
+  const long = ['--sizes', '129k', '--time', '0.1'];
+  const all = await capture(['bench', ...long]);
+  expect(all.stdout).toMatch(/^elements .*scalar/m);
+  expect(all.stdout.match(/^ 132,096 .* – /gm)).toHaveLength(3);
+  const { results } = JSON.parse((await capture(['bench', ...long, '--json', '--backends', 'scalar'])).stdout);
+  expect(results.map(({ contender }: { contender: string }) => contender)).toEqual(['memcpy', 'Math.exp', 'scalar']);
+});
+
 it('inTurns measures all functions alike', { timeout: 60_000 }, () => {
   const calls = [0, 0];
   const wait = (milliseconds: number) => {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { capture } from './capture.js';
 
-const commands = ['info', 'softmax', 'bench', 'verify'];
+const commands = ['info', 'softmax', 'bench', 'verify', 'tune'];
 
 describe('help', () => {
   it('is on stdout and names every command', async () => {
@@ -36,8 +36,8 @@ it('--version is that of package.json', async () => {
 
 describe('usage errors are one line on stderr and exit status 2', () => {
   it.each([
-    [[], 'Expected a command (info, softmax, bench, verify) but received none'],
-    [['frobnicate'], "Expected a command (info, softmax, bench, verify) but received 'frobnicate'"],
+    [[], 'Expected a command (info, softmax, bench, verify, tune) but received none'],
+    [['frobnicate'], "Expected a command (info, softmax, bench, verify, tune) but received 'frobnicate'"],
     [['--nope'], "received '--nope'"],
     [['info', '--nope'], 'Unknown option --nope'],
     [['info', '-x'], 'Unknown option -x'],
@@ -65,6 +65,8 @@ describe('usage errors are one line on stderr and exit status 2', () => {
     ]),
     [['bench', '--backends', 'js,mmx'], "for --backends but received 'mmx'"],
     [['bench', '--time', 'forever'], "for --time but received 'forever'"],
+    [['tune', '--time', '0'], "for --time but received '0'"],
+    [['tune', '--out'], 'Expected a value FILE for --out'],
     [['verify', '--fast'], 'Unknown option --fast'],
   ])('%j', async (args, message) => {
     const { status, stdout, stderr } = await capture(args);

@@ -1,8 +1,10 @@
 /** flash-softmax verify: it holds here, and it notices when something does not. */
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../lib/backend/backend.js';
 import { availableBackends, backendNamed } from '../../lib/backend/select.js';
 import { examine, holds, rows, type Row } from '../../lib/cli/examine.js';
+import { examineSums, examineVariants, threadCounts } from '../../lib/cli/variants.js';
+import { nativeBackends } from '../backends.js';
 import { capture } from './capture.js';
 
 it('finds every promise kept on this machine', { timeout: 300_000 }, async () => {
@@ -12,6 +14,10 @@ it('finds every promise kept on this machine', { timeout: 300_000 }, async () =>
   expect(report.disagreements).toEqual([]);
   expect([report.ok, status, stderr]).toEqual([true, 0, '']);
   const examined = report.findings.map(({ backend, type }: { backend: string; type: string }) => `${backend} ${type}`);
+  const quick = availableBackends().filter((name) => name !== 'scalar');
+  expect(report.sums.map(({ backend }: { backend: string }) => backend)).toEqual([...quick, ...quick]);
+  expect(report.sums.filter(({ sumError }: { sumError: number }) => !(sumError <= 1e-6))).toEqual([]);
+  if (nativeBackends.length > 0) expect(report.variants).toMatchObject({ differences: [] });
   expect(examined.sort()).toEqual(
     availableBackends()
       .flatMap((name) => [`${name} f32`, `${name} f64`])
@@ -89,4 +95,49 @@ it('notices native backends that differ in one bit', () => {
   );
   expect(disagreements).toHaveLength(4);
   expect(disagreements[0]).toMatchObject({ backends: ['avx512', 'scalar'], type: 'f32', row: { elements: 100 } });
+});
+
+describe('what must not change a bit', () => {
+  /** An addon that keeps what it is told, and backends that can look at it. */
+  function fake() {
+    let plan = { twoPassBytes: 1, streamBytes: 2, parallelBytes: 3 };
+    let threads = 4;
+    const addon = {
+      plan(...to: number[]) {
+        if (to.length > 0) plan = { twoPassBytes: to[0]!, streamBytes: to[1]!, parallelBytes: to[2]! };
+        return plan;
+      },
+      threads: (n?: number) => (threads = n ?? threads),
+    };
+    return { addon, now: () => ({ ...plan, threads }) };
+  }
+  const flip = (y: Float32Array | Float64Array) => (new Uint8Array(y.buffer)[y.byteOffset]! ^= 1);
+
+  it('is found not to, and all is put back', () => {
+    const { addon, now } = fake();
+    const { compared, threads, differences } = examineVariants([spoilt('avx2', () => {})], addon);
+    expect(differences).toEqual([]);
+    expect(threads).toEqual([1, 2, 3, 4]);
+    expect(compared).toBe(2 * 3 * (2 * 16 + 2 * 4));
+    expect(now()).toEqual({ twoPassBytes: 1, streamBytes: 2, parallelBytes: 3, threads: 4 });
+  });
+
+  it.each([
+    ['the plan', (now: ReturnType<ReturnType<typeof fake>['now']>) => now.streamBytes === 0, { plan: 'streamed' }],
+    ['the threads', (now: ReturnType<ReturnType<typeof fake>['now']>) => now.threads === 3, { threads: 3, cols: 600_011 }],
+    ['the alignment', (_: object, y: Float32Array | Float64Array) => y.byteOffset === 4, { offset: 13 }],
+  ] as const)('is noticed: %s', (_, wrong, where) => {
+    const { addon, now } = fake();
+    const { differences } = examineVariants([spoilt('avx2', (y) => wrong(now(), y) && flip(y))], addon);
+    expect(differences[0]).toMatchObject({ backend: 'avx2', type: 'f32', ...where });
+  });
+
+  it('counts threads up to many', () => {
+    expect([1, 2, 4, 8, 96].map(threadCounts)).toEqual([[1], [1, 2], [1, 2, 3, 4], [1, 2, 3, 4, 8], [1, 2, 3, 4, 8, 16, 32, 64, 96]]);
+  });
+});
+
+it('a sum of ten million that is off is noticed', () => {
+  const spoil = (y: Float32Array | Float64Array) => (y[5_000_000]! += 3e-6);
+  for (const { sumError } of examineSums([spoilt('avx2', spoil)])) expect(sumError).toBeCloseTo(3e-6, 7);
 });

@@ -1,0 +1,90 @@
+/**
+ * What the environment sets for the native addon, read at first use and once: FLASH_SOFTMAX_THREADS, and the thresholds of
+ * the plan from the file that FLASH_SOFTMAX_PROFILE names (`flash-softmax tune` writes one). They change how fast results
+ * come, never a bit of them. What is wrong with them is an error on every machine, with an addon or not.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { describe, wrongValue } from '../arguments.js';
+import { native, type Plan } from './native.js';
+
+export const MAX_THREADS = 1024;
+export const PROFILE_VERSION = 1;
+
+const THRESHOLDS = ['twoPassBytes', 'streamBytes', 'parallelBytes'] as const;
+
+/** The thresholds of a profile; those that it does not mention stay as they are. */
+type Profile = Partial<Record<keyof Plan, number>>;
+
+export interface Settings {
+  /** Where the plan comes from: 'built-in' or the path of a profile. */
+  readonly planSource: string;
+}
+
+let settled: Settings | undefined;
+
+/** Settles them, if that has not been done. RangeError (ERR_INVALID_ARG_VALUE) if one of them makes no sense. */
+export function settings(): Settings {
+  return (settled ??= settle(process.env.FLASH_SOFTMAX_THREADS, process.env.FLASH_SOFTMAX_PROFILE));
+}
+
+function settle(threads: string | undefined, path: string | undefined): Settings {
+  const wanted = threads ? threadsFrom(threads) : Math.min(availableParallelism(), MAX_THREADS);
+  const profile = path ? readProfile(path) : undefined;
+  const { addon } = native();
+  addon?.threads(wanted, true); // one pool for all threads of the process: what was set before, here or elsewhere, stays
+  if (addon && profile) {
+    const { twoPassBytes, streamBytes, parallelBytes } = { ...addon.plan(), ...profile };
+    addon.plan(twoPassBytes, streamBytes, parallelBytes);
+  }
+  return { planSource: path || 'built-in' };
+}
+
+function threadsFrom(text: string): number {
+  const n = /^\d+$/.test(text) ? Number(text) : 0;
+  if (n >= 1 && n <= MAX_THREADS) return n;
+  throw wrongValue(`an integer from 1 to ${MAX_THREADS}`, 'FLASH_SOFTMAX_THREADS', describe(text));
+}
+
+/** A profile is {"version": 1, "twoPassBytes": …, "streamBytes": …, "parallelBytes": …}, null meaning never. */
+function readProfile(path: string): Profile {
+  const entries = Object.entries(parse(path));
+  const complain = (expected: string, field: string, received: unknown) =>
+    wrongValue(expected, `${field} in the profile '${path}'`, describe(received));
+
+  const version = entries.find(([name]) => name === 'version')?.[1];
+  if (version !== PROFILE_VERSION) throw complain(String(PROFILE_VERSION), 'version', version);
+  const profile: Profile = {};
+  for (const [name, value] of entries) {
+    if (name === 'version') continue;
+    if (name === 'processor') { // whose it is, for people
+      if (typeof value !== 'string') throw complain('a string', name, value);
+      continue;
+    }
+    const threshold = THRESHOLDS.find((each) => each === name);
+    if (threshold === undefined) throw complain(`only version, processor, ${THRESHOLDS.join(', ')}`, 'the fields', name);
+    if (value !== null && !(Number.isSafeInteger(value) && (value as number) >= 0)) {
+      throw complain('a whole number of bytes or null', name, value);
+    }
+    profile[threshold] = value === null ? Infinity : (value as number);
+  }
+  return profile;
+}
+
+function parse(path: string): object {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw wrongValue('a file that can be read', 'FLASH_SOFTMAX_PROFILE', `'${path}' (${code})`);
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw wrongValue('JSON', `the profile '${path}'`, `text that is none (${(error as Error).message})`);
+  }
+  if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed;
+  throw wrongValue('an object', `the profile '${path}'`, describe(parsed));
+}
