@@ -1,5 +1,5 @@
 /** Judges rows by the double-double oracle of lib/cli/oracle.ts, which exact.ts proves and which is not the fallback. */
-import { softmaxOracle, ulpError } from '../lib/cli/oracle.js';
+import { softmaxOracle, countedError } from '../lib/cli/oracle.js';
 import { isNative } from './backends.js';
 import type { Floats, FloatsName } from './cases.js';
 
@@ -15,18 +15,11 @@ export function bound(backend: string, type: FloatsName): number {
   return type === 'f32' && !isNative(backend) ? 0.51 : 2;
 }
 
-/**
- * In the one binade above the subnormals the smaller of the two products that make a result underflows, and up to 2.3 units
- * are promised instead of 2: an error there counts for as much less.
- */
-const LAST_BINADE = { f32: 2 ** -126, f64: 2 ** -1022 };
-const share = (type: FloatsName, exact: number) => (exact >= LAST_BINADE[type] && exact < 2 * LAST_BINADE[type] ? 2 / 2.3 : 1);
-
 /** The largest error of a row, where it is, and what was there: enough for a message that can be acted on. */
 export function worstError(type: FloatsName, actual: Floats, expected: Expected) {
   let [error, index] = [0, 0];
   for (let i = 0; i < actual.length; i++) {
-    const e = ulpError(actual[i]!, expected.hi[i]!, expected.lo[i]!, type) * share(type, expected.hi[i]!);
+    const e = countedError(actual[i]!, expected.hi[i]!, expected.lo[i]!, type);
     if (e > error) [error, index] = [e, i];
   }
   return { error, index, actual: actual[index], exact: expected.hi[index] };

@@ -3,7 +3,7 @@
  * larger logit always has a larger probability, and whether the native ones give the same bits.
  */
 import type { Backend, BackendName } from '../backend/backend.js';
-import { softmaxOracle, ulpError } from './oracle.js';
+import { softmaxOracle, countedError } from './oracle.js';
 import { fill, fits, KINDS, type Kind } from './rows.js';
 
 export type Floats = Float32Array | Float64Array;
@@ -63,7 +63,7 @@ function softmaxOn(backend: Backend, x: Floats, temperature: number): Floats {
 
 function largestUlpError(y: Floats, exact: { hi: Float64Array; lo: Float64Array }, type: Type): number {
   let largest = 0;
-  for (let i = 0; i < y.length; i++) largest = Math.max(largest, ulpError(y[i]!, exact.hi[i]!, exact.lo[i]!, type));
+  for (let i = 0; i < y.length; i++) largest = Math.max(largest, countedError(y[i]!, exact.hi[i]!, exact.lo[i]!, type));
   return largest;
 }
 
