@@ -105,7 +105,7 @@ template <class T> struct SoftmaxRow {
   static void write(void* self, size_t i) {
     SoftmaxRow& s = *(SoftmaxRow*)self;
     if (s.run.stopped()) return;
-    size_t part = s.parts() - 1 - i, from = part * kSuper;
+    size_t part = s.run.threads > 1 ? i : s.parts() - 1 - i, from = part * kSuper;
     Reciprocal<T> r(s.total);
     if (s.storing) scale_part(s.out, from, s.end(part), s.blocks + from / kBlock, r);
     else write_part(s.row, from, s.end(part), s.out, s.blocks + from / kBlock, r, s.streaming);
