@@ -1,0 +1,94 @@
+// Every kernel of kernels.def with each of its buffers against a page that may not be touched, on either side: nothing
+// around them is read or written, inputs stay as they are, and the output is that of any other place.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "calls.h"
+#include "isas.h"
+
+namespace {
+
+// Memory between two such pages.
+class Arena {
+ public:
+  explicit Arena(size_t bytes) : page((size_t)sysconf(_SC_PAGESIZE)), size((bytes + page - 1) / page * page) {
+    base = (char*)mmap(nullptr, size + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(base != MAP_FAILED && !mprotect(base, page, PROT_NONE) && !mprotect(base + page + size, page, PROT_NONE), "no guarded memory");
+    base += page;
+  }
+  Arena(const Arena&) = delete;
+  ~Arena() { munmap(base - page, size + 2 * page); }
+
+  char* place(size_t bytes, bool back) { return back ? base + size - bytes : base; }
+  char* put(Span s, bool back) {
+    char* at = place(s.bytes, back);
+    if (s.bytes) memcpy(at, s.data, s.bytes);
+    return at;
+  }
+  // The side of a buffer that has no guard page gets a pattern instead.
+  void paint(char* at, size_t bytes, bool check) {
+    for (char* p = std::max(base, at - 128); p < std::min(base + size, at + bytes + 128); p++) {
+      if (p >= at && p < at + bytes) continue;
+      if (check) CHECK(*p == (char)0xA5, "%s wrote %td bytes off its output", doing, p < at ? p - at : p - at - (ptrdiff_t)bytes + 1);
+      *p = (char)0xA5;
+    }
+  }
+
+ private:
+  size_t page, size;
+  char* base;
+};
+
+struct Arenas {
+  Arena out, in[4];
+  explicit Arenas(size_t bytes) : out(bytes), in{Arena(bytes), Arena(bytes), Arena(bytes), Arena(bytes)} {}
+};
+
+template <class Call> void guarded(Arenas& arenas, const Call& call, typename Call::Kernel kernel, const Run& run, bool back, bool in_place, const std::vector<char>& expected) {
+  std::vector<Span> inputs = call.inputs();
+  std::vector<const void*> in;
+  for (size_t i = 0; i < inputs.size(); i++) in.push_back(arenas.in[i].put(inputs[i], back));
+  char* out = in_place ? (char*)in[0] : arenas.out.place(call.bytes, back);
+  Arena& written = in_place ? arenas.in[0] : arenas.out;
+  written.paint(out, call.bytes, false);
+  call.run(kernel, run, in, out);
+  written.paint(out, call.bytes, true);
+  CHECK(memcmp(out, expected.data(), call.bytes) == 0, "%s has another result there", doing);
+  for (size_t i = in_place; i < inputs.size(); i++) CHECK(!inputs[i].bytes || memcmp(in[i], inputs[i].data, inputs[i].bytes) == 0, "%s changed its input %zu", doing, i);
+}
+
+template <class Kernel> void everywhere(const char* name, Kernel Kernels::*kernel, bool large) {
+  using Call = decltype(call_of(Kernel()));
+  Arenas arenas(large ? 1 << 23 : 1 << 15);
+  size_t made = 0;
+  auto use = [&](const Call& call) {
+    if (made++ % thinning()) return;
+    std::vector<char> expected = result(call, isas().back().kernels->*kernel, make_run(Way::store));
+    for (auto& isa : isas())
+      for (int i = 0; i < 12; i++) {
+        Way way = i / 4 == 0 ? Way::store : i / 4 == 1 ? Way::two_pass : Way::stream;
+        bool back = i & 1, in_place = i & 2;
+        if (slow(isa) && (large || (size_t)i != made % 12)) continue;
+        std::string what = text("%s, %s, %s guard, %s plan %d, %s", name, isa.name, back ? "back" : "front", in_place ? "in place," : "", (int)way, call.about().c_str());
+        doing = what.c_str();
+        guarded(arenas, call, isa.kernels->*kernel, make_run(way), back, in_place, expected);
+      }
+  };
+  large ? Call::large(use) : Call::small(use);
+  doing = name;
+  report(text("%s: %zu calls", name, made));
+}
+
+}  // namespace
+
+TEST(guard_pages_small) {
+#define KERNEL(name, ...) everywhere(#name, &Kernels::name, false);
+#include "../../native/kernels.def"
+#undef KERNEL
+}
+
+TEST(guard_pages_large) {
+#define KERNEL(name, ...) everywhere(#name, &Kernels::name, true);
+#include "../../native/kernels.def"
+#undef KERNEL
+}

@@ -1,0 +1,63 @@
+// The thread pool: each index once, whatever others do at the same time; callers that come together; a count of threads
+// that changes under way.
+#include "../../native/threads/pool.h"
+
+#include <memory>
+#include <thread>
+
+#include "check.h"
+
+namespace {
+
+struct Work {
+  std::unique_ptr<std::atomic<int>[]> times;
+  size_t n;
+  explicit Work(size_t n) : times(new std::atomic<int>[n]()), n(n) {}
+  static void task(void* self, size_t i) { ((Work*)self)->times[i]++; }
+  void check() const {
+    for (size_t i = 0; i < n; i++) CHECK(times[i] == 1, "index %zu of %zu was worked on %d times", i, n, (int)times[i]);
+  }
+};
+
+void many(size_t jobs, uint32_t seed) {
+  Random random{seed};
+  for (size_t j = 0; j < jobs; j++) {
+    Work w(random.bits() % 50);
+    pool::parallel(w.n, Work::task, &w);
+    w.check();
+  }
+}
+
+}  // namespace
+
+TEST(pool_shares_work) {
+  for (unsigned threads : {1u, 2u, 4u, 3u, 1u, 8u}) {
+    pool::set_threads(threads);
+    CHECK(pool::threads() == threads, "%u threads, not %u", pool::threads(), threads);
+    many(2000 / thinning() + 10, threads);
+  }
+  pool::set_threads(0);
+  CHECK(pool::threads() == 1, "%u threads for 0", pool::threads());
+}
+
+TEST(pool_with_many_callers) {
+  pool::set_threads(3);
+  std::vector<std::thread> callers;
+  for (uint32_t i = 0; i < 4; i++) callers.emplace_back([i] { many(1000 / thinning() + 10, i); });
+  for (uint32_t i = 0; i < 200 / thinning() + 10; i++) pool::set_threads(1 + i % 4), std::this_thread::yield();
+  for (auto& each : callers) each.join();
+  pool::set_threads(1);
+}
+
+TEST(pool_within_the_pool) {
+  pool::set_threads(3);
+  Work w(64);
+  pool::parallel(64, [](void* self, size_t i) {
+    Work inner(10);
+    pool::parallel(10, Work::task, &inner);
+    inner.check();
+    Work::task(self, i);
+  }, &w);
+  w.check();
+  pool::set_threads(1);
+}

@@ -1,0 +1,82 @@
+// Rows of logits: ones that a model could produce, and ones that leave the comfortable range somewhere.
+#pragma once
+#include <cmath>
+#include <limits>
+
+#include "check.h"
+
+struct Kind {
+  const char* name;
+  double (*value)(Random& random, size_t i, size_t n);
+};
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// x is drawn before the exponent, on every compiler.
+inline double magnitude(Random& r, double x, int least, uint32_t count) { return std::ldexp(x, least + (int)(r.bits() % count)); }
+
+// Finite, and apart enough from ±3.4e38 that an oracle in long double sees what there is to see.
+const Kind kOrdinary[] = {
+    {"N(0,1)", [](Random& r, size_t, size_t) { return r.normal(); }},
+    {"N(0,3)", [](Random& r, size_t, size_t) { return 3 * r.normal(); }},
+    {"N(0,8)", [](Random& r, size_t, size_t) { return 8 * r.normal(); }},
+    {"N(0,100)", [](Random& r, size_t, size_t) { return 100 * r.normal(); }},
+    {"equal", [](Random&, size_t, size_t) { return 0.7; }},
+    {"one peak in the middle", [](Random& r, size_t i, size_t n) { return i == n / 2 ? 40 : r.normal(); }},
+    {"two peaks", [](Random& r, size_t i, size_t n) { return i == n / 3 || i == n / 2 ? 30 + r.unit() : r.normal(); }},
+    {"a peak first", [](Random& r, size_t i, size_t) { return i ? r.normal() : 60; }},
+    {"a first value 60 octaves below", [](Random& r, size_t i, size_t) { return i ? r.normal() : -42; }},
+    {"a first value 94 octaves below", [](Random& r, size_t i, size_t) { return i ? r.normal() : -65; }},
+    {"a first value 155 octaves above", [](Random& r, size_t i, size_t) { return i ? r.normal() : 108; }},
+    {"down into the subnormals", [](Random&, size_t i, size_t n) { return -110. * (double)i / (double)n; }},
+    {"rising", [](Random& r, size_t i, size_t) { return (double)(i % 1000000) / 2 + r.normal(); }},
+    {"falling", [](Random& r, size_t i, size_t) { return -(double)(i % 1000000) / 2 + r.normal(); }},
+    {"blocks far apart", [](Random& r, size_t i, size_t) { return (double)(i / 65536 % 7) * 33 - 100 + r.normal(); }},
+    {"about 1e5", [](Random& r, size_t, size_t) { return 1e5 + 8 * r.normal(); }},
+    {"about -1e6", [](Random& r, size_t, size_t) { return -1e6 + 8 * r.normal(); }},
+    {"about 1e7", [](Random& r, size_t, size_t) { return 1e7 + 8 * r.normal(); }},
+    {"about -1e8", [](Random& r, size_t, size_t) { return -1e8 + 32 * r.normal(); }},
+    {"every third -∞", [](Random& r, size_t i, size_t) { return i % 3 == 1 ? -kInfinity : 4 * r.normal(); }},
+    {"a first value -∞", [](Random& r, size_t i, size_t n) { return i || n == 1 ? 4 * r.normal() : -kInfinity; }},
+    {"tiny logits", [](Random& r, size_t, size_t) { return 1e-39 * r.normal(); }},
+};
+
+// And whatever else bits can hold.
+const Kind kExtreme[] = {
+    {"up to ±3.4e38", [](Random& r, size_t, size_t) { return (2 * r.unit() - 1) * 3.4e38; }},
+    {"±3.4e38", [](Random& r, size_t, size_t) { return r.bits() & 1 ? 3.4e38 : -3.4e38; }},
+    {"all magnitudes", [](Random& r, size_t, size_t) { return magnitude(r, r.normal(), -130, 250); }},
+    {"magnitudes near the core's reach", [](Random& r, size_t, size_t) { return magnitude(r, 2 * r.unit() - 1, 13, 4); }},
+    {"multiples of a table cell", [](Random& r, size_t, size_t) { return ((double)(r.bits() % 3000) - 1500 + 0.5) * 0x1.62e42fefa39efp-4; }},
+    {"a NaN last", [](Random& r, size_t i, size_t n) { return i + 1 == n ? NAN : r.normal(); }},
+    {"a NaN first", [](Random& r, size_t i, size_t) { return i ? r.normal() : NAN; }},
+    {"a NaN, a +∞ and a -∞", [](Random& r, size_t i, size_t n) { return i == n / 2 ? NAN : i == n / 3 ? kInfinity : i == n / 4 ? -kInfinity : r.normal(); }},
+    {"a +∞ last", [](Random& r, size_t i, size_t n) { return i + 1 == n ? kInfinity : r.normal(); }},
+    {"-∞ and a NaN", [](Random&, size_t i, size_t n) { return i == n / 2 ? NAN : -kInfinity; }},
+    {"all -∞", [](Random&, size_t, size_t) { return -kInfinity; }},
+    {"-∞ but for one", [](Random&, size_t i, size_t n) { return i + 1 == n ? 3 : -kInfinity; }},
+    {"zeros of both signs", [](Random& r, size_t, size_t) { return r.bits() & 1 ? 0. : -0.; }},
+};
+
+// One value everywhere but at index 7.
+const Kind kTwoValues = {"two values", [](Random& r, size_t i, size_t) {
+  static thread_local double value, other;
+  if (i == 0) value = r.unit(), other = value + 4 * r.unit() - 2;
+  return i == 7 ? other : value;
+}};
+
+// What is added to logits: little, or as much as they are, or so much that it decides alone.
+const Kind kBiases[] = {
+    {"N(0,3)", [](Random& r, size_t, size_t) { return 3 * r.normal(); }},
+    {"all magnitudes", [](Random& r, size_t, size_t) { return magnitude(r, r.normal(), -100, 200); }},
+    {"far below", [](Random& r, size_t, size_t) { return -1e6 - 1e4 * r.unit(); }},
+    {"0 or -∞", [](Random& r, size_t, size_t) { return r.bits() % 4 ? 0 : -kInfinity; }},
+    {"0 or -3.4e38", [](Random& r, size_t, size_t) { return r.bits() % 4 ? 0 : -3.4e38; }},
+};
+
+template <class T> std::vector<T> row(const Kind& kind, size_t n, uint32_t seed) {
+  Random random{seed};
+  std::vector<T> x(n);
+  for (size_t i = 0; i < n; i++) x[i] = (T)kind.value(random, i, n);
+  return x;
+}
