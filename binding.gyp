@@ -27,7 +27,7 @@
       "sources": ["<!@(node -p \"require('./native/sources.json').common.join(' ')\")"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "cflags_cc!": ["-fno-exceptions"],
-      "ldflags": ["-pthread"],
+      "ldflags": ["<!@(node -p \"require('./native/sources.json').link.gcc.join(' ')\")"],
       "dependencies": ["scalar"],
       "conditions": [
         ["target_arch=='x64'", {"dependencies": ["avx2", "avx512"]}],

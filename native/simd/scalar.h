@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define BASELINE
 #include "inline.h"
 
 // Baseline code may stand on its own, and must where sixteen lanes of it would be copied into every kernel.
