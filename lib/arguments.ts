@@ -5,8 +5,8 @@
  * Options are read once each and first of all: a getter may do anything, detach a buffer too, so that lengths are taken
  * only afterwards. Nothing is written before every check passed.
  */
-import { types } from 'node:util';
 import { MASK_BITS, MASK_BYTES, MASK_NONE, MASK_ROW_BITS, MASK_ROW_BYTES } from './backend/backend.js';
+import { types } from './types.js';
 
 const { isFloat32Array, isFloat64Array, isUint8Array, isTypedArray } = types;
 

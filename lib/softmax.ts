@@ -1,7 +1,7 @@
 /** softmax: logits to probabilities. */
-import { types } from 'node:util';
 import { axisCall, type AxisOptions, type FloatArray } from './arguments.js';
 import { backendFor } from './backend/select.js';
+import { types } from './types.js';
 
 export type SoftmaxOptions<A extends FloatArray = FloatArray> = AxisOptions<A>;
 

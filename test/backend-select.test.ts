@@ -19,7 +19,7 @@ function addon(...backends: BackendName[]): { native: Native; ran: string[] } {
 /** The library as it is loaded into a process with this addon and this environment. */
 async function load(native: Native, wanted?: string) {
   vi.stubEnv('FLASH_SOFTMAX_BACKEND', wanted);
-  vi.doMock('../lib/backend/native.js', () => ({ native: () => native }));
+  vi.doMock('../lib/backend/native.js', async (original) => ({ ...(await original<object>()), native: () => native }));
   const select = await import('../lib/backend/select.js');
   const { softmax, capabilities } = await import('../lib/index.js');
   return { ...select, softmax, capabilities };

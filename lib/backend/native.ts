@@ -1,6 +1,10 @@
-/** Loads the native addon once, or keeps the reason why it is absent. */
+/**
+ * What is Node's own: loads the native addon once, or keeps the reason why it is absent. portable.ts has the same exports
+ * for places without Node.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BackendName, Kernels } from './backend.js';
@@ -55,7 +59,7 @@ function load(): Native {
   try {
     const require = createRequire(import.meta.url);
     const { resolve } = require('node-gyp-build') as { resolve(root: string): string };
-    const path = resolve(packageRoot());
+    const path = resolve(packageRoot(require));
     return { addon: require(path) as Addon, path };
   } catch (error) {
     // Loaders explain themselves over several lines; the first says what is wrong.
@@ -63,11 +67,24 @@ function load(): Native {
   }
 }
 
-/** The nearest directory upwards that is this package: this file runs from dist/ as well as from lib/backend/. */
-function packageRoot(): string {
+/**
+ * The nearest directory upwards that is this package: this file runs from dist/ as well as from lib/backend/. Out of a
+ * bundle there is none, and the package that is installed for the bundle is asked for.
+ */
+function packageRoot(require: NodeJS.Require): string {
   for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
     const manifest = join(directory, 'package.json');
     if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).name === 'flash-softmax') return directory;
-    if (directory === dirname(directory)) throw new Error('the package.json of flash-softmax was not found');
+    if (directory === dirname(directory)) return dirname(require.resolve('flash-softmax/package.json'));
   }
 }
+
+/** The name of the processor, without the addon's help. */
+export const processor = (): string => cpus()[0]?.model.trim() || process.arch;
+
+/** How many threads can run at the same time. */
+export const parallelism = (): number => availableParallelism();
+
+export const environment = (name: string): string | undefined => process.env[name];
+
+export const readText = (path: string): string => readFileSync(path, 'utf8');
