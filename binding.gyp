@@ -39,6 +39,7 @@
       "type": "static_library",
       "sources": ["native/isa/scalar.cc"],
       "win_delay_load_hook": "false",
+      "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["<!@(node -p \"require('./native/sources.json').x64.scalar.msvc.join(' ')\")"]}},
       "cflags_cc": ["<!@(node -p \"require('./native/sources.json').x64.scalar.gcc.join(' ')\")"],
       "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<!@(node -p \"require('./native/sources.json').x64.scalar.gcc.join(' ')\")"]}
     }
@@ -65,7 +66,13 @@
       }
     ]}],
     ["target_arch=='arm64'", {"targets": [
-      {"target_name": "neon", "type": "static_library", "sources": ["native/isa/neon.cc"], "win_delay_load_hook": "false"}
+      {
+        "target_name": "neon",
+        "type": "static_library",
+        "sources": ["native/isa/neon.cc"],
+        "win_delay_load_hook": "false",
+        "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["<!@(node -p \"require('./native/sources.json').arm64.neon.msvc.join(' ')\")"]}}
+      }
     ]}]
   ]
 }

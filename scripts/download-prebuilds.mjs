@@ -4,6 +4,7 @@
 //
 // A release has the files <platform>-<arch>.<name>.node and SHA256SUMS, a line `<hex>  <file>` for each. All of them are
 // fetched and their sums compared before the first is written. FLASH_SOFTMAX_RELEASES names another place to get them from.
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,11 +14,12 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const FILE = /^(linux|darwin|win32)-(x64|arm64)\.(flash-softmax(?:\.(?:glibc|musl))?\.node)$/;
 
-/** Where releases are: the repository that package.json names. */
+/** Where releases are: beside the code, wherever this checkout came from. */
 function releases() {
   if (process.env.FLASH_SOFTMAX_RELEASES) return process.env.FLASH_SOFTMAX_RELEASES;
-  const repository = /github\.com[/:]([^/]+\/[^/.]+)/.exec(manifest.repository?.url ?? '')?.[1];
-  if (!repository) throw new Error('Expected a repository in package.json, or FLASH_SOFTMAX_RELEASES, for the place of releases but received neither');
+  const origin = manifest.repository?.url ?? spawnSync('git', ['remote', 'get-url', 'origin'], { cwd: root, encoding: 'utf8' }).stdout ?? '';
+  const repository = /github\.com[/:]([^/]+\/[^/\s]+?)(\.git)?\s*$/.exec(origin)?.[1];
+  if (!repository) throw new Error(`Expected a repository on GitHub, or FLASH_SOFTMAX_RELEASES, for the place of releases but received '${origin.trim()}'`);
   return `https://github.com/${repository}/releases/download`;
 }
 
