@@ -19,9 +19,9 @@
 #define ALWAYS_LAMBDA
 #else
 #define ALWAYS inline __attribute__((always_inline, unused))
-#define NEVER_INLINE __attribute__((noinline))
 #define ALWAYS_LAMBDA __attribute__((always_inline))
 #endif
+#define NEVER_INLINE __attribute__((noinline))
 #define SIMD_INLINE static ALWAYS
 #define FUSED_F64(a, b, c) __builtin_fma(a, b, c)
 #define FUSED_F32(a, b, c) __builtin_fmaf(a, b, c)

@@ -75,7 +75,7 @@ describe('refuses', () => {
   });
 
   itWith(needs, 'too much', async () => {
-    await expect(check(await compiled('size', `${good} char padding[2000000] = {1};`))).rejects.toThrow(/has \d+ bytes, more than/);
+    await expect(check(await compiled('size', `${good} char padding[3000000] = {1};`))).rejects.toThrow(/has \d+ bytes, more than/);
   });
 
   itWith(needs, 'weak symbols in the objects of an instruction set', async () => {

