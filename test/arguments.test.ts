@@ -45,6 +45,7 @@ describe('x', () => {
     [() => 1, 'a function'],
     [Symbol('s'), 'Symbol(s)'],
     [new Int32Array(3), 'an Int32Array of 3'],
+    [new Uint16Array(2), 'a Uint16Array of 2'],
     [new Uint8Array(4), 'a Uint8Array of 4'],
     [new ArrayBuffer(8), 'an ArrayBuffer'],
     [Object.create(Float32Array.prototype), 'an Object'],
