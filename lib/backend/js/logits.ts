@@ -9,16 +9,16 @@ import { MASK_BITS, MASK_ROW_BITS, MASK_ROW_BYTES } from '../backend.js';
 import { expSums, reduction, stepAt, type Reduction } from './exp-sum.js';
 import { HELD, PART, rowSteps } from './row.js';
 
-const cells = new Float64Array(HELD);
-const remainders = new Float64Array(HELD);
-const total = new Float64Array(2);
-const { load_f32, load_f64, addBias, hide, largestRest, settle, store_f32, store_f64 } = rowSteps(cells, remainders);
-const { expSum_f32, expSum_f64 } = expSums(cells, remainders);
+export const cells = new Float64Array(HELD);
+export const remainders = new Float64Array(HELD);
+export const total = new Float64Array(2);
+export const { load_f32, load_f64, addBias, hide, largestRest, settle, store_f32, store_f64 } = rowSteps(cells, remainders);
+export const { expSum_f32, expSum_f64 } = expSums(cells, remainders);
 
 /** [outer, cols, inner], with rows along the middle axis. A row is named by the index of its first element, `start`. */
-abstract class Logits<A extends Float32Array | Float64Array> {
-  private readonly isLong: boolean;
-  private readonly partLength: number;
+export abstract class Logits<A extends Float32Array | Float64Array> {
+  protected readonly isLong: boolean;
+  protected readonly partLength: number;
   /** What the largest logit has beyond its double, where a bias was added. */
   protected maxRest: number;
 
@@ -26,8 +26,8 @@ abstract class Logits<A extends Float32Array | Float64Array> {
     protected readonly x: A,
     protected readonly cols: number,
     protected readonly inner: number,
-    private readonly mask: Uint8Array | null,
-    private readonly maskLayout: number,
+    protected readonly mask: Uint8Array | null,
+    protected readonly maskLayout: number,
     protected readonly bias: A | null,
   ) {
     this.isLong = cols > HELD;
@@ -96,12 +96,12 @@ abstract class Logits<A extends Float32Array | Float64Array> {
     }
   }
 
-  private lengthAt(column: number): number {
+  protected lengthAt(column: number): number {
     return Math.min(this.partLength, this.cols - column);
   }
 
   /** Loads the part of a row that begins at a column, with its bias and mask, and returns its largest logit. */
-  private take(start: number, column: number): number {
+  protected take(start: number, column: number): number {
     const { cols, inner, mask, maskLayout, bias } = this;
     const n = this.lengthAt(column);
     const at = start + column * inner;
