@@ -38,11 +38,16 @@ export interface AxisOptions<A extends FloatArray = FloatArray> {
   out?: A | undefined;
 }
 
+/** Options of an operator with one result a row. */
+export type ReductionOptions<A extends FloatArray = FloatArray> = Omit<AxisOptions<A>, 'out'>;
+
 const AXIS_OPTIONS = ['cols', 'shape', 'axis', 'temperature', 'mask', 'maskFormat', 'bias', 'out'];
 
 /** A checked call, as the kernels take it. */
 export interface AxisCall<A extends FloatArray> {
   readonly out: A;
+  /** The caller gave none. */
+  readonly isOutNew: boolean;
   readonly outer: number;
   readonly cols: number;
   readonly inner: number;
@@ -86,11 +91,20 @@ export function describe(value: unknown): string {
 
 /** Checks the arguments of an operator along an axis; `more` names the options that it has beyond the common ones. */
 export function axisCall<A extends FloatArray>(x: A, options?: AxisOptions<A>, more: readonly string[] = []): AxisCall<A> {
+  return checkedCall(x, options, more, true);
+}
+
+/** The same for an operator with one result a row, which has no `out` of its own. */
+export function reductionCall<A extends FloatArray>(x: A, options?: ReductionOptions<A>, more: readonly string[] = []): Omit<AxisCall<A>, 'out' | 'isOutNew'> {
+  return checkedCall(x, options, more, false);
+}
+
+function checkedCall<A extends FloatArray>(x: A, options: AxisOptions<A> | undefined, more: readonly string[], hasOut: boolean): AxisCall<A> {
   if (!isFloat32Array(x) && !isFloat64Array(x)) throw wrongType('a Float32Array or Float64Array', 'x', x);
   if (options === undefined) {
-    return { out: newLike(x), outer: 1, cols: x.length, inner: 1, temperature: 1, mask: null, maskLayout: MASK_NONE, bias: null };
+    return { out: hasOut ? newLike(x) : x, isOutNew: true, outer: 1, cols: x.length, inner: 1, temperature: 1, mask: null, maskLayout: MASK_NONE, bias: null };
   }
-  checkNames(options, more);
+  checkNames(options, more, hasOut);
   const { cols, shape, axis, temperature = 1, mask, maskFormat = 'bytes', bias, out } = options;
 
   if (typeof temperature !== 'number') throw wrongType('a number', 'temperature', temperature);
@@ -119,7 +133,8 @@ export function axisCall<A extends FloatArray>(x: A, options?: AxisOptions<A>, m
     if (bias !== undefined && overlap(out, bias)) throw wrongValue('memory apart from out', 'bias', 'an overlap');
   }
   return {
-    out: out ?? newLike(x),
+    out: out ?? (hasOut ? newLike(x) : x),
+    isOutNew: out === undefined,
     outer: rows.outer,
     cols: rows.cols,
     inner: rows.inner,
@@ -131,15 +146,15 @@ export function axisCall<A extends FloatArray>(x: A, options?: AxisOptions<A>, m
 }
 
 /** Unknown names are errors: a misspelt option would otherwise be ignored without a word. */
-function checkNames(options: object, more: readonly string[]): void {
+function checkNames(options: object, more: readonly string[], hasOut: boolean): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrongType('an object', 'options', options);
   for (const name in options) {
     switch (name) { // and not a look into a list: half of the time that all checks take
-      case 'cols': case 'shape': case 'axis': case 'temperature': case 'mask': case 'maskFormat': case 'bias': case 'out':
+      case 'cols': case 'shape': case 'axis': case 'temperature': case 'mask': case 'maskFormat': case 'bias':
         break;
       default:
-        if (!more.includes(name) && Object.hasOwn(options, name)) {
-          throw wrongType(`only ${[...AXIS_OPTIONS, ...more].join(', ')}`, 'options', name);
+        if (!(hasOut && name === 'out') && !more.includes(name) && Object.hasOwn(options, name)) {
+          throw wrongType(`only ${[...AXIS_OPTIONS.filter((each) => hasOut || each !== 'out'), ...more].join(', ')}`, 'options', name);
         }
     }
   }

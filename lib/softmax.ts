@@ -2,6 +2,7 @@
 import { types } from 'node:util';
 import { axisCall, type AxisOptions, type FloatArray } from './arguments.js';
 import { backendFor } from './backend/select.js';
+import type { Call } from './call.js';
 
 export type SoftmaxOptions<A extends FloatArray = FloatArray> = AxisOptions<A>;
 
@@ -37,4 +38,17 @@ export function softmax(x: FloatArray, options?: SoftmaxOptions): FloatArray {
     backend.softmax_f64(x as Float64Array, out as Float64Array, outer, cols, inner, temperature, mask, maskLayout, added);
   }
   return out;
+}
+
+/** The same call, to be run later. */
+export function softmaxCall(x: FloatArray, options: SoftmaxOptions | undefined, more: readonly string[]): Call<FloatArray> {
+  const { out, isOutNew, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(x, options, more);
+  return {
+    backend: backendFor(out.length),
+    kernel: types.isFloat32Array(out) ? 'softmax_f32' : 'softmax_f64',
+    args: [x, out, outer, cols, inner, temperature, mask, maskLayout, bias],
+    theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
+    results: [1],
+    finish: () => out,
+  };
 }

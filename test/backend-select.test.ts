@@ -9,10 +9,10 @@ const absent: Native = { addon: null, error: 'No native build was found' };
 /** An addon whose kernels write down that they ran. */
 function addon(...backends: BackendName[]): { native: Native; ran: string[] } {
   const ran: string[] = [];
-  const kernels = (isa: BackendName): Kernels => ({ softmax_f32: () => void ran.push(`${isa} f32`), softmax_f64: () => void ran.push(`${isa} f64`) });
+  const kernels = (isa: BackendName) => ({ softmax_f32: () => void ran.push(`${isa} f32`), softmax_f64: () => void ran.push(`${isa} f64`) }) as unknown as Kernels;
   const machine = () => ({ processor: 'Test', features: ['fma'], caches: { l1d: 1, l2: 2, l3: 3 } });
   const plan = () => ({ twoPassBytes: 4, streamBytes: 5, parallelBytes: 6 });
-  const fake: Addon = { backends, kernels, machine, plan, threads: () => 7 };
+  const fake: Addon = { backends, kernels, machine, plan, threads: () => 7, jobs: () => expect.fail('no job is started') };
   return { native: { addon: fake, path }, ran };
 }
 

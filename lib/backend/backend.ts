@@ -40,9 +40,47 @@ export type SoftmaxKernel<A> = (
   bias: A | null,
 ) => void;
 
+/**
+ * The sum of exp(z[c]) over each row, mantissa · 2^exponent, the mantissa in [1, 2) (lib/extended.ts): [outer, inner] of them.
+ * The exponent is NO_EXPONENT where it does not fit 32 bits. A sum that nothing adds to stays as it is: 0 in a new array.
+ */
+export type ExpSumKernel<A> = (
+  x: A,
+  mantissa: Float64Array,
+  exponent: Int32Array,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: A | null,
+) => void;
+
+export const NO_EXPONENT = -(2 ** 31);
+
+/** out[o, c, i] = exp(z[c]) / sum[o, i], for sums that are given. */
+export type NormalizeKernel<A> = (
+  x: A,
+  out: A,
+  mantissa: Float64Array,
+  exponent: Int32Array,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: A | null,
+) => void;
+
 export interface Kernels {
   readonly softmax_f32: SoftmaxKernel<Float32Array>;
   readonly softmax_f64: SoftmaxKernel<Float64Array>;
+  readonly exp_sum_f32: ExpSumKernel<Float32Array>;
+  readonly exp_sum_f64: ExpSumKernel<Float64Array>;
+  readonly normalize_f32: NormalizeKernel<Float32Array>;
+  readonly normalize_f64: NormalizeKernel<Float64Array>;
 }
 
 export interface Backend extends Kernels {
