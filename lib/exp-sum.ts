@@ -226,6 +226,7 @@ export function normalizeCall<A extends FloatArray>(x: A, state: ExpSums, option
     args: [x, out, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias],
     theirs: { x: 0, mask: 8, bias: 10, ...(isOutNew ? undefined : { out: 1 }) },
     results: [1],
+    inPlace: true,
     finish: () => out,
   };
 }

@@ -49,6 +49,7 @@ export function softmaxCall(x: FloatArray, options: SoftmaxOptions | undefined, 
     args: [x, out, outer, cols, inner, temperature, mask, maskLayout, bias],
     theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
     results: [1],
+    inPlace: true,
     finish: () => out,
   };
 }

