@@ -9,10 +9,13 @@ import { defineConfig, type Options } from 'tsup';
 
 const library = {
   index: 'lib/index.ts',
+  promises: 'lib/promises.ts',
 };
 
+/** What is started, not imported. */
 const program = {
   cli: 'lib/cli/main.ts',
+  'js-worker': 'lib/async/js-worker.ts',
 };
 
 const common: Options = {

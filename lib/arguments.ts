@@ -56,8 +56,11 @@ export interface AxisOptions<A extends LogitArray = LogitArray, Out = A> {
 
 const AXIS_OPTIONS = ['cols', 'shape', 'axis', 'temperature', 'mask', 'maskFormat', 'bias', 'out', 'dtype'];
 
-/** What an operator gives: a number for each element, like x (or float32 for halves), or a double for each row. */
-export type Result = 'element' | 'row';
+/** What an operator gives: a number for each element, like x (or float32 for halves), a double for each row, or states of its own. */
+export type Result = 'element' | 'row' | 'state';
+
+/** Options of an operator whose results are states of its own. */
+export type ReductionOptions<A extends FloatArray = FloatArray> = Omit<AxisOptions<A>, 'out' | 'dtype'>;
 
 /** What kernels take for logits: a Float16Array as the bits of its elements. */
 export type KernelArray = FloatArray | Uint16Array;
@@ -68,6 +71,8 @@ export interface AxisCall {
   /** What the caller gets, and the same as the kernel takes it. */
   readonly out: LogitArray;
   readonly kernelOut: KernelArray;
+  /** The caller gave none. */
+  readonly isOutNew: boolean;
   /** The element type of x, with `_f32` behind it if halves have float32 results. */
   readonly kernel: ElementType | 'f16_f32' | 'bf16_f32';
   readonly outer: number;
@@ -117,7 +122,7 @@ export function axisCall(x: LogitArray, options?: AxisOptions<LogitArray, LogitA
     if (isFloat32Array(x)) return plainCall(x, new Float32Array(x.length), 'f32');
     if (isFloat64Array(x)) return plainCall(x, new Float64Array(x.length), 'f64');
   }
-  if (options !== undefined) checkNames(options, more);
+  if (options !== undefined) checkNames(options, more, result !== 'state');
   const { cols, shape, axis, temperature = 1, mask, maskFormat = 'bytes', bias, out, dtype } = options ?? {};
   const type = elementType(x, dtype, name);
 
@@ -155,16 +160,28 @@ export function axisCall(x: LogitArray, options?: AxisOptions<LogitArray, LogitA
     if (bias !== undefined && overlap(out, bias)) throw wrongValue('memory apart from out', 'bias', 'an overlap');
   }
   const { outer, inner } = rows;
-  const results = out ?? (result === 'row' ? new Float64Array(outer * inner) : newLike(x));
+  const results = out ?? (result === 'state' ? x : result === 'row' ? new Float64Array(outer * inner) : newLike(x));
   const kernel = isHalf && isFloat32Array(results) ? (`${type}_f32` as const) : type;
   return {
-    x: bitsOf(x), out: results, kernelOut: bitsOf(results), kernel, outer, cols: rows.cols, inner, temperature, mask: mask ?? null, maskLayout,
+    x: bitsOf(x), out: results, kernelOut: bitsOf(results), isOutNew: out === undefined, kernel, outer, cols: rows.cols, inner, temperature, mask: mask ?? null, maskLayout,
     bias: bias === undefined ? null : bitsOf(bias),
   };
 }
 
 function plainCall<A extends FloatArray>(x: A, out: A, kernel: ElementType): AxisCall {
-  return { x, out, kernelOut: out, kernel, outer: 1, cols: x.length, inner: 1, temperature: 1, mask: null, maskLayout: MASK_NONE, bias: null };
+  return { x, out, kernelOut: out, isOutNew: true, kernel, outer: 1, cols: x.length, inner: 1, temperature: 1, mask: null, maskLayout: MASK_NONE, bias: null };
+}
+
+/** The same for operators on float32 and float64 alone. */
+export interface FloatCall<A extends FloatArray> extends AxisCall {
+  readonly x: A;
+  readonly out: A;
+  readonly bias: A | null;
+}
+
+export function floatCall<A extends FloatArray>(x: A, options: AxisOptions<A> | ReductionOptions<A> | undefined, more: readonly string[], result: Result): FloatCall<A> {
+  if (!isFloat32Array(x) && !isFloat64Array(x)) throw wrongType('a Float32Array or Float64Array', 'x', x);
+  return axisCall(x, options as AxisOptions<LogitArray, LogitArray>, more, result) as FloatCall<A>;
 }
 
 /** Checks another array of logits that belongs to a call: of the kind and length of x. */
@@ -198,15 +215,15 @@ function elementType(x: LogitArray, dtype: unknown, name: string): ElementType {
 }
 
 /** Unknown names are errors: a misspelt option would otherwise be ignored without a word. */
-function checkNames(options: object, more: readonly string[]): void {
+function checkNames(options: object, more: readonly string[], hasOut: boolean): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrongType('an object', 'options', options);
   for (const name in options) {
     switch (name) { // and not a look into a list: half of the time that all checks take
-      case 'cols': case 'shape': case 'axis': case 'temperature': case 'mask': case 'maskFormat': case 'bias': case 'out': case 'dtype':
+      case 'cols': case 'shape': case 'axis': case 'temperature': case 'mask': case 'maskFormat': case 'bias':
         break;
       default:
-        if (!more.includes(name) && Object.hasOwn(options, name)) {
-          throw wrongType(`only ${[...AXIS_OPTIONS, ...more].join(', ')}`, 'options', name);
+        if (!(hasOut && (name === 'out' || name === 'dtype')) && !more.includes(name) && Object.hasOwn(options, name)) {
+          throw wrongType(`only ${[...AXIS_OPTIONS.filter((each) => hasOut || (each !== 'out' && each !== 'dtype')), ...more].join(', ')}`, 'options', name);
         }
     }
   }

@@ -1,5 +1,5 @@
 /** crossEntropy: what logits cost against the classes that were right, and the gradient of that. */
-import { types } from 'node:util';
+import { types } from './types.js';
 import { apart, axisCall, describe, likeArray, outOfRange, wrongType, wrongValue } from './arguments.js';
 import type { AxisOptions, ElementType, KernelArray, LogitArray } from './arguments.js';
 import { backendFor } from './backend/select.js';

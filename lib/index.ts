@@ -6,6 +6,8 @@ export { capabilities, type Capabilities } from './capabilities.js';
 export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.js';
 export { logSoftmax } from './log-softmax.js';
 export { logSumExp, type LogSumExpOptions } from './log-sum-exp.js';
+export { expSum, logSumExpOfState, mergeExpSums, normalize, type ExpSumOptions, type ExpSums } from './exp-sum.js';
+export { ExpSumAccumulator, type ChunkOptions } from './exp-sum-accumulator.js';
 export { softmax, type SoftmaxOptions } from './softmax.js';
 export { softmaxBackward, type SoftmaxBackwardOptions } from './softmax-backward.js';
 export { setThreads } from './threads.js';

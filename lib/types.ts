@@ -10,6 +10,7 @@ export const types = {
   isFloat32Array: (value: unknown): value is Float32Array => tagOf.call(value) === 'Float32Array',
   isFloat64Array: (value: unknown): value is Float64Array => tagOf.call(value) === 'Float64Array',
   isInt8Array: (value: unknown): value is Int8Array => tagOf.call(value) === 'Int8Array',
+  isInt16Array: (value: unknown): value is Int16Array => tagOf.call(value) === 'Int16Array',
   isInt32Array: (value: unknown): value is Int32Array => tagOf.call(value) === 'Int32Array',
   isUint8Array: (value: unknown): value is Uint8Array => tagOf.call(value) === 'Uint8Array',
   isUint16Array: (value: unknown): value is Uint16Array => tagOf.call(value) === 'Uint16Array',

@@ -58,6 +58,40 @@ export type CrossEntropyKernel<A> = (
   bias: A | null,
 ) => void;
 
+/**
+ * The sum of exp(z[c]) over each row, mantissa · 2^exponent, the mantissa in [1, 2) (lib/extended.ts): [outer, inner] of them.
+ * The exponent is NO_EXPONENT where it does not fit 32 bits. A sum that nothing adds to stays as it is: 0 in a new array.
+ */
+export type ExpSumKernel<A> = (
+  x: A,
+  mantissa: Float64Array,
+  exponent: Int32Array,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: A | null,
+) => void;
+
+export const NO_EXPONENT = -(2 ** 31);
+
+/** out[o, c, i] = exp(z[c]) / sum[o, i], for sums that are given. */
+export type NormalizeKernel<A> = (
+  x: A,
+  out: A,
+  mantissa: Float64Array,
+  exponent: Int32Array,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: A | null,
+) => void;
+
 /** softmaxBackward: y · (dy − Σ y · dy) / temperature. `out` may be y or dy itself. */
 export type BackwardKernel<A, Out = A> = (
   y: A,
@@ -78,13 +112,17 @@ type OfType<Name extends string, A> = {
   readonly [K in `cross_entropy_${Name}`]: CrossEntropyKernel<A>;
 } & { readonly [K in `softmax_backward_${Name}`]: BackwardKernel<A> };
 
+/** Those of partial sums, for float32 and float64. */
+type OfSums<Name extends string, A> = { readonly [K in `exp_sum_${Name}`]: ExpSumKernel<A> } & { readonly [K in `normalize_${Name}`]: NormalizeKernel<A> };
+
 /** Those of half types with float32 results. */
 type Widening<Name extends string> = {
   readonly [K in `softmax_${Name}_f32` | `log_softmax_${Name}_f32`]: SoftmaxKernel<Uint16Array, Float32Array>;
 } & { readonly [K in `softmax_backward_${Name}_f32`]: BackwardKernel<Uint16Array, Float32Array> };
 
+export type PartialKernels = OfSums<'f32', Float32Array> & OfSums<'f64', Float64Array>;
 export type FloatKernels = OfType<'f32', Float32Array> & OfType<'f64', Float64Array>;
 export type HalfKernels<Name extends 'f16' | 'bf16'> = OfType<Name, Uint16Array> & Widening<Name>;
-export type Kernels = FloatKernels & HalfKernels<'f16'> & HalfKernels<'bf16'>;
+export type Kernels = FloatKernels & PartialKernels & HalfKernels<'f16'> & HalfKernels<'bf16'>;
 
 export type Backend = Kernels & { readonly name: BackendName };

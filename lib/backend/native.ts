@@ -33,10 +33,14 @@ export interface Plan {
   readonly parallelBytes: number;
 }
 
+/** The kernels, each on a thread of Node's pool; one that sees the flag raised stops at its next block. */
+export type Jobs = { readonly [name in keyof Kernels]: (stop: Int32Array, ...args: readonly unknown[]) => Promise<void> };
+
 export interface Addon {
   /** The instruction sets that can be used here, best first. */
   readonly backends: readonly BackendName[];
   kernels(isa: BackendName): Kernels;
+  jobs(isa: BackendName): Jobs;
   machine(): Machine;
   /** Tells, or sets, how many threads the process shares work among; `unlessSet`: the first to set it has it. */
   threads(n?: number, unlessSet?: boolean): number;
@@ -71,7 +75,7 @@ function load(): Native {
  * The nearest directory upwards that is this package: this file runs from dist/ as well as from lib/backend/. Out of a
  * bundle there is none, and the package that is installed for the bundle is asked for.
  */
-function packageRoot(require: NodeJS.Require): string {
+export function packageRoot(require: NodeJS.Require = createRequire(import.meta.url)): string {
   for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
     const manifest = join(directory, 'package.json');
     if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).name === 'flash-softmax') return directory;

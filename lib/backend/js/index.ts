@@ -1,9 +1,10 @@
 /** The backend in JavaScript: it runs everywhere, computes in double, and gives the same bits on every machine. */
-import type { Backend, BackwardKernel, CrossEntropyKernel, FloatKernels, SoftmaxKernel } from '../backend.js';
+import type { Backend, BackwardKernel, CrossEntropyKernel, FloatKernels, PartialKernels, SoftmaxKernel } from '../backend.js';
 import { softmaxBackward } from './backward.js';
 import { bfloat16, float16, halfKernels } from './half.js';
 import { LogRows } from './log-rows.js';
 import { Logits_f32, Logits_f64, softmaxPlain_f32, softmaxPlain_f64 } from './logits.js';
+import { expSum, normalize } from './partial.js';
 import { HELD } from './row.js';
 
 type Floats = Float32Array | Float64Array;
@@ -14,7 +15,7 @@ const crossEntropy: CrossEntropyKernel<Floats> = (x, targets, loss, gradient, ou
   new LogRows(x, cols, inner, ...rest).crossEntropy(targets, loss, gradient, outer);
 const backward: BackwardKernel<Floats> = softmaxBackward;
 
-const floats: FloatKernels = {
+const floats: FloatKernels & PartialKernels = {
   softmax_f32(x, out, outer, cols, inner, temperature, mask, maskLayout, bias) {
     if (mask === null && bias === null && cols <= HELD) softmaxPlain_f32(x, out, outer, cols, inner, temperature);
     else new Logits_f32(x, cols, inner, temperature, mask, maskLayout, bias).softmax(out, outer);
@@ -31,6 +32,18 @@ const floats: FloatKernels = {
   cross_entropy_f64: crossEntropy,
   softmax_backward_f32: backward,
   softmax_backward_f64: backward,
+  exp_sum_f32(x, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias) {
+    expSum(new Logits_f32(x, cols, inner, temperature, mask, maskLayout, bias), mantissa, exponent, outer, cols, inner);
+  },
+  exp_sum_f64(x, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias) {
+    expSum(new Logits_f64(x, cols, inner, temperature, mask, maskLayout, bias), mantissa, exponent, outer, cols, inner);
+  },
+  normalize_f32(x, out, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias) {
+    normalize(new Logits_f32(x, cols, inner, temperature, mask, maskLayout, bias), out, mantissa, exponent, outer, cols, inner);
+  },
+  normalize_f64(x, out, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias) {
+    normalize(new Logits_f64(x, cols, inner, temperature, mask, maskLayout, bias), out, mantissa, exponent, outer, cols, inner);
+  },
 };
 
 export const js: Backend = { name: 'js', ...floats, ...halfKernels('f16', float16, floats), ...halfKernels('bf16', bfloat16, floats) };

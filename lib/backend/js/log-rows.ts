@@ -45,17 +45,17 @@ export class LogRows extends Logits<Floats> {
   }
 
   /** Distances from the largest logit itself, always: its weight must be 1, and not just the same factor in all of them. */
-  protected weigh(n: number, max: number): void {
+  weigh(n: number, max: number): void {
     if (this.bias === null) remainders.fill(0, 0, n);
     settle(n, max, this.maxRest, this.reduction.after, -this.reduction.reach);
     expSum_f64(n, 0, this.reduction, true, total);
   }
 
-  protected begin(): void {}
+  begin(): void {}
   protected end(): boolean {
     return true;
   }
-  protected store(): void {}
+  store(): void {}
 
   /** Each row's logSumExp. */
   logSumExp(out: Float64Array, outer: number): void {
