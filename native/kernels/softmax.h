@@ -106,7 +106,7 @@ template <class T> struct SoftmaxRow {
   static void write(void* self, size_t i) {
     SoftmaxRow& s = *(SoftmaxRow*)self;
     if (s.run.stopped()) return;
-    size_t part = s.parts() - 1 - i, from = part * kSuper;
+    size_t part = s.run.threads > 1 ? i : s.parts() - 1 - i, from = part * kSuper;
     Reciprocal<T> r(s.total);
     if (s.storing) scale_part(s.out, from, s.end(part), s.blocks + from / kBlock, r);
     else write_part(s.row, from, s.end(part), s.out, s.blocks + from / kBlock, r, s.streaming);
@@ -212,7 +212,7 @@ template <class T> struct Softmax {
     Run r = run;
     if (rows * cols * sizeof(T) < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
     if (cols <= kSuper) {
-      rows_a_task = cols < kSuper / 8 ? kSuper / 8 / (cols + 1) + 1 : 1;
+      rows_a_task = cols < kSuper / 2 ? kSuper / 2 / (cols + 1) + 1 : 1;
       r.parallel((rows + rows_a_task - 1) / rows_a_task, short_rows, this);
       return;
     }
