@@ -3,6 +3,7 @@ import { axisCall, type AxisOptions, type LogitArray } from './arguments.js';
 import type { ElementType, KernelArray } from './arguments.js';
 import { backendFor } from './backend/select.js';
 import type { SoftmaxKernel } from './backend/backend.js';
+import { logSumExpOfState, type ExpSums } from './exp-sum.js';
 
 export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A, Float64Array>;
 
@@ -16,14 +17,16 @@ export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A,
  *
  * NaN for a row with a NaN, +∞ for one with +∞, −∞ for one of nothing but −∞ or masked positions.
  *
- * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say.
+ * @param x A state of expSum, for the logarithms of its sums; or logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say.
  * @param options See {@link AxisOptions}; `out` is a Float64Array with an element for each row, apart from x.
  * @returns `out`, or a new Float64Array: shape without the axis, row-major.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense or lengths that do not fit.
  */
+export function logSumExp(state: ExpSums): Float64Array;
 export function logSumExp<A extends LogitArray>(x: A, options?: LogSumExpOptions<A>): Float64Array;
-export function logSumExp(logits: LogitArray, options?: LogSumExpOptions): Float64Array {
+export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptions): Float64Array {
+  if (typeof logits === 'object' && logits !== null && 'mantissa' in logits) return logSumExpOfState(logits);
   const { x, out, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, [], 'row');
   const sums = out as Float64Array;
   if (x.length === 0) return sums.fill(-Infinity);

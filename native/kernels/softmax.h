@@ -212,7 +212,7 @@ template <class T> struct Softmax {
     Run r = run;
     if (rows * cols * sizeof(T) < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
     if (cols <= kSuper) {
-      rows_a_task = cols < kSuper / 2 ? kSuper / 2 / (cols + 1) + 1 : 1;
+      rows_a_task = cols < kSuper / 8 ? kSuper / 8 / (cols + 1) + 1 : 1;
       r.parallel((rows + rows_a_task - 1) / rows_a_task, short_rows, this);
       return;
     }
