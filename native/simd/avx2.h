@@ -91,16 +91,24 @@ SIMD_INLINE f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) { return {_mm256
 SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) { return (uint32_t)(_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ)) | _mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_GT_OQ)) << 8); }
 SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) { return (uint32_t)(_mm256_movemask_pd(_mm256_cmp_pd(x.a, y.a, _CMP_GT_OQ)) | _mm256_movemask_pd(_mm256_cmp_pd(x.b, y.b, _CMP_GT_OQ)) << 4); }
 
-// Bits. A ymm permute has eight 32-bit entries; eight doubles are fetched from memory instead.
+// Bits.
 SIMD_INLINE __m256i bits(__m256 x) { return _mm256_castps_si256(x); }
 SIMD_INLINE __m256i bits(__m256d x) { return _mm256_castpd_si256(x); }
 SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
   __m256 t = _mm256_load_ps(table);
   return {_mm256_permutevar8x32_ps(t, bits(index.a)), _mm256_permutevar8x32_ps(t, bits(index.b))};
 }
+// Eight doubles: their low and their high words, each looked up by the low word of a lane. (vgatherqpd takes a fifth longer.)
+SIMD_INLINE __m256d lookup8(__m256i low, __m256i high, __m256d index) {
+  __m256i i = _mm256_shuffle_epi32(bits(index), 0xA0);  // the low word of each double, twice
+  return _mm256_castsi256_pd(_mm256_blend_epi32(_mm256_permutevar8x32_epi32(low, i), _mm256_permutevar8x32_epi32(high, i), 0xAA));
+}
 SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) {
-  __m256i seven = _mm256_set1_epi64x(7);
-  return {_mm256_i64gather_pd(table, _mm256_and_si256(bits(index.a), seven), 8), _mm256_i64gather_pd(table, _mm256_and_si256(bits(index.b), seven), 8)};
+  __m256 a = _mm256_load_ps((const float*)table), b = _mm256_load_ps((const float*)(table + 4));
+  __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+  __m256i low = _mm256_permutevar8x32_epi32(_mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88)), order);
+  __m256i high = _mm256_permutevar8x32_epi32(_mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xDD)), order);
+  return {lookup8(low, high, index.a), lookup8(low, high, index.b)};
 }
 SIMD_INLINE f32x16 add_shifted(f32x16 x, f32x16 y) {
   return {_mm256_castsi256_ps(_mm256_add_epi32(bits(x.a), _mm256_slli_epi32(bits(y.a), 20))), _mm256_castsi256_ps(_mm256_add_epi32(bits(x.b), _mm256_slli_epi32(bits(y.b), 20)))};
