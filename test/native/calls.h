@@ -64,7 +64,7 @@ template <class T> struct SoftmaxCall {
     kernel(run, (const T*)in[0], (T*)out, outer, cols, inner, temperature, layout ? (const uint8_t*)in[1] : nullptr, layout, {bias.empty() ? nullptr : (const T*)in[2], bias.size()});
   }
   std::string about() const {
-    return text("[%zu, %zu, %zu] of %s, T = %g, mask layout %d, %zu biases %s", outer, cols, inner, kind, temperature, layout, bias.size(), bias_kind);
+    return text("[%zu, %zu, %zu] of %s, T = %g, mask layout %d, %zu biases%s%s", outer, cols, inner, kind, temperature, layout, bias.size(), bias.empty() ? "" : " of ", bias_kind);
   }
 
   // Every mask with every bias.

@@ -1,0 +1,40 @@
+/** Memory errors and undefined behaviour: the C++ tests and the addon itself under AddressSanitizer and UBSan. */
+import path from 'node:path';
+import { beforeAll, describe, expect } from 'vitest';
+import { cache, capabilitiesOn, layOut, root, runTests } from './setup/emulated.js';
+import { run } from './setup/run.js';
+import { itWith, tool } from './tools.js';
+
+const cmake = tool('cmake', ['cmake', '--version']);
+const compiler = tool('g++', ['g++', '--version']);
+const suites = ['edge', 'masks', 'softmax', 'properties', 'fpcontrol', 'workers'];
+
+describe.runIf(process.platform === 'linux')('with sanitizers', () => {
+  const folder = path.join(cache, 'sanitized');
+  let node: string[] = [];
+
+  itWith([cmake, compiler], 'the C++ tests pass', async () => {
+    const output = await run(process.execPath, [path.join(root, 'scripts', 'native-tests.mjs'), '--sanitize']);
+    expect(output).toMatch(/^\d\d passed, 0 failed$/m);
+  }, 900_000);
+
+  // Node itself is built without: the runtime has to be there before it, and what Node leaves allocated is no leak of ours.
+  beforeAll(async () => {
+    if (!cmake.available || !compiler.available) return;
+    await run(process.execPath, [path.join(root, 'scripts', 'native-tests.mjs'), '--sanitize', '--build']);
+    await layOut(folder, suites, path.join(cache, 'cmake-sanitize', 'Release', 'flash_softmax.node'));
+    const runtime = (await run('g++', ['-print-file-name=libasan.so'])).trim();
+    node = ['env', `LD_PRELOAD=${runtime}`, 'ASAN_OPTIONS=detect_leaks=0', process.execPath];
+  }, 900_000);
+
+  itWith([cmake, compiler], 'Node loads the addon', async () => {
+    const { native } = await capabilitiesOn(node, folder);
+    expect(native).toMatchObject({ loaded: true });
+  });
+
+  for (const suite of suites) {
+    itWith([cmake, compiler], `the addon passes ${suite}.test.ts`, async () => {
+      expect(await runTests(node, folder, suite)).toBeGreaterThan(2);
+    }, 600_000);
+  }
+});
