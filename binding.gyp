@@ -1,4 +1,4 @@
-# The addon through node-gyp (the way of prebuildify and of `npm run build`); CMakeLists.txt is the way of cmake-js.
+# The addon through node-gyp (the way of prebuildify and of `npm run compile`); CMakeLists.txt is the way of cmake-js.
 # Sources and flags of each instruction set come from native/sources.json; each is a static library of its own, so
 # that its flags reach nothing else.
 {
@@ -27,7 +27,7 @@
       "sources": ["<!@(node -p \"require('./native/sources.json').common.join(' ')\")"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "cflags_cc!": ["-fno-exceptions"],
-      "ldflags": ["-pthread"],
+      "ldflags": ["<!@(node -p \"require('./native/sources.json').link.gcc.join(' ')\")"],
       "dependencies": ["scalar"],
       "conditions": [
         ["target_arch=='x64'", {"dependencies": ["avx2", "avx512"]}],
@@ -39,6 +39,7 @@
       "type": "static_library",
       "sources": ["native/isa/scalar.cc"],
       "win_delay_load_hook": "false",
+      "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["<!@(node -p \"require('./native/sources.json').x64.scalar.msvc.join(' ')\")"]}},
       "cflags_cc": ["<!@(node -p \"require('./native/sources.json').x64.scalar.gcc.join(' ')\")"],
       "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<!@(node -p \"require('./native/sources.json').x64.scalar.gcc.join(' ')\")"]}
     }
@@ -65,7 +66,13 @@
       }
     ]}],
     ["target_arch=='arm64'", {"targets": [
-      {"target_name": "neon", "type": "static_library", "sources": ["native/isa/neon.cc"], "win_delay_load_hook": "false"}
+      {
+        "target_name": "neon",
+        "type": "static_library",
+        "sources": ["native/isa/neon.cc"],
+        "win_delay_load_hook": "false",
+        "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["<!@(node -p \"require('./native/sources.json').arm64.neon.msvc.join(' ')\")"]}}
+      }
     ]}]
   ]
 }

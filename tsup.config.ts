@@ -1,16 +1,21 @@
 /**
  * lib/ to dist/: ES modules and CommonJS with types for both, and the command line, which needs to be an ES module only.
+ * dist/portable/ is the same once more without anything of Node, for browsers and for bundles: JavaScript only.
  * An entry point more is a line here and an entry in the `exports` of package.json.
  */
 import { rmSync } from 'node:fs';
+import path from 'node:path';
 import { defineConfig, type Options } from 'tsup';
 
 const library = {
   index: 'lib/index.ts',
+  promises: 'lib/promises.ts',
 };
 
+/** What is started, not imported. */
 const program = {
   cli: 'lib/cli/main.ts',
+  'js-worker': 'lib/async/js-worker.ts',
 };
 
 const common: Options = {
@@ -24,7 +29,27 @@ const common: Options = {
 // Here and not by tsup's `clean`, as the two builds run at the same time.
 rmSync('dist', { recursive: true, force: true });
 
+/** Has backend/portable.ts in the place of backend/native.ts. */
+const portable: Options = {
+  ...common,
+  entry: library,
+  platform: 'neutral',
+  target: 'es2022',
+  outDir: 'dist/portable',
+  dts: false,
+  esbuildPlugins: [
+    {
+      name: 'portable',
+      setup(build) {
+        build.onResolve({ filter: /\/native\.js$/ }, () => ({ path: path.resolve('lib/backend/portable.ts') }));
+      },
+    },
+  ],
+};
+
 export default defineConfig([
   { ...common, entry: { ...library, ...program }, format: 'esm' },
   { ...common, entry: library, format: 'cjs', shims: true }, // for import.meta.url
+  { ...portable, format: 'esm' },
+  { ...portable, format: 'cjs' },
 ]);

@@ -1,7 +1,6 @@
 /** What runs on this machine, and why. */
-import { cpus } from 'node:os';
 import type { BackendName } from './backend/backend.js';
-import { native, type Caches, type Machine, type Plan } from './backend/native.js';
+import { native, processor, type Caches, type Machine, type Plan } from './backend/native.js';
 import { availableBackends, choice } from './backend/select.js';
 import { settings } from './backend/settings.js';
 
@@ -41,16 +40,16 @@ export interface Capabilities {
 export function capabilities(): Capabilities {
   const { name, reason, jsMaxElements } = choice();
   const { addon, path, error } = native();
-  const { processor, features, caches } = addon?.machine() ?? withoutAddon();
+  const machine = addon?.machine() ?? withoutAddon();
   return {
     backend: name,
     reason,
     available: availableBackends(),
     jsMaxElements,
     native: addon ? { loaded: true, path: path! } : { loaded: false, error: error! },
-    processor,
-    features: [...features],
-    caches: { ...caches },
+    processor: machine.processor,
+    features: [...machine.features],
+    caches: { ...machine.caches },
     threads: addon && name !== 'js' ? addon.threads() : 1,
     plan: addon && { ...addon.plan(), source: settings().planSource },
   };
@@ -58,7 +57,7 @@ export function capabilities(): Capabilities {
 
 function withoutAddon(): Machine {
   return {
-    processor: cpus()[0]?.model.trim() || process.arch,
+    processor: processor(),
     features: [],
     caches: { l1d: 0, l2: 0, l3: 0 },
   };

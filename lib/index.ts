@@ -1,7 +1,13 @@
 /** flash-softmax: what the package's root exports. */
-export type { AxisOptions } from './arguments.js';
+export type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
 export type { BackendName } from './backend/backend.js';
 export type { Caches, Plan } from './backend/native.js';
 export { capabilities, type Capabilities } from './capabilities.js';
+export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.js';
+export { logSoftmax } from './log-softmax.js';
+export { logSumExp, type LogSumExpOptions } from './log-sum-exp.js';
+export { expSum, logSumExpOfState, mergeExpSums, normalize, type ExpSumOptions, type ExpSums } from './exp-sum.js';
+export { ExpSumAccumulator, type ChunkOptions } from './exp-sum-accumulator.js';
 export { softmax, type SoftmaxOptions } from './softmax.js';
+export { softmaxBackward, type SoftmaxBackwardOptions } from './softmax-backward.js';
 export { setThreads } from './threads.js';

@@ -1,9 +1,10 @@
 /** softmax: logits to probabilities. */
-import { types } from 'node:util';
-import { axisCall, type AxisOptions, type FloatArray } from './arguments.js';
+import { axisCall, type AxisOptions, type Float16ArrayLike, type FloatArray, type KernelArray, type LogitArray } from './arguments.js';
+import type { SoftmaxKernel } from './backend/backend.js';
 import { backendFor } from './backend/select.js';
+import type { Call } from './call.js';
 
-export type SoftmaxOptions<A extends FloatArray = FloatArray> = AxisOptions<A>;
+export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxisOptions<A, Out>;
 
 /**
  * The probabilities that belong to logits, row by row:
@@ -17,7 +18,8 @@ export type SoftmaxOptions<A extends FloatArray = FloatArray> = AxisOptions<A>;
  * give 0, also where no others are left. A larger logit never gets a smaller probability.
  *
  * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless `out`.
- * @param options See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`.
+ * @param options See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
+ *   and `dtype` for half types, whose results are the float32 results rounded once; float32 `out` is allowed there.
  * @returns `out`, or a new array of the type and length of `x`. An empty `x` gives an empty array.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not fit,
@@ -25,16 +27,33 @@ export type SoftmaxOptions<A extends FloatArray = FloatArray> = AxisOptions<A>;
  */
 export function softmax(x: Float32Array, options?: SoftmaxOptions<Float32Array>): Float32Array;
 export function softmax(x: Float64Array, options?: SoftmaxOptions<Float64Array>): Float64Array;
-export function softmax(x: FloatArray, options?: SoftmaxOptions): FloatArray {
-  const { out, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(x, options);
+export function softmax(x: Uint16Array, options: SoftmaxOptions<Uint16Array, Float32Array> & { out: Float32Array }): Float32Array;
+export function softmax(x: Uint16Array, options: SoftmaxOptions<Uint16Array>): Uint16Array;
+export function softmax<A extends Float16ArrayLike>(x: A, options: SoftmaxOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
+export function softmax<A extends Float16ArrayLike>(x: A, options?: SoftmaxOptions<A>): A;
+export function softmax(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
+  const { x, out, kernelOut, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options);
   if (out.length === 0) return out;
   const backend = backendFor(out.length);
-  if (types.isFloat32Array(out)) {
-    const added = bias as Float32Array | null;
-    backend.softmax_f32(x as Float32Array, out, outer, cols, inner, temperature, mask, maskLayout, added);
+  if (kernel === 'f32') {
+    backend.softmax_f32(x as Float32Array, kernelOut as Float32Array, outer, cols, inner, temperature, mask, maskLayout, bias as Float32Array | null);
   } else {
-    const added = bias as Float64Array | null;
-    backend.softmax_f64(x as Float64Array, out as Float64Array, outer, cols, inner, temperature, mask, maskLayout, added);
+    const run = backend[`softmax_${kernel}`] as SoftmaxKernel<KernelArray>;
+    run(x, kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias);
   }
   return out;
+}
+
+/** The same call, to be run later. */
+export function softmaxCall(logits: LogitArray, options: AxisOptions<LogitArray, LogitArray> | undefined, more: readonly string[]): Call<LogitArray> {
+  const { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more);
+  return {
+    backend: backendFor(out.length),
+    kernel: `softmax_${kernel}`,
+    args: [x, kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias],
+    theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
+    results: [1],
+    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
+    finish: () => out,
+  };
 }

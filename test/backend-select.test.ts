@@ -9,17 +9,17 @@ const absent: Native = { addon: null, error: 'No native build was found' };
 /** An addon whose kernels write down that they ran. */
 function addon(...backends: BackendName[]): { native: Native; ran: string[] } {
   const ran: string[] = [];
-  const kernels = (isa: BackendName): Kernels => ({ softmax_f32: () => void ran.push(`${isa} f32`), softmax_f64: () => void ran.push(`${isa} f64`) });
+  const kernels = (isa: BackendName) => ({ softmax_f32: () => void ran.push(`${isa} f32`), softmax_f64: () => void ran.push(`${isa} f64`) }) as unknown as Kernels;
   const machine = () => ({ processor: 'Test', features: ['fma'], caches: { l1d: 1, l2: 2, l3: 3 } });
   const plan = () => ({ twoPassBytes: 4, streamBytes: 5, parallelBytes: 6 });
-  const fake: Addon = { backends, kernels, machine, plan, threads: () => 7 };
+  const fake: Addon = { backends, kernels, machine, plan, threads: () => 7, jobs: () => expect.fail('no job is started') };
   return { native: { addon: fake, path }, ran };
 }
 
 /** The library as it is loaded into a process with this addon and this environment. */
 async function load(native: Native, wanted?: string) {
   vi.stubEnv('FLASH_SOFTMAX_BACKEND', wanted);
-  vi.doMock('../lib/backend/native.js', () => ({ native: () => native }));
+  vi.doMock('../lib/backend/native.js', async (original) => ({ ...(await original<object>()), native: () => native }));
   const select = await import('../lib/backend/select.js');
   const { softmax, capabilities } = await import('../lib/index.js');
   return { ...select, softmax, capabilities };
@@ -138,11 +138,16 @@ describe('with an addon', () => {
     const { backend, backendNamed } = await load(addon('avx512', 'avx2').native);
     expect(backendNamed('avx512')).toBe(backend());
     expect(backendNamed('avx2')).toBe(backendNamed('avx2'));
-    expect(Object.keys(backendNamed('avx2')).sort()).toEqual(Object.keys(backendNamed('js')).sort());
+    expect(Object.keys(backendNamed('avx2'))).toEqual(['name', 'softmax_f32', 'softmax_f64']);
   });
 });
 
 describe('on this machine', () => {
+  it('all backends have kernels of the same names', async () => {
+    const { availableBackends, backendNamed } = await import('../lib/backend/select.js');
+    for (const name of availableBackends()) expect(Object.keys(backendNamed(name)).sort(), name).toEqual(Object.keys(backendNamed('js')).sort());
+  });
+
   it('the loader finds the addon, or says in one line why not', async () => {
     const { native } = await import('../lib/backend/native.js');
     const { addon, path, error } = native();

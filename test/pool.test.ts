@@ -43,7 +43,7 @@ describe.runIf(nativeBackends.length > 0)('in Node', () => {
     const again = () => softmax(x, { out, cols: 1000 });
     again();`;
 
-  beforeAll(() => expect(existsSync(entry), 'dist/ is there (npm run build)').toBe(true));
+  beforeAll(() => expect(existsSync(entry), 'dist/ is there (npm run compile)').toBe(true));
 
   const evaluate = (script: string) => run(process.execPath, ['--input-type=module', '--eval', script], { env: { FLASH_SOFTMAX_BACKEND: undefined } });
 

@@ -10,7 +10,7 @@ import { itWith, tool, type Tool } from './tools.js';
 
 const qemu = tool('qemu-x86_64', ['qemu-x86_64', '--version']);
 const addon = path.join(root, 'build', 'Release', 'flash_softmax.node');
-const built: Tool = { name: 'the addon (npm run build)', available: existsSync(addon), path: addon };
+const built: Tool = { name: 'the addon (npm run compile)', available: existsSync(addon), path: addon };
 
 /** Names for qemu's -cpu, and the backends that each must find; the first but for scalar runs. */
 const processors: readonly [string, string[]][] = [

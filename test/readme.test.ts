@@ -12,7 +12,7 @@ const programs = [...readme.matchAll(/^```js runnable\n(.*?)^```$/gms)].map(([, 
 const promised = (program: string) => [...program.matchAll(/\/\/ → (.*)$/gm)].map(([, text]) => text);
 
 describe('README.md', () => {
-  beforeAll(() => expect(existsSync(join(root, 'dist/index.js')), 'dist/ is there (npm run build)').toBe(true));
+  beforeAll(() => expect(existsSync(join(root, 'dist/index.js')), 'dist/ is there (npm run compile)').toBe(true));
 
   it('has programs', () => expect(programs.length).toBeGreaterThanOrEqual(3));
 

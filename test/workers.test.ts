@@ -27,7 +27,7 @@ interface Task {
 }
 
 function start(backend: string, task: Task): Worker {
-  expect(existsSync(entry), 'dist/ is there (npm run build)').toBe(true);
+  expect(existsSync(entry), 'dist/ is there (npm run compile)').toBe(true);
   const env = { ...process.env, FLASH_SOFTMAX_BACKEND: backend };
   return new Worker(script, { workerData: { entry: entry.href, ...task }, env });
 }

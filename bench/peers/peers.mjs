@@ -97,7 +97,7 @@ async function tfjsWasm(threads) {
 /** flash-softmax, once for each backend: each is a copy of the library of its own, as the choice is made only once. */
 async function flashSoftmax(threads) {
   if (!existsSync(`${dist}index.js`)) {
-    console.log('flash-softmax: not built (npm run build), so only the peers are measured');
+    console.log('flash-softmax: not built (npm run compile), so only the peers are measured');
     return [];
   }
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));

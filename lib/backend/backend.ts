@@ -28,9 +28,9 @@ export const MASK_ROW_BITS = 4;
  *   share (MASK_ROW_BYTES, MASK_ROW_BITS, `cols` long). It is null with MASK_NONE.
  * - `bias` is as long as x, or `cols` long and shared by all rows, or null.
  */
-export type SoftmaxKernel<A> = (
+export type SoftmaxKernel<A, Out = A> = (
   x: A,
-  out: A,
+  out: Out,
   outer: number,
   cols: number,
   inner: number,
@@ -40,11 +40,89 @@ export type SoftmaxKernel<A> = (
   bias: A | null,
 ) => void;
 
-export interface Kernels {
-  readonly softmax_f32: SoftmaxKernel<Float32Array>;
-  readonly softmax_f64: SoftmaxKernel<Float64Array>;
-}
+/**
+ * crossEntropy: the loss of each row, and its gradient by x unless that is null; `targets` has a position for each row,
+ * −1 where the row does not count. `gradient` may be x itself.
+ */
+export type CrossEntropyKernel<A> = (
+  x: A,
+  targets: Int32Array,
+  loss: Float64Array,
+  gradient: A | null,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: A | null,
+) => void;
 
-export interface Backend extends Kernels {
-  readonly name: BackendName;
-}
+/**
+ * The sum of exp(z[c]) over each row, mantissa · 2^exponent, the mantissa in [1, 2) (lib/extended.ts): [outer, inner] of them.
+ * The exponent is NO_EXPONENT where it does not fit 32 bits. A sum that nothing adds to stays as it is: 0 in a new array.
+ */
+export type ExpSumKernel<A> = (
+  x: A,
+  mantissa: Float64Array,
+  exponent: Int32Array,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: A | null,
+) => void;
+
+export const NO_EXPONENT = -(2 ** 31);
+
+/** out[o, c, i] = exp(z[c]) / sum[o, i], for sums that are given. */
+export type NormalizeKernel<A> = (
+  x: A,
+  out: A,
+  mantissa: Float64Array,
+  exponent: Int32Array,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: A | null,
+) => void;
+
+/** softmaxBackward: y · (dy − Σ y · dy) / temperature. `out` may be y or dy itself. */
+export type BackwardKernel<A, Out = A> = (
+  y: A,
+  dy: A,
+  out: Out,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+) => void;
+
+/** The kernels of one float type, for rows of which the results are like the logits, or doubles. */
+type OfType<Name extends string, A> = {
+  readonly [K in `softmax_${Name}` | `log_softmax_${Name}`]: SoftmaxKernel<A>;
+} & { readonly [K in `log_sum_exp_${Name}`]: SoftmaxKernel<A, Float64Array> } & {
+  readonly [K in `cross_entropy_${Name}`]: CrossEntropyKernel<A>;
+} & { readonly [K in `softmax_backward_${Name}`]: BackwardKernel<A> };
+
+/** Those of partial sums, for float32 and float64. */
+type OfSums<Name extends string, A> = { readonly [K in `exp_sum_${Name}`]: ExpSumKernel<A> } & { readonly [K in `normalize_${Name}`]: NormalizeKernel<A> };
+
+/** Those of half types with float32 results. */
+type Widening<Name extends string> = {
+  readonly [K in `softmax_${Name}_f32` | `log_softmax_${Name}_f32`]: SoftmaxKernel<Uint16Array, Float32Array>;
+} & { readonly [K in `softmax_backward_${Name}_f32`]: BackwardKernel<Uint16Array, Float32Array> };
+
+export type PartialKernels = OfSums<'f32', Float32Array> & OfSums<'f64', Float64Array>;
+export type FloatKernels = OfType<'f32', Float32Array> & OfType<'f64', Float64Array>;
+export type HalfKernels<Name extends 'f16' | 'bf16'> = OfType<Name, Uint16Array> & Widening<Name>;
+export type Kernels = FloatKernels & PartialKernels & HalfKernels<'f16'> & HalfKernels<'bf16'>;
+
+export type Backend = Kernels & { readonly name: BackendName };

@@ -1,6 +1,10 @@
-/** Loads the native addon once, or keeps the reason why it is absent. */
+/**
+ * What is Node's own: loads the native addon once, or keeps the reason why it is absent. portable.ts has the same exports
+ * for places without Node.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BackendName, Kernels } from './backend.js';
@@ -29,10 +33,14 @@ export interface Plan {
   readonly parallelBytes: number;
 }
 
+/** The kernels, each on a thread of Node's pool; one that sees the flag raised stops at its next block. */
+export type Jobs = { readonly [name in keyof Kernels]: (stop: Int32Array, ...args: readonly unknown[]) => Promise<void> };
+
 export interface Addon {
   /** The instruction sets that can be used here, best first. */
   readonly backends: readonly BackendName[];
   kernels(isa: BackendName): Kernels;
+  jobs(isa: BackendName): Jobs;
   machine(): Machine;
   /** Tells, or sets, how many threads the process shares work among; `unlessSet`: the first to set it has it. */
   threads(n?: number, unlessSet?: boolean): number;
@@ -55,7 +63,7 @@ function load(): Native {
   try {
     const require = createRequire(import.meta.url);
     const { resolve } = require('node-gyp-build') as { resolve(root: string): string };
-    const path = resolve(packageRoot());
+    const path = resolve(packageRoot(require));
     return { addon: require(path) as Addon, path };
   } catch (error) {
     // Loaders explain themselves over several lines; the first says what is wrong.
@@ -63,11 +71,24 @@ function load(): Native {
   }
 }
 
-/** The nearest directory upwards that is this package: this file runs from dist/ as well as from lib/backend/. */
-function packageRoot(): string {
+/**
+ * The nearest directory upwards that is this package: this file runs from dist/ as well as from lib/backend/. Out of a
+ * bundle there is none, and the package that is installed for the bundle is asked for.
+ */
+export function packageRoot(require: NodeJS.Require = createRequire(import.meta.url)): string {
   for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
     const manifest = join(directory, 'package.json');
     if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).name === 'flash-softmax') return directory;
-    if (directory === dirname(directory)) throw new Error('the package.json of flash-softmax was not found');
+    if (directory === dirname(directory)) return dirname(require.resolve('flash-softmax/package.json'));
   }
 }
+
+/** The name of the processor, without the addon's help. */
+export const processor = (): string => cpus()[0]?.model.trim() || process.arch;
+
+/** How many threads can run at the same time. */
+export const parallelism = (): number => availableParallelism();
+
+export const environment = (name: string): string | undefined => process.env[name];
+
+export const readText = (path: string): string => readFileSync(path, 'utf8');

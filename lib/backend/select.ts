@@ -5,7 +5,7 @@
 import { describe, wrongValue } from '../arguments.js';
 import type { Backend, BackendName } from './backend.js';
 import { js } from './js/index.js';
-import { native } from './native.js';
+import { environment, native } from './native.js';
 import { settings } from './settings.js';
 
 /**
@@ -69,7 +69,7 @@ let chosen: { readonly choice: Choice; readonly backend: Backend } | undefined;
 function selected() {
   if (chosen === undefined) {
     settings();
-    const choice = choose(availableBackends(), process.env.FLASH_SOFTMAX_BACKEND);
+    const choice = choose(availableBackends(), environment('FLASH_SOFTMAX_BACKEND'));
     chosen = { choice, backend: backendNamed(choice.name) };
   }
   return chosen;

@@ -3,10 +3,8 @@
  * the plan from the file that FLASH_SOFTMAX_PROFILE names (`flash-softmax tune` writes one). They change how fast results
  * come, never a bit of them. What is wrong with them is an error on every machine, with an addon or not.
  */
-import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { describe, wrongValue } from '../arguments.js';
-import { native, type Plan } from './native.js';
+import { environment, native, parallelism, readText, type Plan } from './native.js';
 
 export const MAX_THREADS = 1024;
 export const PROFILE_VERSION = 1;
@@ -25,11 +23,11 @@ let settled: Settings | undefined;
 
 /** Settles them, if that has not been done. RangeError (ERR_INVALID_ARG_VALUE) if one of them makes no sense. */
 export function settings(): Settings {
-  return (settled ??= settle(process.env.FLASH_SOFTMAX_THREADS, process.env.FLASH_SOFTMAX_PROFILE));
+  return (settled ??= settle(environment('FLASH_SOFTMAX_THREADS'), environment('FLASH_SOFTMAX_PROFILE')));
 }
 
 function settle(threads: string | undefined, path: string | undefined): Settings {
-  const wanted = threads ? threadsFrom(threads) : Math.min(availableParallelism(), MAX_THREADS);
+  const wanted = threads ? threadsFrom(threads) : Math.min(parallelism(), MAX_THREADS);
   const profile = path ? readProfile(path) : undefined;
   const { addon } = native();
   addon?.threads(wanted, true); // one pool for all threads of the process: what was set before, here or elsewhere, stays
@@ -74,7 +72,7 @@ function readProfile(path: string): Profile {
 function parse(path: string): object {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readText(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw wrongValue('a file that can be read', 'FLASH_SOFTMAX_PROFILE', `'${path}' (${code})`);

@@ -1,5 +1,6 @@
 /** The command line without a process around it: arguments in, text out, an exit status back. */
 import { bench } from './bench.js';
+import { build } from './build.js';
 import { Failure, help, onlyOperand, parse, UsageError, type Command, type Io } from './command.js';
 import { info } from './info.js';
 import { softmax } from './softmax.js';
@@ -7,7 +8,7 @@ import { tune } from './tune.js';
 import { verify } from './verify.js';
 import { version } from './version.js';
 
-const COMMANDS: readonly Command[] = [info, softmax, bench, verify, tune];
+const COMMANDS: readonly Command[] = [info, softmax, bench, verify, tune, build];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map(({ name }) => name.length));

@@ -62,7 +62,7 @@ class Tuner {
   readonly #out: Float32Array;
   readonly #progress: Progress;
 
-  constructor(readonly addon: Addon, readonly kernels: Kernels, readonly longest: number, readonly time: number, io: Io) {
+  constructor(readonly addon: Addon, readonly kernels: Pick<Kernels, 'softmax_f32' | 'softmax_f64'>, readonly longest: number, readonly time: number, io: Io) {
     this.#x = new Float32Array(longest / 4);
     this.#out = new Float32Array(longest / 4);
     const block = fill(this.#x.subarray(0, MiB), 'N(0,8)', 1);

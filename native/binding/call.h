@@ -5,6 +5,9 @@
 // lib/promises.ts gives jobs only arrays whose buffers nobody else knows.
 #pragma once
 #include <cstdlib>
+#include <exception>
+#include <memory>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -37,24 +40,47 @@ template <class... A> Napi::Function sync_function(Napi::Env env, const char* na
   }, name);
 }
 
-// The flag an AbortSignal raises is the first element of an Int32Array that lib/ passes before the kernel's arguments.
-template <class... A> class Job : public Napi::AsyncWorker {
- public:
-  Job(const Napi::CallbackInfo& info, Kernel<A...> kernel, std::tuple<A...> arguments, const volatile int32_t* stop)
-      : Napi::AsyncWorker(info.Env(), "flash-softmax"), promise(Napi::Promise::Deferred::New(info.Env())), kernel_(kernel), arguments_(arguments), stop_(stop) {
-    for (size_t i = 0; i < info.Length(); i++)
-      if (info[i].IsTypedArray()) held_.push_back(Napi::Persistent(info[i].As<Napi::Object>()));
-  }
-  void Execute() override { run(kernel_, make_run(stop_), arguments_); }
-  void OnOK() override { promise.Resolve(Env().Undefined()); }
-  void OnError(const Napi::Error& e) override { promise.Reject(e.Value()); }
-  Napi::Promise::Deferred promise;
+// A job on Node's thread pool. It is written on the plain C interface, whose failures can be passed over: when a worker
+// thread is being ended, the job is waited for, but there is nobody left to take an answer, and nothing must throw.
+template <class... A> struct Job {
+  Kernel<A...> kernel;
+  std::tuple<A...> arguments;
+  const volatile int32_t* stop;
+  std::vector<Napi::ObjectReference> held;
+  napi_deferred deferred = nullptr;
+  napi_async_work work = nullptr;
+  std::string error;
 
- private:
-  Kernel<A...> kernel_;
-  std::tuple<A...> arguments_;
-  const volatile int32_t* stop_;
-  std::vector<Napi::ObjectReference> held_;
+  static void execute(napi_env, void* self) {
+    Job& job = *(Job*)self;
+    try {
+      run(job.kernel, make_run(job.stop), job.arguments);
+    } catch (const std::exception& e) {  // no thread, no memory
+      job.error = e.what();
+    }
+  }
+  static void complete(napi_env env, napi_status, void* self) {
+    Job* job = (Job*)self;
+    napi_value answer = nullptr, text = nullptr;
+    if (job->error.empty()) {
+      if (napi_get_undefined(env, &answer) == napi_ok) napi_resolve_deferred(env, job->deferred, answer);
+    } else if (napi_create_string_utf8(env, job->error.c_str(), NAPI_AUTO_LENGTH, &text) == napi_ok && napi_create_error(env, nullptr, text, &answer) == napi_ok)
+      napi_reject_deferred(env, job->deferred, answer);
+    napi_delete_async_work(env, job->work);
+    delete job;
+  }
+  // The promise of the job, which deletes itself at its end.
+  static Napi::Value start(const Napi::CallbackInfo& info, const char* name, std::unique_ptr<Job> job) {
+    Napi::Env env = info.Env();
+    for (size_t i = 0; i < info.Length(); i++)
+      if (info[i].IsTypedArray()) job->held.push_back(Napi::Persistent(info[i].As<Napi::Object>()));
+    napi_value promise = nullptr;
+    bool started = napi_create_async_work(env, nullptr, Napi::String::New(env, name), execute, complete, job.get(), &job->work) == napi_ok &&
+                   napi_create_promise(env, &job->deferred, &promise) == napi_ok && napi_queue_async_work(env, job->work) == napi_ok;
+    if (!started) throw Napi::Error::New(env);
+    job.release();
+    return Napi::Value(env, promise);
+  }
 };
 
 template <class... A, size_t... I> std::tuple<A...> read_after_stop(const Napi::CallbackInfo& info, std::index_sequence<I...>) {
@@ -62,12 +88,12 @@ template <class... A, size_t... I> std::tuple<A...> read_after_stop(const Napi::
 }
 
 template <class... A> Napi::Function async_function(Napi::Env env, const char* name, Kernel<A...> kernel) {
-  return Napi::Function::New(env, [kernel](const Napi::CallbackInfo& info) -> Napi::Value {
+  return Napi::Function::New(env, [kernel, name](const Napi::CallbackInfo& info) -> Napi::Value {
+    // The flag that an AbortSignal raises is the first element of an array before the kernel's arguments.
     const int32_t* stop = Parameter<int32_t*>::read(info[0]);
     if (!stop) throw Napi::TypeError::New(info.Env(), "Expected an Int32Array for the stop flag");
-    auto* job = new Job<A...>(info, kernel, read_after_stop<A...>(info, std::index_sequence_for<A...>{}), stop);
-    job->Queue();
-    return job->promise.Promise();
+    using J = Job<A...>;
+    return J::start(info, name, std::unique_ptr<J>(new J{kernel, read_after_stop<A...>(info, std::index_sequence_for<A...>{}), stop, {}, nullptr, nullptr, {}}));
   }, name);
 }
 

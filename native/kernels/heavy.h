@@ -10,6 +10,10 @@
 
 namespace {
 
+// q as the float kernel has it, from the double one: the same exponent window and the same g.
+constexpr double kDoubleToFloat = ExpTraits<float>::kG / ExpTraits<double>::kG * 0x1p-480;
+static_assert(ExpTraits<float>::kBias - ExpTraits<double>::kBias == -480, "the power of two in kDoubleToFloat");
+
 struct Partials {
   static constexpr size_t kMost = kBlock / 256 + 3 + 4;
   f32x16 sums[kMost];     // of sixteen vectors each, then of four, then of one
@@ -46,8 +50,7 @@ struct Partials {
         for (size_t j = 0; j < vectors(i); j++, n++) at[n] = from + first(i) + 16 * j + lane, terms[n] = x.exactly(at[n]);
       }
     for (size_t i = n; i < n + 8; i++) terms[i] = -infinity<double>();
-    // q as the float kernel has it, from the double one: the same exponent window and the same g.
-    const double factor = ExpTraits<float>::kG / ExpTraits<double>::kG * pow2(ExpTraits<float>::kBias - ExpTraits<double>::kBias);
+    const double factor = kDoubleToFloat;
     const ExpVector<double> e(fine, octave);
     f64x8 t, total = splat(0.), top = splat(0.);
     for (size_t i = 0; i < n; i += 8) {

@@ -6,6 +6,7 @@
 // met in cache, and past the caches. Both compute y = fma(q, hi, q · lo) with the reciprocal of the sum as hi + lo.
 #pragma once
 #include "columns.h"
+#include "state.h"
 
 namespace {
 
@@ -120,7 +121,8 @@ template <class T> struct SoftmaxRow {
       if (finite) each_part(sum);
     }
     if (run.stopped()) return;
-    if (finite) for (size_t i = 0; i < parts(); i++) total = merge(total, sums[i]);
+    if (finite && sizeof(T) == 4) total = from_state<T>(merge_states<T>(sums, parts()));
+    else if (finite) for (size_t i = 0; i < parts(); i++) total = merge(total, sums[i]);
     if (total.mantissa > 0 && total.mantissa - total.mantissa == 0) {
       each_part(write);
       // What is near 1 must not exceed it, nor miss it by a rounding of q: it is divided exactly.

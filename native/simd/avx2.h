@@ -144,4 +144,20 @@ SIMD_INLINE double reduce_max(f64x8 x) {
   return _mm_cvtsd_f64(_mm_max_sd(q, _mm_unpackhi_pd(q, q)));
 }
 
+// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16. To the nearest, ties to even.
+SIMD_INLINE f32x16 load_half(const uint16_t* p) { return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))}; }
+SIMD_INLINE void store_half(uint16_t* p, f32x16 x) {
+  _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm_storeu_si128((__m128i*)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+SIMD_INLINE __m256 brain8(const uint16_t* p) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)), 16)); }
+SIMD_INLINE f32x16 load_brain(const uint16_t* p) { return {brain8(p), brain8(p + 8)}; }
+SIMD_INLINE __m256i brain_bits(__m256 x) {
+  __m256i u = bits(x), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+  __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+  r = _mm256_blendv_epi8(r, _mm256_or_si256(u, _mm256_set1_epi32(0x400000)), bits(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+  return _mm256_srli_epi32(r, 16);
+}
+SIMD_INLINE void store_brain(uint16_t* p, f32x16 x) { _mm256_storeu_si256((__m256i*)p, _mm256_permute4x64_epi64(_mm256_packus_epi32(brain_bits(x.a), brain_bits(x.b)), 0xD8)); }
+
 }  // namespace

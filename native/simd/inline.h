@@ -1,6 +1,7 @@
 // How a function of these headers is made part of its caller. Every helper must be: a copy of it left standing
 // on its own would carry its instruction set to callers that may not have it. ALWAYS is for members,
-// ALWAYS_LAMBDA stands between a lambda's parameters and its body.
+// ALWAYS_LAMBDA stands between a lambda's parameters and its body. Only baseline code (BASELINE, scalar.h) may leave it
+// to the compiler, and does: it is a sixth of the size then.
 #pragma once
 #if defined(_MSC_VER)
 #include <math.h>
@@ -13,9 +14,14 @@
 #define FUSED_F32(a, b, c) fmaf(a, b, c)
 #define COPY(to, from, bytes) memcpy(to, from, bytes)
 #else
+#ifdef BASELINE
+#define ALWAYS inline __attribute__((unused))
+#define ALWAYS_LAMBDA
+#else
 #define ALWAYS inline __attribute__((always_inline, unused))
-#define NEVER_INLINE __attribute__((noinline))
 #define ALWAYS_LAMBDA __attribute__((always_inline))
+#endif
+#define NEVER_INLINE __attribute__((noinline))
 #define SIMD_INLINE static ALWAYS
 #define FUSED_F64(a, b, c) __builtin_fma(a, b, c)
 #define FUSED_F32(a, b, c) __builtin_fmaf(a, b, c)

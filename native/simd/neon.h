@@ -166,6 +166,19 @@ SIMD_INLINE double reduce_add(f64x8 x) {
 SIMD_INLINE float reduce_max(f32x16 x) { return vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(x.v[0], x.v[1]), vmaxnmq_f32(x.v[2], x.v[3]))); }
 SIMD_INLINE double reduce_max(f64x8 x) { return vmaxnmvq_f64(vmaxnmq_f64(vmaxnmq_f64(x.v[0], x.v[1]), vmaxnmq_f64(x.v[2], x.v[3]))); }
 
+// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16. To the nearest, ties to even.
+SIMD_INLINE f32x16 load_half(const uint16_t* p) { f32x16 r; EACH(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i)))); }
+SIMD_INLINE void store_half(uint16_t* p, f32x16 x) { for (int i = 0; i < 4; i++) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i]))); }
+SIMD_INLINE f32x16 load_brain(const uint16_t* p) { f32x16 r; EACH(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16))); }
+SIMD_INLINE void store_brain(uint16_t* p, f32x16 x) {
+  for (int i = 0; i < 4; i++) {
+    uint32x4_t u = bits(x.v[i]), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
+    uint32x4_t r = vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7FFF)));
+    r = vbslq_u32(vceqq_f32(x.v[i], x.v[i]), r, vorrq_u32(u, vdupq_n_u32(0x400000)));
+    vst1_u16(p + 4 * i, vshrn_n_u32(r, 16));
+  }
+}
+
 #undef EACH
 
 }  // namespace

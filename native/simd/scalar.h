@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define BASELINE
 #include "inline.h"
 
 // Baseline code may stand on its own, and must where sixteen lanes of it would be copied into every kernel.
@@ -143,6 +144,32 @@ LANES double reduce_max(f64x8 x) {
   for (double a : x.v) m = a > m ? a : m;
   return m;
 }
+
+// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16. To the nearest, ties to even; a NaN
+// keeps its sign and its leading bits and becomes quiet.
+SIMD_INLINE float from_half(uint16_t h) {
+  uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7FFF;
+  if (rest >= 0x7C00) return from_bits(sign | 0x7F800000 | (rest & 0x3FF) << 13 | (rest > 0x7C00) << 22);
+  if (rest >= 0x0400) return from_bits(sign | ((rest << 13) + (112u << 23)));
+  float x = (float)rest * 0x1p-24f;
+  return sign ? -x : x;
+}
+SIMD_INLINE uint16_t to_half(float x) {
+  uint32_t u = bits(x), rest = u & 0x7FFFFFFF;
+  uint16_t sign = (uint16_t)(u >> 16 & 0x8000);
+  if (rest > 0x7F800000) return (uint16_t)(sign | 0x7E00 | (rest >> 13 & 0x3FF));
+  if (rest >= 0x477FF000) return sign | 0x7C00;                                       // 65520 and above
+  if (rest < 0x38800000) return (uint16_t)(sign | (bits(from_bits(rest) + 0.5f) & 0x7FF));  // ½ has 2^-24 in its last place
+  return (uint16_t)(sign | ((rest - (112u << 23) + 0xFFF + (rest >> 13 & 1)) >> 13));
+}
+SIMD_INLINE uint16_t to_brain(float x) {
+  uint32_t u = bits(x);
+  return (uint16_t)((x != x ? u | 0x400000 : u + 0x7FFF + (u >> 16 & 1)) >> 16);
+}
+LANES f32x16 load_half(const uint16_t* p) { EACH_F32(from_half(p[i])); }
+LANES void store_half(uint16_t* p, f32x16 x) { for (size_t i = 0; i < 16; i++) p[i] = to_half(x.v[i]); }
+LANES f32x16 load_brain(const uint16_t* p) { EACH_F32(from_bits((uint32_t)p[i] << 16)); }
+LANES void store_brain(uint16_t* p, f32x16 x) { for (size_t i = 0; i < 16; i++) p[i] = to_brain(x.v[i]); }
 
 #undef LANES
 #undef EACH

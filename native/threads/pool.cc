@@ -2,12 +2,13 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "thread.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
@@ -77,12 +78,12 @@ struct Pool {
   std::atomic<bool> closed{false};
   Turn turn;
   unsigned users = 0;  // this and what follows are the holder's of `turn`
-  std::vector<std::thread> helpers;
+  std::vector<Thread> helpers;
   std::unique_ptr<Share[]> shares;
   size_t shares_made = 0;
 
   std::mutex lock;  // for `job` and what decides whether a helper sleeps
-  std::condition_variable wake;
+  Condition wake;
   const Job* job = nullptr;
   std::atomic<unsigned> round{0};   // a new number is a new job
   std::atomic<bool> ending{false};

@@ -9,7 +9,7 @@ import { itWith } from '../tools.js';
 import { temporaryDirectory } from './capture.js';
 
 const path = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-const built = { name: 'dist/cli.js (npm run build)', available: existsSync(path), path };
+const built = { name: 'dist/cli.js (npm run compile)', available: existsSync(path), path };
 
 function program(args: string[], env: NodeJS.ProcessEnv = process.env) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [path, ...args], { encoding: 'utf8', env });

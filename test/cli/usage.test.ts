@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { capture } from './capture.js';
 
-const commands = ['info', 'softmax', 'bench', 'verify', 'tune'];
+const commands = ['info', 'softmax', 'bench', 'verify', 'tune', 'build'];
 
 describe('help', () => {
   it('is on stdout and names every command', async () => {
@@ -36,8 +36,8 @@ it('--version is that of package.json', async () => {
 
 describe('usage errors are one line on stderr and exit status 2', () => {
   it.each([
-    [[], 'Expected a command (info, softmax, bench, verify, tune) but received none'],
-    [['frobnicate'], "Expected a command (info, softmax, bench, verify, tune) but received 'frobnicate'"],
+    [[], 'Expected a command (info, softmax, bench, verify, tune, build) but received none'],
+    [['frobnicate'], "Expected a command (info, softmax, bench, verify, tune, build) but received 'frobnicate'"],
     [['--nope'], "received '--nope'"],
     [['info', '--nope'], 'Unknown option --nope'],
     [['info', '-x'], 'Unknown option -x'],

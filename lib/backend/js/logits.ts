@@ -7,18 +7,28 @@
  */
 import { MASK_BITS, MASK_ROW_BITS, MASK_ROW_BYTES } from '../backend.js';
 import { expSums, reduction, stepAt, type Reduction } from './exp-sum.js';
+import { LN2, octavesOf, STEPS, type Octaves } from './powers.js';
 import { HELD, PART, rowSteps } from './row.js';
 
-const cells = new Float64Array(HELD);
-const remainders = new Float64Array(HELD);
-const total = new Float64Array(2);
-const { load_f32, load_f64, addBias, hide, largestRest, settle, store_f32, store_f64 } = rowSteps(cells, remainders);
-const { expSum_f32, expSum_f64 } = expSums(cells, remainders);
+export const cells = new Float64Array(HELD);
+export const remainders = new Float64Array(HELD);
+export const total = new Float64Array(2);
+export const { load_f32, load_f64, addBias, hide, largestRest, settle, store_f32, store_f64 } = rowSteps(cells, remainders);
+export const { expSum_f32, expSum_f64 } = expSums(cells, remainders);
+
+/** What partial sums ask of weights besides. */
+export interface Relative {
+  /** The power of two that weights with this `max` are relative to, or the largest loaded logit that a sum < 2^octave can have. */
+  reference(max: number): Octaves;
+  highest(octave: number): number;
+  /** Makes this the sum that weights are divided by. */
+  divideBy(sum: number): void;
+}
 
 /** [outer, cols, inner], with rows along the middle axis. A row is named by the index of its first element, `start`. */
-abstract class Logits<A extends Float32Array | Float64Array> {
-  private readonly isLong: boolean;
-  private readonly partLength: number;
+export abstract class Logits<A extends Float32Array | Float64Array> {
+  protected readonly isLong: boolean;
+  protected readonly partLength: number;
   /** What the largest logit has beyond its double, where a bias was added. */
   protected maxRest: number;
 
@@ -26,8 +36,8 @@ abstract class Logits<A extends Float32Array | Float64Array> {
     protected readonly x: A,
     protected readonly cols: number,
     protected readonly inner: number,
-    private readonly mask: Uint8Array | null,
-    private readonly maskLayout: number,
+    readonly mask: Uint8Array | null,
+    protected readonly maskLayout: number,
     protected readonly bias: A | null,
   ) {
     this.isLong = cols > HELD;
@@ -40,13 +50,12 @@ abstract class Logits<A extends Float32Array | Float64Array> {
   /** Adds n elements of the bias to them and returns the largest. */
   protected abstract shift(bias: A, at: number, stride: number, n: number): number;
   /** Turns them into weights, and adds those to the total. */
-  protected abstract weigh(n: number, max: number): void;
+  abstract weigh(n: number, max: number): void;
   /** The total begins, and ends as the sum of a row; false if that is NaN. */
-  protected abstract begin(): void;
+  abstract begin(): void;
   protected abstract end(): boolean;
   /** Writes n weights divided by the sum of the row. */
-  protected abstract store(out: A, at: number, n: number): void;
-
+  abstract store(out: A, at: number, n: number): void;
   /** Softmax of every row. */
   softmax(out: A, outer: number): void {
     for (let o = 0; o < outer; o++) {
@@ -59,14 +68,39 @@ abstract class Logits<A extends Float32Array | Float64Array> {
     }
   }
 
+  /** The sum of weights since the beginning. */
+  get weights(): number {
+    return total[0]! + total[1]!;
+  }
+
+  /** Whether one of n loaded logits is NaN. */
+  hasNaN(n: number): boolean {
+    for (let i = 0; i < n; i++) if (cells[i] !== cells[i]) return true;
+    return false;
+  }
+
+  /** Loads a part of a row for weights relative to its own largest logit, which is returned. */
+  takeAlone(start: number, column: number, n: number): number {
+    const max = this.take(start, column, n);
+    this.maxRest = this.bias === null ? 0 : largestRest(n, max);
+    return max;
+  }
+
+  /** Loads a part of a row for weights relative to a number without a rest. */
+  takeRelative(start: number, column: number, n: number): void {
+    this.take(start, column, n);
+    this.maxRest = 0;
+  }
+
   /** The largest logit of a row, −∞ where a mask leaves none. */
-  protected largest(start: number): number {
+  largest(start: number): number {
     let max = -Infinity;
     this.maxRest = 0;
     for (let column = 0; column < this.cols; column += this.partLength) {
-      const largest = this.take(start, column);
+      const n = this.lengthAt(column);
+      const largest = this.take(start, column, n);
       if (this.bias !== null && largest >= max) {
-        const rest = largestRest(this.lengthAt(column), largest);
+        const rest = largestRest(n, largest);
         this.maxRest = largest > max ? rest : Math.max(this.maxRest, rest);
       }
       max = Math.max(max, largest);
@@ -78,8 +112,9 @@ abstract class Logits<A extends Float32Array | Float64Array> {
   protected sum(start: number, max: number): boolean {
     this.begin();
     for (let column = 0; column < this.cols; column += this.partLength) {
-      if (this.isLong) this.take(start, column);
-      this.weigh(this.lengthAt(column), max);
+      const n = this.lengthAt(column);
+      if (this.isLong) this.take(start, column, n);
+      this.weigh(n, max);
     }
     return this.end();
   }
@@ -89,21 +124,20 @@ abstract class Logits<A extends Float32Array | Float64Array> {
     for (let column = 0; column < this.cols; column += this.partLength) {
       const n = this.lengthAt(column);
       if (this.isLong) {
-        this.take(start, column);
+        this.take(start, column, n);
         this.weigh(n, max);
       }
       this.store(out, start + column * this.inner, n);
     }
   }
 
-  private lengthAt(column: number): number {
+  protected lengthAt(column: number): number {
     return Math.min(this.partLength, this.cols - column);
   }
 
-  /** Loads the part of a row that begins at a column, with its bias and mask, and returns its largest logit. */
-  private take(start: number, column: number): number {
+  /** Loads n logits of a row from a column on, with their bias and mask, and returns the largest. */
+  protected take(start: number, column: number, n = this.lengthAt(column)): number {
     const { cols, inner, mask, maskLayout, bias } = this;
-    const n = this.lengthAt(column);
     const at = start + column * inner;
     let max = this.load(at, n);
     if (bias !== null) max = bias.length === cols ? this.shift(bias, column, 1, n) : this.shift(bias, at, inner, n);
@@ -117,8 +151,9 @@ abstract class Logits<A extends Float32Array | Float64Array> {
 }
 
 /** Weights good for one rounding to float32. */
-export class Logits_f32 extends Logits<Float32Array> {
+export class Logits_f32 extends Logits<Float32Array> implements Relative {
   private readonly step: number;
+  private readonly temperature: number;
   private divisor: number;
 
   constructor(
@@ -127,7 +162,20 @@ export class Logits_f32 extends Logits<Float32Array> {
   ) {
     super(x, cols, inner, mask, maskLayout, bias);
     this.step = stepAt(temperature);
+    this.temperature = Math.max(temperature, 2 ** -1000); // as stepAt has it
     this.divisor = 1;
+  }
+
+  reference(max: number): Octaves {
+    return octavesOf(max, this.maxRest, this.temperature);
+  }
+
+  highest(octave: number): number {
+    return clamp(octave * LN2 * this.temperature);
+  }
+
+  divideBy(sum: number): void {
+    this.divisor = sum;
   }
 
   protected load(at: number, n: number): number {
@@ -138,13 +186,13 @@ export class Logits_f32 extends Logits<Float32Array> {
     return addBias(bias, at, stride, n, 1);
   }
 
-  protected weigh(n: number, max: number): void {
+  weigh(n: number, max: number): void {
     if (this.bias !== null) settle(n, max, this.maxRest, 1, -Infinity);
     total[0]! += expSum_f32(n, this.bias === null ? max : 0, this.step);
   }
 
-  protected begin(): void {
-    total[0] = 0;
+  begin(): void {
+    total[0] = total[1] = 0;
   }
 
   protected end(): boolean {
@@ -152,23 +200,27 @@ export class Logits_f32 extends Logits<Float32Array> {
     return this.divisor === this.divisor;
   }
 
-  protected store(out: Float32Array, at: number, n: number): void {
+  store(out: Float32Array, at: number, n: number): void {
     store_f32(out, at, this.inner, n, this.divisor);
   }
 }
 
+/** Whether logits are not within the reach of the reduction as they are. */
+const isSettled = (max: number, constants: Reduction, isBiased: boolean): boolean =>
+  isBiased || constants.after !== 1 || Math.abs(max) > constants.reach;
+
 /** Adds weights to the total, of distances from the largest logit where the logits as they are do not do. */
 function weigh_f64(n: number, max: number, maxRest: number, constants: Reduction, isBiased: boolean): void {
-  const isSettled = isBiased || constants.after !== 1 || Math.abs(max) > constants.reach;
-  if (isSettled) {
+  const settled = isSettled(max, constants, isBiased);
+  if (settled) {
     if (!isBiased) remainders.fill(0, 0, n);
     settle(n, max, maxRest, constants.after, -constants.reach);
   }
-  expSum_f64(n, isSettled ? 0 : max, constants, isSettled, total);
+  expSum_f64(n, settled ? 0 : max, constants, settled, total);
 }
 
 /** Weights good for one rounding to float64. */
-export class Logits_f64 extends Logits<Float64Array> {
+export class Logits_f64 extends Logits<Float64Array> implements Relative {
   private readonly reduction: Reduction;
   private divisor: number;
   private divisorLow: number;
@@ -183,6 +235,23 @@ export class Logits_f64 extends Logits<Float64Array> {
     this.divisorLow = 0;
   }
 
+  reference(max: number): Octaves {
+    const { after, temperature, stepHigh } = this.reduction;
+    if (isSettled(max, this.reduction, this.bias !== null)) return octavesOf(max / after, this.maxRest / after, temperature);
+    const octaves = Math.floor(max * (1 / stepHigh) + 0.5) / STEPS; // as expSum_f64 has it
+    const whole = Math.round(octaves);
+    return { whole, fraction: octaves - whole };
+  }
+
+  highest(octave: number): number {
+    return clamp(octave * LN2 * this.reduction.temperature * this.reduction.after);
+  }
+
+  divideBy(sum: number): void {
+    this.divisor = sum;
+    this.divisorLow = 0;
+  }
+
   protected load(at: number, n: number): number {
     return load_f64(this.x, at, this.inner, n, this.reduction.before);
   }
@@ -191,11 +260,11 @@ export class Logits_f64 extends Logits<Float64Array> {
     return addBias(bias, at, stride, n, this.reduction.before);
   }
 
-  protected weigh(n: number, max: number): void {
+  weigh(n: number, max: number): void {
     weigh_f64(n, max, this.maxRest, this.reduction, this.bias !== null);
   }
 
-  protected begin(): void {
+  begin(): void {
     total[0] = 0;
     total[1] = 0;
   }
@@ -206,7 +275,7 @@ export class Logits_f64 extends Logits<Float64Array> {
     return this.divisor === this.divisor;
   }
 
-  protected store(out: Float64Array, at: number, n: number): void {
+  store(out: Float64Array, at: number, n: number): void {
     store_f64(out, at, this.inner, n, this.divisor, this.divisorLow);
   }
 }
@@ -245,6 +314,8 @@ export function softmaxPlain_f64(
   }
 }
 
-function fill(out: Float32Array | Float64Array, start: number, stride: number, n: number, value: number): void {
+const clamp = (logit: number): number => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, logit));
+
+export function fill(out: Float32Array | Float64Array, start: number, stride: number, n: number, value: number): void {
   for (let i = 0; i < n; i++) out[start + i * stride] = value;
 }

@@ -77,3 +77,32 @@ export function octaves(): Float64Array {
   for (let i = one; i > 1; i--) powers[i - 1] = powers[i]! / 2;
   return powers;
 }
+
+const LOG2_E_LOW = 2.0355273740931033e-17;
+
+/** An exponential as a power of two: 2^(whole + fraction), the fraction within ±½ and good to 2^-52. */
+export interface Octaves {
+  readonly whole: number;
+  readonly fraction: number;
+}
+
+/** exp((value + rest) / temperature), where rest is a fraction of value's last place. Beyond 2^40 only the side is kept. */
+export function octavesOf(value: number, rest: number, temperature: number): Octaves {
+  const scale = temperature > 2 ** 900 ? 2 ** -200 : temperature < 2 ** -900 ? 2 ** 200 : 1; // for exactProduct
+  const [v, r, t] = [value * scale, rest * scale, temperature * scale];
+  const high = LOG2_E / t;
+  const [one, lost] = exactProduct(high, t);
+  const low = (LOG2_E - one - lost + LOG2_E_LOW) / t;
+  if (!(Math.abs(v * high) < 2 ** 40)) return { whole: v > 0 ? 2 ** 40 : -(2 ** 40), fraction: 0 };
+  const [product, others] = exactProduct(v, high);
+  const whole = Math.round(product);
+  return { whole, fraction: product - whole + (others + v * low + r * high) };
+}
+
+/** 2^fraction for |fraction| ≤ ¾: the power series of exp, to the last place but one. */
+export function rootOfTwo(fraction: number): number {
+  const t = fraction * LN2;
+  let sum = 1;
+  for (let k = 18; k > 0; k--) sum = 1 + (t / k) * sum;
+  return sum;
+}

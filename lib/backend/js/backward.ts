@@ -1,0 +1,42 @@
+/** softmaxBackward: dx = y (dy − Σ y dy) / T. Products and sums carry what rounding takes from them along. */
+import { MASK_BITS, MASK_NONE, MASK_ROW_BITS, MASK_ROW_BYTES } from '../backend.js';
+import { twoSum } from './log.js';
+import { exactProduct } from './powers.js';
+
+type Floats = Float32Array | Float64Array;
+
+export function softmaxBackward(
+  y: Floats, dy: Floats, out: Floats, outer: number, cols: number, inner: number, temperature: number,
+  mask: Uint8Array | null, maskLayout: number,
+): void {
+  const isShared = maskLayout === MASK_ROW_BYTES || maskLayout === MASK_ROW_BITS;
+  const isBits = maskLayout === MASK_BITS || maskLayout === MASK_ROW_BITS;
+  const isKept = (at: number, column: number): boolean => {
+    if (mask === null || maskLayout === MASK_NONE) return true;
+    const i = isShared ? column : at;
+    return isBits ? (mask[Math.floor(i / 8)]! & (1 << (i & 7))) !== 0 : mask[i] !== 0;
+  };
+  for (let o = 0; o < outer; o++) {
+    for (let start = o * cols * inner, end = start + inner; start < end; start++) {
+      let sum = 0;
+      let low = 0;
+      for (let c = 0, at = start; c < cols; c++, at += inner) {
+        if (!isKept(at, c)) continue;
+        const [product, rest] = exactProduct(y[at]!, dy[at]!);
+        const [next, lost] = twoSum(sum, product);
+        sum = next;
+        // A factor near the end of the range has no exact product, and needs none.
+        low += Number.isFinite(rest) ? rest + lost : lost;
+      }
+      for (let c = 0, at = start; c < cols; c++, at += inner) {
+        if (!isKept(at, c)) {
+          out[at] = 0;
+          continue;
+        }
+        const [difference, lost] = twoSum(dy[at]!, -sum);
+        const rest = lost - low;
+        out[at] = (y[at]! * (Number.isFinite(rest) ? difference + rest : difference)) / temperature;
+      }
+    }
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * The logarithmic operators, from a row's largest logit and the sum S of the other weights relative to it:
+ *
+ *     log Σ exp(x / T) = max / T + log(1 + S)        logSoftmax = (x − max) / T − log(1 + S)
+ *
+ * so that log(1 + S) keeps its digits where the largest stands alone. All in the arithmetic of float64, for float32 too.
+ */
+import { MASK_BITS, MASK_ROW_BITS, MASK_ROW_BYTES } from '../backend.js';
+import { reduction, type Reduction } from './exp-sum.js';
+import { log1p, twoSum } from './log.js';
+import { addBias, cells, expSum_f64, load_f32, load_f64, Logits, remainders, settle, total } from './logits.js';
+import { exactProduct, HEADROOM } from './powers.js';
+
+type Floats = Float32Array | Float64Array;
+
+const RAISE = 2 ** HEADROOM;
+
+export class LogRows extends Logits<Floats> {
+  private readonly reduction: Reduction;
+  /** Of the row that was measured. */
+  private max = 0;
+  private others = 0;
+  private log = 0;
+  private logLow = 0;
+  /** No finite largest logit, or a NaN: this is the logSumExp then. */
+  private isOdd = false;
+  private odd = 0;
+
+  constructor(
+    x: Floats, cols: number, inner: number, private readonly temperature: number,
+    mask: Uint8Array | null, maskLayout: number, bias: Floats | null,
+  ) {
+    super(x, cols, inner, mask, maskLayout, bias);
+    // Doubles hold float32 logits with a bias, and at the highest temperatures all weights are 1.
+    const isSingle = x instanceof Float32Array;
+    this.reduction = reduction(isSingle ? Math.min(temperature, 2 ** 900) : temperature, bias !== null && !isSingle);
+  }
+
+  protected load(at: number, n: number): number {
+    return this.x instanceof Float32Array ? load_f32(this.x, at, this.inner, n) : load_f64(this.x, at, this.inner, n, this.reduction.before);
+  }
+
+  protected shift(bias: Floats, at: number, stride: number, n: number): number {
+    return addBias(bias, at, stride, n, this.reduction.before);
+  }
+
+  /** Distances from the largest logit itself, always: its weight must be 1, and not just the same factor in all of them. */
+  weigh(n: number, max: number): void {
+    if (this.bias === null) remainders.fill(0, 0, n);
+    settle(n, max, this.maxRest, this.reduction.after, -this.reduction.reach);
+    expSum_f64(n, 0, this.reduction, true, total);
+  }
+
+  begin(): void {}
+  protected end(): boolean {
+    return true;
+  }
+  store(): void {}
+
+  /** Each row's logSumExp. */
+  logSumExp(out: Float64Array, outer: number): void {
+    this.each(outer, (start, row) => {
+      this.measure(start);
+      out[row] = this.isOdd ? this.odd : this.sumOfLogs();
+    });
+  }
+
+  logSoftmax(out: Floats, outer: number): void {
+    this.each(outer, (start) => {
+      this.measure(start);
+      this.parts(start, (column, n) => {
+        for (let i = 0; i < n; i++) {
+          const at = start + (column + i) * this.inner;
+          out[at] = this.isOdd ? (this.isMasked(at, column + i) ? -Infinity : NaN) : this.logOf(cells[i]!, this.bias === null ? 0 : remainders[i]!);
+        }
+      });
+    });
+  }
+
+  crossEntropy(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {
+    this.each(outer, (start, row) => {
+      const target = targets[row]!;
+      if (target < 0) {
+        loss[row] = 0;
+        for (let c = 0; gradient !== null && c < this.cols; c++) gradient[start + c * this.inner] = 0;
+        return;
+      }
+      this.measure(start);
+      const at = start + target * this.inner;
+      const isMasked = this.isMasked(at, target);
+      this.load(at, 1);
+      if (this.bias !== null) this.shift(this.bias, this.bias.length === this.cols ? target : at, 1, 1);
+      const [logit, rest] = [cells[0]!, this.bias === null ? 0 : remainders[0]!];
+      loss[row] = isMasked ? Infinity : this.isOdd ? NaN : -this.logOf(logit, rest);
+      if (gradient !== null) this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);
+    });
+  }
+
+  private writeGradient(gradient: Floats, start: number, target: number, isTop: boolean): void {
+    const whole = 1 + this.others;
+    this.parts(start, (column, n) => {
+      if (!this.isOdd) this.weigh(n, this.max);
+      for (let i = 0; i < n; i++) {
+        const at = start + (column + i) * this.inner;
+        const weight = (cells[i]! + remainders[i]!) / RAISE;
+        const numerator = column + i !== target ? weight : isTop ? -this.others : -(this.others + (1 - weight));
+        gradient[at] = this.isMasked(at, column + i) ? 0 : this.isOdd ? NaN : numerator / whole / this.temperature;
+      }
+    });
+  }
+
+  private each(outer: number, row: (start: number, index: number) => void): void {
+    const { cols, inner } = this;
+    for (let o = 0, index = 0; o < outer; o++) {
+      for (let start = o * cols * inner, end = start + inner; start < end; start++) row(start, index++);
+    }
+  }
+
+  /** Each part of a row, loaded anew. */
+  private parts(start: number, part: (column: number, n: number) => void): void {
+    for (let column = 0; column < this.cols; column += this.partLength) {
+      this.take(start, column);
+      part(column, this.lengthAt(column));
+    }
+  }
+
+  private measure(start: number): void {
+    const max = this.largest(start);
+    this.max = max;
+    this.others = 0;
+    let tops = 0;
+    let high = 0;
+    let low = 0;
+    let isNaNThere = max !== max;
+    this.parts(start, (_, n) => {
+      if (Math.abs(max) < Infinity) {
+        tops += this.hideTops(n, max);
+        this.weigh(n, max);
+        // Added up anew: the total of weigh() is as exact as a sum needs that has the largest weight in it.
+        for (let i = 0; i < n; i++) {
+          const weight = cells[i]!;
+          const sum = high + weight;
+          const ofWeight = sum - high;
+          low += high - (sum - ofWeight) + (weight - ofWeight) + remainders[i]!;
+          high = sum;
+        }
+      } else {
+        for (let i = 0; i < n; i++) isNaNThere ||= cells[i]! !== cells[i]!;
+      }
+    });
+    this.isOdd = !(Math.abs(max) < Infinity) || high !== high;
+    if (this.isOdd) {
+      this.odd = isNaNThere || Math.abs(max) < Infinity ? NaN : max;
+      return;
+    }
+    const [others, lost] = twoSum(tops - 1, high / RAISE);
+    const [sum, rest] = twoSum(others, lost + low / RAISE);
+    this.others = sum;
+    [this.log, this.logLow] = log1p(sum, rest);
+  }
+
+  /** Takes the largest logits out of the row and counts them. */
+  private hideTops(n: number, max: number): number {
+    const isBiased = this.bias !== null;
+    let count = 0;
+    for (let i = 0; i < n; i++) {
+      if (cells[i] !== max || (isBiased && remainders[i] !== this.maxRest)) continue;
+      cells[i] = -Infinity;
+      remainders[i] = 0;
+      count++;
+    }
+    return count;
+  }
+
+  /** logSoftmax of one logit of the row that was measured. */
+  private logOf(logit: number, rest: number): number {
+    const [distance, lost] = twoSum(logit, -this.max);
+    if (distance === -Infinity) return distance;
+    const { after, temperature } = this.reduction;
+    const low = (lost + (rest - this.maxRest)) / after;
+    const quotient = distance / after / temperature;
+    if (!(quotient > -Infinity)) return quotient;
+    const remainder = temperature === 1 ? 0 : remainderOf(distance / after, quotient, temperature);
+    return quotient + ((remainder + low) / temperature - this.log - this.logLow);
+  }
+
+  private sumOfLogs(): number {
+    const max = this.max * this.reduction.before;
+    const quotient = max / this.temperature;
+    if (!(Math.abs(quotient) < Infinity)) return quotient;
+    const low = (remainderOf(max, quotient, this.temperature) + this.maxRest * this.reduction.before) / this.temperature;
+    const [sum, rest] = twoSum(quotient, this.log);
+    return sum + (rest + (low + this.logLow));
+  }
+
+  private isMasked(at: number, column: number): boolean {
+    const { mask, maskLayout } = this;
+    if (mask === null) return false;
+    const i = maskLayout === MASK_ROW_BYTES || maskLayout === MASK_ROW_BITS ? column : at;
+    return maskLayout === MASK_BITS || maskLayout === MASK_ROW_BITS ? (mask[Math.floor(i / 8)]! & (1 << (i & 7))) === 0 : mask[i] === 0;
+  }
+}
+
+/** a − quotient · divisor, where that can be told without overflow or underflow, else 0. */
+function remainderOf(a: number, quotient: number, divisor: number): number {
+  const size = Math.abs(a);
+  if (size > 2 ** 900 || size < 2 ** -900 || divisor > 2 ** 900 || Math.abs(quotient) > 2 ** 900) return 0;
+  const [product, rest] = exactProduct(quotient, divisor);
+  return a - product - rest;
+}

@@ -1,0 +1,31 @@
+/**
+ * Stands in for native.ts where there is no Node, or one that loads no addons: in browsers, in bundles, with --no-addons.
+ * The build for the conditions `browser` and `default` of package.json has this file in its place (tsup.config.ts).
+ */
+import type * as node from './native.js';
+
+interface Surroundings {
+  readonly navigator?: { readonly hardwareConcurrency?: number };
+  readonly process?: { readonly env?: Readonly<Record<string, string | undefined>> };
+}
+
+const surroundings = globalThis as Surroundings;
+
+const absent: node.Native = {
+  addon: null,
+  error: 'this is the portable build, for browsers, for bundles that leave addons out and for node --no-addons',
+};
+
+export const native: typeof node.native = () => absent;
+
+export const processor: typeof node.processor = () => 'unknown';
+
+export const parallelism: typeof node.parallelism = () => surroundings.navigator?.hardwareConcurrency ?? 1;
+
+/** Without the profile: that is a file, and about the addon. */
+export const environment: typeof node.environment = (name) =>
+  name === 'FLASH_SOFTMAX_PROFILE' ? undefined : surroundings.process?.env?.[name];
+
+export const readText: typeof node.readText = (path) => {
+  throw new Error(`Expected no file to read for the portable build but received '${path}'`);
+};

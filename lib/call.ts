@@ -1,0 +1,21 @@
+/** A call that passed all checks, ready to be run: at once, or by lib/promises.ts off the event loop. */
+import type { Backend, Kernels } from './backend/backend.js';
+
+export interface Call<R> {
+  readonly backend: Backend;
+  readonly kernel: keyof Kernels;
+  readonly args: readonly unknown[];
+  /** Which arguments are the caller's arrays, under which names; all others are new. */
+  readonly theirs: Readonly<Record<string, number>>;
+  /** Which arguments the kernel writes; all of each. */
+  readonly results: readonly number[];
+  /** The first argument, x, may be the first result as well. */
+  readonly inPlace?: boolean;
+  /** What is made of them when the kernel has run. */
+  finish(): R;
+}
+
+export function runNow<R>({ backend, kernel, args, finish }: Call<R>): R {
+  (backend[kernel] as (...args: readonly unknown[]) => void)(...args);
+  return finish();
+}

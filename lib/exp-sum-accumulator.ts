@@ -1,0 +1,105 @@
+/** The sum of one row that arrives in chunks, from wherever. */
+import { types } from './types.js';
+import { describe, outOfRange, wrongType, wrongValue, type FloatArray, type ReductionOptions } from './arguments.js';
+import { expSum, logSumExpOfState, mergeExpSums, normalize, type ExpSums } from './exp-sum.js';
+import { isOrdinary } from './extended.js';
+
+/** What a chunk may have of its own. */
+export type ChunkOptions<A extends FloatArray = FloatArray> = Pick<ReductionOptions<A>, 'mask' | 'maskFormat' | 'bias'>;
+
+/** "FSES": flash-softmax, exponential sum. */
+const MAGIC = [0x46, 0x53, 0x45, 0x53] as const;
+const VERSION = 1;
+const BYTES = 28;
+
+/**
+ * The sum of the exponentials of one row, whose chunks may be anywhere: in other worker threads, processes, machines. It is a
+ * state of {@link expSum} with the temperature that it was made at, and with the promises of {@link mergeExpSums}.
+ *
+ * The wire form is 28 bytes, little-endian: 4 bytes "FSES"; a version byte, 1; 3 bytes of 0; float64 mantissa (in [1, 2), or 0,
+ * NaN, Infinity); float64 temperature; int32 exponent (0 where the mantissa is 0, NaN or Infinity).
+ */
+export class ExpSumAccumulator {
+  /** What all logits are divided by. */
+  readonly temperature: number;
+  #state: ExpSums = { mantissa: new Float64Array(1), exponent: new Int32Array(1) };
+
+  /** @throws RangeError (ERR_OUT_OF_RANGE) for a temperature that is not finite and > 0; TypeError for one that is no number. */
+  constructor(options: { temperature?: number | undefined } = {}) {
+    if (typeof options !== 'object' || options === null) throw wrongType('an object', 'options', options);
+    for (const name of Object.keys(options)) if (name !== 'temperature') throw wrongType('only temperature', 'options', name);
+    const { temperature = 1 } = options;
+    if (typeof temperature !== 'number') throw wrongType('a number', 'temperature', temperature);
+    if (!(temperature > 0 && temperature < Infinity)) throw outOfRange('a finite number above 0', 'temperature', temperature);
+    this.temperature = temperature;
+  }
+
+  /** The sum so far, as a state of one row. */
+  get state(): ExpSums {
+    return { mantissa: this.#state.mantissa.slice(), exponent: this.#state.exponent.slice() };
+  }
+
+  /** Adds a chunk of logits, in the place that comes next where bits matter. Throws as {@link expSum} does. */
+  add<A extends FloatArray>(chunk: A, options: ChunkOptions<A> = {}): this {
+    const { mask, maskFormat, bias } = options;
+    return this.#merge(expSum(chunk, { temperature: this.temperature, mask, maskFormat, bias } as ReductionOptions<A>));
+  }
+
+  /** Adds the sum of another one. RangeError (ERR_INVALID_ARG_VALUE) if its temperature is not the same. */
+  merge(other: ExpSumAccumulator): this {
+    if (!(other instanceof ExpSumAccumulator)) throw wrongType('an ExpSumAccumulator', 'other', other);
+    if (other.temperature !== this.temperature) throw wrongValue(`temperature ${this.temperature}`, 'other', String(other.temperature));
+    return this.#merge(other.#state);
+  }
+
+  /** log Σ exp(x[i] / temperature) of all that was added, −Infinity if that is nothing. */
+  logSumExp(): number {
+    return logSumExpOfState(this.#state)[0]!;
+  }
+
+  /** The probabilities of a chunk, once everything has been added, into `out` or a new array. Throws as {@link normalize} does. */
+  normalize<A extends FloatArray>(chunk: A, out?: A, options: ChunkOptions<A> = {}): A {
+    const { mask, maskFormat, bias } = options;
+    return normalize(chunk, this.#state, { temperature: this.temperature, mask, maskFormat, bias, out });
+  }
+
+  /** The wire form: 28 bytes. */
+  toBytes(): Uint8Array {
+    const bytes = new Uint8Array(BYTES);
+    const view = new DataView(bytes.buffer);
+    bytes.set(MAGIC);
+    view.setUint8(4, VERSION);
+    view.setFloat64(8, this.#state.mantissa[0]!, true);
+    view.setFloat64(16, this.temperature, true);
+    view.setInt32(24, this.#state.exponent[0]!, true);
+    return bytes;
+  }
+
+  /**
+   * What {@link toBytes} wrote, on any machine.
+   *
+   * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Uint8Array.
+   * @throws RangeError (ERR_INVALID_ARG_VALUE) for bytes that toBytes() of this version does not write.
+   */
+  static fromBytes(bytes: Uint8Array): ExpSumAccumulator {
+    if (!types.isUint8Array(bytes)) throw wrongType('a Uint8Array', 'bytes', bytes);
+    if (bytes.length !== BYTES) throw wrongValue(`${BYTES} bytes`, 'bytes', String(bytes.length));
+    if (MAGIC.some((byte, i) => bytes[i] !== byte)) throw wrongValue("'FSES' at the beginning", 'bytes', describe(String.fromCharCode(...bytes.subarray(0, 4))));
+    if (bytes[4] !== VERSION) throw wrongValue(`version ${VERSION}`, 'bytes', `version ${bytes[4]}`);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, BYTES);
+    const mantissa = view.getFloat64(8, true);
+    const temperature = view.getFloat64(16, true);
+    const exponent = view.getInt32(24, true);
+    const isCanonical = isOrdinary(mantissa) ? mantissa >= 1 && mantissa < 2 && exponent !== -(2 ** 31) : !(mantissa < 0) && !Object.is(mantissa, -0) && exponent === 0;
+    if (!isCanonical || bytes[5] !== 0 || bytes[6] !== 0 || bytes[7] !== 0) throw wrongValue('a mantissa in [1, 2), 0, NaN or Infinity', 'bytes', `${mantissa} · 2^${exponent}`);
+    if (!(temperature > 0 && temperature < Infinity)) throw wrongValue('a temperature that is finite and above 0', 'bytes', String(temperature));
+    const accumulator = new ExpSumAccumulator({ temperature });
+    accumulator.#state = { mantissa: Float64Array.of(mantissa), exponent: Int32Array.of(exponent) };
+    return accumulator;
+  }
+
+  #merge(state: ExpSums): this {
+    this.#state = mergeExpSums(this.#state, state);
+    return this;
+  }
+}

@@ -1,0 +1,251 @@
+/** Partial softmax: sums of exponentials that can be taken elsewhere and added, and probabilities from them. */
+import { describe, floatCall, outOfRange, wrongType, wrongValue, type AxisOptions, type FloatArray, type ReductionOptions } from './arguments.js';
+import { NO_EXPONENT } from './backend/backend.js';
+import { backend } from './backend/select.js';
+import { runNow, type Call } from './call.js';
+import { extended, isOrdinary, powerOfTwo } from './extended.js';
+import { types } from './types.js';
+
+const { isFloat32Array, isFloat64Array, isInt32Array } = types;
+
+/**
+ * Sums of exponentials, one a row: mantissa · 2^exponent, the mantissa in [1, 2). 0 (nothing to add), NaN and Infinity have
+ * the exponent 0. With `unifiedMax` the mantissa has whatever size goes with the shared exponent.
+ */
+export interface ExpSums {
+  readonly mantissa: Float64Array;
+  readonly exponent: Int32Array;
+  /** With `unifiedMax` only: 1 for a row that lies outside `range`, and has an exponent of its own. */
+  readonly raised?: Uint8Array;
+}
+
+export interface ExpSumOptions<A extends FloatArray = FloatArray> extends ReductionOptions<A> {
+  /** A logit that is near the largest of all rows (FlashDecoding++'s φ): its exponent is given to all sums. */
+  unifiedMax?: number | undefined;
+  /** How far below and above `unifiedMax` a row's sum may lie, as logits, to have that exponent. Default and most: ±600 temperatures. */
+  range?: readonly [below: number, above: number] | undefined;
+}
+
+/** The widest range, in temperatures: 2^±866, which leaves doubles enough room for adding up. */
+const WIDEST = 600;
+const LOG2_E = 1.4426950408889634;
+
+/**
+ * The sum of the exponentials of each row, Σ exp((x[i] + bias[i]) / temperature), as a number that neither overflows nor is
+ * relative to a maximum (Dukhan & Ablavatski, arXiv 2001.04438): the state of a partial softmax. Sums of parts of a row are
+ * added with {@link mergeExpSums}, and {@link normalize} makes probabilities from the whole row's.
+ *
+ * Float32Array: a row's sum is, to the bit, that of its parts merged in order, if these are multiples of 2^18 elements and
+ * along the last axis; and `normalize` on parts gives the bits of `normalize` on the row, and of `softmax` on rows of more
+ * than 32 elements on native backends with logits up to ±22,000 temperatures (a rounding apart otherwise).
+ *
+ * `unifiedMax` (Hong et al., FlashDecoding++, arXiv 2311.01282): all sums get the exponent of exp(unifiedMax / temperature), so
+ * that merging them is an addition. A row whose sum is outside exp((unifiedMax + range) / temperature), as it is if a logit is
+ * above, keeps its own exponent, and `raised` says so; merging such rows aligns exponents. The sums are the same numbers.
+ *
+ * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say.
+ * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias` (see {@link AxisOptions}), `unifiedMax`, `range`.
+ * @returns A state with an entry for each row; 0 for a row of −∞ or nothing, NaN for one with NaN, else Infinity for one with +∞.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for values that do not fit; also for a row whose exponent does not
+ *   fit 32 bits, which takes logits of about ±1.49e9 temperatures.
+ */
+export function expSum<A extends FloatArray>(x: A, options?: ExpSumOptions<A>): ExpSums {
+  return runNow(expSumCall(x, options));
+}
+
+// Always the backend in force, however few elements: which one runs must not depend on how a row is cut.
+
+export function expSumCall<A extends FloatArray>(x: A, options?: ExpSumOptions<A>, more: readonly string[] = []): Call<ExpSums> {
+  const { unifiedMax, range } = typeof options === 'object' && options !== null ? options : {};
+  const { outer, cols, inner, temperature, mask, maskLayout, bias } = floatCall(x, options, ['unifiedMax', 'range', ...more], 'state');
+  const unified = unifiedMax === undefined ? undefined : unify(unifiedMax, range, temperature);
+  if (unified === undefined && range !== undefined) throw wrongValue('no value', 'range without unifiedMax', describe(range));
+
+  const mantissa = new Float64Array(outer * inner);
+  const exponent = new Int32Array(outer * inner);
+  return {
+    backend: backend(),
+    kernel: isFloat32Array(x) ? 'exp_sum_f32' : 'exp_sum_f64',
+    args: [x, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias],
+    theirs: { x: 0, mask: 7, bias: 9 },
+    results: [1, 2],
+    finish() {
+      const beyond = exponent.indexOf(NO_EXPONENT);
+      if (beyond >= 0) throw wrongValue('logits within 1.48e9 temperatures, for an exponent of 32 bits,', `row ${beyond} of x`, 'larger ones');
+      return unified === undefined ? { mantissa, exponent } : share(mantissa, exponent, unified);
+    },
+  };
+}
+
+interface Unified {
+  readonly exponent: number;
+  /** Logarithms of the smallest and the largest sum that get it. */
+  readonly least: number;
+  readonly most: number;
+}
+
+function unify(unifiedMax: unknown, range: unknown, temperature: number): Unified {
+  if (typeof unifiedMax !== 'number') throw wrongType('a number', 'unifiedMax', unifiedMax);
+  const phi = unifiedMax / temperature;
+  if (!(Math.abs(phi) < 1.48e9)) throw outOfRange('a number within 1.48e9 temperatures', 'unifiedMax', unifiedMax);
+  if (range === undefined) return { exponent: Math.round(phi * LOG2_E), least: phi - WIDEST, most: phi + WIDEST };
+  if (!Array.isArray(range)) throw wrongType('an array of two numbers', 'range', range);
+  const [below, above]: unknown[] = range;
+  if (range.length !== 2) throw wrongValue('two numbers', 'range', String(range.length));
+  if (typeof below !== 'number' || typeof above !== 'number') throw wrongType('two numbers', 'range', typeof below === 'number' ? above : below);
+  if (!(below <= above && below >= -WIDEST * temperature && above <= WIDEST * temperature)) {
+    throw wrongValue(`two rising numbers within ${WIDEST} temperatures`, 'range', `[${below}, ${above}]`);
+  }
+  return { exponent: Math.round(phi * LOG2_E), least: phi + below / temperature, most: phi + above / temperature };
+}
+
+function share(mantissa: Float64Array, exponent: Int32Array, unified: Unified): ExpSums {
+  const raised = new Uint8Array(mantissa.length);
+  for (let r = 0; r < mantissa.length; r++) {
+    if (isOrdinary(mantissa[r]!)) {
+      const log = logOf(mantissa[r]!, exponent[r]!);
+      if (!(log >= unified.least && log <= unified.most)) {
+        raised[r] = 1;
+        continue;
+      }
+      mantissa[r]! *= powerOfTwo(exponent[r]! - unified.exponent);
+    }
+    exponent[r] = unified.exponent;
+  }
+  return { mantissa, exponent, raised };
+}
+
+/**
+ * Adds states row by row: the state of the rows that the parts make up together.
+ *
+ * What is promised. Powers of two are applied exactly, so that each addition of two states rounds once, as one addition of
+ * two doubles does: a relative error of 2^-53. States are added in the order given. Two states give the same bits either way
+ * round; more of them, in any other order or grouping, give results that differ by these roundings only, (n − 1) · 2^-53 in all
+ * for n states. 0 is neutral; NaN gives NaN, and Infinity, without NaN, Infinity. If all states came with the same `unifiedMax`,
+ * rows that none has raised are added as they are, without looking at exponents, and the result has `raised` too.
+ *
+ * @param states One or more, with the same number of rows.
+ * @returns A new state. Its mantissas are in [1, 2), but for rows that share an exponent.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no state.
+ * @throws RangeError (ERR_INVALID_ARG_VALUE) for no states, other numbers of rows, negative mantissas.
+ */
+export function mergeExpSums(...states: readonly ExpSums[]): ExpSums {
+  if (states.length === 0) throw wrongValue('one state or more', 'states', 'none');
+  states.forEach((state, i) => checkState(state, `states[${i}]`, states[0]!.mantissa.length));
+  const [first, ...others] = states as [ExpSums, ...ExpSums[]];
+  const rows = first.mantissa.length;
+  const mantissa = first.mantissa.slice();
+  const exponent = first.exponent.slice();
+  const raised = states.every((state) => state.raised !== undefined) ? first.raised!.slice() : undefined;
+  for (const other of others) {
+    const [m, e] = [other.mantissa, other.exponent];
+    for (let r = 0; r < rows; r++) {
+      if (raised !== undefined && exponent[r] === e[r] && (raised[r]! | other.raised![r]!) === 0) {
+        mantissa[r]! += m[r]!;
+        continue;
+      }
+      if (raised !== undefined) raised[r] = 1;
+      addTo(mantissa, exponent, r, m[r]!, e[r]!);
+    }
+  }
+  for (let r = 0; r < rows; r++) if (raised === undefined || raised[r] === 1) settle(mantissa, exponent, r);
+  return raised === undefined ? { mantissa, exponent } : { mantissa, exponent, raised };
+}
+
+/** Adds m · 2^e to row r: scaled exactly, rounded once. */
+function addTo(mantissa: Float64Array, exponent: Int32Array, r: number, m: number, e: number): void {
+  const own = mantissa[r]!;
+  if (m === 0) return;
+  if (!isOrdinary(own) || !isOrdinary(m)) {
+    if (own === 0) exponent[r] = e;
+    mantissa[r] = own + m;
+  } else if (inOrder(own) && inOrder(m)) {
+    const apart = exponent[r]! - e;
+    mantissa[r] = apart >= 0 ? own + m * powerOfTwo(-apart) : m + own * powerOfTwo(apart);
+    if (apart < 0) exponent[r] = e;
+  } else { // of unlike size, as unified ones can be
+    settle(mantissa, exponent, r);
+    const [canonical, at] = extended(m, e);
+    addTo(mantissa, exponent, r, canonical, at);
+  }
+  if (mantissa[r]! >= 2) settle(mantissa, exponent, r);
+}
+
+const inOrder = (mantissa: number): boolean => mantissa >= 1 && mantissa < 2;
+
+/** Brings row r into canonical form. */
+function settle(mantissa: Float64Array, exponent: Int32Array, r: number): void {
+  if (inOrder(mantissa[r]!)) return;
+  const [m, e] = extended(mantissa[r]!, exponent[r]!);
+  if (!(Math.abs(e) < 2 ** 31)) throw outOfRange('an exponent of 32 bits', `the sum of row ${r}`, e);
+  mantissa[r] = m;
+  exponent[r] = e;
+}
+
+/** A state has one entry for each row: `rows` of them. */
+export function checkState(state: unknown, name: string, rows?: number): asserts state is ExpSums {
+  if (typeof state !== 'object' || state === null) throw wrongType('a state { mantissa, exponent }', name, state);
+  const { mantissa, exponent, raised } = state as ExpSums;
+  if (!isFloat64Array(mantissa)) throw wrongType('a Float64Array', `${name}.mantissa`, mantissa);
+  if (!isInt32Array(exponent)) throw wrongType('an Int32Array', `${name}.exponent`, exponent);
+  if (rows !== undefined && mantissa.length !== rows) throw wrongValue(`${rows} rows`, name, String(mantissa.length));
+  if (exponent.length !== mantissa.length) throw wrongValue(`${mantissa.length} elements, as in mantissa,`, `${name}.exponent`, String(exponent.length));
+  if (raised !== undefined && !types.isUint8Array(raised)) throw wrongType('a Uint8Array', `${name}.raised`, raised);
+  if (raised !== undefined && raised.length !== mantissa.length) throw wrongValue(`${mantissa.length} elements, as in mantissa,`, `${name}.raised`, String(raised.length));
+  const negative = mantissa.findIndex((m) => m < 0);
+  if (negative >= 0) throw outOfRange('a number from 0', `${name}.mantissa[${negative}]`, mantissa[negative]);
+}
+
+/**
+ * The probabilities of a chunk of logits, given the sums of the whole rows that it is part of:
+ *
+ *     y[i] = exp((x[i] + bias[i]) / temperature) / (mantissa · 2^exponent)
+ *
+ * @param x Logits, row-major, as for {@link expSum}: any part of each row.
+ * @param state One sum for each row; its temperature is taken to be that of this call.
+ * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`: see {@link AxisOptions}.
+ * @returns `out`, or a new array of the type and length of `x`. A sum of NaN or Infinity gives NaN, as does 0, except in a
+ *   chunk of a row that is masked throughout, which is 0. A logit that the sum was made without may give anything.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for values that do not fit. Nothing was written then.
+ */
+export function normalize<A extends FloatArray>(x: A, state: ExpSums, options?: AxisOptions<A>): A {
+  return runNow(normalizeCall(x, state, options));
+}
+
+export function normalizeCall<A extends FloatArray>(x: A, state: ExpSums, options?: AxisOptions<A>, more: readonly string[] = []): Call<A> {
+  const { out, isOutNew, outer, cols, inner, temperature, mask, maskLayout, bias } = floatCall(x, options, more, 'element');
+  checkState(state, 'state', outer * inner);
+  const mantissa = state.mantissa.slice();
+  const exponent = state.exponent.slice();
+  for (let r = 0; r < mantissa.length; r++) settle(mantissa, exponent, r);
+  return {
+    backend: backend(),
+    kernel: isFloat32Array(x) ? 'normalize_f32' : 'normalize_f64',
+    args: [x, out, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias],
+    theirs: { x: 0, mask: 8, bias: 10, ...(isOutNew ? undefined : { out: 1 }) },
+    results: [1],
+    inPlace: true,
+    finish: () => out,
+  };
+}
+
+/**
+ * The logarithm of each sum of a state, ln mantissa + exponent · ln 2: log Σ exp((x[i] + bias[i]) / temperature). −Infinity for 0.
+ *
+ * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_INVALID_ARG_VALUE) for what is no state.
+ */
+export function logSumExpOfState(state: ExpSums): Float64Array {
+  checkState(state, 'state');
+  return state.mantissa.map((m, r) => logOf(m, state.exponent[r]!));
+}
+
+const [LN2_HIGH, LN2_LOW] = [0.6931471803691238, 1.9082149292705877e-10]; // 32 bits and the rest, as in fdlibm
+
+function logOf(mantissa: number, exponent: number): number {
+  if (!isOrdinary(mantissa)) return Math.log(mantissa);
+  let [m, e] = extended(mantissa, exponent);
+  if (m > Math.SQRT2) [m, e] = [m / 2, e + 1]; // near 1, ln m and e · ln 2 must not cancel
+  return e * LN2_HIGH + (Math.log(m) + e * LN2_LOW);
+}

@@ -1,0 +1,37 @@
+/** logSoftmax: the logarithms of the probabilities that belong to logits. */
+import { axisCall, type AxisOptions, type Float16ArrayLike, type KernelArray, type LogitArray } from './arguments.js';
+import { backendFor } from './backend/select.js';
+import type { SoftmaxKernel } from './backend/backend.js';
+
+/**
+ * The logarithm of softmax, row by row, and not of its rounded results:
+ *
+ *     y[i] = (z[i] − max z) / temperature − log(1 + S)        z = x + bias
+ *     S = Σⱼ exp((z[j] − max z) / temperature), one element that is the maximum left out
+ *
+ * Both terms have one sign, so nothing cancels: at the maximum of a row that towers over the others the result is
+ * −log1p(S), however small, and not 0, and logits of 1e8 lose nothing. float32 results are within 1 ULP of exact, float64
+ * ones within 2. (With max and S as in Milakov & Gimelshein, arXiv 1805.02867, who keep the maximum's own term in S.)
+ *
+ * −∞ gives −∞, as does a masked position; a row with a NaN or +∞, or of nothing but −∞, is NaN where it is not masked.
+ *
+ * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless `out`.
+ * @param options See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`, `dtype`.
+ * @returns `out`, or a new array of the type and length of `x`. Half types: the float32 result rounded once.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not fit,
+ *   `out` that overlaps `x` in part. Nothing was written then.
+ */
+export function logSoftmax(x: Float32Array, options?: AxisOptions<Float32Array>): Float32Array;
+export function logSoftmax(x: Float64Array, options?: AxisOptions<Float64Array>): Float64Array;
+export function logSoftmax(x: Uint16Array, options: AxisOptions<Uint16Array, Float32Array> & { out: Float32Array }): Float32Array;
+export function logSoftmax(x: Uint16Array, options: AxisOptions<Uint16Array>): Uint16Array;
+export function logSoftmax<A extends Float16ArrayLike>(x: A, options: AxisOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
+export function logSoftmax<A extends Float16ArrayLike>(x: A, options?: AxisOptions<A>): A;
+export function logSoftmax(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
+  const { x, out, kernelOut, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options);
+  if (x.length === 0) return out;
+  const run = backendFor(x.length)[`log_softmax_${kernel}`] as SoftmaxKernel<KernelArray>;
+  run(x, kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias);
+  return out;
+}

@@ -1,0 +1,36 @@
+/** logSumExp: the logarithm of a row's sum of exponentials. */
+import { axisCall, type AxisOptions, type LogitArray } from './arguments.js';
+import type { ElementType, KernelArray } from './arguments.js';
+import { backendFor } from './backend/select.js';
+import type { SoftmaxKernel } from './backend/backend.js';
+import { logSumExpOfState, type ExpSums } from './exp-sum.js';
+
+export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A, Float64Array>;
+
+/**
+ * log Σⱼ exp((x[j] + bias[j]) / temperature) of each row, as doubles whatever x is:
+ *
+ *     max / temperature + log(1 + S)        S: the sum of the others relative to the maximum, as in logSoftmax
+ *
+ * within 1 ULP of exact where the two terms do not cancel, and else within 2^-53 of S / (1 + S). A result as small as
+ * 1e-40, as of [0, −92], is kept: log(1 + S) is S there.
+ *
+ * NaN for a row with a NaN, +∞ for one with +∞, −∞ for one of nothing but −∞ or masked positions.
+ *
+ * @param x A state of expSum, for the logarithms of its sums; or logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say.
+ * @param options See {@link AxisOptions}; `out` is a Float64Array with an element for each row, apart from x.
+ * @returns `out`, or a new Float64Array: shape without the axis, row-major.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense or lengths that do not fit.
+ */
+export function logSumExp(state: ExpSums): Float64Array;
+export function logSumExp<A extends LogitArray>(x: A, options?: LogSumExpOptions<A>): Float64Array;
+export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptions): Float64Array {
+  if (typeof logits === 'object' && logits !== null && 'mantissa' in logits) return logSumExpOfState(logits);
+  const { x, out, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, [], 'row');
+  const sums = out as Float64Array;
+  if (x.length === 0) return sums.fill(-Infinity);
+  const run = backendFor(x.length)[`log_sum_exp_${kernel as ElementType}`] as SoftmaxKernel<KernelArray, Float64Array>;
+  run(x, sums, outer, cols, inner, temperature, mask, maskLayout, bias);
+  return sums;
+}

@@ -1,0 +1,42 @@
+/** softmaxBackward: the gradient of softmax. */
+import { apart, axisCall, likeArray, wrongType } from './arguments.js';
+import type { AxisOptions, Float16ArrayLike, KernelArray, LogitArray } from './arguments.js';
+import { backendFor } from './backend/select.js';
+import type { BackwardKernel } from './backend/backend.js';
+
+/** Those of softmax, without the bias: y has it in it already. */
+export type SoftmaxBackwardOptions<A extends LogitArray = LogitArray, Out = A> = Omit<AxisOptions<A, Out>, 'bias'>;
+
+/**
+ * From y = softmax(x) and the gradient dy of something by y, its gradient by x:
+ *
+ *     dx[i] = y[i] · (dy[i] − Σⱼ y[j] · dy[j]) / temperature
+ *
+ * The sum is taken in double (float32) or with every rounding carried along (float64). Masked positions give 0, and their
+ * dy, NaN included, does not matter.
+ *
+ * @param y What softmax gave for the same options. Not written, unless `out`.
+ * @param dy As y. Not written, unless `out`.
+ * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `out`, `dtype`: see {@link AxisOptions}.
+ * @returns `out`, or a new array of the type and length of `y`. Half types: the float32 result rounded once.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not fit,
+ *   `out` that overlaps `y` or `dy` in part. Nothing was written then.
+ */
+export function softmaxBackward(y: Float32Array, dy: Float32Array, options?: SoftmaxBackwardOptions<Float32Array>): Float32Array;
+export function softmaxBackward(y: Float64Array, dy: Float64Array, options?: SoftmaxBackwardOptions<Float64Array>): Float64Array;
+export function softmaxBackward(y: Uint16Array, dy: Uint16Array, options: SoftmaxBackwardOptions<Uint16Array, Float32Array> & { out: Float32Array }): Float32Array;
+export function softmaxBackward(y: Uint16Array, dy: Uint16Array, options: SoftmaxBackwardOptions<Uint16Array>): Uint16Array;
+export function softmaxBackward<A extends Float16ArrayLike>(y: A, dy: A, options: SoftmaxBackwardOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
+export function softmaxBackward<A extends Float16ArrayLike>(y: A, dy: A, options?: SoftmaxBackwardOptions<A>): A;
+export function softmaxBackward(y: LogitArray, dy: LogitArray, options?: SoftmaxBackwardOptions<LogitArray, LogitArray>): LogitArray {
+  const call = axisCall(y, options, [], 'element', 'y');
+  if (call.bias !== null) throw wrongType('no bias, which y has in it already,', 'options', 'bias');
+  const { x, out, kernelOut, kernel, outer, cols, inner, temperature, mask, maskLayout } = call;
+  const other = likeArray(dy, y, 'dy', 'y');
+  apart(kernelOut, 'out', other, 'dy', true);
+  if (x.length === 0) return out;
+  const run = backendFor(x.length)[`softmax_backward_${kernel}`] as BackwardKernel<KernelArray>;
+  run(x, other, kernelOut, outer, cols, inner, temperature, mask, maskLayout);
+  return out;
+}

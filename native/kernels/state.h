@@ -1,0 +1,81 @@
+// A sum as a state that can leave the kernels: without their factor g, as one double and an exponent.
+//
+// Public states have a mantissa in [1, 2). 0, NaN and +∞ have the exponent 0. INT32_MIN in place of an exponent: it does not
+// fit 32 bits.
+#pragma once
+#include "exp_sum.h"
+
+namespace {
+
+template <class T> Sum to_state(Sum s) {
+  s.mantissa = (s.mantissa + s.rest) / ExpTraits<T>::kG, s.rest = 0;
+  return s;
+}
+template <class T> Sum from_state(Sum s) {
+  s.mantissa *= ExpTraits<T>::kG;
+  return s;
+}
+
+// The parts of a row, in order. They are merged as states, so that shards of a row whose states meet in another thread or
+// on another machine give the same bits.
+template <class T> Sum merge_states(const Sum* parts, size_t count) {
+  Sum total = kNothing;
+  for (size_t i = 0; i < count; i++) total = merge(total, to_state<T>(parts[i]));
+  return total;
+}
+
+// exp(value / T) as a power of two. Beyond 2^40 octaves, where every state has ended, only the side is kept.
+struct Octaves {
+  int64_t whole = 0;
+  double fraction = 0;
+
+  // `rest` is added to the value; it may be some octaves, but not more than the value.
+  static Octaves of(double value, double rest, double temperature) {
+    double hi = 0x1.71547652b82fep+0 / temperature;
+    double lo = (FUSED_F64(-hi, temperature, 0x1.71547652b82fep+0) + 0x1.777d0ffda0d24p-56) / temperature;
+    double p = value * hi, r = rest * hi;
+    if (!(p < 0x1p40)) return {(int64_t)1 << 40, 0};
+    if (!(p > -0x1p40)) return {-((int64_t)1 << 40), 0};
+    double n = nearest(p), m = nearest(r);
+    return {(int64_t)n + (int64_t)m, (p - n) + (r - m) + (FUSED_F64(value, hi, -p) + value * lo + FUSED_F64(rest, hi, -r))};
+  }
+  double factor() const {  // 2^fraction
+    if (fraction == 0) return 1;
+    using X = ExpTraits<double>;
+    const ExpVector<double> e(ExpScale<double>::of(1), 0);
+    f64x8 t;
+    double q[8];
+    store(q, exp_below<true>(e, splat(fraction * 0x1.62e42fefa39efp-1), t));
+    return q[0] * pow2(-X::kBias) / X::kG;
+  }
+};
+
+// What has been taken off a row's logits before their exponentials (Row::look).
+template <class T> Octaves taken_off(const Row<T>& row) {
+  double shift = row.logits.shift, second = row.logits.second;
+  if (shift == 0 && second == 0) return {};
+  double up = row.scale->scale1 > 1 ? (double)row.scale->scale1 * row.scale->scale2 : 1;
+  return Octaves::of(shift * up, second * up, row.scale->temperature);
+}
+
+SIMD_INLINE bool ordinary(double mantissa) { return mantissa > 0 && mantissa - mantissa == 0; }
+
+// A state in canonical form, with o put back. An exponent that does not fit stays at the end of the range.
+SIMD_INLINE Sum canonical(Sum s, const Octaves& o) {
+  if (!ordinary(s.mantissa)) return {s.mantissa == s.mantissa ? s.mantissa : not_a_number<double>(), 0, 0};
+  double m = s.mantissa * o.factor();
+  int64_t e = (int64_t)s.exponent + exponent_of(m) + o.whole;
+  return {with_exponent(m, 0), 0, (int32_t)(e > INT32_MAX ? INT32_MAX : e < -INT32_MAX ? -INT32_MAX : e)};
+}
+SIMD_INLINE void put_state(const Sum& s, double* mantissa, int32_t* exponent) {
+  bool fits = s.exponent > -INT32_MAX && s.exponent < INT32_MAX;
+  *mantissa = s.mantissa, *exponent = fits ? s.exponent : INT32_MIN;
+}
+
+// A state, as what is left of it when o is taken off: in the units of a kernel's q.
+template <class T> Sum relative(double mantissa, int32_t exponent, const Octaves& o) {
+  int64_t e = exponent - o.whole, most = 1 << 30;
+  return from_state<T>(Sum{mantissa / o.factor(), 0, (int32_t)(e > most ? most : e < -most ? -most : e)});
+}
+
+}  // namespace

@@ -1,0 +1,43 @@
+// log(1 + s) for s ≥ 0, as the sum of two doubles good to 2^-58: once a row, so in plain scalars, and without the C
+// library, whose last bits differ from one system to the next.
+//
+//   1 + s = 2^n (1 + f), 1 + f in [√½, √2]      h = f / (2 + f)      log(1 + s) = n ln 2 + 2 (h + h³/3 + h⁵/5 + …)
+//
+// f keeps what rounding took from 1 + s, and h is a pair, so a small s loses nothing. |h| ≤ 0.172: the first term that
+// is left out, h²³/23, is 2^-60 of the result. lib/backend/js/log.ts has the same steps.
+#pragma once
+#include "exp.h"
+
+namespace {
+
+struct Pair { double hi, lo; };
+
+SIMD_INLINE Pair two_sum_pair(double a, double b) {  // Knuth
+  double s = a + b, t = s - a;
+  return {s, (a - (s - t)) + (b - t)};
+}
+
+// of s + rest, |rest| far below s
+static Pair log1p_pair(double s, double rest) {
+  if (s < 0x1p-60) return {s, rest};
+  double f = s, below = rest, n = 0;
+  if (s > 0x1.a82799p-2) {  // √2 − 1
+    Pair u = two_sum_pair(1, s);
+    int octave = exponent_of(u.hi);
+    double m = with_exponent(u.hi, 0);
+    if (m > 0x1.6a09e6p0) m /= 2, octave++;
+    f = m - 1, below = (u.lo + rest) * pow2(-octave), n = octave;
+  }
+  Pair d = two_sum_pair(2, f);
+  double h = f / d.hi;
+  double l = (FUSED_F64(-h, d.hi, f) + (below - h * (d.lo + below))) / d.hi;
+  double z = h * h, p = 2. / 23;
+  p = FUSED_F64(p, z, 2. / 21), p = FUSED_F64(p, z, 2. / 19), p = FUSED_F64(p, z, 2. / 17), p = FUSED_F64(p, z, 2. / 15);
+  p = FUSED_F64(p, z, 2. / 13), p = FUSED_F64(p, z, 2. / 11), p = FUSED_F64(p, z, 2. / 9), p = FUSED_F64(p, z, 2. / 7);
+  p = FUSED_F64(p, z, 2. / 5), p = FUSED_F64(p, z, 2. / 3);
+  double low = 2 * l * (1 + z) + h * (z * p);
+  Pair sum = two_sum_pair(n * 0x1.62e42feep-1, 2 * h);  // the first 32 bits of ln 2: the product is exact
+  return two_sum_pair(sum.hi, sum.lo + (n * 0x1.a39ef35793c76p-33 + low));
+}
+
+}  // namespace

@@ -1,0 +1,63 @@
+// The binaries of the npm package, as prebuildify makes them through binding.gyp:
+//
+//     node scripts/prebuild.mjs [ARCH…] [--out=FOLDER]
+//
+// Each is built in a copy of the package, so that build/ stays as it is, checked (check-binary.mjs, with the objects it
+// was linked from) and put into prebuilds/<platform>-<arch>/. Without ARCH it is this machine's, and arm64's too where
+// g++-aarch64-linux-gnu is there. LIBC=musl names a musl build, as prebuildify knows it.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { checkBinary, checkObjects } from './check-binary.mjs';
+
+const NODE_TARGET = '20.0.0'; // the oldest Node there is a promise for; Node-API makes the binary good for all later ones
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const { platform } = process;
+const tools = 'aarch64-linux-gnu';
+const cross = { CC: `${tools}-gcc`, CXX: `${tools}-g++`, AR: `${tools}-ar`, LINK: `${tools}-g++`, PREBUILD_STRIP_BIN: `${tools}-strip` };
+const crossArm64 = platform === 'linux' && process.arch !== 'arm64';
+const crossCompiler = () => crossArm64 && spawnSync(cross.CXX, ['--version'], { stdio: 'ignore' }).status === 0;
+
+/** A copy of what a build needs, below node_modules/ so that node-addon-api is found from it. */
+function stage(arch) {
+  const folder = join(root, 'node_modules', '.cache', 'flash-softmax', `prebuild-${platform}-${arch}`);
+  for (const part of ['package.json', 'binding.gyp', 'native']) {
+    rmSync(join(folder, part), { recursive: true, force: true });
+    cpSync(join(root, part), join(folder, part), { recursive: true, preserveTimestamps: true });
+  }
+  rmSync(join(folder, 'prebuilds'), { recursive: true, force: true });
+  return folder;
+}
+
+function build(arch, out) {
+  const folder = stage(arch);
+  const prebuildify = join(root, 'node_modules', 'prebuildify', 'bin.js');
+  const args = ['--napi', '--strip', '--tag-libc', '-t', NODE_TARGET, '--arch', arch, '--name', 'flash-softmax'];
+  const env = { ...process.env, npm_config_jobs: 'max', ...(arch === 'arm64' && crossArm64 ? cross : {}) };
+  // Headers that came with this Node spare a download; Node-API is the same in all of them.
+  const prefix = dirname(dirname(process.execPath));
+  if (existsSync(join(prefix, 'include/node/node_api.h'))) env.npm_config_nodedir = prefix;
+  execFileSync(process.execPath, [prebuildify, ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 26 });
+
+  const target = `${platform}-${arch}`;
+  const made = join(folder, 'prebuilds', target);
+  const kept = join(out, target);
+  checkObjects(join(folder, 'build', 'Release'));
+  mkdirSync(kept, { recursive: true });
+  for (const file of readdirSync(made).filter((name) => name.endsWith('.node'))) {
+    console.log(checkBinary(join(made, file), { platform, arch }));
+    cpSync(join(made, file), join(kept, file));
+  }
+}
+
+const { positionals, values } = parseArgs({ allowPositionals: true, options: { out: { type: 'string', default: join(root, 'prebuilds') } } });
+const wanted = positionals.length > 0 ? positionals : [process.arch, ...(crossCompiler() ? ['arm64'] : [])];
+try {
+  for (const arch of wanted) build(arch, values.out);
+} catch (error) {
+  console.error(error.stderr ? `${error.stdout}${error.stderr}` : error.message);
+  process.exitCode = 1;
+}

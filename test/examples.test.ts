@@ -1,0 +1,20 @@
+/** The programs of examples/ run, on the built package, with sizes that do not take long. */
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { backends } from './backends.js';
+import { root } from './setup/emulated.js';
+import { run } from './setup/run.js';
+
+/** Smaller than their defaults. */
+const sizes: Record<string, string[]> = { 'shard-over-workers.mjs': ['2000003', '3'] };
+
+for (const file of readdirSync(path.join(root, 'examples')).filter((name) => name.endsWith('.mjs'))) {
+  for (const name of backends) {
+    it(`${file}, ${name}`, async () => {
+      const output = await run(process.execPath, [path.join(root, 'examples', file), ...(sizes[file] ?? [])], { cwd: root, env: { FLASH_SOFTMAX_BACKEND: name } });
+      expect(output).not.toBe('');
+      if (file === 'shard-over-workers.mjs') expect(output).toContain('the same bits');
+    });
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Bundles. For a browser: nothing of Node is in it, and it runs, in headless Chromium. For Node: with the package left
+ * outside (`external`) it is native, with the package inside it is JavaScript, unless the bundler was told of addons.
+ */
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type BuildOptions } from 'esbuild';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { nativeBackends } from '../backends.js';
+import { root } from '../setup/emulated.js';
+import { run } from '../setup/run.js';
+import { itWith, tool } from '../tools.js';
+import { compiler, linux, npmInstall, pack, prebuilds, project, temporary } from './package.js';
+
+const chromium = tool('chromium', ['chromium', '--version'], ['chromium-browser', '--version'], ['google-chrome', '--version']);
+const folder = temporary();
+const needs = [linux, compiler];
+let place = '';
+
+beforeAll(async () => {
+  if (!needs.every(({ available }) => available)) return;
+  await prebuilds();
+  const tarballs = await pack(folder);
+  place = project(path.join(folder, 'project'), tarballs.full, tarballs);
+  await npmInstall(place);
+  writeFileSync(path.join(place, 'app.mjs'), `
+    import { capabilities, softmax } from 'flash-softmax';
+    const y = softmax(Float32Array.of(1, 2, 3), { temperature: 0.5, mask: Uint8Array.of(1, 1, 0) });
+    let refused;
+    try { softmax([1, 2, 3]); } catch (error) { refused = error.code; }
+    const answer = JSON.stringify({ ...capabilities(), y: [...y], refused });
+    if (typeof document === 'undefined') console.log(answer); else document.title = answer;
+  `);
+}, 600_000);
+
+/** One file of JavaScript. */
+async function bundle(options: BuildOptions): Promise<string> {
+  const outfile = path.join(place, `out-${Math.random().toString(36).slice(2)}.mjs`);
+  await build({ entryPoints: [path.join(place, 'app.mjs')], bundle: true, format: 'esm', outfile, logLevel: 'silent', ...options });
+  return outfile;
+}
+
+const y = [Math.fround(1 / (1 + Math.exp(2))), Math.fround(1 / (1 + Math.exp(-2))), 0];
+const forNode: BuildOptions = { platform: 'node', banner: { js: `import { createRequire as make } from 'node:module'; const require = make(import.meta.url);` } };
+const runBundle = async (file: string) => JSON.parse(await run(process.execPath, [file], { cwd: place, env: { FLASH_SOFTMAX_BACKEND: undefined } })) as object;
+
+it('the portable build has nothing of Node in it', () => {
+  const portable = fileURLToPath(new URL('../../dist/portable/', import.meta.url));
+  for (const file of readdirSync(portable)) {
+    const text = readFileSync(path.join(portable, file), 'utf8');
+    expect(text, file).not.toMatch(/from\s*["'](?!\.)|require\(["'](?!\.)|node-gyp-build/);
+    // What Node has and browsers lack is only ever asked for through globalThis.
+    expect(text.replace(/surroundings\.process\??/g, ''), file).not.toMatch(/\b(process|Buffer|__dirname)\.(?!\s)/);
+  }
+});
+
+describe('with esbuild', () => {
+  itWith([...needs, chromium], 'a browser bundle runs in Chromium, in JavaScript', async () => {
+    const file = await bundle({ platform: 'browser', format: 'iife' });
+    const page = path.join(place, 'page.html');
+    writeFileSync(page, `<!doctype html><meta charset="utf-8"><title>nothing ran</title><script>${readFileSync(file, 'utf8').replaceAll('</script', '<\\/script')}</script>`);
+    const arguments_ = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', `--user-data-dir=${path.join(folder, 'profile')}`, '--virtual-time-budget=5000', '--dump-dom', `file://${page}`];
+    const title = /<title>(.*?)<\/title>/s.exec(await run(chromium.path, arguments_))![1]!;
+    const answer = JSON.parse(title.replaceAll('&quot;', '"').replaceAll('&amp;', '&')) as { threads: number };
+    expect(answer).toMatchObject({ backend: 'js', available: ['js'], native: { loaded: false, error: expect.stringContaining('portable') }, y, refused: 'ERR_INVALID_ARG_TYPE' });
+    expect(answer.threads).toBeGreaterThan(0);
+  }, 120_000);
+
+  itWith(needs, 'a server bundle that leaves the package outside is native', async () => {
+    expect(await runBundle(await bundle({ platform: 'node', external: ['flash-softmax'] }))).toMatchObject({ backend: nativeBackends[0], native: { loaded: true } });
+  }, 60_000);
+
+  itWith(needs, 'a server bundle of all of it runs in JavaScript, and says why', async () => {
+    expect(await runBundle(await bundle({ platform: 'node' }))).toMatchObject({ backend: 'js', native: { error: expect.stringContaining('bundles') }, y });
+  }, 60_000);
+
+  itWith(needs, 'a server bundle with the condition node-addons finds the installed binary', async () => {
+    expect(await runBundle(await bundle({ ...forNode, conditions: ['node-addons'] }))).toMatchObject({ backend: nativeBackends[0], native: { loaded: true } });
+  }, 60_000);
+});
+
+it('package.json offers the three conditions, types first', () => {
+  const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: Record<string, Record<string, Record<string, object>>> };
+  for (const [entry, conditions] of Object.entries(exports).filter(([, value]) => typeof value === 'object')) {
+    expect(Object.keys(conditions), entry).toEqual(['node-addons', 'browser', 'default']);
+    for (const each of Object.values(conditions)) for (const kind of Object.values(each)) expect(Object.keys(kind), entry).toEqual(['types', 'default']);
+  }
+});
