@@ -67,21 +67,22 @@ template <class T, class Source> SIMD_INLINE bool has_nan(const Source& x, size_
 // From so many elements on, the roundings of trees of four and of sixteen vectors average out.
 constexpr size_t kFour = 512, kSixteen = 4096;
 
-// One block. kStore: q goes to `out`. kWatch: any value may lie outside the window around `octave`, and the answer
-// is false if one does; else nothing lies above it.
+// One block. q goes to `out`, if there is one (kStore says so where that should cost nothing). kWatch: any value may lie
+// outside the window around `octave`, and the answer is false if one does; else nothing lies above it.
 template <bool kStore, bool kWatch, bool kUnit, class Source>
 SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<float>& scale, const ExpScale<double>& fine, double octave, float* out, Sum& sum) {
   using X = ExpTraits<float>;
   using V = f32x16;
   constexpr size_t W = 16;
   const ExpVector<float> e(scale, octave);
+  const bool keep = kWatch ? kStore : out != nullptr;
   Total<float> total;
   V seen = splat(2.f);
   Partials partials;
   auto one = [&](size_t i, V& t) ALWAYS_LAMBDA {
-    auto v = x.at(from + i);
+    auto v = x.read(from + i);
     V q = kWatch ? exp_inside<kUnit>(e, v, t) : exp_below<kUnit>(e, v, t);
-    if (kStore) store(out + i, q);
+    if (keep) store(out + i, q);
     return q;
   };
   auto four = [&](size_t i) ALWAYS_LAMBDA {
@@ -111,7 +112,7 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
     auto v = left == W ? x.at(from + i) : x.at(from + i, left);
     V t, q = kWatch ? exp_inside<kUnit>(e, v, t) : exp_below<kUnit>(e, v, t);
     if (kWatch) seen = or_bits(seen, t, t);
-    if (kStore) left == W ? store(out + i, q) : store_n(out + i, q, left);
+    if (keep) left == W ? store(out + i, q) : store_n(out + i, q, left);
     if (left < W) q = first_n(q, left);
     total += q;
     partials.keep(q);
@@ -130,6 +131,7 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   using V = f64x8;
   constexpr size_t W = 8;
   const ExpVector<double> e(scale, octave);
+  const bool keep = kWatch ? kStore : out != nullptr;
   Total<double> total;
   V seen = splat(2.), top = splat(0.);
   for (size_t i = 0; i < n; i += W) {
@@ -137,7 +139,7 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
     auto v = left == W ? x.at(from + i) : x.at(from + i, left);
     V t, rest, q = kWatch ? exp_inside<kUnit>(e, v, t, &rest) : exp_below<kUnit>(e, v, t, &rest);
     if (kWatch) seen = or_bits(seen, t, t);
-    if (kStore) left == W ? store(out + i, q) : store_n(out + i, q, left);
+    if (keep) left == W ? store(out + i, q) : store_n(out + i, q, left);
     if (left < W) q = first_n(q, left), rest = first_n(rest, left);
     total.add_both(q, rest);
     top = max_skip_nan(top, q);
@@ -161,6 +163,12 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
     }
   }
   return true;
+}
+
+// Of blocks that are seldom met, and are large code: out of line, once.
+template <class T, class Source>
+NEVER_INLINE void sum_below(const Source& x, size_t from, size_t n, const ExpScale<T>& scale, const ExpScale<double>& fine, double octave, T* out, Sum& sum) {
+  sum_block<false, false, false>(x, from, n, scale, fine, octave, out, sum);
 }
 
 // A row while it is summed: where it is, how its values are read, and what has been found out about it.
@@ -227,8 +235,8 @@ template <bool kStore, class T> bool sum_part(const Row<T>& row, size_t from, si
         if (!row.in_reach(m)) return false;
         top = row.octave(m);
       }
-      if (row.plain) sum_block<kStore, false, false>(row.source(), b, n, scale, *row.fine, top, q, s);
-      else sum_block<kStore, false, false>(row.logits, b, n, scale, *row.fine, top, q, s);
+      if (row.plain) sum_below<T>(row.source(), b, n, scale, *row.fine, top, q, s);
+      else sum_below<T>(row.logits, b, n, scale, *row.fine, top, q, s);
     }
     *blocks++ = {s.exponent, done};
     sum = merge(sum, s);

@@ -31,7 +31,8 @@ SIMD_INLINE uint32_t mask_lanes(const uint8_t* mask, int32_t layout, size_t at, 
 
 template <class T> struct Plain {
   const T* x;
-  ALWAYS auto at(size_t i) const { return load(x + i); }
+  ALWAYS auto read(size_t i) const { return load(x + i); }
+  ALWAYS auto at(size_t i) const { return read(i); }
   ALWAYS auto at(size_t i, size_t n) const { return load_n(x + i, n, x[i]); }  // the rest: any value of the row
   ALWAYS double exactly(size_t i) const { return (double)x[i]; }
 };
@@ -69,8 +70,10 @@ template <class T> struct Logits {
     V k1 = splat(scale1), k2 = splat(scale2);
     return number(Two<V>{mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)});
   }
-  ALWAYS Two<V> at(size_t i) const { return finish(load(x + i), bias ? load(bias + i) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, W) : 0); }
-  ALWAYS Two<V> at(size_t i, size_t n) const {
+  // Inlined it is fast, and large: `read` is for the innermost loop, `at` for all others.
+  ALWAYS Two<V> read(size_t i) const { return finish(load(x + i), bias ? load(bias + i) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, W) : 0); }
+  NEVER_INLINE Two<V> at(size_t i) const { return read(i); }
+  NEVER_INLINE Two<V> at(size_t i, size_t n) const {
     return finish(load_n(x + i, n, x[i]), bias ? load_n(bias + i, n, bias[i]) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, n) : 0);
   }
   ALWAYS double exactly(size_t i) const {
