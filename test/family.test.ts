@@ -166,6 +166,11 @@ for (const type of typeNames) {
           expect(logSoftmaxOn(name, low).every(Number.isNaN)).toBe(true);
           expect(logSumExpOn(name, low)[0]).toBe(-Infinity);
           expect(logSumExpOn(name, low.slice().fill(NaN, n - 1))[0]).toBeNaN();
+          // Some visible, all −∞: no fault, as in softmax.
+          const open = { mask: new Uint8Array(n).fill(1, n >> 1), maskLayout: 1 };
+          expect(logSoftmaxOn(name, low, open).every((v) => v === -Infinity), 'nothing but −∞, and a mask').toBe(true);
+          const nothing = crossEntropyOn(name, low, [n - 1], open);
+          expect([...nothing.loss, ...nothing.gradient]).toEqual([Infinity, ...new Array<number>(n).fill(0)]);
           const hidden = { mask: new Uint8Array(n), maskLayout: 1 };
           for (const inside of [NaN, Infinity, 3]) {
             const x = new floats[type](n).fill(inside);

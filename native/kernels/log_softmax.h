@@ -36,7 +36,7 @@ template <class T> struct LogOperators {
     }
   }
   template <bool kLean> void write_logs(const Measured<T>& m, size_t from, size_t to) const {
-    const uint32_t odd = m.odd;
+    const uint32_t wrong = m.wrong;
     const f64x8 inverse = splat(1 / rows.scale.temperature), temperature = splat(-rows.scale.temperature), zero = splat(0.), nan = splat(not_a_number<double>());
     f64x8 log_hi[kParts], log_lo[kParts];
     for (size_t p = 0; p < kParts; p++) log_hi[p] = sub(zero, load(m.log_hi + 8 * p)), log_lo[p] = load(m.log_lo + 8 * p);
@@ -48,7 +48,7 @@ template <class T> struct LogOperators {
         if (!kLean) rest = add(rest, d.low);
         y = add(t, sub(zero_below(fma(rest, inverse, log_hi[p]), t, splat(-largest<double>())), log_lo[p]));
       }
-      if (odd) y = select_bits(nan, y, lanes & odd >> 8 * p);  // what is masked is −∞ in any row
+      if (wrong) y = select_bits(nan, y, lanes & wrong >> 8 * p);  // what is masked is −∞ in any row
       return y;
     });
   }
@@ -70,7 +70,7 @@ template <class T> struct LogOperators {
     for (size_t i = 0; i < W; i++) {
       bool ignored = rows.across() && i < m.n && targets[row_of(m) + i] < 0;
       Pair s = ignored || (rows.across() && i >= m.n) ? Pair{0, 0} : share(m, i, LogRows<T>::kG);
-      hi[i] = s.hi, lo[i] = s.lo, instead[i] = ignored ? 0 : not_a_number<double>();
+      hi[i] = s.hi, lo[i] = s.lo, instead[i] = ignored || !(m.wrong >> i & 1) ? 0 : not_a_number<double>();
     }
     const ExpVector<double> e(rows.scale, 0);
     const f64x8 down = splat(1 / LogRows<T>::kOne);
@@ -110,7 +110,7 @@ template <class T> struct LogOperators {
     }
     bool odd = m.odd >> i & 1, visible = lanes >> lane & 1;
     double T1 = rows.scale.temperature, a = x[lane] / T1, rest = (FUSED_F64(-a, T1, x[lane]) + low[lane]) / T1;
-    loss[row] = !visible ? infinity<double>() : odd ? not_a_number<double>() : a - a != 0 ? -a : (m.log_hi[i] - a) + (m.log_lo[i] - rest);
+    loss[row] = !visible ? infinity<double>() : m.wrong >> i & 1 ? not_a_number<double>() : a - a != 0 ? -a : (m.log_hi[i] - a) + (m.log_lo[i] - rest);
     bool is_top = x[lane] == 0 && low[lane] == 0;
     Pair others = {m.others[i], m.others_low[i]};  // the sum without it
     if (!is_top) others = two_sum_pair(others.hi, 1), others.lo += m.others_low[i] - q[lane] / LogRows<T>::kOne * LogRows<T>::kInverse;

@@ -33,6 +33,7 @@ template <class T> struct Measured : Lanes<T> {
   size_t first, n;          // the index of the first element, and the number of rows (one: all lanes are its own)
   double others[W], others_low[W], log_hi[W], log_lo[W];
   uint32_t odd;             // rows without a finite maximum, or with a NaN: `sum` is the logSumExp of such
+  uint32_t wrong;           // those of them whose results are NaN: nothing but −∞ is no fault where a mask was given
 };
 
 template <class T> struct LogRows {
@@ -88,8 +89,7 @@ template <class T> struct LogRows {
       Two<f64x8> t = scaled({top, low});
       z = scaled(z), top = t.x, low = t.low;
     }
-    Two<f64x8> d = two_sum(z.x, sub(splat(0.), top));
-    d.low = add(d.low, sub(z.low, low));
+    Two<f64x8> d = difference({z.x, sub(z.low, low)}, sub(splat(0.), top));
     if (scale.scale1 > 1) d = scaled(d);
     d.low = zero_below(d.low, d.x, splat(-largest<double>()));
     return d;
@@ -246,16 +246,19 @@ template <class T> struct Measuring {
         m.count[to] += lanes[p].count[i];
       }
     }
+    m.wrong = 0;
     for (size_t i = 0; i < (rows.across() ? m.n : 1); i++) {
       if (infinite >> i & 1) m.sum[i] = nan >> i & 1 ? not_a_number<double>() : found[i];
       else if (m.sum[i] != m.sum[i]) m.odd |= 1u << i, m.sum[i] = not_a_number<double>();
       else if (m.odd >> i & 1) m.sum[i] = found[i];
       if (m.odd >> i & 1) m.log_hi[i] = m.log_lo[i] = m.others[i] = m.others_low[i] = 0;
       else rows.conclude(m, i);
+      if ((m.odd >> i & 1) && !(m.sum[i] < 0 && rows.extras.layout != kNoMask)) m.wrong |= 1u << i;
     }
     if (rows.across()) return;
     for (size_t i = 1; i < W; i++) m.others[i] = m.others[0], m.others_low[i] = m.others_low[0], m.log_hi[i] = m.log_hi[0], m.log_lo[i] = m.log_lo[0];
     if (m.odd & 1) m.odd = (1u << W) - 1;
+    if (m.wrong & 1) m.wrong = (1u << W) - 1;
   }
 };
 

@@ -24,6 +24,12 @@ template <class T> struct Backward {
     const Backward& s;
     size_t first, n;
     struct Sums { double sum[W], rest[W]; } *parts, total;
+    // Whether no result can be a NaN: all products are finite, and so is what is left of dy.
+    bool ordinary() const {
+      bool all = true;
+      for (double s : total.sum) all &= s < 1e290 && s > -1e290;
+      return all;
+    }
   };
 
   bool across() const { return inner > 1; }
@@ -59,18 +65,27 @@ template <class T> struct Backward {
     }
     for (size_t p = 0; p < kParts; p++) store(t.parts[part].sum + 8 * p, total[p].a), store(t.parts[part].rest + 8 * p, total[p].rest);
   }
+  // Processors differ in the NaN that they make of 0 · ∞.
+  static ALWAYS f64x8 one_nan(f64x8 v) {
+    f64x8 most = splat(infinity<double>());
+    return select_bits(v, splat(not_a_number<double>()), lanes_above(most, v) | lanes_above(v, sub(splat(0.), most)));
+  }
   static void write(void* self, size_t part) {
     const Tile& t = *(const Tile*)self;
     if (t.s.run.stopped()) return;
-    for (size_t v = part * kVectors; v < t.s.end(part); v++) {
+    t.ordinary() ? t.s.template write<false>(t, part) : t.s.template write<true>(t, part);
+  }
+  template <bool kOdd> void write(const Tile& t, size_t part) const {
+    for (size_t v = part * kVectors; v < end(part); v++) {
       size_t i;
       f64x8 a[kParts], b[kParts];
-      size_t n = t.s.read(t, v, i, a, b);
+      size_t n = read(t, v, i, a, b);
       for (size_t p = 0; p < kParts; p++) {
         Two<f64x8> d = two_sum(b[p], sub(splat(0.), load(t.total.sum + 8 * p)));
-        a[p] = mul(mul(a[p], add(d.x, sub(d.low, load(t.total.rest + 8 * p)))), splat(t.s.inverse));
+        a[p] = mul(mul(a[p], add(d.x, sub(d.low, load(t.total.rest + 8 * p)))), splat(inverse));
+        if (kOdd) a[p] = one_nan(a[p]);
       }
-      n == W ? store(t.s.out + i, narrowed(a, T())) : store_n(t.s.out + i, narrowed(a, T()), n);
+      n == W ? store(out + i, narrowed(a, T())) : store_n(out + i, narrowed(a, T()), n);
     }
   }
   void tile(const Run& r, Tile& t) const {

@@ -1,22 +1,25 @@
-// Calls of kernels, as tests make them: each signature of kernels.def has a class here with what a call reads, how
-// much it writes and how it is made. Tests that stamp their loops from kernels.def find it by the kernel's type; a
-// kernel with a new signature does not compile until it has one.
+// Calls of kernels, as tests make them: each signature of kernels.def has a class here that says what a call reads, what
+// it writes and how it is made. Tests that stamp their loops from kernels.def find it by CALL_OF(name); a kernel with a
+// new signature does not compile until it has one.
 //
-// A Call has: `inputs()`, the buffers it reads, the first of them the one that the output may replace; `bytes`, the
-// size of its output; `run`, given those buffers wherever a test put them; `about()`, for messages.
-// small(use) and large(use) pass on calls of many shapes; valued(use) calls of few shapes with all kinds of values.
+// A call is made of a Shape. It has `inputs()`, the buffers it reads; `outputs()`, those it writes; `kInPlace`, whether the
+// first of these may be the first of those; `run`, given all of them wherever a test put them.
 #pragma once
 #include <cstdlib>
+#include <cstring>
+#include <type_traits>
 
 #include "../../native/kernels.h"
 #include "../../native/plan.h"
 #include "../../native/threads/pool.h"
-#include "rows.h"
+#include "shapes.h"
 
 struct Span {
-  const void* data;
-  size_t bytes;
+  const void* data;  // null: it will be written
+  size_t bytes, element;
 };
+template <class T> Span span(const std::vector<T>& v) { return {v.data(), v.size() * sizeof(T), sizeof(T)}; }
+template <class T> Span room(size_t n) { return {nullptr, n * sizeof(T), sizeof(T)}; }
 
 enum class Way { store, two_pass, stream };  // the plans: q is stored and scaled; x is read twice; and past the caches
 
@@ -32,95 +35,146 @@ inline Run make_run(Way way, unsigned threads = 1) {
   return {plan, &never, threads > 1 ? pool::parallel : serial, threads, allocate, release};
 }
 
-template <class T> struct SoftmaxCall {
-  using Kernel = void (*)(const Run&, const T*, T*, size_t, size_t, size_t, double, const uint8_t*, int32_t, Slice<const T>);
-  static constexpr size_t element = sizeof(T);
+using In = std::vector<const void*>;
+using Out = std::vector<void*>;
 
-  std::vector<T> x, bias;
+// Logits of type E, and what may come with them.
+template <class E> struct LogitsOf : Shape {
+  using T = typename E::Type;
+  std::vector<T> x, biases;
   std::vector<uint8_t> mask;
-  size_t outer, cols, inner, bytes;
-  double temperature;
-  int32_t layout = 0;
-  const char *kind, *bias_kind = "";
 
-  SoftmaxCall(const Kind& k, size_t outer, size_t cols, size_t inner, double temperature, uint32_t seed)
-      : x(row<T>(k, outer * cols * inner, seed)), outer(outer), cols(cols), inner(inner), bytes(x.size() * sizeof(T)), temperature(temperature), kind(k.name) {}
+  explicit LogitsOf(const Shape& s) : Shape(s), x(row_of<E>(*kind, elements(), seed)), mask(s.mask()) {
+    if (bias) biases = row_of<E>(bias_kind(), Shape::biases(), bias_seed);
+  }
+  std::vector<Span> logits() const { return {span(x), span(mask), span(biases)}; }
+  static const T* x_of(const In& in) { return (const T*)in[0]; }
+  const uint8_t* mask_of(const In& in) const { return layout ? (const uint8_t*)in[1] : nullptr; }
+  Slice<const T> bias_of(const In& in) const { return {bias ? (const T*)in[2] : nullptr, biases.size()}; }
+};
+#define COMMON size_t, size_t, size_t, double, const uint8_t*, int32_t
+#define COMMON_OF(in) this->outer, this->cols, this->inner, this->temperature, this->mask_of(in), this->layout
 
-  // Layouts as in lib/backend/backend.ts: 0 none, bytes 1 or bits 3 an element, bytes 2 or bits 4 a row.
-  void set_mask(int32_t which, uint32_t seed) {
-    Random random{seed};
-    layout = which;
-    size_t entries = layout == 2 || layout == 4 ? cols : x.size();
-    mask.assign(layout == 0 ? 0 : layout < 3 ? entries : (entries + 7) / 8, 0);
-    for (auto& m : mask) m = (uint8_t)(layout < 3 ? random.bits() % 4 * 85 : random.bits());
-  }
-  void set_bias(int which, uint32_t seed) {  // 0 none, 1 an element, 2 a row
-    bias_kind = which ? kBiases[seed % 5].name : "";
-    bias = which == 0 ? std::vector<T>() : row<T>(kBiases[seed % 5], which == 1 ? x.size() : cols, seed);
-  }
+// A result an element, or one a row: softmax, logSoftmax, logSumExp.
+template <class E, class Result, bool kOneARow> struct MapCall : LogitsOf<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, Result*, COMMON, Slice<const T>);
+  static constexpr bool kInPlace = !kOneARow && sizeof(T) == sizeof(Result);
 
-  std::vector<Span> inputs() const { return {{x.data(), bytes}, {mask.data(), mask.size()}, {bias.data(), bias.size() * sizeof(T)}}; }
-  void run(Kernel kernel, const Run& run, const std::vector<const void*>& in, void* out) const {
-    kernel(run, (const T*)in[0], (T*)out, outer, cols, inner, temperature, layout ? (const uint8_t*)in[1] : nullptr, layout, {bias.empty() ? nullptr : (const T*)in[2], bias.size()});
-  }
-  std::string about() const {
-    return text("[%zu, %zu, %zu] of %s, T = %g, mask layout %d, %zu biases%s%s", outer, cols, inner, kind, temperature, layout, bias.size(), bias.empty() ? "" : " of ", bias_kind);
-  }
+  using LogitsOf<E>::LogitsOf;
+  std::vector<Span> inputs() const { return this->logits(); }
+  std::vector<Span> outputs() const { return {room<Result>(kOneARow ? this->rows() : this->elements())}; }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (Result*)out[0], COMMON_OF(in), this->bias_of(in)); }
+};
 
-  // Every mask with every bias.
-  template <class Use> void dressed(Use use) {
-    for (int32_t m = 0; m <= 4; m++)
-      for (int b = 0; b <= 2; b++) {
-        set_mask(m, (uint32_t)(cols + m)), set_bias(b, (uint32_t)cols);
-        use(*this);
-      }
+// The loss of a target a row, of which some do not count, and in two of three calls the gradient.
+template <class E> struct CrossEntropyCall : LogitsOf<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, const int32_t*, double*, T*, COMMON, Slice<const T>);
+  static constexpr bool kInPlace = true;
+  std::vector<int32_t> targets;
+
+  explicit CrossEntropyCall(const Shape& s) : LogitsOf<E>(s) {
+    Random random{s.seed};
+    for (size_t i = 0; i < s.rows(); i++) targets.push_back(random.bits() % 8 ? (int32_t)(random.bits() % s.cols) : -1);
   }
-  template <class Use> static void small(Use use) {
-    for (size_t n = 1; n <= 300; n++) SoftmaxCall(kOrdinary[2], 1, n, 1, n % 3 ? 1 : 0.7, (uint32_t)n).dressed(use);
-    for (size_t n : {1, 2, 3, 8, 15, 16, 17, 31, 63, 100}) SoftmaxCall(kOrdinary[2], 5, n, 1, 1.3, (uint32_t)n).dressed(use);
-    for (size_t inner : {2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33})
-      for (size_t cols : {1, 2, 5, 17})
-        for (size_t outer : {1, 3}) SoftmaxCall(kOrdinary[2], outer, cols, inner, 0.7, (uint32_t)inner).dressed(use);
+  bool with_gradient() const { return this->seed % 3 != 0; }
+  std::vector<Span> inputs() const {
+    std::vector<Span> all = this->logits();
+    return all.push_back(span(targets)), all;
   }
-  template <class Use> static void large(Use use) {  // across the kernels' blocks of 2^16 and the parts of 2^18 that threads share
-    for (size_t n : {1023, 4097, 65535, 65536, 65537, 65552, 100001}) SoftmaxCall(kOrdinary[2], 1, n, 1, 1, (uint32_t)n).dressed(use);
-    for (size_t n : {262143, 262145, 600013}) use(SoftmaxCall(kOrdinary[2], 1, n, 1, 1, (uint32_t)n));
-    for (auto* far : {&kOrdinary[14], &kOrdinary[17], &kExtreme[5]}) use(SoftmaxCall(*far, 1, 600013, 1, 1, 1));
-    for (size_t n : {1000, 20000}) use(SoftmaxCall(kOrdinary[2], 31, n, 1, 1, (uint32_t)n));
-    SoftmaxCall(kOrdinary[2], 3, 70, 50, 1.3, 1).dressed(use);
-  }
-  template <class Use> static void valued(Use use) {
-    const double temperatures[] = {1, 0.7, 1.3, 0x1p-20, 0x1p20, 1e-6, 1e6, 1e-40, 1e-300, 1e30, 1e300};
-    uint32_t seed = 1;
-    auto all = [&](const Kind& kind) {
-      for (double t : temperatures)
-        for (size_t n : {3, 16, 45, 1000, 5003}) {
-          SoftmaxCall call(kind, 1, n, 1, t, seed++);
-          use(call);
-          for (int32_t m : {0, 1 + (int32_t)(seed % 4)}) {
-            call.set_bias(1 + (int)(n & 1), seed), call.set_mask(m, seed);
-            use(call);
-          }
-          if (n < 45 || n > 1000) continue;
-          SoftmaxCall columns(kind, 1, n / 9, 9, t, seed);
-          use(columns);
-          columns.set_bias(1 + (int)(seed & 1), seed), columns.set_mask((int32_t)(seed % 5), seed + 1);
-          use(columns);
-        }
-      use(SoftmaxCall(kind, 1, 40000, 1, seed & 1 ? 1 : 0.7, seed));
-    };
-    for (auto& k : kOrdinary) all(k);
-    for (auto& k : kExtreme) all(k);
+  std::vector<Span> outputs() const { return {room<T>(with_gradient() ? this->elements() : 0), room<double>(this->rows())}; }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (const int32_t*)in[3], (double*)out[1], with_gradient() ? (T*)out[0] : nullptr, COMMON_OF(in), this->bias_of(in));
   }
 };
 
-template <class T> SoftmaxCall<T> call_of(void (*)(const Run&, const T*, T*, size_t, size_t, size_t, double, const uint8_t*, int32_t, Slice<const T>));
+// Any numbers will do for probabilities.
+template <class E, class Result> struct BackwardCall : LogitsOf<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, const T*, Result*, COMMON);
+  static constexpr bool kInPlace = sizeof(T) == sizeof(Result);
+  std::vector<T> dy;
+
+  explicit BackwardCall(const Shape& s) : LogitsOf<E>(s), dy(row_of<E>(kOrdinary[s.seed % 4], s.elements(), s.seed + 1)) {}
+  std::vector<Span> inputs() const { return {span(this->x), span(this->mask), span(dy)}; }
+  std::vector<Span> outputs() const { return {room<Result>(this->elements())}; }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (const T*)in[2], (Result*)out[0], COMMON_OF(in)); }
+};
+
+template <class E> struct ExpSumCall : LogitsOf<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, double*, int32_t*, COMMON, Slice<const T>);
+  static constexpr bool kInPlace = false;
+
+  using LogitsOf<E>::LogitsOf;
+  std::vector<Span> inputs() const { return this->logits(); }
+  std::vector<Span> outputs() const { return {room<double>(this->rows()), room<int32_t>(this->rows())}; }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (double*)out[0], (int32_t*)out[1], COMMON_OF(in), this->bias_of(in)); }
+};
+
+// With states somewhere about the row's own, and now and then one that is no number.
+template <class E> struct NormalizeCall : LogitsOf<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, T*, const double*, const int32_t*, COMMON, Slice<const T>);
+  static constexpr bool kInPlace = true;
+  std::vector<double> mantissas;
+  std::vector<int32_t> exponents;
+
+  explicit NormalizeCall(const Shape& s) : LogitsOf<E>(s) {
+    Random random{s.seed};
+    for (size_t i = 0; i < s.rows(); i++) {
+      double about = (double)this->x[i / s.inner * s.cols * s.inner + i % s.inner] * 1.4426950408889634 / s.temperature + random.bits() % 16;
+      mantissas.push_back(1 + random.unit()), exponents.push_back(std::fabs(about) < 1e9 ? (int32_t)about : 0);
+      if (random.bits() % 16 == 0) exponents.back() = 0, mantissas.back() = std::vector<double>{0, NAN, kInfinity}[random.bits() % 3];
+    }
+  }
+  std::vector<Span> inputs() const {
+    std::vector<Span> all = this->logits();
+    return all.push_back(span(mantissas)), all.push_back(span(exponents)), all;
+  }
+  std::vector<Span> outputs() const { return {room<T>(this->elements())}; }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (T*)out[0], (const double*)in[3], (const int32_t*)in[4], COMMON_OF(in), this->bias_of(in));
+  }
+};
+
+// The element type of a kernel's logits, and its class, by its name and its signature.
+constexpr bool has(const char* name, const char* part) {
+  for (; *name; name++)
+    for (size_t i = 0; name[i] == part[i] || !part[i]; i++)
+      if (!part[i]) return true;
+  return false;
+}
+template <class T, bool kBrain> struct Element { using Is = Plainly<T>; };
+template <bool kBrain> struct Element<uint16_t, kBrain> { using Is = std::conditional_t<kBrain, Brain16, Float16>; };
+template <class T, bool kBrain> using ElementOf = typename Element<T, kBrain>::Is;
+
+template <bool kBrain, bool kOneARow, class T, class R> MapCall<ElementOf<T, kBrain>, R, kOneARow> call_of(void (*)(const Run&, const T*, R*, COMMON, Slice<const T>));
+template <bool kBrain, bool kOneARow, class T> CrossEntropyCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*, COMMON, Slice<const T>));
+template <bool kBrain, bool kOneARow, class T, class R> BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, COMMON));
+template <bool kBrain, bool kOneARow, class T> ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, COMMON, Slice<const T>));
+template <bool kBrain, bool kOneARow, class T> NormalizeCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, T*, const double*, const int32_t*, COMMON, Slice<const T>));
+#define CALL_OF(name) decltype(call_of<has(#name, "bf16"), has(#name, "log_sum_exp")>(decltype(Kernels::name)()))
+#undef COMMON
+#undef COMMON_OF
+
+template <class T> using SoftmaxCall = MapCall<Plainly<T>, T, false>;
+
+// softmax is looked at in full. What the others have of their own is less, and what half types have is least: they get a
+// sample, by a prime number in step with no loop of the shapes.
+inline size_t one_in(const char* kernel) { return !strcmp(kernel, "softmax_f32") || !strcmp(kernel, "softmax_f64") ? 1 : has(kernel, "f16") ? 23 : 11; }
+inline size_t thinning_of(const char* kernel) { return thinning() * one_in(kernel); }
 
 // What a kernel makes of a call, its buffers wherever the heap puts them.
-template <class Call> std::vector<char> result(const Call& call, typename Call::Kernel kernel, const Run& run) {
-  std::vector<char> out(call.bytes);
-  std::vector<const void*> in;
+using Results = std::vector<std::vector<char>>;
+template <class Call> Results result(const Call& call, typename Call::Kernel kernel, const Run& run) {
+  Results results;
+  In in;
+  Out out;
+  for (auto& each : call.outputs()) results.emplace_back(each.bytes);
+  for (auto& each : results) out.push_back(each.data());
   for (auto& each : call.inputs()) in.push_back(each.data);
-  call.run(kernel, run, in, out.data());
-  return out;
+  call.run(kernel, run, in, out);
+  return results;
 }

@@ -20,12 +20,22 @@ struct Worst {
   ~Worst() { report(text("%.3Lf ULP at the most, %s", error, where.c_str())); }
 };
 
-template <class T> void check(Worst& worst, const SoftmaxCall<T>& call, typename SoftmaxCall<T>::Kernel kernel, Way way, double bound = kBound) {
-  std::vector<char> out = result(call, kernel, make_run(way));
-  const T* y = (const T*)out.data();
+// The operators that have an oracle, and what they are held to.
+struct Operator {
+  bool logarithms;
+  double bound, bound_of_all;
+};
+constexpr Operator kSoftmax = {false, kBound, kBoundOfAll}, kLogSoftmax = {true, 1, 1}, kLogSoftmaxOfDoubles = {true, 2, 2};
+
+template <class T> using KernelOf = typename SoftmaxCall<T>::Kernel;
+
+template <class T> void check(Worst& worst, const Operator& is, const Shape& shape, KernelOf<T> kernel, Way way, double bound) {
+  const SoftmaxCall<T> call(shape);
+  const Results out = result(call, kernel, make_run(way));
+  const T* y = (const T*)out[0].data();
   for (size_t o = 0; o < call.outer; o++)
     for (size_t i = 0; i < call.inner; i++) {
-      ExactRow<T> row(call, o, i);
+      ExactRow<T> row(call, o, i, is.logarithms);
       long double error = row.error_of(y);
       CHECK(error <= bound, "%.3Lf ULP: %s", error, call.about().c_str());
       size_t wrong = call.cols > 100000 ? call.cols : row.not_monotone(y);
@@ -35,60 +45,59 @@ template <class T> void check(Worst& worst, const SoftmaxCall<T>& call, typename
     }
 }
 
-// Rows of many lengths of the first `kinds` kinds.
-template <class T> void rows(typename SoftmaxCall<T>::Kernel kernel, std::vector<size_t> lengths, size_t kinds) {
+// Rows of many lengths, of every ordinary kind.
+template <class T> void rows(const Operator& is, KernelOf<T> kernel, size_t one_in = 1) {
+  constexpr size_t kKinds = sizeof kOrdinary / sizeof *kOrdinary;
+  const std::vector<size_t> lengths = {1, 2, 3, 5, 8, 9, 16, 17, 33, 64, 100, 183, 256, 300, 1000, 4096, 20001, 70001};
+  const std::vector<double> temperatures = {1, 0.7, 1.3, 0.05, 40};
   Worst worst;
-  std::vector<double> temperatures = {1, 0.7, 1.3, 0.05, 40};
-  each(kinds * lengths.size() * temperatures.size(), [&](size_t i) {
-    size_t k = i % kinds, n = lengths[i / kinds % lengths.size()];
-    if (i % thinning() == 0) check(worst, SoftmaxCall<T>(kOrdinary[k], 1, n, 1, temperatures[i / kinds / lengths.size()], (uint32_t)i), kernel, i & 1 ? Way::store : Way::stream);
+  each(kKinds * lengths.size() * temperatures.size(), [&](size_t i) {
+    size_t k = i % kKinds, n = lengths[i / kKinds % lengths.size()];
+    if (i % (thinning() * one_in)) return;
+    check<T>(worst, is, {&kOrdinary[k], 1, n, 1, temperatures[i / kKinds / lengths.size()], (uint32_t)i}, kernel, i & 1 ? Way::store : Way::stream, is.bound);
   });
 }
 
 // Everything that bits.cc compares.
-template <class T> void valued(typename SoftmaxCall<T>::Kernel kernel) {
+template <class T> void anything(const Operator& is, KernelOf<T> kernel, size_t one_in = 1) {
   Worst worst;
-  std::vector<SoftmaxCall<T>> calls;
+  std::vector<Shape> shapes;
   size_t made = 0;
-  auto go = [&] {
-    each(calls.size(), [&](size_t i) { check(worst, calls[i], kernel, i & 1 ? Way::store : Way::stream, kBoundOfAll); });
-    calls.clear();
-  };
-  SoftmaxCall<T>::valued([&](const SoftmaxCall<T>& call) {
-    if (made++ % thinning() == 0) calls.push_back(call);
-    if (calls.size() == 1000) go();
+  valued([&](const Shape& shape) {
+    if (made++ % (thinning() * one_in) == 0) shapes.push_back(shape);
   });
-  go();
+  each(shapes.size(), [&](size_t i) { check<T>(worst, is, shapes[i], kernel, i & 1 ? Way::store : Way::stream, is.bound_of_all); });
 }
 
-constexpr size_t kKinds = sizeof kOrdinary / sizeof *kOrdinary;
+const Kernels& best() { return *isas()[0].kernels; }
 
 }  // namespace
 
-TEST(error_f32) { rows<float>(isas()[0].kernels->softmax_f32, {1, 2, 3, 5, 8, 16, 17, 33, 64, 100, 183, 256, 300, 1000, 4096, 20001, 70001}, kKinds); }
-TEST(error_f64) { rows<double>(isas()[0].kernels->softmax_f64, {1, 2, 3, 5, 8, 9, 16, 33, 64, 100, 183, 256, 300, 1000, 4096, 20001, 70001}, kKinds); }
-TEST(error_f32_anything) { valued<float>(isas()[0].kernels->softmax_f32); }
-TEST(error_f64_anything) { valued<double>(isas()[0].kernels->softmax_f64); }
+TEST(error_f32) { rows<float>(kSoftmax, best().softmax_f32); }
+TEST(error_f64) { rows<double>(kSoftmax, best().softmax_f64); }
+TEST(error_f32_anything) { anything<float>(kSoftmax, best().softmax_f32); }
+TEST(error_f64_anything) { anything<double>(kSoftmax, best().softmax_f64); }
+TEST(error_of_log_softmax_f32) { rows<float>(kLogSoftmax, best().log_softmax_f32, 3), anything<float>(kLogSoftmax, best().log_softmax_f32, 3); }
+TEST(error_of_log_softmax_f64) { rows<double>(kLogSoftmaxOfDoubles, best().log_softmax_f64, 3), anything<double>(kLogSoftmaxOfDoubles, best().log_softmax_f64, 3); }
 
 TEST(error_of_long_rows) {
-  auto go = [](auto kernel, size_t n) {
+  auto go = [](auto kernel, auto T, size_t n) {
     Worst worst;
-    using T = decltype(call_of(kernel));
-    each(3, [&](size_t k) { check(worst, T(kOrdinary[k], 1, n / thinning(), 1, k == 2 ? 0.7 : 1, (uint32_t)k), kernel, Way::stream); });
+    each(3, [&](size_t k) { check<decltype(T)>(worst, kSoftmax, {&kOrdinary[k], 1, n / thinning(), 1, k == 2 ? 0.7 : 1, (uint32_t)k}, kernel, Way::stream, kBound); });
   };
-  go(isas()[0].kernels->softmax_f32, 1 << 22), go(isas()[0].kernels->softmax_f64, (1 << 20) + 17);
-  if (longest()) go(isas()[0].kernels->softmax_f32, 1 << 26);
+  go(best().softmax_f32, 0.f, 1 << 22), go(best().softmax_f64, 0., (1 << 20) + 17);
+  if (longest()) go(best().softmax_f32, 0.f, 1 << 26);
 }
 
 TEST(sum_of_a_long_row) {
   size_t n = 10000000 / thinning();
   for (size_t k : {0, 1, 4}) {
-    SoftmaxCall<float> call(kOrdinary[k], 1, n, 1, 1, 1);
-    std::vector<char> out = result(call, isas()[0].kernels->softmax_f32, make_run(Way::stream));
+    const SoftmaxCall<float> call(Shape{&kOrdinary[k], 1, n, 1, 1, 1});
+    const Results out = result(call, best().softmax_f32, make_run(Way::stream));
     double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += ((const float*)out.data())[i];
+    for (size_t i = 0; i < n; i++) sum += ((const float*)out[0].data())[i];
     CHECK(std::fabs(sum - 1) <= 1e-6, "the results of %s sum up to 1%+.3g", call.about().c_str(), sum - 1);
-    report(text("%s: 1%+.2g", call.kind, sum - 1));
+    report(text("%s: 1%+.2g", call.kind->name, sum - 1));
   }
 }
 
@@ -96,7 +105,6 @@ TEST(sum_of_a_long_row) {
 TEST(error_f32_of_two_values) {
   Worst worst;
   each(20000 / thinning(), [&](size_t i) {
-    SoftmaxCall<float> call(kTwoValues, 1, 100 + i % 200, 1, 1, (uint32_t)i);
-    check(worst, call, isas()[0].kernels->softmax_f32, Way::store, kBoundOfAll);
+    check<float>(worst, kSoftmax, {&kTwoValues, 1, 100 + i % 200, 1, 1, (uint32_t)i}, best().softmax_f32, Way::store, kBoundOfAll);
   });
 }

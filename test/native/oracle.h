@@ -1,4 +1,4 @@
-// What a softmax should be, in long double (64 bits on x86, 113 on arm64), and how far a result is from it.
+// What a softmax or its logarithm should be, in long double (64 bits on x86, 113 on arm64), and how far a result is from it.
 #pragma once
 #include <algorithm>
 
@@ -14,18 +14,30 @@ inline Logit sum_of(long double a, long double b) {
   return {x, std::isfinite(x) ? (a - (x - t)) + (b - t) : 0};
 }
 
-// exp((x − m) / T) to about 2^−62, m the largest x: what subtraction and division round off is kept.
-inline long double exponential(Logit x, Logit m, double temperature) {
+// (x − m) / T as value + rest, m the largest x: what subtraction and division round off is kept.
+struct Quotient {
+  long double value, rest;
+};
+inline Quotient quotient(Logit x, Logit m, double temperature) {
   long double d = x.x - m.x;
   Logit e = sum_of(d, (x.x - (d + m.x)) + (x.low - m.low));
   long double z = e.x / temperature;
-  if (!(z > -12000)) return 0;
-  double high = (double)z, product = high * temperature;
-  long double rest = e.low + ((e.x - product) - std::fma(high, temperature, -product)) - (z - high) * temperature;
-  return expl(z) * (1 + rest / temperature);
+  if (!std::isfinite(z)) return {z, 0};
+  long double high = (double)z;  // its product with a double is exact in two steps
+  if (!std::isfinite(high) || std::fabs(high) > 0x1p900 || std::fabs(temperature) > 0x1p900) return {z, 0};
+  double product = (double)high * temperature;
+  long double rest = e.low + ((e.x - product) - std::fma((double)high, temperature, -product)) - (z - high) * temperature;
+  return {z, rest / temperature};
+}
+// exp of that to about 2^−62.
+inline long double exponential(Logit x, Logit m, double temperature) {
+  if (!((x.x - m.x) / temperature > -12000)) return 0;
+  Quotient q = quotient(x, m, temperature);
+  return expl(q.value) * (1 + q.rest);
 }
 
 template <class T> long double ulp(long double y) {
+  if (!std::isfinite(y)) return 1;
   using Limits = std::numeric_limits<T>;
   int e = std::max(std::ilogb(y), Limits::min_exponent - 1);
   return std::ldexp(1.L, e - (Limits::digits - 1));
@@ -37,28 +49,51 @@ template <class T> struct ExactRow {
   std::vector<Logit> logits;         // −∞ where masked
   std::vector<long double> results;  // a NaN in all if the row has none
 
-  ExactRow(const SoftmaxCall<T>& call, size_t outer, size_t inner) {
+  ExactRow(const LogitsOf<Plainly<T>>& call, size_t outer, size_t inner, bool logarithms = false) {
+    std::vector<size_t> masked;
     for (size_t c = 0; c < call.cols; c++) {
       size_t i = (outer * call.cols + c) * call.inner + inner, entry = call.layout == 2 || call.layout == 4 ? c : i;
       bool visible = call.layout == 0 || (call.layout < 3 ? call.mask[entry] != 0 : call.mask[entry / 8] >> entry % 8 & 1);
-      long double bias = call.bias.empty() ? 0 : call.bias[call.bias.size() == call.cols ? c : i];
+      long double bias = call.bias == 0 ? 0 : call.biases[call.bias == 2 ? c : i];
       Logit z = visible ? sum_of(call.x[i], bias) : Logit{-kInfinity, 0};
-      if (std::fabs(z.x) > std::numeric_limits<T>::max()) z = {z.x > 0 ? kInfinity : -kInfinity, 0};  // the sum is one of the type's
+      // The sum is one of the type's, or of doubles where logarithms are taken.
+      if (std::fabs(z.x) > (logarithms ? std::numeric_limits<double>::max() : (double)std::numeric_limits<T>::max())) z = {z.x > 0 ? kInfinity : -kInfinity, 0};
+      if (!visible) masked.push_back(c);
       at.push_back(i), logits.push_back(z);
     }
     bool nan = false;
-    Logit m = {-kInfinity, 0};
-    for (auto& z : logits) nan |= std::isnan(z.x) || z.x == kInfinity, m = std::max(m, z);
-    results.assign(logits.size(), nan || (m.x == -kInfinity && call.layout == 0) ? NAN : 0);
+    size_t top = 0;
+    for (size_t c = 0; c < logits.size(); c++) {
+      nan |= std::isnan(logits[c].x) || logits[c].x == kInfinity;
+      if (logits[top] < logits[c]) top = c;
+    }
+    const Logit m = logits[top];
+    results.assign(logits.size(), nan || (m.x == -kInfinity && call.layout == 0) ? NAN : logarithms ? -kInfinity : 0);
+    for (size_t c : masked) results[c] = logarithms ? -kInfinity : results[c];
     if (nan || m.x == -kInfinity) return;
     // A sum in long double loses 2^−64 of itself an addition: in two steps the length does not show.
-    long double total = 0;
+    long double total = 0, others = 0;  // without the largest
     for (size_t from = 0; from < logits.size(); from += 1024) {
       long double part = 0;
       for (size_t c = from; c < std::min(from + 1024, logits.size()); c++) part += results[c] = exponential(logits[c], m, call.temperature);
       total += part;
+      others += from <= top && top < from + 1024 ? part_without(top, from) : part;
     }
-    for (auto& r : results) r /= total;
+    for (size_t c = 0; c < logits.size(); c++) {
+      if (!logarithms) results[c] /= total;
+      else if (results[c] == 0 && logits[c].x == -kInfinity) results[c] = -kInfinity;
+      else {
+        Quotient q = quotient(logits[c], m, call.temperature);
+        results[c] = q.value + (q.rest - log1pl(others));
+        if (results[c] < -(long double)std::numeric_limits<T>::max() * (1 + std::numeric_limits<T>::epsilon() / 4)) results[c] = -kInfinity;
+      }
+    }
+  }
+
+  long double part_without(size_t but, size_t from) const {
+    long double part = 0;
+    for (size_t c = from; c < std::min(from + 1024, results.size()); c++) part += c == but ? 0 : results[c];
+    return part;
   }
 
   // In ULP; infinite where a NaN is not one, or one should not be, or a zero is not exact.

@@ -1,5 +1,6 @@
 // Rows of logits: ones that a model could produce, and ones that leave the comfortable range somewhere.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -74,9 +75,30 @@ const Kind kBiases[] = {
     {"0 or -3.4e38", [](Random& r, size_t, size_t) { return r.bits() % 4 ? 0 : -3.4e38; }},
 };
 
-template <class T> std::vector<T> row(const Kind& kind, size_t n, uint32_t seed) {
+// Element types by what numbers become in them. Half types are given what is near: any bits make a row.
+template <class T> struct Plainly {
+  using Type = T;
+  static T of(double x) { return (T)x; }
+};
+struct Float16 {
+  using Type = uint16_t;
+  static uint16_t of(double x) {
+    uint16_t sign = std::signbit(x) ? 0x8000 : 0;
+    if (std::isnan(x)) return 0x7E00;
+    if (std::fabs(x) >= 65520) return sign | 0x7C00;
+    int e = std::max(x == 0 ? -14 : std::ilogb(x), -14);
+    return (uint16_t)(sign + ((e + 14) << 10) + std::lrint(std::ldexp(std::fabs(x), 10 - e)));
+  }
+};
+struct Brain16 {
+  using Type = uint16_t;
+  static uint16_t of(double x) { return (uint16_t)(bit_cast<uint32_t>((float)x) >> 16); }
+};
+
+template <class E> std::vector<typename E::Type> row_of(const Kind& kind, size_t n, uint32_t seed) {
   Random random{seed};
-  std::vector<T> x(n);
-  for (size_t i = 0; i < n; i++) x[i] = (T)kind.value(random, i, n);
+  std::vector<typename E::Type> x(n);
+  for (size_t i = 0; i < n; i++) x[i] = E::of(kind.value(random, i, n));
   return x;
 }
+template <class T> std::vector<T> row(const Kind& kind, size_t n, uint32_t seed) { return row_of<Plainly<T>>(kind, n, seed); }

@@ -25,6 +25,8 @@ export class LogRows extends Logits<Floats> {
   /** No finite largest logit, or a NaN: this is the logSumExp then. */
   private isOdd = false;
   private odd = 0;
+  /** What positions of such a row get that are not masked: NaN, but for nothing but −∞ where a mask was given, which is no fault. */
+  private oddLog = NaN;
 
   constructor(
     x: Floats, cols: number, inner: number, private readonly temperature: number,
@@ -71,7 +73,7 @@ export class LogRows extends Logits<Floats> {
       this.parts(start, (column, n) => {
         for (let i = 0; i < n; i++) {
           const at = start + (column + i) * this.inner;
-          out[at] = this.isOdd ? (this.isMasked(at, column + i) ? -Infinity : NaN) : this.logOf(cells[i]!, this.bias === null ? 0 : remainders[i]!);
+          out[at] = this.isOdd ? (this.isMasked(at, column + i) ? -Infinity : this.oddLog) : this.logOf(cells[i]!, this.bias === null ? 0 : remainders[i]!);
         }
       });
     });
@@ -91,7 +93,7 @@ export class LogRows extends Logits<Floats> {
       this.load(at, 1);
       if (this.bias !== null) this.shift(this.bias, this.bias.length === this.cols ? target : at, 1, 1);
       const [logit, rest] = [cells[0]!, this.bias === null ? 0 : remainders[0]!];
-      loss[row] = isMasked ? Infinity : this.isOdd ? NaN : -this.logOf(logit, rest);
+      loss[row] = isMasked ? Infinity : this.isOdd ? -this.oddLog : -this.logOf(logit, rest);
       if (gradient !== null) this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);
     });
   }
@@ -104,7 +106,7 @@ export class LogRows extends Logits<Floats> {
         const at = start + (column + i) * this.inner;
         const weight = (cells[i]! + remainders[i]!) / RAISE;
         const numerator = column + i !== target ? weight : isTop ? -this.others : -(this.others + (1 - weight));
-        gradient[at] = this.isMasked(at, column + i) ? 0 : this.isOdd ? NaN : numerator / whole / this.temperature;
+        gradient[at] = this.isMasked(at, column + i) ? 0 : this.isOdd ? (this.oddLog < 0 ? 0 : NaN) : numerator / whole / this.temperature;
       }
     });
   }
@@ -151,6 +153,7 @@ export class LogRows extends Logits<Floats> {
     this.isOdd = !(Math.abs(max) < Infinity) || high !== high;
     if (this.isOdd) {
       this.odd = isNaNThere || Math.abs(max) < Infinity ? NaN : max;
+      this.oddLog = this.odd < 0 && this.mask !== null ? -Infinity : NaN;
       return;
     }
     const [others, lost] = twoSum(tops - 1, high / RAISE);
