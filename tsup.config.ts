@@ -29,7 +29,9 @@ const common: Options = {
 // Here and not by tsup's `clean`, as the two builds run at the same time.
 rmSync('dist', { recursive: true, force: true });
 
-/** Has backend/portable.ts in the place of backend/native.ts. */
+/** What has another file in its place there. */
+const standIns: Record<string, string> = { 'backend/native': 'lib/backend/portable.ts', 'async/js-jobs': 'lib/async/portable-jobs.ts' };
+
 const portable: Options = {
   ...common,
   entry: library,
@@ -41,7 +43,10 @@ const portable: Options = {
     {
       name: 'portable',
       setup(build) {
-        build.onResolve({ filter: /\/native\.js$/ }, () => ({ path: path.resolve('lib/backend/portable.ts') }));
+        build.onResolve({ filter: /\/(native|js-jobs)\.js$/ }, ({ path: wanted, resolveDir }) => {
+          const name = path.relative('lib', path.resolve(resolveDir, wanted)).replaceAll('\\', '/').replace(/\.js$/, '');
+          return standIns[name] === undefined ? undefined : { path: path.resolve(standIns[name]) };
+        });
       },
     },
   ],

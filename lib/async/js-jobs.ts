@@ -4,8 +4,15 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { packageRoot } from '../backend/native.js';
+
+/** Whether a job's arrays must be in shared memory. */
+export const inSharedMemory: boolean = true;
+
+/** Resolves when the event loop has been once around. */
+export const turn = (): Promise<void> => setImmediate();
 
 const idle: Worker[] = [];
 const waiting: (() => void)[] = [];

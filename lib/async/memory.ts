@@ -3,8 +3,8 @@
  * nobody else knows, and results out of such arrays, a slice at a time so that the event loop stays free. Only
  * SharedArrayBuffers, which can be neither transferred nor shrunk, are used where they are.
  */
-import { setImmediate } from 'node:timers/promises';
 import { wrongValue } from '../arguments.js';
+import { turn } from './js-jobs.js';
 
 export type View = Float32Array | Float64Array | Int32Array | Uint16Array | Uint8Array;
 
@@ -12,7 +12,7 @@ export type View = Float32Array | Float64Array | Int32Array | Uint16Array | Uint
 const SLICE = 2 ** 20;
 
 export const isView = (value: unknown): value is View => ArrayBuffer.isView(value);
-export const isShared = (view: View): boolean => view.buffer instanceof SharedArrayBuffer;
+export const isShared = (view: View): boolean => typeof SharedArrayBuffer !== 'undefined' && view.buffer instanceof SharedArrayBuffer;
 
 /** A new array of the same kind, in memory that worker threads can see if `shared`. */
 export function newLike(view: View, length: number, shared: boolean): View {
@@ -40,7 +40,7 @@ export async function copy(from: View, to: View, length: number, theirs: Theirs 
     if (at >= length) return;
     to.set(from.subarray(at, Math.min(length, at + step)), at);
     if (at + step >= length) return;
-    await setImmediate();
+    await turn();
     signal?.throwIfAborted();
   }
 }

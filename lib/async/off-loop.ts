@@ -3,7 +3,7 @@ import { wrongType } from '../arguments.js';
 import type { BackendName, Kernels } from '../backend/backend.js';
 import { native, type Jobs } from '../backend/native.js';
 import type { Call } from '../call.js';
-import { runInWorker } from './js-jobs.js';
+import { inSharedMemory, runInWorker } from './js-jobs.js';
 import { check, copy, isShared, isView, newLike, type Theirs, type View } from './memory.js';
 
 export interface AsyncOptions {
@@ -25,6 +25,7 @@ export function signalOf(options: AsyncOptions | undefined): AbortSignal | undef
 export async function offLoop<R>(call: Call<R>, signal: AbortSignal | undefined): Promise<R> {
   signal?.throwIfAborted();
   const isJs = call.backend.name === 'js';
+  const shared = isJs && inSharedMemory;
   const theirs = new Map<number, Theirs>();
   for (const [name, i] of Object.entries(call.theirs)) {
     const view = call.args[i];
@@ -42,7 +43,7 @@ export async function offLoop<R>(call: Call<R>, signal: AbortSignal | undefined)
     if (stays(i)) continue;
     const to = call.args[i] as View;
     const length = theirs.get(i)?.length ?? to.length;
-    const from = (args[i] = newLike(to, length, isJs));
+    const from = (args[i] = newLike(to, length, shared));
     results.push({ from, to, length, theirs: theirs.get(i) });
   }
   for (const i of call.args.keys()) {
@@ -50,7 +51,7 @@ export async function offLoop<R>(call: Call<R>, signal: AbortSignal | undefined)
     const from = call.args[i] as View;
     const length = theirs.get(i)?.length ?? from.length;
     // Where the results will be, if that does: memory is dear here, as the event loop waits while it is made and given back.
-    const to = i === 0 && call.inPlace ? (args[call.results[0]!] as View) : newLike(from, length, isJs);
+    const to = i === 0 && call.inPlace ? (args[call.results[0]!] as View) : newLike(from, length, shared);
     await copy(from, to, length, theirs.get(i), signal);
     args[i] = to;
   }
