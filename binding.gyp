@@ -5,13 +5,15 @@
   "variables": {
     "sources_json": "native/sources.json",
     "gcc_flags": ["<!@(node -p \"require('./native/sources.json').flags.gcc.join(' ')\")"],
+    # What GCC alone knows: on x86 it does not order instructions before it gives them registers unless told to.
+    "gnu_flags": ["<!@(node -p \"(process.env.CXX || '').includes('clang') ? '' : require('./native/sources.json').flags.gnu.join(' ')\")"],
     "msvc_flags": ["<!@(node -p \"require('./native/sources.json').flags.msvc.join(' ')\")"],
     "sanitize%": ""
   },
   "target_defaults": {
     "cflags!": ["-fno-omit-frame-pointer"],
     "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-rtti"],
-    "cflags_cc": ["<@(gcc_flags)"],
+    "cflags_cc": ["<@(gcc_flags)", "<@(gnu_flags)"],
     "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
     "msvs_settings": {"VCCLCompilerTool": {"ExceptionHandling": 1, "AdditionalOptions": ["<@(msvc_flags)"], "WholeProgramOptimization": "false"}},
     "xcode_settings": {
