@@ -85,7 +85,7 @@ template <class H, class Call> struct Halves {
     batch = each > kBatch ? 1 : kBatch / each;
     if (eighths) batch = (batch + 7) / 8 * 8;
     size_t batches = (outer + batch - 1) / batch;
-    if (batch * each <= 8 * kBatch && batches > 1) r.parallel(batches, one, this);
+    if (batch * each <= kSuper && batches > 1) r.parallel(batches, one, this);
     else for (size_t i = 0; i < batches; i++) batch_of(r, i);
   }
 };
