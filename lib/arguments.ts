@@ -60,7 +60,7 @@ const AXIS_OPTIONS = ['cols', 'shape', 'axis', 'temperature', 'mask', 'maskForma
 export type Result = 'element' | 'row' | 'state';
 
 /** Options of an operator whose results are states of its own. */
-export type ReductionOptions<A extends FloatArray = FloatArray> = Omit<AxisOptions<A>, 'out' | 'dtype'>;
+export type ReductionOptions<A extends LogitArray = LogitArray> = Omit<AxisOptions<A>, 'out'>;
 
 /** What kernels take for logits: a Float16Array as the bits of its elements. */
 export type KernelArray = FloatArray | Uint16Array;
@@ -172,18 +172,6 @@ function plainCall<A extends FloatArray>(x: A, out: A, kernel: ElementType): Axi
   return { x, out, kernelOut: out, isOutNew: true, kernel, outer: 1, cols: x.length, inner: 1, temperature: 1, mask: null, maskLayout: MASK_NONE, bias: null };
 }
 
-/** The same for operators on float32 and float64 alone. */
-export interface FloatCall<A extends FloatArray> extends AxisCall {
-  readonly x: A;
-  readonly out: A;
-  readonly bias: A | null;
-}
-
-export function floatCall<A extends FloatArray>(x: A, options: AxisOptions<A> | ReductionOptions<A> | undefined, more: readonly string[], result: Result): FloatCall<A> {
-  if (!isFloat32Array(x) && !isFloat64Array(x)) throw wrongType('a Float32Array or Float64Array', 'x', x);
-  return axisCall(x, options as AxisOptions<LogitArray, LogitArray>, more, result) as FloatCall<A>;
-}
-
 /** Checks another array of logits that belongs to a call: of the kind and length of x. */
 export function likeArray(value: unknown, x: LogitArray, name: string, owner: string): KernelArray {
   if (!isLike(value, x)) throw wrongType(`a ${kindOf(x)}, as ${owner} is,`, name, value);
@@ -219,11 +207,11 @@ function checkNames(options: object, more: readonly string[], hasOut: boolean): 
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrongType('an object', 'options', options);
   for (const name in options) {
     switch (name) { // and not a look into a list: half of the time that all checks take
-      case 'cols': case 'shape': case 'axis': case 'temperature': case 'mask': case 'maskFormat': case 'bias':
+      case 'cols': case 'shape': case 'axis': case 'temperature': case 'mask': case 'maskFormat': case 'bias': case 'dtype':
         break;
       default:
-        if (!(hasOut && (name === 'out' || name === 'dtype')) && !more.includes(name) && Object.hasOwn(options, name)) {
-          throw wrongType(`only ${[...AXIS_OPTIONS.filter((each) => hasOut || (each !== 'out' && each !== 'dtype')), ...more].join(', ')}`, 'options', name);
+        if (!(hasOut && name === 'out') && !more.includes(name) && Object.hasOwn(options, name)) {
+          throw wrongType(`only ${[...AXIS_OPTIONS.filter((each) => hasOut || each !== 'out'), ...more].join(', ')}`, 'options', name);
         }
     }
   }

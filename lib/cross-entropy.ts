@@ -3,7 +3,7 @@ import { types } from './types.js';
 import { apart, axisCall, describe, likeArray, outOfRange, wrongType, wrongValue } from './arguments.js';
 import type { AxisOptions, ElementType, KernelArray, LogitArray } from './arguments.js';
 import { backendFor } from './backend/select.js';
-import type { CrossEntropyKernel } from './backend/backend.js';
+import { runNow, type Call } from './call.js';
 
 export interface CrossEntropyOptions<A extends LogitArray = LogitArray> extends AxisOptions<A, Float64Array> {
   /** Where the gradient of each row's loss by its logits goes, if that is wanted: as x, x itself or apart from it. */
@@ -38,9 +38,13 @@ const { isInt8Array, isUint8Array, isInt16Array, isUint16Array, isInt32Array, is
  *   no sense, lengths that do not fit, results that overlap. Nothing was written then.
  */
 export function crossEntropy<A extends LogitArray>(logits: A, targets: Targets, options?: CrossEntropyOptions<A>): Float64Array;
-export function crossEntropy(logits: LogitArray, targets: Targets, options: CrossEntropyOptions = {}): Float64Array {
-  const call = axisCall(logits, options, ['gradient', 'ignoreIndex'], 'row', 'logits');
-  const { x, out, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
+export function crossEntropy(logits: LogitArray, targets: Targets, options?: CrossEntropyOptions): Float64Array {
+  return runNow(crossEntropyCall(logits, targets, options));
+}
+
+export function crossEntropyCall(logits: LogitArray, targets: Targets, options: CrossEntropyOptions = {}, more: readonly string[] = []): Call<Float64Array> {
+  const call = axisCall(logits, options, ['gradient', 'ignoreIndex', ...more], 'row', 'logits');
+  const { x, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
   const { gradient, ignoreIndex = -100 } = options;
   const loss = out as Float64Array;
   if (!Number.isInteger(ignoreIndex)) throw wrongType('an integer', 'ignoreIndex', ignoreIndex);
@@ -54,10 +58,15 @@ export function crossEntropy(logits: LogitArray, targets: Targets, options: Cros
     apart(slopes, 'gradient', mask, 'mask');
     apart(slopes, 'gradient', bias, 'bias');
   }
-  if (x.length === 0) return loss;
-  const run = backendFor(x.length)[`cross_entropy_${kernel as ElementType}`] as CrossEntropyKernel<KernelArray>;
-  run(x, positions, loss, slopes, outer, cols, inner, temperature, mask, maskLayout, bias);
-  return loss;
+  return {
+    backend: backendFor(x.length),
+    kernel: `cross_entropy_${kernel as ElementType}`,
+    args: [x, positions, loss, slopes, outer, cols, inner, temperature, mask, maskLayout, bias],
+    theirs: { logits: 0, mask: 8, bias: 10, ...(isOutNew ? undefined : { out: 2 }), ...(slopes === null ? undefined : { gradient: 3 }) },
+    results: slopes === null ? [2] : [3, 2],
+    inPlace: slopes !== null,
+    finish: () => loss,
+  };
 }
 
 /** A checked copy: kernels read memory at these, and nobody else can change them. */

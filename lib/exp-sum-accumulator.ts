@@ -1,16 +1,23 @@
 /** The sum of one row that arrives in chunks, from wherever. */
 import { types } from './types.js';
-import { describe, outOfRange, wrongType, wrongValue, type FloatArray, type ReductionOptions } from './arguments.js';
-import { expSum, logSumExpOfState, mergeExpSums, normalize, type ExpSums } from './exp-sum.js';
+import { describe, outOfRange, wrongType, wrongValue, type Float16ArrayLike, type LogitArray, type ReductionOptions } from './arguments.js';
+import { runNow } from './call.js';
+import { checkState, expSum, logSumExpOfState, mergeExpSums, normalizeCall, type ExpSums } from './exp-sum.js';
 import { isOrdinary } from './extended.js';
 
 /** What a chunk may have of its own. */
-export type ChunkOptions<A extends FloatArray = FloatArray> = Pick<ReductionOptions<A>, 'mask' | 'maskFormat' | 'bias'>;
+export type ChunkOptions<A extends LogitArray = LogitArray> = Pick<ReductionOptions<A>, 'mask' | 'maskFormat' | 'bias' | 'dtype'>;
 
 /** "FSES": flash-softmax, exponential sum. */
 const MAGIC = [0x46, 0x53, 0x45, 0x53] as const;
 const VERSION = 1;
 const BYTES = 28;
+
+/** Those of a chunk and no others: the rest is the accumulator's. */
+function chunkOptions({ mask, maskFormat, bias, dtype, ...others }: ChunkOptions): ChunkOptions {
+  for (const name of Object.keys(others)) throw wrongType('only mask, maskFormat, bias, dtype', 'options', name);
+  return { mask, maskFormat, bias, dtype };
+}
 
 /**
  * The sum of the exponentials of one row, whose chunks may be anywhere: in other worker threads, processes, machines. It is a
@@ -40,14 +47,19 @@ export class ExpSumAccumulator {
   }
 
   /** Adds a chunk of logits, in the place that comes next where bits matter. Throws as {@link expSum} does. */
-  add<A extends FloatArray>(chunk: A, options: ChunkOptions<A> = {}): this {
-    const { mask, maskFormat, bias } = options;
-    return this.#merge(expSum(chunk, { temperature: this.temperature, mask, maskFormat, bias } as ReductionOptions<A>));
+  add<A extends LogitArray>(chunk: A, options: ChunkOptions<A> = {}): this {
+    return this.#merge(expSum(chunk, { ...chunkOptions(options), temperature: this.temperature } as ReductionOptions<A>));
   }
 
-  /** Adds the sum of another one. RangeError (ERR_INVALID_ARG_VALUE) if its temperature is not the same. */
-  merge(other: ExpSumAccumulator): this {
-    if (!(other instanceof ExpSumAccumulator)) throw wrongType('an ExpSumAccumulator', 'other', other);
+  /**
+   * Adds the sum of another one; or a state of one row, as {@link expSum} made it at this temperature, perhaps off the event loop.
+   * RangeError (ERR_INVALID_ARG_VALUE) if the other one's temperature is not the same, or there are more rows.
+   */
+  merge(other: ExpSumAccumulator | ExpSums): this {
+    if (!(other instanceof ExpSumAccumulator)) {
+      checkState(other, 'other', 1);
+      return this.#merge(mergeExpSums(other));
+    }
     if (other.temperature !== this.temperature) throw wrongValue(`temperature ${this.temperature}`, 'other', String(other.temperature));
     return this.#merge(other.#state);
   }
@@ -58,9 +70,10 @@ export class ExpSumAccumulator {
   }
 
   /** The probabilities of a chunk, once everything has been added, into `out` or a new array. Throws as {@link normalize} does. */
-  normalize<A extends FloatArray>(chunk: A, out?: A, options: ChunkOptions<A> = {}): A {
-    const { mask, maskFormat, bias } = options;
-    return normalize(chunk, this.#state, { temperature: this.temperature, mask, maskFormat, bias, out });
+  normalize<A extends LogitArray>(chunk: A, out?: A, options?: ChunkOptions<A>): A;
+  normalize<A extends Uint16Array | Float16ArrayLike>(chunk: A, out: Float32Array, options?: ChunkOptions<A>): Float32Array;
+  normalize(chunk: LogitArray, out?: LogitArray, options: ChunkOptions = {}): LogitArray {
+    return runNow(normalizeCall(chunk, this.#state, { ...chunkOptions(options), temperature: this.temperature, out }));
   }
 
   /** The wire form: 28 bytes. */

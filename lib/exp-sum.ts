@@ -1,12 +1,13 @@
 /** Partial softmax: sums of exponentials that can be taken elsewhere and added, and probabilities from them. */
-import { describe, floatCall, outOfRange, wrongType, wrongValue, type AxisOptions, type FloatArray, type ReductionOptions } from './arguments.js';
+import { axisCall, describe, outOfRange, wrongType, wrongValue } from './arguments.js';
+import type { AxisOptions, ElementType, Float16ArrayLike, LogitArray, ReductionOptions } from './arguments.js';
 import { NO_EXPONENT } from './backend/backend.js';
 import { backend } from './backend/select.js';
 import { runNow, type Call } from './call.js';
 import { extended, isOrdinary, powerOfTwo } from './extended.js';
 import { types } from './types.js';
 
-const { isFloat32Array, isFloat64Array, isInt32Array } = types;
+const { isFloat64Array, isInt32Array } = types;
 
 /**
  * Sums of exponentials, one a row: mantissa · 2^exponent, the mantissa in [1, 2). 0 (nothing to add), NaN and Infinity have
@@ -19,7 +20,7 @@ export interface ExpSums {
   readonly raised?: Uint8Array;
 }
 
-export interface ExpSumOptions<A extends FloatArray = FloatArray> extends ReductionOptions<A> {
+export interface ExpSumOptions<A extends LogitArray = LogitArray> extends ReductionOptions<A> {
   /** A logit that is near the largest of all rows (FlashDecoding++'s φ): its exponent is given to all sums. */
   unifiedMax?: number | undefined;
   /** How far below and above `unifiedMax` a row's sum may lie, as logits, to have that exponent. Default and most: ±600 temperatures. */
@@ -35,30 +36,30 @@ const LOG2_E = 1.4426950408889634;
  * relative to a maximum (Dukhan & Ablavatski, arXiv 2001.04438): the state of a partial softmax. Sums of parts of a row are
  * added with {@link mergeExpSums}, and {@link normalize} makes probabilities from the whole row's.
  *
- * Float32Array: a row's sum is, to the bit, that of its parts merged in order, if these are multiples of 2^18 elements and
+ * A row's sum is, to the bit, that of its parts merged in order, if these are multiples of 2^18 elements and
  * along the last axis; and `normalize` on parts gives the bits of `normalize` on the row, and of `softmax` on rows of more
- * than 32 elements on native backends with logits up to ±22,000 temperatures (a rounding apart otherwise).
+ * than 64 elements on native backends with logits up to ±22,000 temperatures (a rounding apart otherwise).
  *
  * `unifiedMax` (Hong et al., FlashDecoding++, arXiv 2311.01282): all sums get the exponent of exp(unifiedMax / temperature), so
  * that merging them is an addition. A row whose sum is outside exp((unifiedMax + range) / temperature), as it is if a logit is
  * above, keeps its own exponent, and `raised` says so; merging such rows aligns exponents. The sums are the same numbers.
  *
  * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say.
- * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias` (see {@link AxisOptions}), `unifiedMax`, `range`.
+ * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `dtype` (see {@link AxisOptions}), `unifiedMax`, `range`.
  * @returns A state with an entry for each row; 0 for a row of −∞ or nothing, NaN for one with NaN, else Infinity for one with +∞.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for values that do not fit; also for a row whose exponent does not
  *   fit 32 bits, which takes logits of about ±1.49e9 temperatures.
  */
-export function expSum<A extends FloatArray>(x: A, options?: ExpSumOptions<A>): ExpSums {
-  return runNow(expSumCall(x, options));
+export function expSum<A extends LogitArray>(x: A, options?: ExpSumOptions<A>): ExpSums {
+  return runNow(expSumCall(x, options as ExpSumOptions));
 }
 
 // Always the backend in force, however few elements: which one runs must not depend on how a row is cut.
 
-export function expSumCall<A extends FloatArray>(x: A, options?: ExpSumOptions<A>, more: readonly string[] = []): Call<ExpSums> {
+export function expSumCall(logits: LogitArray, options?: ExpSumOptions, more: readonly string[] = []): Call<ExpSums> {
   const { unifiedMax, range } = typeof options === 'object' && options !== null ? options : {};
-  const { outer, cols, inner, temperature, mask, maskLayout, bias } = floatCall(x, options, ['unifiedMax', 'range', ...more], 'state');
+  const { x, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, ['unifiedMax', 'range', ...more], 'state');
   const unified = unifiedMax === undefined ? undefined : unify(unifiedMax, range, temperature);
   if (unified === undefined && range !== undefined) throw wrongValue('no value', 'range without unifiedMax', describe(range));
 
@@ -66,7 +67,7 @@ export function expSumCall<A extends FloatArray>(x: A, options?: ExpSumOptions<A
   const exponent = new Int32Array(outer * inner);
   return {
     backend: backend(),
-    kernel: isFloat32Array(x) ? 'exp_sum_f32' : 'exp_sum_f64',
+    kernel: `exp_sum_${kernel as ElementType}`,
     args: [x, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias],
     theirs: { x: 0, mask: 7, bias: 9 },
     results: [1, 2],
@@ -204,29 +205,35 @@ export function checkState(state: unknown, name: string, rows?: number): asserts
  *
  * @param x Logits, row-major, as for {@link expSum}: any part of each row.
  * @param state One sum for each row; its temperature is taken to be that of this call.
- * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`: see {@link AxisOptions}.
- * @returns `out`, or a new array of the type and length of `x`. A sum of NaN or Infinity gives NaN, as does 0, except in a
- *   chunk of a row that is masked throughout, which is 0. A logit that the sum was made without may give anything.
+ * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`, `dtype`: see {@link AxisOptions}.
+ * @returns `out`, or a new array of the type and length of `x` (half types: the float32 result rounded once, or a float32 `out`). A
+ *   sum of NaN or Infinity gives NaN, as does 0, except in a chunk of a row that is masked throughout, which is 0. A logit that the sum was made without may give anything.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for values that do not fit. Nothing was written then.
  */
-export function normalize<A extends FloatArray>(x: A, state: ExpSums, options?: AxisOptions<A>): A {
+export function normalize(x: Float32Array, state: ExpSums, options?: AxisOptions<Float32Array>): Float32Array;
+export function normalize(x: Float64Array, state: ExpSums, options?: AxisOptions<Float64Array>): Float64Array;
+export function normalize(x: Uint16Array, state: ExpSums, options: AxisOptions<Uint16Array, Float32Array> & { out: Float32Array }): Float32Array;
+export function normalize(x: Uint16Array, state: ExpSums, options: AxisOptions<Uint16Array>): Uint16Array;
+export function normalize<A extends Float16ArrayLike>(x: A, state: ExpSums, options: AxisOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
+export function normalize<A extends Float16ArrayLike>(x: A, state: ExpSums, options?: AxisOptions<A>): A;
+export function normalize(x: LogitArray, state: ExpSums, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
   return runNow(normalizeCall(x, state, options));
 }
 
-export function normalizeCall<A extends FloatArray>(x: A, state: ExpSums, options?: AxisOptions<A>, more: readonly string[] = []): Call<A> {
-  const { out, isOutNew, outer, cols, inner, temperature, mask, maskLayout, bias } = floatCall(x, options, more, 'element');
+export function normalizeCall(logits: LogitArray, state: ExpSums, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
+  const { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more);
   checkState(state, 'state', outer * inner);
   const mantissa = state.mantissa.slice();
   const exponent = state.exponent.slice();
   for (let r = 0; r < mantissa.length; r++) settle(mantissa, exponent, r);
   return {
     backend: backend(),
-    kernel: isFloat32Array(x) ? 'normalize_f32' : 'normalize_f64',
-    args: [x, out, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias],
+    kernel: `normalize_${kernel}`,
+    args: [x, kernelOut, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias],
     theirs: { x: 0, mask: 8, bias: 10, ...(isOutNew ? undefined : { out: 1 }) },
     results: [1],
-    inPlace: true,
+    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
     finish: () => out,
   };
 }

@@ -3,7 +3,7 @@ export type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
 export type { BackendName } from './backend/backend.js';
 export type { Caches, Plan } from './backend/native.js';
 export { capabilities, type Capabilities } from './capabilities.js';
-export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.js';
+export { crossEntropy, type CrossEntropyOptions, type Targets } from './cross-entropy.js';
 export { logSoftmax } from './log-softmax.js';
 export { logSumExp, type LogSumExpOptions } from './log-sum-exp.js';
 export { expSum, logSumExpOfState, mergeExpSums, normalize, type ExpSumOptions, type ExpSums } from './exp-sum.js';

@@ -1,7 +1,7 @@
 /** logSoftmax: the logarithms of the probabilities that belong to logits. */
-import { axisCall, type AxisOptions, type Float16ArrayLike, type KernelArray, type LogitArray } from './arguments.js';
+import { axisCall, type AxisOptions, type Float16ArrayLike, type LogitArray } from './arguments.js';
 import { backendFor } from './backend/select.js';
-import type { SoftmaxKernel } from './backend/backend.js';
+import { runNow, type Call } from './call.js';
 
 /**
  * The logarithm of softmax, row by row, and not of its rounded results:
@@ -30,9 +30,18 @@ export function logSoftmax(x: Uint16Array, options: AxisOptions<Uint16Array>): U
 export function logSoftmax<A extends Float16ArrayLike>(x: A, options: AxisOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
 export function logSoftmax<A extends Float16ArrayLike>(x: A, options?: AxisOptions<A>): A;
 export function logSoftmax(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
-  const { x, out, kernelOut, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options);
-  if (x.length === 0) return out;
-  const run = backendFor(x.length)[`log_softmax_${kernel}`] as SoftmaxKernel<KernelArray>;
-  run(x, kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias);
-  return out;
+  return runNow(logSoftmaxCall(logits, options));
+}
+
+export function logSoftmaxCall(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
+  const { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more);
+  return {
+    backend: backendFor(x.length),
+    kernel: `log_softmax_${kernel}`,
+    args: [x, kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias],
+    theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
+    results: [1],
+    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
+    finish: () => out,
+  };
 }

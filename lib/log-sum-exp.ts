@@ -1,8 +1,8 @@
 /** logSumExp: the logarithm of a row's sum of exponentials. */
 import { axisCall, type AxisOptions, type LogitArray } from './arguments.js';
-import type { ElementType, KernelArray } from './arguments.js';
+import type { ElementType } from './arguments.js';
 import { backendFor } from './backend/select.js';
-import type { SoftmaxKernel } from './backend/backend.js';
+import { runNow, type Call } from './call.js';
 import { logSumExpOfState, type ExpSums } from './exp-sum.js';
 
 export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A, Float64Array>;
@@ -27,10 +27,18 @@ export function logSumExp(state: ExpSums): Float64Array;
 export function logSumExp<A extends LogitArray>(x: A, options?: LogSumExpOptions<A>): Float64Array;
 export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptions): Float64Array {
   if (typeof logits === 'object' && logits !== null && 'mantissa' in logits) return logSumExpOfState(logits);
-  const { x, out, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, [], 'row');
+  return runNow(logSumExpCall(logits, options));
+}
+
+export function logSumExpCall(logits: LogitArray, options?: LogSumExpOptions, more: readonly string[] = []): Call<Float64Array> {
+  const { x, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more, 'row');
   const sums = out as Float64Array;
-  if (x.length === 0) return sums.fill(-Infinity);
-  const run = backendFor(x.length)[`log_sum_exp_${kernel as ElementType}`] as SoftmaxKernel<KernelArray, Float64Array>;
-  run(x, sums, outer, cols, inner, temperature, mask, maskLayout, bias);
-  return sums;
+  return {
+    backend: backendFor(x.length),
+    kernel: `log_sum_exp_${kernel as ElementType}`,
+    args: [x, sums, outer, cols, inner, temperature, mask, maskLayout, bias],
+    theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
+    results: [1],
+    finish: () => (cols === 0 ? sums.fill(-Infinity) : sums), // kernels leave empty rows alone
+  };
 }

@@ -6,41 +6,105 @@
  * result; an array that loses its buffer meanwhile rejects the promise). `out` is written in slices when the job has ended,
  * and not at all if it has lost its buffer by then. Arrays on SharedArrayBuffers are not copied but used where they are:
  * leave them alone until the promise settles, or accept any numbers; an aborted call leaves such an `out` half written.
+ *
+ * Each function takes what that of the root takes, and `signal`. It rejects with what that throws, and with the reason of `signal`.
  */
-import { signalOf, offLoop, type AsyncOptions } from './async/off-loop.js';
+import type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
+import { offLoop, signalOf, type AsyncOptions } from './async/off-loop.js';
 import type { Call } from './call.js';
-import type { AxisOptions, FloatArray } from './arguments.js';
-import { expSumCall, normalizeCall, type ExpSumOptions, type ExpSums } from './exp-sum.js';
-import { softmaxCall, type SoftmaxOptions } from './softmax.js';
+import { crossEntropyCall, type CrossEntropyOptions, type Targets } from './cross-entropy.js';
+import { expSumCall, logSumExpOfState, normalizeCall, type ExpSumOptions, type ExpSums } from './exp-sum.js';
+import { logSoftmaxCall } from './log-softmax.js';
+import { logSumExpCall, type LogSumExpOptions } from './log-sum-exp.js';
+import { softmaxBackwardCall, type SoftmaxBackwardOptions } from './softmax-backward.js';
+import { softmaxCall } from './softmax.js';
 
-export type { AsyncOptions } from './async/off-loop.js';
-export type { AxisOptions } from './arguments.js';
+export type { AbortSignalLike, AsyncOptions } from './async/off-loop.js';
+export type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
 export type { BackendName } from './backend/backend.js';
-export type { Caches } from './backend/native.js';
+export type { Caches, Plan } from './backend/native.js';
+export type { CrossEntropyOptions, Targets } from './cross-entropy.js';
 export type { ChunkOptions } from './exp-sum-accumulator.js';
 export type { ExpSumOptions, ExpSums } from './exp-sum.js';
+export type { LogSumExpOptions } from './log-sum-exp.js';
+export type { SoftmaxBackwardOptions } from './softmax-backward.js';
 export type { SoftmaxOptions } from './softmax.js';
-// What takes no time is the same here.
+// What takes no time is the same here. (An accumulator takes the states of expSum: `accumulator.merge(await expSum(chunk))`.)
 export { capabilities, type Capabilities } from './capabilities.js';
 export { logSumExpOfState, mergeExpSums } from './exp-sum.js';
 export { ExpSumAccumulator } from './exp-sum-accumulator.js';
+export { setThreads } from './threads.js';
 
-/** As softmax of the package's root. Rejects with what that throws, and with the reason of `signal`. */
-export function softmax(x: Float32Array, options?: SoftmaxOptions<Float32Array> & AsyncOptions): Promise<Float32Array>;
-export function softmax(x: Float64Array, options?: SoftmaxOptions<Float64Array> & AsyncOptions): Promise<Float64Array>;
-export async function softmax(x: FloatArray, options?: SoftmaxOptions & AsyncOptions): Promise<FloatArray> {
+/** The one option that all have here besides their own. */
+const SIGNAL = ['signal'];
+
+type Options = AxisOptions<LogitArray, LogitArray> & AsyncOptions;
+
+/** `options` are read twice, the signal first: before any lengths are taken, as a getter may do anything. */
+async function later<R>(options: AsyncOptions | undefined, call: () => Call<R>): Promise<R> {
   const signal = signalOf(options);
-  return offLoop(softmaxCall(x, options, ['signal']) as Call<FloatArray>, signal);
+  return offLoop(call(), signal);
 }
 
-/** As expSum of the package's root. Rejects with what that throws, and with the reason of `signal`. */
-export async function expSum<A extends FloatArray>(x: A, options?: ExpSumOptions<A> & AsyncOptions): Promise<ExpSums> {
-  const signal = signalOf(options);
-  return offLoop(expSumCall(x, options, ['signal']), signal);
+/** As softmax of the package's root. */
+export function softmax(x: Float32Array, options?: AxisOptions<Float32Array> & AsyncOptions): Promise<Float32Array>;
+export function softmax(x: Float64Array, options?: AxisOptions<Float64Array> & AsyncOptions): Promise<Float64Array>;
+export function softmax(x: Uint16Array, options: AxisOptions<Uint16Array, Float32Array> & { out: Float32Array } & AsyncOptions): Promise<Float32Array>;
+export function softmax(x: Uint16Array, options: AxisOptions<Uint16Array> & AsyncOptions): Promise<Uint16Array>;
+export function softmax<A extends Float16ArrayLike>(x: A, options: AxisOptions<A, Float32Array> & { out: Float32Array } & AsyncOptions): Promise<Float32Array>;
+export function softmax<A extends Float16ArrayLike>(x: A, options?: AxisOptions<A> & AsyncOptions): Promise<A>;
+export function softmax(x: LogitArray, options?: Options): Promise<LogitArray> {
+  return later(options, () => softmaxCall(x, options, SIGNAL));
 }
 
-/** As normalize of the package's root. Rejects with what that throws, and with the reason of `signal`. */
-export async function normalize<A extends FloatArray>(x: A, state: ExpSums, options?: AxisOptions<A> & AsyncOptions): Promise<A> {
-  const signal = signalOf(options);
-  return offLoop(normalizeCall(x, state, options, ['signal']), signal);
+/** As logSoftmax of the package's root. */
+export function logSoftmax(x: Float32Array, options?: AxisOptions<Float32Array> & AsyncOptions): Promise<Float32Array>;
+export function logSoftmax(x: Float64Array, options?: AxisOptions<Float64Array> & AsyncOptions): Promise<Float64Array>;
+export function logSoftmax(x: Uint16Array, options: AxisOptions<Uint16Array, Float32Array> & { out: Float32Array } & AsyncOptions): Promise<Float32Array>;
+export function logSoftmax(x: Uint16Array, options: AxisOptions<Uint16Array> & AsyncOptions): Promise<Uint16Array>;
+export function logSoftmax<A extends Float16ArrayLike>(x: A, options: AxisOptions<A, Float32Array> & { out: Float32Array } & AsyncOptions): Promise<Float32Array>;
+export function logSoftmax<A extends Float16ArrayLike>(x: A, options?: AxisOptions<A> & AsyncOptions): Promise<A>;
+export function logSoftmax(x: LogitArray, options?: Options): Promise<LogitArray> {
+  return later(options, () => logSoftmaxCall(x, options, SIGNAL));
+}
+
+/** As logSumExp of the package's root. */
+export function logSumExp(state: ExpSums): Promise<Float64Array>;
+export function logSumExp<A extends LogitArray>(x: A, options?: LogSumExpOptions<A> & AsyncOptions): Promise<Float64Array>;
+export async function logSumExp(x: LogitArray | ExpSums, options?: LogSumExpOptions & AsyncOptions): Promise<Float64Array> {
+  if (typeof x === 'object' && x !== null && 'mantissa' in x) return logSumExpOfState(x);
+  return later(options, () => logSumExpCall(x, options, SIGNAL));
+}
+
+/** As crossEntropy of the package's root. `gradient` is written when the job has ended, as `out` is. */
+export function crossEntropy<A extends LogitArray>(logits: A, targets: Targets, options?: CrossEntropyOptions<A> & AsyncOptions): Promise<Float64Array>;
+export function crossEntropy(logits: LogitArray, targets: Targets, options?: CrossEntropyOptions & AsyncOptions): Promise<Float64Array> {
+  return later(options, () => crossEntropyCall(logits, targets, options, SIGNAL));
+}
+
+/** As softmaxBackward of the package's root. */
+export function softmaxBackward(y: Float32Array, dy: Float32Array, options?: SoftmaxBackwardOptions<Float32Array> & AsyncOptions): Promise<Float32Array>;
+export function softmaxBackward(y: Float64Array, dy: Float64Array, options?: SoftmaxBackwardOptions<Float64Array> & AsyncOptions): Promise<Float64Array>;
+export function softmaxBackward(y: Uint16Array, dy: Uint16Array, options: SoftmaxBackwardOptions<Uint16Array, Float32Array> & { out: Float32Array } & AsyncOptions): Promise<Float32Array>;
+export function softmaxBackward(y: Uint16Array, dy: Uint16Array, options: SoftmaxBackwardOptions<Uint16Array> & AsyncOptions): Promise<Uint16Array>;
+export function softmaxBackward<A extends Float16ArrayLike>(y: A, dy: A, options: SoftmaxBackwardOptions<A, Float32Array> & { out: Float32Array } & AsyncOptions): Promise<Float32Array>;
+export function softmaxBackward<A extends Float16ArrayLike>(y: A, dy: A, options?: SoftmaxBackwardOptions<A> & AsyncOptions): Promise<A>;
+export function softmaxBackward(y: LogitArray, dy: LogitArray, options?: SoftmaxBackwardOptions<LogitArray, LogitArray> & AsyncOptions): Promise<LogitArray> {
+  return later(options, () => softmaxBackwardCall(y, dy, options, SIGNAL));
+}
+
+/** As expSum of the package's root. */
+export function expSum<A extends LogitArray>(x: A, options?: ExpSumOptions<A> & AsyncOptions): Promise<ExpSums> {
+  return later(options, () => expSumCall(x, options as ExpSumOptions, SIGNAL));
+}
+
+/** As normalize of the package's root. */
+export function normalize(x: Float32Array, state: ExpSums, options?: AxisOptions<Float32Array> & AsyncOptions): Promise<Float32Array>;
+export function normalize(x: Float64Array, state: ExpSums, options?: AxisOptions<Float64Array> & AsyncOptions): Promise<Float64Array>;
+export function normalize(x: Uint16Array, state: ExpSums, options: AxisOptions<Uint16Array, Float32Array> & { out: Float32Array } & AsyncOptions): Promise<Float32Array>;
+export function normalize(x: Uint16Array, state: ExpSums, options: AxisOptions<Uint16Array> & AsyncOptions): Promise<Uint16Array>;
+export function normalize<A extends Float16ArrayLike>(x: A, state: ExpSums, options: AxisOptions<A, Float32Array> & { out: Float32Array } & AsyncOptions): Promise<Float32Array>;
+export function normalize<A extends Float16ArrayLike>(x: A, state: ExpSums, options?: AxisOptions<A> & AsyncOptions): Promise<A>;
+export function normalize(x: LogitArray, state: ExpSums, options?: Options): Promise<LogitArray> {
+  return later(options, () => normalizeCall(x, state, options, SIGNAL));
 }

@@ -1,8 +1,8 @@
 /** softmaxBackward: the gradient of softmax. */
 import { apart, axisCall, likeArray, wrongType } from './arguments.js';
-import type { AxisOptions, Float16ArrayLike, KernelArray, LogitArray } from './arguments.js';
+import type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
 import { backendFor } from './backend/select.js';
-import type { BackwardKernel } from './backend/backend.js';
+import { runNow, type Call } from './call.js';
 
 /** Those of softmax, without the bias: y has it in it already. */
 export type SoftmaxBackwardOptions<A extends LogitArray = LogitArray, Out = A> = Omit<AxisOptions<A, Out>, 'bias'>;
@@ -30,13 +30,22 @@ export function softmaxBackward(y: Uint16Array, dy: Uint16Array, options: Softma
 export function softmaxBackward<A extends Float16ArrayLike>(y: A, dy: A, options: SoftmaxBackwardOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
 export function softmaxBackward<A extends Float16ArrayLike>(y: A, dy: A, options?: SoftmaxBackwardOptions<A>): A;
 export function softmaxBackward(y: LogitArray, dy: LogitArray, options?: SoftmaxBackwardOptions<LogitArray, LogitArray>): LogitArray {
-  const call = axisCall(y, options, [], 'element', 'y');
+  return runNow(softmaxBackwardCall(y, dy, options));
+}
+
+export function softmaxBackwardCall(y: LogitArray, dy: LogitArray, options?: SoftmaxBackwardOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
+  const call = axisCall(y, options, more, 'element', 'y');
   if (call.bias !== null) throw wrongType('no bias, which y has in it already,', 'options', 'bias');
-  const { x, out, kernelOut, kernel, outer, cols, inner, temperature, mask, maskLayout } = call;
+  const { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout } = call;
   const other = likeArray(dy, y, 'dy', 'y');
   apart(kernelOut, 'out', other, 'dy', true);
-  if (x.length === 0) return out;
-  const run = backendFor(x.length)[`softmax_backward_${kernel}`] as BackwardKernel<KernelArray>;
-  run(x, other, kernelOut, outer, cols, inner, temperature, mask, maskLayout);
-  return out;
+  return {
+    backend: backendFor(x.length),
+    kernel: `softmax_backward_${kernel}`,
+    args: [x, other, kernelOut, outer, cols, inner, temperature, mask, maskLayout],
+    theirs: { y: 0, dy: 1, mask: 7, ...(isOutNew ? undefined : { out: 2 }) },
+    results: [2],
+    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
+    finish: () => out,
+  };
 }

@@ -70,6 +70,18 @@ describe('the packed tarball', () => {
     expect((required as string[]).sort()).toEqual((imported as string[]).sort());
   });
 
+  it('has promises of the same names, both ways', async () => {
+    const names = (entry: string) => `Object.keys(${entry}).sort()`;
+    const imported = await evaluate('module', `console.log(JSON.stringify([${names("await import('flash-softmax')")}, ${names("await import('flash-softmax/promises')")}]))`);
+    const required = await evaluate('commonjs', `console.log(JSON.stringify([${names("require('flash-softmax')")}, ${names("require('flash-softmax/promises')")}]))`);
+    const [root, promises] = imported as [string[], string[]];
+    expect(promises).toEqual(root);
+    expect(required).toEqual(imported);
+    const softmaxLater = `softmax(new Float32Array(50_000), { out: new Float32Array(50_000) }).then((y) => console.log(JSON.stringify(y[0])))`;
+    expect(await evaluate('module', `import { softmax } from 'flash-softmax/promises'; await ${softmaxLater}`)).toBeCloseTo(2e-5, 10);
+    expect(await evaluate('commonjs', `const { softmax } = require('flash-softmax/promises'); ${softmaxLater}`)).toBeCloseTo(2e-5, 10);
+  });
+
   it('has a command line', async () => {
     const { version } = (await evaluate('commonjs', `console.log(JSON.stringify(require('flash-softmax/package.json')))`)) as { version: string };
     const bin = path.join(project, 'node_modules', '.bin', 'flash-softmax');
@@ -111,7 +123,11 @@ describe('TypeScript', () => {
           backend: 'js',
           doubles: Array<number>(6).fill(1 / 3),
           inPlace: [0.5, 0.5],
-          refused: 3,
+          refused: 4,
+          sizes: [2, 2, 3, 1, 1, 2],
+          awaited: [0.5, 0.5, 0.5, 0.5],
+          exponent: 1,
+          isRefused: true,
         });
       }
     }, 120_000);

@@ -8,7 +8,7 @@ import { corpusLengths, corpusOf, hash, type Corpus } from './corpus.js';
 const file = new URL('./corpus.json', import.meta.url);
 
 interface Committed {
-  /** Of a few inputs: if these differ, the rows are not the same, and nothing is said about softmax. */
+  /** Of a few inputs: if these differ, the rows are not the same, and nothing is said about results. */
   inputs: string[];
   native: Corpus;
   js: Corpus;

@@ -335,7 +335,9 @@ describe('ExpSumAccumulator', () => {
     }
     const one = new ExpSumAccumulator();
     expect(() => one.merge(new ExpSumAccumulator({ temperature: 2 }))).toThrow(RangeError);
-    expect(() => one.merge(one.state as never)).toThrow(TypeError);
+    expect(() => one.merge({} as never)).toThrow(TypeError);
+    expect(() => one.merge(expSum(new Float32Array(4), { cols: 2 }))).toThrow(/Expected 1 rows for other/);
+    expect(() => one.add(new Float32Array(4), { cols: 2 } as never)).toThrow(/Expected only mask, maskFormat, bias, dtype for options/);
     expect(() => new ExpSumAccumulator({ temperature: 0 })).toThrow(RangeError);
     expect(() => new ExpSumAccumulator({ temp: 1 } as never)).toThrow(TypeError);
   });

@@ -1,47 +1,12 @@
 /** Half types: exact on the way in, and on the way out the float32 result rounded once, by a search through all values. */
 import { describe, expect, it } from 'vitest';
-import { crossEntropy, logSoftmax, logSumExp, softmax, softmaxBackward } from '../lib/index.js';
-import type { BackwardKernel, CrossEntropyKernel, SoftmaxKernel } from '../lib/backend/backend.js';
+import { crossEntropy, expSum, ExpSumAccumulator, logSoftmax, logSumExp, normalize, softmax, softmaxBackward } from '../lib/index.js';
+import type { BackwardKernel, CrossEntropyKernel, NormalizeKernel, SoftmaxKernel } from '../lib/backend/backend.js';
 import { backendNamed } from '../lib/backend/select.js';
 import { backends } from './backends.js';
 import { firstDifference, generator, row, type Floats } from './cases.js';
+import { dtypes, floatsOf, halvesOf, valueOf } from './halves.js';
 import { backwardOn, crossEntropyOn, logSoftmaxOn, logSumExpOn } from './family.js';
-
-const formats = { f16: { fraction: 10, bias: 15 }, bf16: { fraction: 7, bias: 127 } } as const;
-type HalfName = keyof typeof formats;
-const dtypes = { f16: 'float16', bf16: 'bfloat16' } as const;
-
-/** The value of some bits, by the definition. */
-function valueOf(type: HalfName, bits: number): number {
-  const { fraction, bias } = formats[type];
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits & 0x7fff) >> fraction;
-  const rest = (bits & ((1 << fraction) - 1)) / 2 ** fraction;
-  if (exponent === 2 * bias + 1) return rest ? NaN : sign * Infinity;
-  return sign * (exponent === 0 ? rest * 2 ** (1 - bias) : (1 + rest) * 2 ** (exponent - bias));
-}
-
-/** The bits nearest to a value, found by bisection; a tie goes to the even one. */
-function nearest(type: HalfName, value: number): number {
-  const { fraction, bias } = formats[type];
-  const infinite = (2 * bias + 1) << fraction;
-  if (Number.isNaN(value)) return infinite | (1 << (fraction - 1));
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const size = Math.abs(value);
-  const at = (bits: number) => (bits === infinite ? 2 ** (bias + 1) : valueOf(type, bits)); // ∞ stands where the next value would
-  let [low, high] = [0, infinite];
-  if (size >= at(infinite)) return sign | infinite;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (at(middle) <= size) low = middle;
-    else high = middle;
-  }
-  const [below, above] = [size - at(low), at(high) - size];
-  return sign | (below < above || (below === above && !(low & 1)) ? low : high);
-}
-
-const floatsOf = (type: HalfName, x: Uint16Array) => Float32Array.from(x, (bits) => valueOf(type, bits));
-const halvesOf = (type: HalfName, x: Floats) => Uint16Array.from(x, (v) => nearest(type, v));
 
 for (const type of ['f16', 'bf16'] as const) {
   describe(type, () => {
@@ -95,6 +60,17 @@ for (const type of ['f16', 'bf16'] as const) {
             backend[`log_sum_exp_${type}`](x, sums, ...rest, half);
             expect(firstDifference(sums, logSumExpOn(name, z, options)), what).toBe(-1);
 
+            const [m, e] = [new Float64Array(outer * inner), new Int32Array(outer * inner)];
+            const [ofHalves, at] = [new Float64Array(outer * inner), new Int32Array(outer * inner)];
+            backend.exp_sum_f32(z, m, e, ...rest, b);
+            backend[`exp_sum_${type}`](x, ofHalves, at, ...rest, half);
+            expect([ofHalves, at], what).toEqual([m, e]);
+            backend.normalize_f32(z, probabilities, m, e, ...rest, b);
+            (backend[`normalize_${type}`] as NormalizeKernel<Uint16Array>)(x, out, m, e, ...rest, half);
+            same(out, probabilities, 'normalize');
+            (backend[`normalize_${type}_f32`] as NormalizeKernel<Uint16Array, Float32Array>)(x, wide, m, e, ...rest, half);
+            expect(firstDifference(wide, probabilities), what).toBe(-1);
+
             const targets = Int32Array.from({ length: outer * inner }, () => random() % cols);
             const wanted = crossEntropyOn(name, z, targets, options);
             (backend[`cross_entropy_${type}`] as CrossEntropyKernel<Uint16Array>)(x, targets, sums, out, ...rest, half);
@@ -146,6 +122,15 @@ describe('the public functions', () => {
       expect(crossEntropy(x, [1, 2, -100], { ...options, gradient })[2]).toBe(0);
       expect([...gradient.subarray(80)].every((v) => v === 0)).toBe(true);
       expect(softmaxBackward(y, x, options)).toHaveLength(120);
+
+      const state = expSum(x, options);
+      expect(state).toEqual(expSum(floatsOf(type, x), { cols: 40 }));
+      const parts = normalize(x, state, { ...options, out: new Float32Array(120) });
+      expect([...halvesOf(type, parts)]).toEqual([...normalize(x, state, options)]);
+      const accumulator = new ExpSumAccumulator().add(x.subarray(0, 40), { dtype }).merge(expSum(x.subarray(40, 80), { dtype }));
+      expect(accumulator.state).toEqual(new ExpSumAccumulator().add(floatsOf(type, x.subarray(0, 40))).add(floatsOf(type, x.subarray(40, 80))).state);
+      expect(accumulator.normalize(x.subarray(0, 40), undefined, { dtype })).toBeInstanceOf(Uint16Array);
+      expect(accumulator.normalize(x.subarray(0, 40), new Float32Array(40), { dtype })).toBeInstanceOf(Float32Array);
     }
   });
 
@@ -166,5 +151,7 @@ describe('the public functions', () => {
   it.runIf(Float16Array)('take a Float16Array', () => {
     const y = softmax(new Float16Array!([0, 0])) as ArrayLike<number>;
     expect([y[0], y[1]]).toEqual([0.5, 0.5]);
+    const x = new Float16Array!([0, 0]);
+    expect([...(normalize(x, expSum(x)) as Iterable<number>)]).toEqual([0.5, 0.5]);
   });
 });

@@ -1,23 +1,29 @@
 /** flash-softmax/promises: the same numbers, a free event loop, and what may happen to buffers, signals and threads in mid-job. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { backends, isNative } from './backends.js';
-import { firstDifference, row, typeNames } from './cases.js';
+import { firstDifference, longest, row, typeNames } from './cases.js';
 
 type Root = typeof import('../lib/index.js');
 type Promises = typeof import('../lib/promises.js');
 
 const entry = new URL('../dist/promises.js', import.meta.url);
 const script = new URL('./async/mid-job.mjs', import.meta.url);
-/** 16 M floats; plain C++ takes twenty times as long as the others. */
-const lengthFor = (name: string): number => (name === 'scalar' ? 2 ** 20 : 2 ** 24);
+/** Milliseconds that all processors together have been busy. */
+const busy = (): number => cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
 
-for (const name of backends) {
+/** Neither an emulator nor a sanitizer is in the way, and modules can be loaded anew, with another backend. */
+const isUsual = longest >= 2 ** 20;
+/** 16 M floats; plain C++ takes twenty times as long as the others. */
+const lengthFor = (name: string): number => (name === 'scalar' || !isUsual ? 2 ** 20 : 2 ** 24);
+
+for (const name of isUsual ? backends : backends.slice(0, 1)) {
   describe(name, () => {
     const LONG = lengthFor(name);
     let sync: Root;
@@ -41,6 +47,36 @@ for (const name of backends) {
           expect(state).toEqual(sync.expSum(x, options));
           expect(firstDifference(await later.normalize(x, state, options), sync.normalize(x, state, options))).toBe(-1);
           expect(await later.expSum(x, { ...options, unifiedMax: 3 })).toEqual(sync.expSum(x, { ...options, unifiedMax: 3 }));
+          expect(firstDifference(await later.logSoftmax(x, options), sync.logSoftmax(x, options))).toBe(-1);
+          expect(await later.logSumExp(x, options)).toEqual(sync.logSumExp(x, options));
+          expect(await later.logSumExp(state)).toEqual(sync.logSumExp(state));
+          const targets = Array<number>(n / options.cols).fill(0);
+          const [gradient, wanted] = [x.slice(), x.slice()];
+          expect(await later.crossEntropy(x, targets, options)).toEqual(sync.crossEntropy(x, targets, { ...options, gradient: wanted }));
+          expect(await later.crossEntropy(x, targets, { ...options, gradient })).toHaveLength(targets.length);
+          expect(firstDifference(gradient, wanted)).toBe(-1);
+          await later.crossEntropy(gradient.fill(0.5), targets, { cols: options.cols, gradient });
+          sync.crossEntropy(wanted.fill(0.5), targets, { cols: options.cols, gradient: wanted });
+          expect(firstDifference(gradient, wanted)).toBe(-1);
+          const { bias: dy, ...rest } = options;
+          expect(firstDifference(await later.softmaxBackward(x, dy, rest), sync.softmaxBackward(x, dy, rest))).toBe(-1);
+        }
+      }
+    });
+
+    it('gives the results of the root for half types', async () => {
+      for (const dtype of ['float16', 'bfloat16'] as const) {
+        for (const n of [12, 30_000]) {
+          const x = Uint16Array.from(row('f32', 'N(0,8)', n), (v) => 0x3c00 + (Math.trunc(v * 64) & 0x1ff));
+          const options = { cols: n / 3, dtype };
+          const out = () => ({ ...options, out: new Float32Array(n) });
+          const state = await later.expSum(x, options);
+          expect(state).toEqual(sync.expSum(x, options));
+          expect(await later.softmax(x, options)).toEqual(sync.softmax(x, options));
+          expect(await later.softmax(x, out())).toEqual(sync.softmax(x, out()));
+          expect(await later.normalize(x, state, options)).toEqual(sync.normalize(x, state, options));
+          expect(await later.logSoftmax(x, out())).toEqual(sync.logSoftmax(x, out()));
+          expect(await later.softmaxBackward(x, x, options)).toEqual(sync.softmaxBackward(x, x, options));
         }
       }
     });
@@ -141,31 +177,36 @@ for (const name of backends) {
       results.forEach((y, i) => expect(firstDifference(y, sync.softmax(inputs[i]!))).toBe(-1));
     });
 
-    it('delays a timer of 1 ms by no more than 5 ms, with 16 M floats', async () => {
+    it.runIf(isUsual)('delays a timer of 1 ms by no more than 5 ms, with 16 M floats', async () => {
       const x = row('f32', () => 1, LONG);
-      const late = async (work: () => unknown): Promise<number> => {
+      /** How late the timer is at most while something runs, and how many processors other programs had meanwhile. */
+      const observe = async (work: () => unknown): Promise<{ late: number; others: number }> => {
         let [worst, last] = [0, performance.now()];
         const timer = setInterval(() => {
           const now = performance.now();
           [worst, last] = [Math.max(worst, now - last - 1), now];
         }, 1);
         await new Promise((resolve) => setTimeout(resolve, 5));
-        last = performance.now();
+        const [machine, own] = [busy(), process.cpuUsage()];
+        const from = (last = performance.now());
         worst = 0;
         await work();
         worst = Math.max(worst, performance.now() - last - 1);
         clearInterval(timer);
-        return worst;
+        const { user, system } = process.cpuUsage(own);
+        return { late: worst, others: (busy() - machine - (user + system) / 1000) / (performance.now() - from) };
       };
-      const blocked = await late(() => sync.softmax(x));
-      // Other programs delay timers too. They are measured right before, and the best of some runs is what the call does.
-      let free = Infinity;
-      for (let i = 0; i < 12 && free > 5; i++) {
-        const others = await late(() => new Promise((resolve) => setTimeout(resolve, 150)));
-        free = Math.min(free, Math.max(0, (await late(() => later.softmax(x))) - others));
+      // Where others want the processors, every timer is late. The best of some runs is what the call does by itself; where none
+      // had the machine for itself, it must still be far below what the same call costs without a promise.
+      let [free, blocked, isQuiet] = [Infinity, Infinity, false];
+      for (let i = 0; i < 25 && !(free <= 5); i++) {
+        const { late, others } = await observe(() => later.softmax(x));
+        free = Math.min(free, late);
+        isQuiet ||= others < 0.3;
+        blocked = Math.min(blocked, (await observe(() => sync.softmax(x))).late);
       }
-      console.log(`${name}: the timer is ${blocked.toFixed(1)} ms late during the call, ${free.toFixed(1)} ms with the promise`);
-      expect(free).toBeLessThanOrEqual(5);
+      console.log(`${name}: the timer is ${blocked.toFixed(1)} ms late during the call, ${free.toFixed(1)} ms with the promise${isQuiet ? '' : ', beside other programs'}`);
+      expect(free).toBeLessThanOrEqual(isQuiet ? 5 : blocked / 2);
       expect(blocked).toBeGreaterThan(free);
     }, 120_000);
 

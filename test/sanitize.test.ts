@@ -7,7 +7,7 @@ import { itWith, tool } from './tools.js';
 
 const cmake = tool('cmake', ['cmake', '--version']);
 const compiler = tool('g++', ['g++', '--version']);
-const suites = ['edge', 'masks', 'softmax', 'properties', 'fpcontrol', 'workers'];
+const suites = ['edge', 'masks', 'softmax', 'properties', 'fpcontrol', 'workers', 'family', 'exp-sum', 'promises'];
 
 describe.runIf(process.platform === 'linux')('with sanitizers', () => {
   const folder = path.join(cache, 'sanitized');

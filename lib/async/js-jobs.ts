@@ -18,12 +18,15 @@ const idle: Worker[] = [];
 const waiting: (() => void)[] = [];
 let running = 0;
 
+/** Options of the process are not for it: with --input-type no file can be run. */
+const newWorker = (): Worker => new Worker(join(packageRoot(), 'dist', 'js-worker.js'), { execArgv: [] });
+
 /** Resolves when the kernel has run, or no longer runs, because `signal` was raised. */
 export async function runInWorker(kernel: string, args: readonly unknown[], signal: AbortSignal | undefined): Promise<void> {
   if (running < availableParallelism()) running++;
   else await new Promise<void>((resolve) => waiting.push(resolve)); // until a job hands its place on
   try {
-    if (!signal?.aborted) await order(idle.pop() ?? new Worker(join(packageRoot(), 'dist', 'js-worker.js')), kernel, args, signal);
+    if (!signal?.aborted) await order(idle.pop() ?? newWorker(), kernel, args, signal);
   } finally {
     const next = waiting.shift();
     if (next) next();

@@ -6,9 +6,15 @@ import type { Call } from '../call.js';
 import { inSharedMemory, runInWorker } from './js-jobs.js';
 import { check, copy, isShared, isView, newLike, type Theirs, type View } from './memory.js';
 
+/** An AbortSignal. By the part of it that no other type has, so that who compiles against this needs no types of Node or a browser. */
+export interface AbortSignalLike {
+  readonly aborted: boolean;
+  throwIfAborted(): void;
+}
+
 export interface AsyncOptions {
   /** Stops the job; the promise is rejected with the signal's reason as soon as nothing works on the arrays any more. */
-  signal?: AbortSignal | undefined;
+  signal?: AbortSignalLike | undefined;
 }
 
 /** JavaScript takes less time for so many elements than a thread takes to wake up. */
@@ -16,7 +22,7 @@ const AT_ONCE = 4096;
 
 /** Reads `signal`: before any lengths are taken, as a getter may do anything. */
 export function signalOf(options: AsyncOptions | undefined): AbortSignal | undefined {
-  const signal = typeof options === 'object' && options !== null ? options.signal : undefined;
+  const signal: unknown = typeof options === 'object' && options !== null ? options.signal : undefined;
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongType('an AbortSignal', 'signal', signal);
   return signal;
 }

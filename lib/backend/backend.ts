@@ -78,9 +78,9 @@ export type ExpSumKernel<A> = (
 export const NO_EXPONENT = -(2 ** 31);
 
 /** out[o, c, i] = exp(z[c]) / sum[o, i], for sums that are given. */
-export type NormalizeKernel<A> = (
+export type NormalizeKernel<A, Out = A> = (
   x: A,
-  out: A,
+  out: Out,
   mantissa: Float64Array,
   exponent: Int32Array,
   outer: number,
@@ -112,17 +112,19 @@ type OfType<Name extends string, A> = {
   readonly [K in `cross_entropy_${Name}`]: CrossEntropyKernel<A>;
 } & { readonly [K in `softmax_backward_${Name}`]: BackwardKernel<A> };
 
-/** Those of partial sums, for float32 and float64. */
+/** Those of partial sums. */
 type OfSums<Name extends string, A> = { readonly [K in `exp_sum_${Name}`]: ExpSumKernel<A> } & { readonly [K in `normalize_${Name}`]: NormalizeKernel<A> };
 
 /** Those of half types with float32 results. */
 type Widening<Name extends string> = {
   readonly [K in `softmax_${Name}_f32` | `log_softmax_${Name}_f32`]: SoftmaxKernel<Uint16Array, Float32Array>;
-} & { readonly [K in `softmax_backward_${Name}_f32`]: BackwardKernel<Uint16Array, Float32Array> };
+} & { readonly [K in `softmax_backward_${Name}_f32`]: BackwardKernel<Uint16Array, Float32Array> } & {
+  readonly [K in `normalize_${Name}_f32`]: NormalizeKernel<Uint16Array, Float32Array>;
+};
 
-export type PartialKernels = OfSums<'f32', Float32Array> & OfSums<'f64', Float64Array>;
-export type FloatKernels = OfType<'f32', Float32Array> & OfType<'f64', Float64Array>;
-export type HalfKernels<Name extends 'f16' | 'bf16'> = OfType<Name, Uint16Array> & Widening<Name>;
-export type Kernels = FloatKernels & PartialKernels & HalfKernels<'f16'> & HalfKernels<'bf16'>;
+type All<Name extends string, A> = OfType<Name, A> & OfSums<Name, A>;
+export type FloatKernels = All<'f32', Float32Array> & All<'f64', Float64Array>;
+export type HalfKernels<Name extends 'f16' | 'bf16'> = All<Name, Uint16Array> & Widening<Name>;
+export type Kernels = FloatKernels & HalfKernels<'f16'> & HalfKernels<'bf16'>;
 
 export type Backend = Kernels & { readonly name: BackendName };

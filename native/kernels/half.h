@@ -2,6 +2,7 @@
 // through the float kernel, and its results are rounded to the half type. So a result is the float32 result, rounded once.
 #pragma once
 #include "log_softmax.h"
+#include "partial.h"
 #include "softmax.h"
 #include "softmax_backward.h"
 
@@ -84,7 +85,7 @@ template <class H, class Call> struct Halves {
     batch = each > kBatch ? 1 : kBatch / each;
     if (eighths) batch = (batch + 7) / 8 * 8;
     size_t batches = (outer + batch - 1) / batch;
-    if (batch * each <= 8 * kBatch && batches > 1) r.parallel(batches, one, this);
+    if (batch * each <= kSuper && batches > 1) r.parallel(batches, one, this);
     else for (size_t i = 0; i < batches; i++) batch_of(r, i);
   }
 };
@@ -138,6 +139,28 @@ template <class H> void half_log_sum_exp(const Run& run, const uint16_t* x, doub
   } call{extras, temperature, sums};
   Halves<H, Call>{run, x, nullptr, nullptr, nullptr, outer, cols, inner, call, 1}.go(layout == kMaskBits);
 }
+template <class H> void half_exp_sum(const Run& run, const uint16_t* x, double* mantissa, int32_t* exponent, COMMON, Slice<const uint16_t> bias) {
+  const HalfExtras<H> extras(run, outer, cols, inner, mask, layout, bias);
+  struct Call {
+    const HalfExtras<H>& e;
+    double temperature;
+    double* mantissa;
+    int32_t* exponent;
+    void run(const Run& r, size_t o, size_t n, const float* in, const float*, float*) const { exp_sum_f32(r, in, mantissa + o * e.inner, exponent + o * e.inner, REST(o, n)); }
+  } call{extras, temperature, mantissa, exponent};
+  Halves<H, Call>{run, x, nullptr, nullptr, nullptr, outer, cols, inner, call, 1}.go(layout == kMaskBits);
+}
+template <class H> void half_normalize(const Run& run, const uint16_t* x, uint16_t* out, float* wide, const double* mantissa, const int32_t* exponent, COMMON, Slice<const uint16_t> bias) {
+  const HalfExtras<H> extras(run, outer, cols, inner, mask, layout, bias);
+  struct Call {
+    const HalfExtras<H>& e;
+    double temperature;
+    const double* mantissa;
+    const int32_t* exponent;
+    void run(const Run& r, size_t o, size_t n, const float* in, const float*, float* result) const { normalize_f32(r, in, result, mantissa + o * e.inner, exponent + o * e.inner, REST(o, n)); }
+  } call{extras, temperature, mantissa, exponent};
+  Halves<H, Call>{run, x, nullptr, out, wide, outer, cols, inner, call, 1}.go(layout == kMaskBits);
+}
 template <class H> void half_cross_entropy(const Run& run, const uint16_t* x, const int32_t* targets, double* loss, uint16_t* gradient, COMMON, Slice<const uint16_t> bias) {
   const HalfExtras<H> extras(run, outer, cols, inner, mask, layout, bias);
   struct Call {
@@ -172,6 +195,13 @@ template <class H> void half_backward(const Run& run, const uint16_t* y, const u
   void log_sum_exp_##name(const Run& run, const uint16_t* x, double* out, COMMON, Slice<const uint16_t> bias) { half_log_sum_exp<H>(run, x, out, ARGUMENTS, bias); } \
   void cross_entropy_##name(const Run& run, const uint16_t* x, const int32_t* targets, double* loss, uint16_t* gradient, COMMON, Slice<const uint16_t> bias) { \
     half_cross_entropy<H>(run, x, targets, loss, gradient, ARGUMENTS, bias); \
+  } \
+  void exp_sum_##name(const Run& run, const uint16_t* x, double* mantissa, int32_t* exponent, COMMON, Slice<const uint16_t> bias) { half_exp_sum<H>(run, x, mantissa, exponent, ARGUMENTS, bias); } \
+  void normalize_##name(const Run& run, const uint16_t* x, uint16_t* out, const double* mantissa, const int32_t* exponent, COMMON, Slice<const uint16_t> bias) { \
+    half_normalize<H>(run, x, out, nullptr, mantissa, exponent, ARGUMENTS, bias); \
+  } \
+  void normalize_##name##_f32(const Run& run, const uint16_t* x, float* out, const double* mantissa, const int32_t* exponent, COMMON, Slice<const uint16_t> bias) { \
+    half_normalize<H>(run, x, nullptr, out, mantissa, exponent, ARGUMENTS, bias); \
   } \
   void softmax_backward_##name(const Run& run, const uint16_t* y, const uint16_t* dy, uint16_t* out, COMMON) { half_backward<H>(run, y, dy, out, nullptr, ARGUMENTS); } \
   void softmax_backward_##name##_f32(const Run& run, const uint16_t* y, const uint16_t* dy, float* out, COMMON) { half_backward<H>(run, y, dy, nullptr, out, ARGUMENTS); }

@@ -114,17 +114,18 @@ template <class E> struct ExpSumCall : LogitsOf<E> {
 };
 
 // With states somewhere about the row's own, and now and then one that is no number.
-template <class E> struct NormalizeCall : LogitsOf<E> {
+template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, T*, const double*, const int32_t*, COMMON, Slice<const T>);
-  static constexpr bool kInPlace = true;
+  using Kernel = void (*)(const Run&, const T*, Result*, const double*, const int32_t*, COMMON, Slice<const T>);
+  static constexpr bool kInPlace = sizeof(T) == sizeof(Result);
   std::vector<double> mantissas;
   std::vector<int32_t> exponents;
 
   explicit NormalizeCall(const Shape& s) : LogitsOf<E>(s) {
     Random random{s.seed};
     for (size_t i = 0; i < s.rows(); i++) {
-      double about = (double)this->x[i / s.inner * s.cols * s.inner + i % s.inner] * 1.4426950408889634 / s.temperature + random.bits() % 16;
+      T logit = this->x[i / s.inner * s.cols * s.inner + i % s.inner];
+      double about = (std::is_integral_v<T> ? 1 : (double)logit * 1.4426950408889634 / s.temperature) + random.bits() % 16;
       mantissas.push_back(1 + random.unit()), exponents.push_back(std::fabs(about) < 1e9 ? (int32_t)about : 0);
       if (random.bits() % 16 == 0) exponents.back() = 0, mantissas.back() = std::vector<double>{0, NAN, kInfinity}[random.bits() % 3];
     }
@@ -133,9 +134,9 @@ template <class E> struct NormalizeCall : LogitsOf<E> {
     std::vector<Span> all = this->logits();
     return all.push_back(span(mantissas)), all.push_back(span(exponents)), all;
   }
-  std::vector<Span> outputs() const { return {room<T>(this->elements())}; }
+  std::vector<Span> outputs() const { return {room<Result>(this->elements())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    kernel(run, this->x_of(in), (T*)out[0], (const double*)in[3], (const int32_t*)in[4], COMMON_OF(in), this->bias_of(in));
+    kernel(run, this->x_of(in), (Result*)out[0], (const double*)in[3], (const int32_t*)in[4], COMMON_OF(in), this->bias_of(in));
   }
 };
 
@@ -154,7 +155,7 @@ template <bool kBrain, bool kOneARow, class T, class R> MapCall<ElementOf<T, kBr
 template <bool kBrain, bool kOneARow, class T> CrossEntropyCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*, COMMON, Slice<const T>));
 template <bool kBrain, bool kOneARow, class T, class R> BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, COMMON));
 template <bool kBrain, bool kOneARow, class T> ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, COMMON, Slice<const T>));
-template <bool kBrain, bool kOneARow, class T> NormalizeCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, T*, const double*, const int32_t*, COMMON, Slice<const T>));
+template <bool kBrain, bool kOneARow, class T, class R> NormalizeCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, const double*, const int32_t*, COMMON, Slice<const T>));
 #define CALL_OF(name) decltype(call_of<has(#name, "bf16"), has(#name, "log_sum_exp")>(decltype(Kernels::name)()))
 #undef COMMON
 #undef COMMON_OF

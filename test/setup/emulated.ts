@@ -20,7 +20,7 @@ const copy = (from: string, to: string) => {
 /** Makes `folder` such a package; its addon is there already, or is copied from `addon`. */
 export async function layOut(folder: string, tests: readonly string[], addon?: string): Promise<void> {
   mkdirSync(path.join(folder, 'test'), { recursive: true });
-  for (const part of ['package.json', 'dist', 'test/workers', 'test/corpus.json']) copy(path.join(root, part), path.join(folder, part));
+  for (const part of ['package.json', 'dist', 'test/workers', 'test/async', 'test/corpus.json']) copy(path.join(root, part), path.join(folder, part));
   if (addon) copy(addon, path.join(folder, 'build', 'Release', path.basename(addon)));
   await build({
     entryPoints: tests.map((name) => path.join(root, 'test', `${name}.test.ts`)),

@@ -2,7 +2,7 @@
  * Stands in for 'vitest' where vitest is too heavy, which is inside an emulated processor: the few names that test
  * files of numbers use, on Node's own runner, with vitest's own `expect`. Test files are bundled against it.
  */
-import { after, before, describe, it as nodeIt } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, it as nodeIt } from 'node:test';
 import { chai, JestAsymmetricMatchers, JestChaiExpect, JestExtend } from '@vitest/expect';
 
 chai.use(JestExtend);
@@ -10,7 +10,11 @@ chai.use(JestChaiExpect);
 chai.use(JestAsymmetricMatchers);
 
 export const expect = Object.assign((value: unknown, message?: string) => chai.expect(value, message), { fail: chai.expect.fail });
-export { after as afterAll, before as beforeAll, describe };
+export { after as afterAll, afterEach, before as beforeAll, beforeEach, describe };
 
 /** A processor in software is some fifty times slower: vitest's time limits do not apply. */
-export const it = (name: string, body: () => void | Promise<void>) => nodeIt(name, () => body());
+const run = (name: string, body: () => void | Promise<void>) => nodeIt(name, () => body());
+export const it = Object.assign(run, { runIf: (condition: unknown) => (condition ? run : () => {}) });
+
+/** A bundle has its modules once, and its process the environment that it was started with. */
+export const vi = { resetModules() {}, stubEnv() {}, unstubAllEnvs() {} };

@@ -73,6 +73,15 @@ export function halfKernels<Name extends 'f16' | 'bf16'>(name: Name, { toFloat, 
       floats.cross_entropy_f32(y, targets, loss, gradient && y, outer, cols, inner, temperature, mask, layout, bias(b));
       if (gradient) narrow(y, gradient);
     },
+    exp_sum_f16: (x, mantissa, exponent, outer, cols, inner, temperature, mask, layout, b) =>
+      floats.exp_sum_f32(widened(x), mantissa, exponent, outer, cols, inner, temperature, mask, layout, bias(b)),
+    normalize_f16(x, out, mantissa, exponent, outer, cols, inner, temperature, mask, layout, b) {
+      const y = widened(x);
+      floats.normalize_f32(y, y, mantissa, exponent, outer, cols, inner, temperature, mask, layout, bias(b));
+      narrow(y, out);
+    },
+    normalize_f16_f32: (x, out, mantissa, exponent, outer, cols, inner, temperature, mask, layout, b) =>
+      floats.normalize_f32(widened(x), out, mantissa, exponent, outer, cols, inner, temperature, mask, layout, bias(b)),
     softmax_backward_f16(y, dy, out, ...rest) {
       const x = widened(y);
       floats.softmax_backward_f32(x, widened(dy), x, ...rest);

@@ -1,5 +1,5 @@
 /** The backend in JavaScript: it runs everywhere, computes in double, and gives the same bits on every machine. */
-import type { Backend, BackwardKernel, CrossEntropyKernel, FloatKernels, PartialKernels, SoftmaxKernel } from '../backend.js';
+import type { Backend, BackwardKernel, CrossEntropyKernel, FloatKernels, SoftmaxKernel } from '../backend.js';
 import { softmaxBackward } from './backward.js';
 import { bfloat16, float16, halfKernels } from './half.js';
 import { LogRows } from './log-rows.js';
@@ -15,7 +15,7 @@ const crossEntropy: CrossEntropyKernel<Floats> = (x, targets, loss, gradient, ou
   new LogRows(x, cols, inner, ...rest).crossEntropy(targets, loss, gradient, outer);
 const backward: BackwardKernel<Floats> = softmaxBackward;
 
-const floats: FloatKernels & PartialKernels = {
+const floats: FloatKernels = {
   softmax_f32(x, out, outer, cols, inner, temperature, mask, maskLayout, bias) {
     if (mask === null && bias === null && cols <= HELD) softmaxPlain_f32(x, out, outer, cols, inner, temperature);
     else new Logits_f32(x, cols, inner, temperature, mask, maskLayout, bias).softmax(out, outer);
