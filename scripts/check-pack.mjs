@@ -20,8 +20,8 @@ const TOOLS = {
   attw: [tool('@arethetypeswrong', 'cli', 'dist', 'index.js'), '--no-definitely-typed', '--no-color'],
 };
 
-/** Chunks are named by their content, and binaries by the C library where there are two. */
-const listed = (path) => path.replace(/chunk-\w+(\.\w+)$/, 'chunk-*$1');
+/** What entry points share is named by its content: code as a chunk, types after one of the files in it. */
+const listed = (path) => path.replace(/chunk-\w+(\.\w+)$/, 'chunk-*$1').replace(/^dist\/[\w-]+-[\w-]{8}(\.d\.c?ts)$/, 'dist/types-*$1');
 const isBinary = (path) => path.startsWith('prebuilds/');
 
 function compare(files, { update, all }) {

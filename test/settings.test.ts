@@ -71,7 +71,7 @@ describe('FLASH_SOFTMAX_THREADS', () => {
   it('is by default what can run at the same time', async () => {
     const threads: unknown[][] = [];
     const fake = { backends: ['avx2'], machine: () => ({ features: [] }), kernels: () => ({}), plan: () => ({}), threads: (...args: unknown[]) => threads.push(args) };
-    vi.doMock('../lib/backend/native.js', () => ({ native: () => ({ addon: fake, path: '' }) }));
+    vi.doMock('../lib/backend/native.js', async (original) => ({ ...(await original<object>()), native: () => ({ addon: fake, path: '' }) }));
     for (const [text, wanted] of [[undefined, availableParallelism()], ['', availableParallelism()], ['7', 7]] as const) {
       threads.length = 0;
       (await load(text === undefined ? {} : { threads: text })).capabilities();
