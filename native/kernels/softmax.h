@@ -51,6 +51,7 @@ SIMD_INLINE void write_block(const Source& x, size_t from, size_t n, T* y, const
     edge(0, i);
   }
   for (; i + 4 * W <= n; i += 4 * W)
+    UNROLL
     for (size_t j = 0; j < 4; j++) {
       auto v = value(x.at(from + i + j * W));
       kStream ? stream(y + i + j * W, v) : store(y + i + j * W, v);

@@ -134,6 +134,7 @@ template <class T> struct ExpVector {
     c = splat(s.c);
     base = splat((T)(2 + (X::kTop - 8 * octave) * X::kUlp));
     step_hi = splat(s.step_hi), step_lo = splat(s.step_lo), slope = splat(s.slope);
+    UNROLL
     for (int i = 0; i < X::kTerms; i++) terms[i] = splat(s.terms[i]);
     low = splat((T)((octave - (X::kTop - 16) / 8.) / s.octaves));  // k' ≥ 8, a normal S; what lies lower counts as nothing
   }
@@ -165,6 +166,7 @@ template <bool kUnit, class T, class Value, class V> SIMD_INLINE V exp_inside(co
   V r = plus_low(fma(k, e.step_lo, fma(k, e.step_hi, x)), value);
   V s = add_shifted(lookup8(exp_table(T()), t), t);
   V p = e.terms[X::kTerms - 1];
+  UNROLL
   for (int i = X::kTerms - 2; i >= 0; i--) p = fma(p, r, e.terms[i]);
   p = fma(mul(r, r), p, r);
   V steep = kUnit ? s : mul(s, e.slope), q = fma(steep, p, s);
