@@ -2,6 +2,7 @@
 import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
 import { ATTENTION_SHAPE, type AppendKernel, type AttentionShape } from '../backend/backend.js';
 import { bfloat16, float16 } from '../backend/js/half.js';
+import { tileOf, tileSize } from '../backend/js/attention.js';
 import { backend } from '../backend/select.js';
 import { types } from '../types.js';
 import { checkOptions, count, layoutFlag } from './options.js';
@@ -205,13 +206,13 @@ export class KVCache {
     if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= length)) throw outOfRange(`two rising integers from 0 to ${length}`, 'from and to', `${from}, ${to}`);
     const toNumber = this.dtype === 'float16' || this.dtype === 'bfloat16' ? halves[this.dtype].toFloat : (x: number) => x;
     const width = Math.ceil(this.valueDim / 16) * 16;
-    const size = 16 * (this.headDim + width);
+    const size = tileSize(this);
     const [k, v] = [this.headDim, this.valueDim].map((n) => new Float32Array((to - from) * this.kvHeads * n)) as [Float32Array, Float32Array];
     for (let n = from, i = 0; n < to; n++) {
       const page = pages[Math.floor(n / this.pageSize)]!;
       const slab = this.#slabs[page >>> PLACE_BITS]!;
       for (let head = 0; head < this.kvHeads; head++, i++) {
-        const tile = (this.#place(page) * this.kvHeads + head) * (this.pageSize / 16) + Math.floor((n % this.pageSize) / 16);
+        const tile = tileOf(this, slab, page, head, n);
         const [keyScale, valueScale] = [0, 1].map((which) => this.#scales[page >>> PLACE_BITS]?.[(2 * tile + which) * 16 + (n % 16)] ?? 1) as [number, number];
         for (let d = 0; d < this.headDim; d++) k[i * this.headDim + d] = toNumber(slab[tile * size + d * 16 + (n % 16)]!) * keyScale;
         for (let d = 0; d < this.valueDim; d++) v[i * this.valueDim + d] = toNumber(slab[tile * size + 16 * this.headDim + (n % 16) * width + d]!) * valueScale;
@@ -302,9 +303,12 @@ export class KVCache {
   }
 
   #copy(from: number, to: number): void {
-    const copy = (arrays: readonly Stored[], size: number) => {
-      const source = arrays[from >>> PLACE_BITS]!.subarray(this.#place(from) * size, (this.#place(from) + 1) * size);
-      arrays[to >>> PLACE_BITS]!.set(source, this.#place(to) * size);
+    const copy = (arrays: readonly Stored[], ofPage: number) => {
+      const part = ofPage / this.kvHeads; // of each head
+      for (let head = 0; head < this.kvHeads; head++) {
+        const at = (page: number) => (head * this.#owners[page >>> PLACE_BITS]!.length + this.#place(page)) * part;
+        arrays[to >>> PLACE_BITS]!.set(arrays[from >>> PLACE_BITS]!.subarray(at(from), at(from) + part), at(to));
+      }
     };
     copy(this.#slabs, this.#elements);
     if (this.#scales.length) copy(this.#scales, this.#scalesOf(1));

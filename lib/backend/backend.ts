@@ -131,11 +131,11 @@ export type AttentionKernel = (
 ) => void;
 
 /**
- * The same over the pages of a cache. Slabs hold pages, one after the other; an entry of `table` is a page, the slab in its
- * upper six bits and the place there in the others. The pages of the sequences follow one another in it, as many for each
- * as its entry of `lengths` needs. A page holds, head after head, tiles of 16 keys: the keys as [headDim, 16], then the values as
- * [16, width], with `width` the next multiple of 16 from valueDim on and 0 in what is too much. `scales` (int8, else empty)
- * hold for each tile, in the same order, 16 scales of keys and 16 of values.
+ * The same over the pages of a cache. An entry of `table` is a page, the slab in its upper six bits and the place there in
+ * the others; the pages of the sequences follow one another in it, as many for each as its entry of `lengths` needs. A slab
+ * holds, head after head, that head's share of all its pages: tiles of 16 keys, the keys as [headDim, 16], then the values
+ * as [16, width], with `width` the next multiple of 16 from valueDim on and 0 in what is too much. `scales` (int8, else
+ * empty) hold for each tile, in the same order, 16 scales of keys and 16 of values.
  */
 export type CachedAttentionKernel<A> = (
   shape: Float64Array, spans: Float64Array | null, q: Float32Array, slabs: readonly A[], scales: readonly Float32Array[],

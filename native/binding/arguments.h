@@ -32,9 +32,12 @@ template <class T> struct Parameter;
 // An array of typed arrays.
 template <class T> struct SlabsOf {
   static Slabs<T> read(const Napi::Value& v, std::initializer_list<napi_typedarray_type> types, const char* expected) {
-    Slabs<T> slabs = {{}, 0};
+    Slabs<T> slabs = {{}, {}, 0};
     if (!v.IsArray() || v.As<Napi::Array>().Length() > Slabs<T>::kMost) throw Napi::TypeError::New(v.Env(), std::string("Expected an array of ") + expected + " for a kernel's slabs");
-    for (uint32_t i = 0; i < v.As<Napi::Array>().Length(); i++) slabs.data[slabs.count++] = (T*)read_array(v.As<Napi::Array>().Get(i), types, expected).data;
+    for (uint32_t i = 0; i < v.As<Napi::Array>().Length(); i++) {
+      TypedArray a = read_array(v.As<Napi::Array>().Get(i), types, expected);
+      slabs.data[i] = (T*)a.data, slabs.length[i] = a.length, slabs.count++;
+    }
     return slabs;
   }
 };

@@ -66,9 +66,24 @@ struct DenseKeys {
   }
 };
 
-// The pages of a cache. A page holds, head after head, tiles: keys [depth][16], then values [16][width]; and, if there are
-// scales, head after head and tile after tile, sixteen of the keys and sixteen of the values. An entry of the table is a page:
-// its slab in the upper six bits, its place there in the others.
+// The pages of a cache, in slabs, an entry of the table being a page: its slab in the upper six bits, its place there in the
+// others. A slab holds, head after head, that head's share of all its pages, so that pages taken one after the other are one
+// stream of bytes for each head: tiles, of keys [depth][16], then values [16][width]. Scales, if there are any, lie likewise,
+// sixteen of the keys and sixteen of the values for each tile.
+struct Pages {
+  uint32_t page, tiles;
+  size_t of_tile, kv_heads;
+  size_t capacity[Slabs<void>::kMost];  // pages of each slab
+
+  template <class T> Pages(const AttentionShape& s, const Slabs<T>& slabs) : page((uint32_t)s.page), tiles((uint32_t)(s.page / kTile)), of_tile(kTile * (s.depth + s.width())), kv_heads(s.kv_heads) {
+    for (size_t i = 0; i < slabs.count; i++) capacity[i] = slabs.length[i] / (tiles * of_tile * kv_heads);
+  }
+  // The tile of a token, in tiles of its slab.
+  size_t tile(uint32_t entry, size_t head, uint32_t token) const {
+    return (head * capacity[entry >> 26] + (entry & 0x3FFFFFF)) * tiles + token % page / kTile;
+  }
+};
+
 template <class Stored> struct PagedKeys {
   using E = Stored;
   using T = typename E::T;
@@ -78,15 +93,15 @@ template <class Stored> struct PagedKeys {
   const uint32_t* table;
   const int32_t* lengths;
   const size_t* firsts;    // of each sequence, in the table
+  Pages pages;
 
   size_t scratch() const { return 0; }
   size_t keys(size_t b) const { return (size_t)lengths[b]; }
   Tile<E> tile(size_t b, size_t head, size_t key, float*) const {
-    uint32_t entry = table[firsts[b] + key / s.page];
-    size_t slab = entry >> 26, place = entry & 0x3FFFFFF, tiles = s.page / kTile, of_tile = kTile * (s.depth + s.width());
-    size_t index = (place * s.kv_heads + head) * tiles + key % s.page / kTile;
-    const T* k = slabs.data[slab] + index * of_tile;
-    return {k, k + kTile * s.depth, s.width(), scales.count ? scales.data[slab] + index * 2 * kTile : nullptr};
+    uint32_t entry = table[firsts[b] + (uint32_t)key / pages.page];
+    size_t index = pages.tile(entry, head, (uint32_t)key);
+    const T* k = slabs.data[entry >> 26] + index * pages.of_tile;
+    return {k, k + kTile * s.depth, s.width(), scales.count ? scales.data[entry >> 26] + index * 2 * kTile : nullptr};
   }
 };
 
@@ -122,6 +137,7 @@ template <class Keys> struct Attention {
     row.mask = d.mask ? d.mask + b * s.mask_batch + head * s.mask_head + query * s.mask_query : nullptr;
     row.bias = d.bias ? d.bias + b * s.bias_batch + head * s.bias_head + query * s.bias_query : nullptr;
     row.from = within(from, n), row.to = within(to, n);
+    row.plain = row.slope == 0 && !row.bias;
   }
   static size_t within(double x, size_t n) { return x > 0 ? x < (double)n ? (size_t)x : n : 0; }
 
@@ -276,7 +292,7 @@ template <class E> void attention_cached(const Run& run, const AttentionShape& s
   size_t* firsts = (size_t*)run.allocate((s.batch + 1) * sizeof(size_t));
   firsts[0] = 0;
   for (size_t b = 0; b < s.batch; b++) firsts[b + 1] = firsts[b] + ((size_t)lengths[b] + s.page - 1) / s.page;
-  PagedKeys<E> keys = {s, slabs, scales, table, lengths, firsts};
+  PagedKeys<E> keys = {s, slabs, scales, table, lengths, firsts, Pages(s, slabs)};
   Attention<PagedKeys<E>>(run, s, data, keys).go();
   run.release(firsts);
 }

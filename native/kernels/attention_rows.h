@@ -36,8 +36,8 @@ struct Row1 {
   const uint8_t* mask;     // a byte a key, or null
   const float* bias;       // a float a key, or null
   size_t from, to;
+  bool plain;              // scores stay as they are
 
-  bool plain() const { return slope == 0 && !bias; }
   // The keys of a tile that it sees, as bits.
   uint32_t lanes(size_t key) const {
     if (to <= key || from >= key + kTile) return 0;
@@ -52,7 +52,19 @@ struct Row1 {
 // A row's sums so far: of the part, with the exponent e; of all parts before it.
 struct RowSum {
   double e, mantissa, exponent;
-  bool begun, any;        // the part has an exponent; there was a part
+  bool begun, any;              // the part has an exponent; there was a part
+  float most, near, base, low;  // for plain weights: scores up to `most` need no larger exponent, and so on
+
+  // The exponent of the part from now on.
+  void set(double exponent, bool is_begun) {
+    using X = ExpTraits<float>;
+    e = exponent, begun = is_begun;
+    bool usual = begun && e < 4096 && e > -4096;  // else no score is plain
+    double octave = e + X::kBias;
+    most = usual ? (float)(e + kHeadroom < kLarge ? e + kHeadroom : kLarge) : -infinity<float>();
+    near = usual ? (float)(e - kNear) : -infinity<float>();
+    base = (float)(2 + (X::kTop - 8 * octave) * X::kUlp), low = (float)(octave - (X::kTop - 16) / 8.);
+  }
 };
 
 SIMD_INLINE f32x16 scaled_weights(f32x16 w, const float* scales) { return scales ? mul(w, load(scales + kTile)) : w; }
@@ -64,6 +76,7 @@ struct Rows {
   size_t count;
   Row1 row[kRows];
   RowSum sum[kRows];
+  size_t inner_from[kRows / kGroup], inner_to[kRows / kGroup];  // keys that all rows of a group see
   float* q;                // groups of rows, [depth][rows of the group], scaled
   float* acc;              // [rows][width] of the part
   float* sums;             // [rows][16]
@@ -84,13 +97,19 @@ struct Rows {
       if (i + n > count) row[count] = row[i];
       for (size_t r = 0; r < n; r++)
         for (size_t d = 0; d < s.depth; d++) q[i * s.depth + d * n + r] = (float)(row[i + r].q[d] * s.scale);
-      for (size_t r = i; r < i + n; r++) sum[r] = {0, 0, 0, false, false};
+      size_t from = 0, to = (size_t)-1;
+      for (size_t r = i; r < i + n; r++) {
+        const Row1& x = row[r];
+        from = x.from > from ? x.from : from, to = x.mask || x.bias ? 0 : x.to < to ? x.to : to;
+      }
+      inner_from[i / kGroup] = from, inner_to[i / kGroup] = to;
+      for (size_t r = i; r < i + n; r++) sum[r].mantissa = sum[r].exponent = 0, sum[r].any = false;
     }
     for (size_t i = 0; i < count * s.width; i++) total[i] = 0;
   }
   void begin_part() {
     size_t n = (count + kGroup - 1) / kGroup * kGroup;
-    for (size_t i = 0; i < n; i++) sum[i].begun = false, sum[i].e = 0;
+    for (size_t i = 0; i < n; i++) sum[i].set(0, false);
     for (size_t i = 0; i < n * s.width; i++) acc[i] = 0;
     for (size_t i = 0; i < n * kTile; i++) sums[i] = 0;
   }
@@ -107,8 +126,11 @@ struct Rows {
   }
   template <class E, int R> ALWAYS void one(const Tile<E>& t, size_t key, size_t i) {
     uint32_t lanes[R], all = 0xFFFF, some = 0;
-    for (int r = 0; r < R; r++) lanes[r] = row[i + r].lanes(key), all &= lanes[r], some |= lanes[r];
-    if (!some) return;
+    if (key >= inner_from[i / kGroup] && key + kTile <= inner_to[i / kGroup]) for (int r = 0; r < R; r++) lanes[r] = 0xFFFF;
+    else {
+      for (int r = 0; r < R; r++) lanes[r] = row[i + r].lanes(key), all &= lanes[r], some |= lanes[r];
+      if (!some) return;
+    }
     f32x16 z[R];
     scores<E, R>(t.k, q + i * s.depth, s.depth, z);
     for (int r = 0; r < R; r++) {
@@ -126,13 +148,16 @@ struct Rows {
   // Weights of scores as they are, if none is above the row's exponent, or large and not far below.
   ALWAYS bool plain_weights(size_t r, f32x16 z, uint32_t lanes, f32x16& weights) {
     const RowSum& m = sum[r];
-    if (!m.begun || !s.plain() || !row[r].plain() || !(m.e < 4096 && m.e > -4096)) return false;
     f32x16 x = lanes == 0xFFFF ? z : select_bits(z, splat(-infinity<float>()), lanes);
-    if (lanes_above(x, splat((float)(m.e + kHeadroom))) || any_nan(x)) return false;
-    uint32_t large = (lanes_above(x, splat(kLarge)) | lanes_above(splat(-kLarge), x)) & lanes;
-    if (large & lanes_above(x, splat((float)(m.e - kNear)))) return false;
+    if (lanes_outside(x, splat(-kLarge), splat(m.most)) & lanes) {
+      if (m.near == -infinity<float>() || any_nan(x) || lanes_above(x, splat((float)(m.e + kHeadroom)))) return false;
+      if ((lanes_above(x, splat(kLarge)) | lanes_above(splat(-kLarge), x)) & lanes & lanes_above(x, splat(m.near))) return false;
+    }
+    if (!row[r].plain || !s.plain()) return false;
+    ExpVector<float> e(base_two(), ExpTraits<float>::kBias);
+    e.base = splat(m.base), e.low = splat(m.low);
     f32x16 t;
-    weights = exp_below<false>(ExpVector<float>(base_two(), m.e + ExpTraits<float>::kBias), x, t);
+    weights = exp_below<false>(e, x, t);
     return true;
   }
   static ALWAYS ExpScale<float> base_two() { return ExpScale<float>::of(kLog2E); }
@@ -143,7 +168,7 @@ struct Rows {
     RowSum& m = sum[r];
     f32x16 infinite = splat(-infinity<float>()), x = select_bits(z, splat(0.f), lanes);
     uint32_t large = lanes_above(x, splat(kLarge)) | lanes_above(splat(-kLarge), x);
-    if (s.plain() && q.plain() && m.begun && m.e < 0x1p20 && m.e > -0x1p20) large &= lanes_above(x, splat((float)(m.e - kNear)));
+    if (s.plain() && q.plain && m.begun && m.e < 0x1p20 && m.e > -0x1p20) large &= lanes_above(x, splat((float)(m.e - kNear)));
     Wide y = widen(x);
     if (large || any_nan(x)) {
       y = exact_scores<E>(t.k, q.q, s.depth);
@@ -184,7 +209,7 @@ struct Rows {
       for (size_t at = 0; at < s.width; at += kTile) store(acc + r * s.width + at, mul(load(acc + r * s.width + at), f));
       store(sums + r * kTile, mul(load(sums + r * kTile), f));
     }
-    m.e = e, m.begun = true;
+    m.set(e, true);
   }
 
   // The sum of a part's weights, NaN and +∞ included.

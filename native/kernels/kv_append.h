@@ -49,19 +49,19 @@ template <class E> struct Append {
   const Slabs<float>& scales;
   const uint32_t* table;
   size_t from;
+  Pages pages;
 
   static constexpr size_t kTokens = 64;  // a task
   static void some(void* self, size_t task) {
     const Append& a = *(const Append*)self;
     const AttentionShape& s = a.s;
-    size_t tiles = s.page / kTile, of_tile = kTile * (s.depth + s.width());
     for (size_t i = task * kTokens; i < s.keys && i < (task + 1) * kTokens && !a.run.stopped(); i++) {
       size_t token = a.from + i;
       uint32_t entry = a.table[token / s.page];
-      size_t slab = entry >> 26, place = entry & 0x3FFFFFF, lane = token % kTile;
+      size_t slab = entry >> 26, lane = token % kTile;
       for (size_t head = 0; head < s.kv_heads; head++) {
-        size_t index = (place * s.kv_heads + head) * tiles + token % s.page / kTile, row = s.place(0, head, s.kv_heads, i, s.keys);
-        typename E::T* tile = a.slabs.data[slab] + index * of_tile;
+        size_t index = a.pages.tile(entry, head, (uint32_t)token), row = s.place(0, head, s.kv_heads, i, s.keys);
+        typename E::T* tile = a.slabs.data[slab] + index * a.pages.of_tile;
         put_token<E>(a.k + row * s.depth, a.v + row * s.value_depth, s.depth, s.value_depth, lane, tile, tile + kTile * s.depth + lane * s.width(), a.scales.count ? a.scales.data[slab] + index * 2 * kTile : nullptr);
       }
     }
@@ -69,7 +69,7 @@ template <class E> struct Append {
 };
 
 template <class E> void kv_append(const Run& run, const AttentionShape& s, const float* k, const float* v, const Slabs<typename E::T>& slabs, const Slabs<float>& scales, const uint32_t* table, size_t from) {
-  Append<E> append = {run, s, k, v, slabs, scales, table, from};
+  Append<E> append = {run, s, k, v, slabs, scales, table, from, Pages(s, slabs)};
   bool shared = s.keys * s.kv_heads * (s.depth + s.value_depth) * sizeof(float) >= run.plan.parallel_bytes;
   (shared ? run.parallel : serial)((s.keys + Append<E>::kTokens - 1) / Append<E>::kTokens, Append<E>::some, &append);
 }

@@ -14,6 +14,7 @@ template <class T> struct Slice {
 template <class T> struct Slabs {
   static constexpr size_t kMost = 64;
   T* data[kMost];
+  size_t length[kMost];
   size_t count;
 };
 

@@ -101,6 +101,12 @@ SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) {
   for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vcgtq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
   return lanes;
 }
+SIMD_INLINE uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) {
+  const uint32_t four[4] = {1, 2, 4, 8};
+  uint32_t inside = 0;
+  for (int i = 0; i < 4; i++) inside |= vaddvq_u32(vandq_u32(vandq_u32(vcleq_f32(x.v[i], high.v[i]), vcgeq_f32(x.v[i], low.v[i])), vld1q_u32(four))) << (4 * i);
+  return ~inside & 0xFFFF;
+}
 SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) {
   uint32_t lanes = 0;
   for (int i = 0; i < 4; i++) {

@@ -92,6 +92,12 @@ LANES uint32_t lanes_above(f32x16 x, f32x16 y) {
   for (int i = 0; i < 16; i++) lanes |= (uint32_t)(x.v[i] > y.v[i]) << i;
   return lanes;
 }
+// Those that are not from low to high; a NaN is not.
+LANES uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) {
+  uint32_t lanes = 0;
+  for (int i = 0; i < 16; i++) lanes |= (uint32_t)!(x.v[i] >= low.v[i] && x.v[i] <= high.v[i]) << i;
+  return lanes;
+}
 LANES uint32_t lanes_above(f64x8 x, f64x8 y) {
   uint32_t lanes = 0;
   for (int i = 0; i < 8; i++) lanes |= (uint32_t)(x.v[i] > y.v[i]) << i;

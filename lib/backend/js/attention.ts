@@ -36,23 +36,28 @@ function dense(s: AttentionShape, k: Float32Array, v: Float32Array): Source {
   return { length: () => s.keys, key: copy(k, s.headDim), value: copy(v, s.valueDim) };
 }
 
-/** Where a token's tile begins, in tiles of its slab. */
-export function tileOf(s: AttentionShape, entry: number, head: number, token: number): number {
-  return ((entry & 0x3ffffff) * s.kvHeads + head) * (s.pageSize / TILE) + Math.floor((token % s.pageSize) / TILE);
+/** Numbers of a value as it is stored, and of a tile. */
+export const widthOf = (s: Pick<AttentionShape, 'valueDim'>): number => Math.ceil(s.valueDim / TILE) * TILE;
+export const tileSize = (s: Pick<AttentionShape, 'headDim' | 'valueDim'>): number => TILE * (s.headDim + widthOf(s));
+
+/** Where a token's tile is in its slab, in tiles. */
+export function tileOf(s: Pick<AttentionShape, 'kvHeads' | 'headDim' | 'valueDim' | 'pageSize'>, slab: ArrayLike<number>, entry: number, head: number, token: number): number {
+  const tiles = s.pageSize / TILE;
+  const capacity = slab.length / (tiles * tileSize(s) * s.kvHeads);
+  return (head * capacity + (entry & 0x3ffffff)) * tiles + Math.floor((token % s.pageSize) / TILE);
 }
-export const widthOf = (s: AttentionShape): number => Math.ceil(s.valueDim / TILE) * TILE;
 
 function cached<A extends Float32Array | Uint16Array | Int8Array>(
   s: AttentionShape, slabs: readonly A[], scales: readonly Float32Array[], table: Uint32Array, lengths: Int32Array, toNumber: (stored: number) => number,
 ): Source {
   const width = widthOf(s);
-  const size = TILE * (s.headDim + width);
+  const size = tileSize(s);
   let first = 0;
   const firsts = Array.from(lengths, (n) => (first += Math.ceil(n / s.pageSize)) - Math.ceil(n / s.pageSize));
   const find = (b: number, head: number, n: number) => {
     const entry = table[firsts[b]! + Math.floor(n / s.pageSize)]!;
-    const tile = tileOf(s, entry, head, n);
     const slab = entry >>> 26;
+    const tile = tileOf(s, slabs[slab]!, entry, head, n);
     return { from: slabs[slab]!, at: tile * size, scaleOf: (which: number) => (scales.length ? scales[slab]![(2 * tile + which) * TILE + (n % TILE)]! : 1) };
   };
   return {
@@ -80,7 +85,8 @@ function exp2(x: number): number {
   const t = (x - step / STEPS) * LN2;
   const root = step & (STEPS - 1);
   const e = step >> STEP_BITS;
-  const mantissa = roots[root]! + (rootsLow[root]! + roots[root]! * (t + t * t * (1 / 2 + t * (1 / 6 + t * (1 / 24)))));
+  const exponential = t + t * t * (1 / 2 + t * (1 / 6 + t * (1 / 24)));
+  const mantissa = roots[root]! + (rootsLow[root]! + (roots[root]! + rootsLow[root]!) * exponential);
   return e < -1000 ? mantissa * powerOfTwo(e + 200) * powerOfTwo(-200) : mantissa * powerOfTwo(e);
 }
 

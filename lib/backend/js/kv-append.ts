@@ -1,6 +1,6 @@
 /** Keys and values into the pages of a cache, with the bits that native kernels store there. */
 import type { AppendKernel, AttentionKernels } from '../backend.js';
-import { shapeOf, TILE, tileOf, widthOf } from './attention.js';
+import { shapeOf, TILE, tileOf, tileSize, widthOf } from './attention.js';
 import { bfloat16, float16 } from './half.js';
 
 type Stored = Float32Array | Uint16Array | Int8Array;
@@ -32,7 +32,7 @@ function appendKernel<A extends Stored>(encode: Encode): AppendKernel<A> {
   return (shape, k, v, slabs, scales, table, from) => {
     const s = shapeOf(shape);
     const width = widthOf(s);
-    const size = TILE * (s.headDim + width);
+    const size = tileSize(s);
     for (let i = 0; i < s.keys; i++) {
       const token = from + i;
       const entry = table[Math.floor(token / s.pageSize)]!;
@@ -40,7 +40,7 @@ function appendKernel<A extends Stored>(encode: Encode): AppendKernel<A> {
       const lane = token % TILE;
       for (let head = 0; head < s.kvHeads; head++) {
         const row = s.positionsFirst ? i * s.kvHeads + head : head * s.keys + i;
-        const tile = tileOf(s, entry, head, token);
+        const tile = tileOf(s, slab, entry, head, token);
         const values = tile * size + TILE * s.headDim + lane * width;
         const keyScale = encode(k, row * s.headDim, s.headDim, (d, stored) => (slab[tile * size + d * TILE + lane] = stored));
         const valueScale = encode(v, row * s.valueDim, s.valueDim, (d, stored) => (slab[values + d] = stored));
