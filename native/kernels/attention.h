@@ -50,19 +50,20 @@ struct DenseKeys {
   size_t scratch() const { return kTile * (s.depth + s.width()); }
   size_t keys(size_t) const { return s.keys; }
   size_t stride() const { return s.positions_first ? s.kv_heads : 1; }
-  Tile<E> tile(size_t b, size_t head, size_t key, float* scratch) const {
+  // `rows` that will read it: for many, values are put where they are aligned too.
+  Tile<E> tile(size_t b, size_t head, size_t key, float* scratch, size_t rows) const {
     size_t n = s.keys - key < kTile ? s.keys - key : kTile, row = s.place(b, head, s.kv_heads, key, s.keys);
     transpose(k + row * s.depth, stride() * s.depth, n, s.depth, scratch);
     const float* from = v + row * s.value_depth;
     size_t width = s.width(), apart = stride() * s.value_depth;
-    if (width == s.value_depth) return {scratch, from, apart, nullptr};
-    float* rows = scratch + kTile * s.depth;
+    if (width == s.value_depth && rows < 16) return {scratch, from, apart, nullptr};
+    float* values = scratch + kTile * s.depth;
     for (size_t i = 0; i < n; i++)
       for (size_t at = 0; at < width; at += kTile) {
         size_t left = s.value_depth - at;
-        store(rows + i * width + at, left < kTile ? load_n(from + i * apart + at, left, 0) : load(from + i * apart + at));
+        store(values + i * width + at, left < kTile ? load_n(from + i * apart + at, left, 0) : load(from + i * apart + at));
       }
-    return {scratch, rows, width, nullptr};
+    return {scratch, values, width, nullptr};
   }
 };
 
@@ -97,7 +98,7 @@ template <class Stored> struct PagedKeys {
 
   size_t scratch() const { return 0; }
   size_t keys(size_t b) const { return (size_t)lengths[b]; }
-  Tile<E> tile(size_t b, size_t head, size_t key, float*) const {
+  Tile<E> tile(size_t b, size_t head, size_t key, float*, size_t) const {
     uint32_t entry = table[firsts[b] + (uint32_t)key / pages.page];
     size_t index = pages.tile(entry, head, (uint32_t)key);
     const T* k = slabs.data[entry >> 26] + index * pages.of_tile;
@@ -147,8 +148,8 @@ template <class Keys> struct Attention {
     for (size_t p = first; p < end && !run.stopped(); p++) {
       rows.begin_part();
       size_t stop = (p + 1) * kPart < to ? (p + 1) * kPart : to;
-      for (size_t key = p * kPart; key < stop; key += kTile)
-        if (key + kTile > from) rows.tile(keys.tile(b, kv, key, scratch), key);
+      size_t key = p * kPart > from ? p * kPart : from / kTile * kTile;
+      for (; key < stop; key += kTile) rows.tile(keys.tile(b, kv, key, scratch, rows.count), key);
       each(p);
     }
   }
@@ -176,7 +177,7 @@ template <class Keys> struct Attention {
     a.go(rows, a.scratch(memory), b, kv, 0, a.parts_of(b), [&](size_t) { rows.end_part(); });
     a.finish(rows, b, kv, block);
   }
-  float* scratch(const Memory& memory) const { return (float*)((char*)memory.all + Rows::bytes(scoring)); }
+  float* scratch(const Memory& memory) const { return (float*)(((uintptr_t)memory.all + Rows::bytes(scoring)) & ~(uintptr_t)63); }
 
   // One part of the keys of a key/value head: index = (part of all sequences) · kv_heads + kv.
   static void one_part(void* self, size_t index) {

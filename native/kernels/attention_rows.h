@@ -14,7 +14,7 @@
 namespace {
 
 constexpr size_t kPart = 512;     // keys whose sums are floats
-constexpr size_t kGroup = 4;      // rows that go through a tile together
+constexpr size_t kGroup = 8;      // rows that go through a tile together
 constexpr double kHeadroom = 8;   // octaves
 constexpr double kNear = 40;      // octaves below the largest score, in which rounding of a score would show
 constexpr float kLarge = 8;       // scores up to this size, in octaves, are exact enough as floats
@@ -76,24 +76,24 @@ struct Rows {
   size_t count;
   Row1 row[kRows];
   RowSum sum[kRows];
-  size_t inner_from[kRows / kGroup], inner_to[kRows / kGroup];  // keys that all rows of a group see
+  size_t inner_from[kRows / 4], inner_to[kRows / 4];  // keys that all rows of a group see, which begins at a multiple of four
   float* q;                // groups of rows, [depth][rows of the group], scaled
   float* acc;              // [rows][width] of the part
   float* sums;             // [rows][16]
   double* total;           // [rows][width]
   float* w;                // [kGroup][16]
 
-  static size_t bytes(const Scoring& s) { return kRows * ((s.depth + 3 * s.width) * sizeof(float) + kTile * sizeof(float)) + kGroup * kTile * sizeof(float) + 64; }
+  static size_t bytes(const Scoring& s) { return kRows * ((s.depth + 3 * s.width) * sizeof(float) + kTile * sizeof(float)) + kGroup * kTile * sizeof(float) + 2 * 64; }
   Rows(const Scoring& s, void* memory) : s(s), count(0) {
     uintptr_t at = ((uintptr_t)memory + 63) & ~(uintptr_t)63;
     total = (double*)at, acc = (float*)(total + kRows * s.width), q = acc + kRows * s.width, sums = q + kRows * s.depth, w = sums + kRows * kTile;
   }
-  // Rows a group has: a group of three has its first row twice.
-  static size_t group(size_t left) { return left >= 3 ? 4 : left; }
+  // Rows of the next group of those that are left: 8, 4, 2 or 1. A group of three has its first row twice.
+  static size_t group(size_t left) { return left >= 8 ? 8 : left >= 3 ? 4 : left; }
 
   void begin() {
-    for (size_t i = 0; i < count; i += kGroup) {
-      size_t n = group(count - i);
+    for (size_t i = 0, n; i < count; i += n) {
+      n = group(count - i);
       if (i + n > count) row[count] = row[i];
       for (size_t r = 0; r < n; r++)
         for (size_t d = 0; d < s.depth; d++) q[i * s.depth + d * n + r] = (float)(row[i + r].q[d] * s.scale);
@@ -102,7 +102,7 @@ struct Rows {
         const Row1& x = row[r];
         from = x.from > from ? x.from : from, to = x.mask || x.bias ? 0 : x.to < to ? x.to : to;
       }
-      inner_from[i / kGroup] = from, inner_to[i / kGroup] = to;
+      inner_from[i / 4] = from, inner_to[i / 4] = to;
       for (size_t r = i; r < i + n; r++) sum[r].mantissa = sum[r].exponent = 0, sum[r].any = false;
     }
     for (size_t i = 0; i < count * s.width; i++) total[i] = 0;
@@ -119,28 +119,32 @@ struct Rows {
 
   // The tile of keys from `key` on.
   template <class E> void tile(const Tile<E>& t, size_t key) {
-    for (size_t i = 0; i < count; i += kGroup) {
-      size_t n = group(count - i);
-      n == 4 ? one<E, 4>(t, key, i) : n == 2 ? one<E, 2>(t, key, i) : one<E, 1>(t, key, i);
+    for (size_t i = 0, n; i < count; i += n) {
+      n = group(count - i);
+      n == 8 ? one<E, 8>(t, key, i) : n == 4 ? one<E, 4>(t, key, i) : n == 2 ? one<E, 2>(t, key, i) : one<E, 1>(t, key, i);
     }
   }
   template <class E, int R> ALWAYS void one(const Tile<E>& t, size_t key, size_t i) {
     uint32_t lanes[R], all = 0xFFFF, some = 0;
-    if (key >= inner_from[i / kGroup] && key + kTile <= inner_to[i / kGroup]) for (int r = 0; r < R; r++) lanes[r] = 0xFFFF;
-    else {
-      for (int r = 0; r < R; r++) lanes[r] = row[i + r].lanes(key), all &= lanes[r], some |= lanes[r];
-      if (!some) return;
-    }
+    bool inside = key >= inner_from[i / 4] && key + kTile <= inner_to[i / 4];
+    for (int r = 0; !inside && r < R; r++) lanes[r] = row[i + r].lanes(key), all &= lanes[r], some |= lanes[r];
+    if (!inside && !some) return;
     f32x16 z[R];
     scores<E, R>(t.k, q + i * s.depth, s.depth, z);
+    weigh<E, R>(t, key, i, z, inside || all == 0xFFFF ? kAll : lanes);
+  }
+  // Scores to weights, and the values with these. `lanes`: what each row sees of the tile; kAll: everything.
+  static constexpr const uint32_t* kAll = nullptr;
+  template <class E, int R> ALWAYS void weigh(const Tile<E>& t, size_t key, size_t i, const f32x16* z, const uint32_t* lanes) {
     for (int r = 0; r < R; r++) {
       f32x16 x = t.scales ? mul(z[r], load(t.scales)) : z[r], weights;
-      if (!plain_weights(i + r, x, lanes[r], weights)) weights = any_weights<E>(t, i + r, key, x, lanes[r]);
+      uint32_t seen = lanes ? lanes[r] : 0xFFFF;
+      if (!plain_weights(i + r, x, seen, weights)) weights = any_weights<E>(t, i + r, key, x, seen);
       float* of_row = sums + (i + r) * kTile;
       store(of_row, add(load(of_row), weights));
       store(w + r * kTile, scaled_weights(weights, t.scales));
     }
-    if (all == 0xFFFF) return values<E, R>(t.v, t.stride, w, acc + i * s.width, s.width);
+    if (!lanes) return values<E, R>(t.v, t.stride, w, acc + i * s.width, s.width);
     for (int r = 0; r < R; r++)
       if (i + r < count) values_of_lanes<E>(t.v, t.stride, w + r * kTile, lanes[r], acc + (i + r) * s.width, s.width);
   }

@@ -68,6 +68,7 @@ template <class E, int R, int J> SIMD_INLINE void some_values(const typename E::
     for (int r = 0; r < R; r++) weight[r] = splat(w[r * kTile + key]);
     for (int j = 0; j < J; j++) {
       f32x16 x = E::load16(v + key * stride + kTile * j);
+      KEEP(x);
       for (int r = 0; r < R; r++) s[r][j] = fma(x, weight[r], s[r][j]);
     }
   }
@@ -75,7 +76,8 @@ template <class E, int R, int J> SIMD_INLINE void some_values(const typename E::
     for (int j = 0; j < J; j++) store(acc + r * width + kTile * j, add(load(acc + r * width + kTile * j), s[r][j]));
 }
 template <class E, int R> SIMD_INLINE void values(const typename E::T* v, size_t stride, const float* w, float* acc, size_t width) {
-  constexpr int J = kVectors >= 32 ? 8 : 4, kPass = kVectors >= 32 && R >= 2 ? 2 : 1;
+  // Floats are read in their order; of smaller types, which memory delivers sooner, each is converted for four rows at once.
+  constexpr int kFloat = sizeof(typename E::T) == 4, J = kVectors >= 32 && kFloat ? 8 : 4, kMost = kVectors < 32 ? 1 : kFloat ? 2 : 4, kPass = R < kMost ? R : kMost;
   for (int r = 0; r < R; r += kPass) {
     size_t at = 0;
     for (; at + J * kTile <= width; at += J * kTile) some_values<E, kPass, J>(v + at, stride, w + r * kTile, acc + r * width + at, width);

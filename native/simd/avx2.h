@@ -17,6 +17,12 @@ alignas(64) const int32_t kFirst[48] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 
                                         -1, -1, -1, -1, -1, -1, -1, -1, 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0};
 SIMD_INLINE __m256i first_lanes(size_t n32, size_t from32) { return _mm256_loadu_si256((const __m256i*)(kFirst + 32 - n32 + from32)); }
 
+#if defined(__GNUC__)
+#define KEEP(x) __asm__("" : "+x"((x).a), "+x"((x).b))
+#else
+#define KEEP(x) ((void)0)
+#endif
+
 // Memory.
 SIMD_INLINE f32x16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 SIMD_INLINE f64x8 load(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }

@@ -22,6 +22,13 @@ struct f32x16 { __m512 v; };
 struct f64x8 { __m512d v; };
 constexpr int kVectors = 32;  // registers, in f32x16
 
+// In a register: GCC would read it from memory again for each of its uses.
+#if defined(__GNUC__)
+#define KEEP(x) __asm__("" : "+v"((x).v))
+#else
+#define KEEP(x) ((void)0)
+#endif
+
 // Memory. The `_n` forms touch the first n lanes only: nothing past the end of a buffer is read or written.
 SIMD_INLINE __mmask16 first_f32(size_t n) { return (__mmask16)((1u << n) - 1); }
 SIMD_INLINE __mmask8 first_f64(size_t n) { return (__mmask8)((1u << n) - 1); }

@@ -8,6 +8,8 @@
 
 namespace {
 
+#define KEEP(x) ((void)0)
+
 struct f32x16 { float32x4_t v[4]; };
 struct f64x8 { float64x2_t v[4]; };
 constexpr int kVectors = 8;  // registers, in f32x16

@@ -15,6 +15,8 @@
 
 namespace {
 
+#define KEEP(x) ((void)0)
+
 struct f32x16 { float v[16]; };
 struct f64x8 { double v[8]; };
 constexpr int kVectors = 1;  // registers, in f32x16
