@@ -231,8 +231,9 @@ template <class Keys> struct Attention {
       double inverse = ordinary(mantissa) ? 1 / (mantissa * ExpTraits<float>::kG) : mantissa == 0 ? 0 : not_a_number<double>();
       for (size_t c = 0; c < s.value_depth; c += kTile) {
         f32x16 x = narrow(mul(load(total + c), splat(inverse)), mul(load(total + c + 8), splat(inverse)));
-        size_t left = s.value_depth - c;
+        size_t left = s.value_depth - c < kTile ? s.value_depth - c : kTile;
         left < kTile ? store_n(y + c, x, left) : store(y + c, x);
+        for (size_t j = c; any_nan(x) && j < c + left; j++) y[j] = y[j] == y[j] ? y[j] : not_a_number<float>();
       }
     }
   }
@@ -240,10 +241,12 @@ template <class Keys> struct Attention {
     bool usual = ordinary(mantissa);
     int shift = usual ? exponent_of(mantissa) : 0;
     double factor = (usual ? pow2(-shift) : mantissa == 0 ? 0 : not_a_number<double>()) / ExpTraits<float>::kG, exponent = usual ? e + shift : 0;
-    for (size_t c = 0; c < s.value_depth; c++) d.sums[at * s.value_depth + c] = total[c] * factor;
-    d.mantissa[at] = usual ? with_exponent(mantissa, 0) : mantissa;
+    for (size_t c = 0; c < s.value_depth; c++) d.sums[at * s.value_depth + c] = one_nan(total[c] * factor);
+    d.mantissa[at] = usual ? with_exponent(mantissa, 0) : one_nan(mantissa);
     d.exponent[at] = exponent > -INT32_MAX && exponent < INT32_MAX ? (int32_t)exponent : INT32_MIN;
   }
+  // NaNs of other bits come about on other processors.
+  static double one_nan(double x) { return x == x ? x : not_a_number<double>(); }
   // A key with this score and the value 0.
   void add_sink(double sink, double& mantissa, double& e, double* total) const {
     if (!(sink > -infinity<double>())) mantissa += sink == sink ? 0 : sink;
@@ -256,7 +259,7 @@ template <class Keys> struct Attention {
     }
   }
   static double log_of(double mantissa, double e) {
-    if (!ordinary(mantissa)) return mantissa == 0 ? -infinity<double>() : mantissa;
+    if (!ordinary(mantissa)) return mantissa == 0 ? -infinity<double>() : one_nan(mantissa);
     int n = exponent_of(mantissa);
     double m = with_exponent(mantissa, 0);
     if (m > 0x1.6a09e667f3bcdp0) m /= 2, n++;  // near 1, ln m and n · ln 2 must not cancel

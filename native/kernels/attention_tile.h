@@ -42,42 +42,54 @@ template <class E> struct Tile {
 // z[r] = Σ_d q[d][r] · k[d] for R of the kRows rows in q, in two chains: of even d and of odd d.
 template <class E, int R, int kRows> SIMD_INLINE void some_scores(const typename E::T* k, const float* q, size_t depth, f32x16* z) {
   f32x16 a[R], b[R];
+  UNROLL
   for (int r = 0; r < R; r++) a[r] = b[r] = splat(0.f);
   auto step = [&](size_t d, f32x16* s) ALWAYS_LAMBDA {
     f32x16 x = E::load16(k + d * kTile);
+    UNROLL
     for (int r = 0; r < R; r++) s[r] = fma(x, splat(q[d * kRows + r]), s[r]);
   };
   size_t d = 0;
   for (; d + 4 <= depth; d += 4) step(d, a), step(d + 1, b), step(d + 2, a), step(d + 3, b);
   for (; d + 2 <= depth; d += 2) step(d, a), step(d + 1, b);
   if (d < depth) step(d, a);
+  UNROLL
   for (int r = 0; r < R; r++) z[r] = add(a[r], b[r]);
 }
 template <class E, int R> SIMD_INLINE void scores(const typename E::T* k, const float* q, size_t depth, f32x16* z) {
   constexpr int kPass = kVectors < 32 && R > 2 ? 2 : R;  // what registers hold
+  UNROLL
   for (int r = 0; r < R; r += kPass) some_scores<E, kPass, R>(k, q + r, depth, z + r);
 }
 
 // acc[r] += Σ_key w[r][key] · v[key] for J vectors, a tile's sixteen first summed by themselves.
 template <class E, int R, int J> SIMD_INLINE void some_values(const typename E::T* v, size_t stride, const float* w, float* acc, size_t width) {
   f32x16 s[R][J];
+  UNROLL
   for (int r = 0; r < R; r++)
+    UNROLL
     for (int j = 0; j < J; j++) s[r][j] = splat(0.f);
   for (size_t key = 0; key < kTile; key++) {
     f32x16 weight[R];
+    UNROLL
     for (int r = 0; r < R; r++) weight[r] = splat(w[r * kTile + key]);
+    UNROLL
     for (int j = 0; j < J; j++) {
       f32x16 x = E::load16(v + key * stride + kTile * j);
       KEEP(x);
+      UNROLL
       for (int r = 0; r < R; r++) s[r][j] = fma(x, weight[r], s[r][j]);
     }
   }
+  UNROLL
   for (int r = 0; r < R; r++)
+    UNROLL
     for (int j = 0; j < J; j++) store(acc + r * width + kTile * j, add(load(acc + r * width + kTile * j), s[r][j]));
 }
 template <class E, int R> SIMD_INLINE void values(const typename E::T* v, size_t stride, const float* w, float* acc, size_t width) {
   // Floats are read in their order; of smaller types, which memory delivers sooner, each is converted for four rows at once.
   constexpr int kFloat = sizeof(typename E::T) == 4, J = kVectors >= 32 && kFloat ? 8 : 4, kMost = kVectors < 32 ? 1 : kFloat ? 2 : 4, kPass = R < kMost ? R : kMost;
+  UNROLL
   for (int r = 0; r < R; r += kPass) {
     size_t at = 0;
     for (; at + J * kTile <= width; at += J * kTile) some_values<E, kPass, J>(v + at, stride, w + r * kTile, acc + r * width + at, width);

@@ -3,6 +3,14 @@
 // ALWAYS_LAMBDA stands between a lambda's parameters and its body. Only baseline code (BASELINE, scalar.h) may leave it
 // to the compiler, and does: it is a sixth of the size then.
 #pragma once
+// Before a loop over registers, whose number of turns is constant: arrays of vectors are registers only if it is unrolled.
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
+#endif
 #if defined(_MSC_VER)
 #include <math.h>
 #include <string.h>
