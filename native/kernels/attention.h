@@ -138,7 +138,8 @@ template <class Keys> struct Attention {
     row.mask = d.mask ? d.mask + b * s.mask_batch + head * s.mask_head + query * s.mask_query : nullptr;
     row.bias = d.bias ? d.bias + b * s.bias_batch + head * s.bias_head + query * s.bias_query : nullptr;
     row.from = within(from, n), row.to = within(to, n);
-    row.plain = row.slope == 0 && !row.bias;
+    row.exact = row.to < row.from + kFewKeys + 1;
+    row.plain = row.slope == 0 && !row.bias && !row.exact;
   }
   static size_t within(double x, size_t n) { return x > 0 ? x < (double)n ? (size_t)x : n : 0; }
 

@@ -18,6 +18,7 @@ constexpr size_t kGroup = 8;      // rows that go through a tile together
 constexpr double kHeadroom = 8;   // octaves
 constexpr double kNear = 40;      // octaves below the largest score, in which rounding of a score would show
 constexpr float kLarge = 8;       // scores up to this size, in octaves, are exact enough as floats
+constexpr size_t kFewKeys = 32;   // of so few the largest may be small by chance, and off by the size of what cancelled in it
 constexpr double kLog2E = 0x1.71547652b82fep+0;
 
 // What is the same for all rows of a call.
@@ -36,7 +37,8 @@ struct Row1 {
   const uint8_t* mask;     // a byte a key, or null
   const float* bias;       // a float a key, or null
   size_t from, to;
-  bool plain;              // scores stay as they are
+  bool exact;              // scores are computed in double, however small
+  bool plain;              // they are not, and stay as they are
 
   // The keys of a tile that it sees, as bits.
   uint32_t lanes(size_t key) const {
@@ -174,6 +176,7 @@ struct Rows {
     f32x16 infinite = splat(-infinity<float>()), x = select_bits(z, splat(0.f), lanes);
     uint32_t large = lanes_above(x, splat(kLarge)) | lanes_above(splat(-kLarge), x);
     if (s.plain() && q.plain && m.begun && m.e < 0x1p20 && m.e > -0x1p20) large &= lanes_above(x, splat((float)(m.e - kNear)));
+    if (q.exact) large = lanes;
     Wide y = widen(x);
     if (large || any_nan(x)) {
       y = exact_scores<E>(t.k, q.q, s.depth);

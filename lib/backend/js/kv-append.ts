@@ -15,10 +15,9 @@ const each = (toStored: (x: number) => number): Encode => (x, from, n, put) => {
 /** As bytes with a scale, the largest being ±127, to the nearest with ties to even; NaN for all if not all are finite. */
 const quantize: Encode = (x, from, n, put) => {
   let most = 0;
-  for (let d = 0; d < n; d++) {
+  for (let d = 0; d < n && most === most; d++) {
     const size = Math.abs(x[from + d]!);
-    if (!(size <= most)) most = size;
-    if (!(size < Infinity)) most = NaN;
+    if (!(size <= most)) most = size < Infinity ? size : NaN;
   }
   const scale = Math.fround(most / 127);
   const isUsual = scale >= 2 ** -120;
