@@ -3,6 +3,7 @@ import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
 import { ATTENTION_SHAPE, type AppendKernel, type AttentionShape } from '../backend/backend.js';
 import { bfloat16, float16 } from '../backend/js/half.js';
 import { tileOf, tileSize } from '../backend/js/attention.js';
+import { native } from '../backend/native.js';
 import { backend } from '../backend/select.js';
 import { types } from '../types.js';
 import { checkOptions, count, layoutFlag } from './options.js';
@@ -39,6 +40,7 @@ export interface AppendOptions {
 type Stored = Float32Array | Uint16Array | Int8Array;
 
 const KINDS = { float32: 'f32', float16: 'f16', bfloat16: 'bf16', int8: 'i8' } as const;
+const ARRAYS = { float32: Float32Array, float16: Uint16Array, bfloat16: Uint16Array, int8: Int8Array } as const;
 const BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1 } as const;
 
 const halves = { float16, bfloat16 } as const;
@@ -46,6 +48,7 @@ const halves = { float16, bfloat16 } as const;
 /** Slabs, of which each is as large as all before it: few of them, whatever the size of the cache. */
 const MOST_SLABS = 64;
 const SLAB_BYTES = { first: 2 ** 20, most: 2 ** 31 };
+const LINE = 64;
 /** An entry of a page table: the slab, and the page there. */
 const PLACE_BITS = 26;
 
@@ -62,8 +65,13 @@ export interface CacheView {
   readonly lengths: Int32Array;
 }
 
-/** Memory that other threads can see where there is any, so that jobs need no copy of it. */
-const newBuffer = (bytes: number) => new (typeof SharedArrayBuffer === 'undefined' ? ArrayBuffer : SharedArrayBuffer)(bytes) as ArrayBuffer;
+/** Begins at a cache line; in memory that other threads can see where there is any, so that jobs need no copy of it. */
+function newArray<A extends Stored>(kind: new (buffer: ArrayBuffer, from: number, length: number) => A, elementBytes: number, length: number): A {
+  const Memory = (typeof SharedArrayBuffer === 'undefined' ? ArrayBuffer : SharedArrayBuffer) as typeof ArrayBuffer;
+  const buffer = new Memory(length * elementBytes + LINE);
+  const behind = native().addon?.prepare(new Uint8Array(buffer)) ?? 0;
+  return new kind(buffer, (LINE - behind) % LINE, length);
+}
 
 /**
  * Keys and values of many sequences of any lengths, in pages of one store. {@link decodeAttention} reads them.
@@ -286,9 +294,8 @@ export class KVCache {
     if (this.#slabs.length === MOST_SLABS) throw outOfRange(`at most ${this.#capacity * this.pageBytes} bytes in ${MOST_SLABS} slabs`, 'append', (this.#used + n) * this.pageBytes);
     const most = Math.min(Math.floor(SLAB_BYTES.most / this.pageBytes), 2 ** PLACE_BITS - 1, Math.floor(this.maxBytes / this.pageBytes) - this.#capacity);
     const pages = Math.min(most, Math.max(n, this.#capacity, Math.ceil(SLAB_BYTES.first / this.pageBytes)));
-    const kind = { float32: Float32Array, float16: Uint16Array, bfloat16: Uint16Array, int8: Int8Array }[this.dtype];
-    const slab = new kind(newBuffer(pages * this.#elements * BYTES[this.dtype]));
-    const scales = this.dtype === 'int8' ? new Float32Array(newBuffer(this.#scalesOf(pages) * 4)) : undefined;
+    const slab = newArray<Stored>(ARRAYS[this.dtype], BYTES[this.dtype], pages * this.#elements);
+    const scales = this.dtype === 'int8' ? newArray(Float32Array, 4, this.#scalesOf(pages)) : undefined;
     // What is fresh in the slab before goes where pages that were given back are.
     for (; this.#fresh > 0; this.#fresh--) this.#unused.push((this.#slabs.length - 1) * 2 ** PLACE_BITS + this.#owners.at(-1)!.length - this.#fresh);
     this.#slabs.push(slab);
