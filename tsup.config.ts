@@ -9,6 +9,7 @@ import { defineConfig, type Options } from 'tsup';
 
 const library = {
   index: 'lib/index.ts',
+  attention: 'lib/attention.ts',
   promises: 'lib/promises.ts',
 };
 

@@ -9,6 +9,8 @@ export interface Call<R> {
   readonly theirs: Readonly<Record<string, number>>;
   /** Which arguments the kernel writes; all of each. */
   readonly results: readonly number[];
+  /** About how many exponentials it takes. Default: the length of the first argument, x. */
+  readonly work?: number;
   /** The first argument, x, may be the first result as well. */
   readonly inPlace?: boolean;
   /** What is made of them when the kernel has run. */

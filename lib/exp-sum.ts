@@ -79,14 +79,14 @@ export function expSumCall(logits: LogitArray, options?: ExpSumOptions, more: re
   };
 }
 
-interface Unified {
+export interface Unified {
   readonly exponent: number;
   /** Logarithms of the smallest and the largest sum that get it. */
   readonly least: number;
   readonly most: number;
 }
 
-function unify(unifiedMax: unknown, range: unknown, temperature: number): Unified {
+export function unify(unifiedMax: unknown, range: unknown, temperature: number): Unified {
   if (typeof unifiedMax !== 'number') throw wrongType('a number', 'unifiedMax', unifiedMax);
   const phi = unifiedMax / temperature;
   if (!(Math.abs(phi) < 1.48e9)) throw outOfRange('a number within 1.48e9 temperatures', 'unifiedMax', unifiedMax);
@@ -250,7 +250,7 @@ export function logSumExpOfState(state: ExpSums): Float64Array {
 
 const [LN2_HIGH, LN2_LOW] = [0.6931471803691238, 1.9082149292705877e-10]; // 32 bits and the rest, as in fdlibm
 
-function logOf(mantissa: number, exponent: number): number {
+export function logOf(mantissa: number, exponent: number): number {
   if (!isOrdinary(mantissa)) return Math.log(mantissa);
   let [m, e] = extended(mantissa, exponent);
   if (m > Math.SQRT2) [m, e] = [m / 2, e + 1]; // near 1, ln m and e · ln 2 must not cancel

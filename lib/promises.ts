@@ -34,6 +34,8 @@ export { capabilities, type Capabilities } from './capabilities.js';
 export { logSumExpOfState, mergeExpSums } from './exp-sum.js';
 export { ExpSumAccumulator } from './exp-sum-accumulator.js';
 export { setThreads } from './threads.js';
+export { AttentionPartial, KVCache, alibiSlopes, mergeAttentionPartials, type AttentionOptions, type AttentionResult, type DecodeOptions, type KVCacheOptions, type SequenceId } from './attention.js';
+export { attention, attentionPartial, decodeAttention } from './attention/promises.js';
 
 /** The one option that all have here besides their own. */
 const SIGNAL = ['signal'];

@@ -1,6 +1,11 @@
 // The module: what this machine is, and the kernels of each usable instruction set as functions, sync and async.
 #include <napi.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 #include <cstring>
 
 #include "binding/call.h"
@@ -79,6 +84,18 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
   return o;
 }
 
+// prepare(bytes): memory that will be read from end to end, again and again. Asks for huge pages, with which a core reads up
+// to half as fast again, and tells how many bytes behind a multiple of 64 it begins.
+Napi::Value prepare(const Napi::CallbackInfo& info) {
+  binding::TypedArray a = binding::read_array(info[0], {napi_uint8_array}, "a Uint8Array");
+  uintptr_t at = (uintptr_t)a.data;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (at + page - 1) / page * page, to = (at + a.length) / page * page;
+  if (a.length >= (size_t)4 << 20) (void)madvise((void*)from, to - from, MADV_HUGEPAGE);  // a system without them says no
+#endif
+  return Napi::Number::New(info.Env(), (double)(at % 64));
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   Napi::Array backends = Napi::Array::New(env);
   uint32_t n = 0;
@@ -89,6 +106,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("machine", Napi::Function::New(env, describe, "machine"));
   exports.Set("threads", Napi::Function::New(env, threads, "threads"));
   exports.Set("plan", Napi::Function::New(env, plan, "plan"));
+  exports.Set("prepare", Napi::Function::New(env, prepare, "prepare"));
   pool::open();
   env.AddCleanupHook(pool::close);
   return exports;

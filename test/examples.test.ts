@@ -7,7 +7,7 @@ import { root } from './setup/emulated.js';
 import { run } from './setup/run.js';
 
 /** Smaller than their defaults. */
-const sizes: Record<string, string[]> = { 'shard-over-workers.mjs': ['2000003', '3'] };
+const sizes: Record<string, string[]> = { 'shard-over-workers.mjs': ['2000003', '3'], 'decode.mjs': ['200'], 'attention-over-workers.mjs': ['3000', '3'] };
 
 for (const file of readdirSync(path.join(root, 'examples')).filter((name) => name.endsWith('.mjs'))) {
   for (const name of backends) {
@@ -15,6 +15,7 @@ for (const file of readdirSync(path.join(root, 'examples')).filter((name) => nam
       const output = await run(process.execPath, [path.join(root, 'examples', file), ...(sizes[file] ?? [])], { cwd: root, env: { FLASH_SOFTMAX_BACKEND: name } });
       expect(output).not.toBe('');
       if (file === 'shard-over-workers.mjs') expect(output).toContain('the same bits');
+      if (file === 'attention-over-workers.mjs') expect(output).toContain('the result of one cache with all keys');
     });
   }
 }

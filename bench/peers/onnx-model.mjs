@@ -24,3 +24,20 @@ export function softmaxModel() {
       tensor(12, 'y')), // output
   ].flat());
 }
+
+/** A model of one operator of com.microsoft: attributes are integers; inputs and outputs are [name, element type, dimensions]. */
+export function operatorModel(operator, attributes, inputs, outputs) {
+  const value = (field, [name, type, dims]) =>
+    message(field, text(1, name), message(2, message(1, integer(1, type), message(2, ...dims.map((size) => message(1, integer(1, size)))))));
+  return Uint8Array.from([
+    integer(1, 8),
+    message(8, text(1, ''), integer(2, 13)),
+    message(8, text(1, 'com.microsoft'), integer(2, 1)),
+    message(7,
+      message(1, ...inputs.map(([name]) => text(1, name)), ...outputs.map(([name]) => text(2, name)), text(4, operator),
+        ...Object.entries(attributes).map(([name, number]) => message(5, text(1, name), integer(3, number), integer(20, 2))), text(7, 'com.microsoft')),
+      text(2, 'attention'),
+      ...inputs.map((each) => value(11, each)),
+      ...outputs.map((each) => value(12, each))),
+  ].flat());
+}

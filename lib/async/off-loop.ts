@@ -70,9 +70,9 @@ export async function offLoop<R>(call: Call<R>, signal: AbortSignal | undefined)
   return call.finish();
 }
 
-async function run<R>({ backend, kernel }: Call<R>, args: readonly unknown[], signal: AbortSignal | undefined): Promise<void> {
+async function run<R>({ backend, kernel, work }: Call<R>, args: readonly unknown[], signal: AbortSignal | undefined): Promise<void> {
   if (backend.name !== 'js') return runNative(jobsOf(backend.name), kernel, args, signal);
-  if ((args[0] as View).length > AT_ONCE) return runInWorker(kernel, args, signal);
+  if ((work ?? (args[0] as View).length) > AT_ONCE) return runInWorker(kernel, args, signal);
   (backend[kernel] as (...args: readonly unknown[]) => void)(...args);
 }
 

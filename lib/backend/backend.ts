@@ -105,6 +105,52 @@ export type BackwardKernel<A, Out = A> = (
   maskLayout: number,
 ) => void;
 
+/**
+ * The numbers of an attention call, in the order in which kernels take them (a Float64Array): sizes; flags; what is done to
+ * scores (0 where nothing is); and how far apart entries of mask and bias are from one sequence, head and query to the next.
+ */
+export const ATTENTION_SHAPE = [
+  'batch', 'heads', 'kvHeads', 'queries', 'keys', 'headDim', 'valueDim', 'pageSize', 'positionsFirst', 'causal',
+  'window', 'scale', 'softcap', 'maskBatch', 'maskHead', 'maskQuery', 'biasBatch', 'biasHead', 'biasQuery',
+] as const;
+
+export type AttentionShape = Readonly<Record<(typeof ATTENTION_SHAPE)[number], number>>;
+
+/** Where results go: either `out` (and lse, if not null), or the three of a state (lib/attention/partial.ts), the others being null. */
+type AttentionResults = [
+  out: Float32Array | null, lse: Float64Array | null, sums: Float64Array | null, mantissa: Float64Array | null, exponent: Int32Array | null,
+];
+
+/**
+ * Attention over keys and values in two arrays. `spans`: for each sequence the position of its first key, and how many
+ * positions there are in all; null: 0, and the number of keys. `slopes` (ALiBi) and `sinks` have an entry for each head.
+ */
+export type AttentionKernel = (
+  shape: Float64Array, spans: Float64Array | null, q: Float32Array, k: Float32Array, v: Float32Array,
+  slopes: Float32Array | null, sinks: Float32Array | null, mask: Uint8Array | null, bias: Float32Array | null, ...results: AttentionResults
+) => void;
+
+/**
+ * The same over the pages of a cache. An entry of `table` is a page, the slab in its upper six bits and the place there in
+ * the others; the pages of the sequences follow one another in it, as many for each as its entry of `lengths` needs. A slab
+ * holds, head after head, that head's share of all its pages: tiles of 16 keys, the keys as [headDim, 16], then the values
+ * as [16, width], with `width` the next multiple of 16 from valueDim on and 0 in what is too much. `scales` (int8, else
+ * empty) hold for each tile, in the same order, 16 scales of keys and 16 of values.
+ */
+export type CachedAttentionKernel<A> = (
+  shape: Float64Array, spans: Float64Array | null, q: Float32Array, slabs: readonly A[], scales: readonly Float32Array[],
+  table: Uint32Array, lengths: Int32Array, slopes: Float32Array | null, sinks: Float32Array | null, ...results: AttentionResults
+) => void;
+
+/** Writes `keys` tokens into the pages of a sequence, from token `from` on. */
+export type AppendKernel<A> = (
+  shape: Float64Array, k: Float32Array, v: Float32Array, slabs: readonly A[], scales: readonly Float32Array[], table: Uint32Array, from: number,
+) => void;
+
+type OfCache<Name extends string, A> = {
+  readonly [K in `attention_cached_${Name}`]: CachedAttentionKernel<A>;
+} & { readonly [K in `kv_append_${Name}`]: AppendKernel<A> };
+
 /** The kernels of one float type, for rows of which the results are like the logits, or doubles. */
 type OfType<Name extends string, A> = {
   readonly [K in `softmax_${Name}` | `log_softmax_${Name}`]: SoftmaxKernel<A>;
@@ -125,6 +171,8 @@ type Widening<Name extends string> = {
 type All<Name extends string, A> = OfType<Name, A> & OfSums<Name, A>;
 export type FloatKernels = All<'f32', Float32Array> & All<'f64', Float64Array>;
 export type HalfKernels<Name extends 'f16' | 'bf16'> = All<Name, Uint16Array> & Widening<Name>;
-export type Kernels = FloatKernels & HalfKernels<'f16'> & HalfKernels<'bf16'>;
+export type AttentionKernels = { readonly attention_f32: AttentionKernel } & OfCache<'f32', Float32Array> &
+  OfCache<'f16', Uint16Array> & OfCache<'bf16', Uint16Array> & OfCache<'i8', Int8Array>;
+export type Kernels = FloatKernels & AttentionKernels & HalfKernels<'f16'> & HalfKernels<'bf16'>;
 
 export type Backend = Kernels & { readonly name: BackendName };

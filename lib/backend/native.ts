@@ -44,6 +44,8 @@ export interface Addon {
   machine(): Machine;
   /** Tells, or sets, how many threads the process shares work among; `unlessSet`: the first to set it has it. */
   threads(n?: number, unlessSet?: boolean): number;
+  /** Makes the best of memory that is to be read from end to end; how many bytes behind a multiple of 64 it begins. */
+  prepare(memory: Uint8Array): number;
   /** Tells, or sets, the plan of the process. */
   plan(): Plan;
   plan(twoPassBytes: number, streamBytes: number, parallelBytes: number): Plan;

@@ -29,6 +29,19 @@ inline TypedArray read_array(const Napi::Value& v, std::initializer_list<napi_ty
 
 template <class T> struct Parameter;
 
+// An array of typed arrays.
+template <class T> struct SlabsOf {
+  static Slabs<T> read(const Napi::Value& v, std::initializer_list<napi_typedarray_type> types, const char* expected) {
+    Slabs<T> slabs = {{}, {}, 0};
+    if (!v.IsArray() || v.As<Napi::Array>().Length() > Slabs<T>::kMost) throw Napi::TypeError::New(v.Env(), std::string("Expected an array of ") + expected + " for a kernel's slabs");
+    for (uint32_t i = 0; i < v.As<Napi::Array>().Length(); i++) {
+      TypedArray a = read_array(v.As<Napi::Array>().Get(i), types, expected);
+      slabs.data[i] = (T*)a.data, slabs.length[i] = a.length, slabs.count++;
+    }
+    return slabs;
+  }
+};
+
 #define ARRAY(T, expected, ...)                                                                                        \
   template <> struct Parameter<T*> {                                                                                   \
     static T* read(const Napi::Value& v) { return (T*)read_array(v, {__VA_ARGS__}, expected).data; }                    \
@@ -39,6 +52,12 @@ template <class T> struct Parameter;
       TypedArray a = read_array(v, {__VA_ARGS__}, expected);                                                           \
       return {(const T*)a.data, a.length};                                                                             \
     }                                                                                                                  \
+  };                                                                                                                   \
+  template <> struct Parameter<Slabs<T>> : SlabsOf<T> {                                                                \
+    static Slabs<T> read(const Napi::Value& v) { return SlabsOf<T>::read(v, {__VA_ARGS__}, expected); }                \
+  };                                                                                                                   \
+  template <> struct Parameter<Slabs<const T>> : SlabsOf<const T> {                                                    \
+    static Slabs<const T> read(const Napi::Value& v) { return SlabsOf<const T>::read(v, {__VA_ARGS__}, expected); }    \
   };
 ARRAY(float, "a Float32Array", napi_float32_array)
 ARRAY(double, "a Float64Array", napi_float64_array)

@@ -73,7 +73,7 @@ template <class... A> struct Job {
   static Napi::Value start(const Napi::CallbackInfo& info, const char* name, std::unique_ptr<Job> job) {
     Napi::Env env = info.Env();
     for (size_t i = 0; i < info.Length(); i++)
-      if (info[i].IsTypedArray()) job->held.push_back(Napi::Persistent(info[i].As<Napi::Object>()));
+      if (info[i].IsTypedArray() || info[i].IsArray()) job->held.push_back(Napi::Persistent(info[i].As<Napi::Object>()));
     napi_value promise = nullptr;
     bool started = napi_create_async_work(env, nullptr, Napi::String::New(env, name), execute, complete, job.get(), &job->work) == napi_ok &&
                    napi_create_promise(env, &job->deferred, &promise) == napi_ok && napi_queue_async_work(env, job->work) == napi_ok;

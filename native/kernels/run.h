@@ -10,6 +10,14 @@ template <class T> struct Slice {
   size_t length;
 };
 
+// Pieces of one store, which grew as it was filled.
+template <class T> struct Slabs {
+  static constexpr size_t kMost = 64;
+  T* data[kMost];
+  size_t length[kMost];
+  size_t count;
+};
+
 struct Plan {
   size_t two_pass_bytes;   // rows of at least this many bytes are read twice instead of stored and scaled
   size_t stream_bytes;     // outputs of at least this many bytes bypass the caches

@@ -10,11 +10,18 @@ namespace {
 
 struct f32x16 { __m256 a, b; };
 struct f64x8 { __m256d a, b; };
+constexpr int kVectors = 8;  // registers, in f32x16
 
 // A sliding window over this table is the mask of the first n lanes.
 alignas(64) const int32_t kFirst[48] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
                                         -1, -1, -1, -1, -1, -1, -1, -1, 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0};
 SIMD_INLINE __m256i first_lanes(size_t n32, size_t from32) { return _mm256_loadu_si256((const __m256i*)(kFirst + 32 - n32 + from32)); }
+
+#if defined(__GNUC__)
+#define KEEP(x) __asm__("" : "+x"((x).a), "+x"((x).b))
+#else
+#define KEEP(x) ((void)0)
+#endif
 
 // Memory.
 SIMD_INLINE f32x16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -65,6 +72,7 @@ SIMD_INLINE f32x16 mul(f32x16 x, f32x16 y) { return {_mm256_mul_ps(x.a, y.a), _m
 SIMD_INLINE f64x8 mul(f64x8 x, f64x8 y) { return {_mm256_mul_pd(x.a, y.a), _mm256_mul_pd(x.b, y.b)}; }
 SIMD_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
 SIMD_INLINE f64x8 fma(f64x8 x, f64x8 y, f64x8 z) { return {_mm256_fmadd_pd(x.a, y.a, z.a), _mm256_fmadd_pd(x.b, y.b, z.b)}; }
+SIMD_INLINE f64x8 div(f64x8 x, f64x8 y) { return {_mm256_div_pd(x.a, y.a), _mm256_div_pd(x.b, y.b)}; }
 // x86 min/max return the second operand where either is a NaN: the order of operands chooses who wins.
 SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) { return {_mm256_max_ps(low.a, x.a), _mm256_max_ps(low.b, x.b)}; }
 SIMD_INLINE f64x8 max_keep_nan(f64x8 low, f64x8 x) { return {_mm256_max_pd(low.a, x.a), _mm256_max_pd(low.b, x.b)}; }
@@ -89,6 +97,8 @@ SIMD_INLINE f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) { return {_mm
 SIMD_INLINE f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) { return {_mm256_blendv_pd(y.a, x.a, spread_f64(lanes)), _mm256_blendv_pd(y.b, x.b, spread_f64(lanes >> 4))}; }
 // The lanes of x that are greater than y's, as bits.
 SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) { return (uint32_t)(_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ)) | _mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_GT_OQ)) << 8); }
+SIMD_INLINE __m256 outside8(__m256 x, __m256 low, __m256 high) { return _mm256_or_ps(_mm256_cmp_ps(x, high, _CMP_NLE_UQ), _mm256_cmp_ps(x, low, _CMP_NGE_UQ)); }
+SIMD_INLINE uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) { return (uint32_t)(_mm256_movemask_ps(outside8(x.a, low.a, high.a)) | _mm256_movemask_ps(outside8(x.b, low.b, high.b)) << 8); }
 SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) { return (uint32_t)(_mm256_movemask_pd(_mm256_cmp_pd(x.a, y.a, _CMP_GT_OQ)) | _mm256_movemask_pd(_mm256_cmp_pd(x.b, y.b, _CMP_GT_OQ)) << 4); }
 
 // Bits.
@@ -144,7 +154,24 @@ SIMD_INLINE double reduce_max(f64x8 x) {
   return _mm_cvtsd_f64(_mm_max_sd(q, _mm_unpackhi_pd(q, q)));
 }
 
-// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16. To the nearest, ties to even.
+// Sixteen rows of sixteen floats, `stride` apart, transposed into sixteen rows that follow one another.
+SIMD_INLINE void transpose8(const float* rows, size_t stride, float* out) {
+  __m256 a[8], b[8];
+  for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_ps(rows + i * stride);
+  for (int i = 0; i < 8; i += 2) b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]), b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; j++) a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0x44), a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0xEE);
+  for (int j = 0; j < 4; j++) {
+    _mm256_storeu_ps(out + 16 * j, _mm256_permute2f128_ps(a[j], a[j + 4], 0x20));
+    _mm256_storeu_ps(out + 16 * (j + 4), _mm256_permute2f128_ps(a[j], a[j + 4], 0x31));
+  }
+}
+SIMD_INLINE void transpose16(const float* rows, size_t stride, float* out) {
+  for (size_t i = 0; i < 16; i += 8)
+    for (size_t j = 0; j < 16; j += 8) transpose8(rows + i * stride + j, stride, out + 16 * j + i);
+}
+
+// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16; and signed bytes. To the nearest, ties to even.
 SIMD_INLINE f32x16 load_half(const uint16_t* p) { return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))}; }
 SIMD_INLINE void store_half(uint16_t* p, f32x16 x) {
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -159,5 +186,7 @@ SIMD_INLINE __m256i brain_bits(__m256 x) {
   return _mm256_srli_epi32(r, 16);
 }
 SIMD_INLINE void store_brain(uint16_t* p, f32x16 x) { _mm256_storeu_si256((__m256i*)p, _mm256_permute4x64_epi64(_mm256_packus_epi32(brain_bits(x.a), brain_bits(x.b)), 0xD8)); }
+SIMD_INLINE __m256 bytes8(const int8_t* p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p))); }
+SIMD_INLINE f32x16 load_bytes(const int8_t* p) { return {bytes8(p), bytes8(p + 8)}; }
 
 }  // namespace

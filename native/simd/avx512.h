@@ -20,6 +20,14 @@ namespace {
 
 struct f32x16 { __m512 v; };
 struct f64x8 { __m512d v; };
+constexpr int kVectors = 32;  // registers, in f32x16
+
+// In a register: GCC would read it from memory again for each of its uses.
+#if defined(__GNUC__)
+#define KEEP(x) __asm__("" : "+v"((x).v))
+#else
+#define KEEP(x) ((void)0)
+#endif
 
 // Memory. The `_n` forms touch the first n lanes only: nothing past the end of a buffer is read or written.
 SIMD_INLINE __mmask16 first_f32(size_t n) { return (__mmask16)((1u << n) - 1); }
@@ -48,6 +56,7 @@ SIMD_INLINE f32x16 mul(f32x16 a, f32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 SIMD_INLINE f64x8 mul(f64x8 a, f64x8 b) { return {_mm512_mul_pd(a.v, b.v)}; }
 SIMD_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 SIMD_INLINE f64x8 fma(f64x8 a, f64x8 b, f64x8 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+SIMD_INLINE f64x8 div(f64x8 a, f64x8 b) { return {_mm512_div_pd(a.v, b.v)}; }
 // x86 min/max return the second operand where either is a NaN: the order of operands chooses who wins.
 SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) { return {_mm512_max_ps(low.v, x.v)}; }
 SIMD_INLINE f64x8 max_keep_nan(f64x8 low, f64x8 x) { return {_mm512_max_pd(low.v, x.v)}; }
@@ -64,6 +73,7 @@ SIMD_INLINE f32x16 select_bits(f32x16 a, f32x16 b, uint32_t lanes) { return {_mm
 SIMD_INLINE f64x8 select_bits(f64x8 a, f64x8 b, uint32_t lanes) { return {_mm512_mask_mov_pd(b.v, (__mmask8)lanes, a.v)}; }
 // The lanes of a that are greater than b's, as bits.
 SIMD_INLINE uint32_t lanes_above(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
+SIMD_INLINE uint32_t lanes_outside(f32x16 a, f32x16 low, f32x16 high) { return (uint32_t)(_mm512_cmp_ps_mask(a.v, high.v, _CMP_NLE_UQ) | _mm512_cmp_ps_mask(a.v, low.v, _CMP_NGE_UQ)); }
 SIMD_INLINE uint32_t lanes_above(f64x8 a, f64x8 b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_GT_OQ); }
 
 // Bits.
@@ -99,7 +109,25 @@ SIMD_INLINE double reduce_max(f64x8 a) {
   return _mm_cvtsd_f64(_mm_max_sd(q, _mm_unpackhi_pd(q, q)));
 }
 
-// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16. To the nearest, ties to even.
+// Sixteen rows of sixteen floats, `stride` apart, transposed into sixteen rows that follow one another.
+SIMD_INLINE void transpose16(const float* rows, size_t stride, float* out) {
+  __m512 a[16], b[16];
+  for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_ps(rows + i * stride);
+  for (int i = 0; i < 16; i += 2) b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]), b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+  for (int i = 0; i < 16; i += 4)
+    for (int j = 0; j < 2; j++) {
+      __m512d x = _mm512_castps_pd(b[i + j]), y = _mm512_castps_pd(b[i + j + 2]);
+      a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+    }
+  for (int j = 0; j < 4; j++) {  // rows 4i … 4i + 3 of columns j, j + 4, j + 8, j + 12 lie in a[4i + j]
+    __m512 low = _mm512_shuffle_f32x4(a[j], a[j + 4], 0x88), high = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0x88);
+    __m512 low2 = _mm512_shuffle_f32x4(a[j], a[j + 4], 0xDD), high2 = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0xDD);
+    _mm512_storeu_ps(out + 16 * j, _mm512_shuffle_f32x4(low, high, 0x88)), _mm512_storeu_ps(out + 16 * (j + 8), _mm512_shuffle_f32x4(low, high, 0xDD));
+    _mm512_storeu_ps(out + 16 * (j + 4), _mm512_shuffle_f32x4(low2, high2, 0x88)), _mm512_storeu_ps(out + 16 * (j + 12), _mm512_shuffle_f32x4(low2, high2, 0xDD));
+  }
+}
+
+// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16; and signed bytes. To the nearest, ties to even.
 SIMD_INLINE f32x16 load_half(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))}; }
 SIMD_INLINE void store_half(uint16_t* p, f32x16 a) { _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)); }
 SIMD_INLINE f32x16 load_brain(const uint16_t* p) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16))}; }
@@ -109,5 +137,6 @@ SIMD_INLINE void store_brain(uint16_t* p, f32x16 a) {
   r = _mm512_mask_or_epi32(r, _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), u, _mm512_set1_epi32(0x400000));
   _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16)));
 }
+SIMD_INLINE f32x16 load_bytes(const int8_t* p) { return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)))}; }
 
 }  // namespace

@@ -8,8 +8,11 @@
 
 namespace {
 
+#define KEEP(x) ((void)0)
+
 struct f32x16 { float32x4_t v[4]; };
 struct f64x8 { float64x2_t v[4]; };
+constexpr int kVectors = 8;  // registers, in f32x16
 
 // `EACH` writes one statement for the four registers of a vector.
 #define EACH(expression) \
@@ -62,6 +65,7 @@ SIMD_INLINE f32x16 mul(f32x16 x, f32x16 y) { f32x16 r; EACH(vmulq_f32(x.v[i], y.
 SIMD_INLINE f64x8 mul(f64x8 x, f64x8 y) { f64x8 r; EACH(vmulq_f64(x.v[i], y.v[i])); }
 SIMD_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { f32x16 r; EACH(vfmaq_f32(z.v[i], x.v[i], y.v[i])); }
 SIMD_INLINE f64x8 fma(f64x8 x, f64x8 y, f64x8 z) { f64x8 r; EACH(vfmaq_f64(z.v[i], x.v[i], y.v[i])); }
+SIMD_INLINE f64x8 div(f64x8 x, f64x8 y) { f64x8 r; EACH(vdivq_f64(x.v[i], y.v[i])); }
 // fmax passes a NaN on, fmaxnm prefers the number.
 SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) { f32x16 r; EACH(vmaxq_f32(low.v[i], x.v[i])); }
 SIMD_INLINE f64x8 max_keep_nan(f64x8 low, f64x8 x) { f64x8 r; EACH(vmaxq_f64(low.v[i], x.v[i])); }
@@ -98,6 +102,12 @@ SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) {
   uint32_t lanes = 0;
   for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vcgtq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
   return lanes;
+}
+SIMD_INLINE uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) {
+  const uint32_t four[4] = {1, 2, 4, 8};
+  uint32_t inside = 0;
+  for (int i = 0; i < 4; i++) inside |= vaddvq_u32(vandq_u32(vandq_u32(vcleq_f32(x.v[i], high.v[i]), vcgeq_f32(x.v[i], low.v[i])), vld1q_u32(four))) << (4 * i);
+  return ~inside & 0xFFFF;
 }
 SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) {
   uint32_t lanes = 0;
@@ -166,7 +176,20 @@ SIMD_INLINE double reduce_add(f64x8 x) {
 SIMD_INLINE float reduce_max(f32x16 x) { return vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(x.v[0], x.v[1]), vmaxnmq_f32(x.v[2], x.v[3]))); }
 SIMD_INLINE double reduce_max(f64x8 x) { return vmaxnmvq_f64(vmaxnmq_f64(vmaxnmq_f64(x.v[0], x.v[1]), vmaxnmq_f64(x.v[2], x.v[3]))); }
 
-// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16. To the nearest, ties to even.
+// Sixteen rows of sixteen floats, `stride` apart, transposed into sixteen rows that follow one another.
+SIMD_INLINE void transpose4(const float* rows, size_t stride, float* out) {
+  float32x4x2_t a = vtrnq_f32(vld1q_f32(rows), vld1q_f32(rows + stride)), b = vtrnq_f32(vld1q_f32(rows + 2 * stride), vld1q_f32(rows + 3 * stride));
+  for (int i = 0; i < 2; i++) {
+    vst1q_f32(out + 16 * i, vcombine_f32(vget_low_f32(a.val[i]), vget_low_f32(b.val[i])));
+    vst1q_f32(out + 16 * (i + 2), vcombine_f32(vget_high_f32(a.val[i]), vget_high_f32(b.val[i])));
+  }
+}
+SIMD_INLINE void transpose16(const float* rows, size_t stride, float* out) {
+  for (size_t i = 0; i < 16; i += 4)
+    for (size_t j = 0; j < 16; j += 4) transpose4(rows + i * stride + j, stride, out + 16 * j + i);
+}
+
+// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16; and signed bytes. To the nearest, ties to even.
 SIMD_INLINE f32x16 load_half(const uint16_t* p) { f32x16 r; EACH(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i)))); }
 SIMD_INLINE void store_half(uint16_t* p, f32x16 x) { for (int i = 0; i < 4; i++) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i]))); }
 SIMD_INLINE f32x16 load_brain(const uint16_t* p) { f32x16 r; EACH(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16))); }
@@ -177,6 +200,10 @@ SIMD_INLINE void store_brain(uint16_t* p, f32x16 x) {
     r = vbslq_u32(vceqq_f32(x.v[i], x.v[i]), r, vorrq_u32(u, vdupq_n_u32(0x400000)));
     vst1_u16(p + 4 * i, vshrn_n_u32(r, 16));
   }
+}
+SIMD_INLINE f32x16 load_bytes(const int8_t* p) {
+  int16x8_t low = vmovl_s8(vld1_s8(p)), high = vmovl_s8(vld1_s8(p + 8));
+  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)), vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
 }
 
 #undef EACH

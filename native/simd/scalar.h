@@ -15,8 +15,11 @@
 
 namespace {
 
+#define KEEP(x) ((void)0)
+
 struct f32x16 { float v[16]; };
 struct f64x8 { double v[8]; };
+constexpr int kVectors = 1;  // registers, in f32x16
 
 #define EACH(T, N, expression) \
   T r; \
@@ -70,6 +73,7 @@ LANES f32x16 mul(f32x16 x, f32x16 y) { EACH_F32(x.v[i] * y.v[i]); }
 LANES f64x8 mul(f64x8 x, f64x8 y) { EACH_F64(x.v[i] * y.v[i]); }
 LANES f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { EACH_F32(fma1(x.v[i], y.v[i], z.v[i])); }
 LANES f64x8 fma(f64x8 x, f64x8 y, f64x8 z) { EACH_F64(fma1(x.v[i], y.v[i], z.v[i])); }
+LANES f64x8 div(f64x8 x, f64x8 y) { EACH_F64(x.v[i] / y.v[i]); }
 // The larger one; a NaN in x is kept by the first form and passed over by the second. `low` and `acc` are numbers.
 LANES f32x16 max_keep_nan(f32x16 low, f32x16 x) { EACH_F32(low.v[i] > x.v[i] ? low.v[i] : x.v[i]); }
 LANES f64x8 max_keep_nan(f64x8 low, f64x8 x) { EACH_F64(low.v[i] > x.v[i] ? low.v[i] : x.v[i]); }
@@ -88,6 +92,12 @@ LANES f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) { EACH_F64(lanes >> i 
 LANES uint32_t lanes_above(f32x16 x, f32x16 y) {
   uint32_t lanes = 0;
   for (int i = 0; i < 16; i++) lanes |= (uint32_t)(x.v[i] > y.v[i]) << i;
+  return lanes;
+}
+// Those that are not from low to high; a NaN is not.
+LANES uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) {
+  uint32_t lanes = 0;
+  for (int i = 0; i < 16; i++) lanes |= (uint32_t)!(x.v[i] >= low.v[i] && x.v[i] <= high.v[i]) << i;
   return lanes;
 }
 LANES uint32_t lanes_above(f64x8 x, f64x8 y) {
@@ -145,7 +155,13 @@ LANES double reduce_max(f64x8 x) {
   return m;
 }
 
-// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16. To the nearest, ties to even; a NaN
+// Sixteen rows of sixteen floats, `stride` apart, transposed into sixteen rows that follow one another.
+LANES void transpose16(const float* rows, size_t stride, float* out) {
+  for (size_t i = 0; i < 16; i++)
+    for (size_t j = 0; j < 16; j++) out[16 * j + i] = rows[i * stride + j];
+}
+
+// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16; and signed bytes. To the nearest, ties to even; a NaN
 // keeps its sign and its leading bits and becomes quiet.
 SIMD_INLINE float from_half(uint16_t h) {
   uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7FFF;
@@ -170,6 +186,7 @@ LANES f32x16 load_half(const uint16_t* p) { EACH_F32(from_half(p[i])); }
 LANES void store_half(uint16_t* p, f32x16 x) { for (size_t i = 0; i < 16; i++) p[i] = to_half(x.v[i]); }
 LANES f32x16 load_brain(const uint16_t* p) { EACH_F32(from_bits((uint32_t)p[i] << 16)); }
 LANES void store_brain(uint16_t* p, f32x16 x) { for (size_t i = 0; i < 16; i++) p[i] = to_brain(x.v[i]); }
+LANES f32x16 load_bytes(const int8_t* p) { EACH_F32((float)p[i]); }
 
 #undef LANES
 #undef EACH

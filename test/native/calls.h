@@ -140,6 +140,8 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
   }
 };
 
+#include "attention_calls.h"
+
 // The element type of a kernel's logits, and its class, by its name and its signature.
 constexpr bool has(const char* name, const char* part) {
   for (; *name; name++)

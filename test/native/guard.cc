@@ -40,8 +40,8 @@ class Arena {
 };
 
 struct Arenas {
-  Arena out[2], in[5];
-  explicit Arenas(size_t bytes) : out{Arena(bytes), Arena(bytes)}, in{Arena(bytes), Arena(bytes), Arena(bytes), Arena(bytes), Arena(bytes)} {}
+  Arena out[4], in[7];
+  explicit Arenas(size_t n) : out{Arena(n), Arena(n), Arena(n), Arena(n)}, in{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)} {}
 };
 
 template <class Call> void guarded(Arenas& arenas, const Call& call, typename Call::Kernel kernel, const Run& run, bool back, bool in_place, const Results& expected) {
@@ -62,7 +62,7 @@ template <class Call> void guarded(Arenas& arenas, const Call& call, typename Ca
 }
 
 template <class Call> void everywhere(const char* name, typename Call::Kernel Kernels::*kernel, bool large) {
-  Arenas arenas(large ? 1 << 23 : 1 << 15);
+  Arenas arenas(large ? 1 << 23 : 1 << 21);
   size_t made = 0;
   auto use = [&](const Shape& shape) {
     if (made++ % thinning_of(name)) return;

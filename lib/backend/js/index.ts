@@ -1,7 +1,9 @@
 /** The backend in JavaScript: it runs everywhere, computes in double, and gives the same bits on every machine. */
 import type { Backend, BackwardKernel, CrossEntropyKernel, FloatKernels, SoftmaxKernel } from '../backend.js';
+import { attentionKernels } from './attention.js';
 import { softmaxBackward } from './backward.js';
 import { bfloat16, float16, halfKernels } from './half.js';
+import { appendKernels } from './kv-append.js';
 import { LogRows } from './log-rows.js';
 import { Logits_f32, Logits_f64, softmaxPlain_f32, softmaxPlain_f64 } from './logits.js';
 import { expSum, normalize } from './partial.js';
@@ -46,4 +48,4 @@ const floats: FloatKernels = {
   },
 };
 
-export const js: Backend = { name: 'js', ...floats, ...halfKernels('f16', float16, floats), ...halfKernels('bf16', bfloat16, floats) };
+export const js: Backend = { name: 'js', ...floats, ...attentionKernels, ...appendKernels, ...halfKernels('f16', float16, floats), ...halfKernels('bf16', bfloat16, floats) };

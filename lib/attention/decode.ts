@@ -1,0 +1,83 @@
+/** decodeAttention: the newest queries of sequences in a cache. */
+import { wrongType, wrongValue } from '../arguments.js';
+import { backend } from '../backend/select.js';
+import { runNow, type Call } from '../call.js';
+import type { AttentionResult, WithLse } from './dense.js';
+import { KVCache, shapeArray, type SequenceId } from './kv-cache.js';
+import { checkOptions, count, dimension, floats, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type ResultOptions, type ScoreOptions } from './options.js';
+
+/** What is said of q. */
+export interface CachedOptions extends ScoreOptions {
+  /** Query positions, the last of each sequence. Default: 1. */
+  queries?: number | undefined;
+  /** Query heads, a multiple of the cache's kvHeads. Default: what the length of `q` says. */
+  heads?: number | undefined;
+}
+
+export type DecodeOptions = CachedOptions & ResultOptions;
+
+export const CACHED_OPTIONS = ['queries', 'heads', ...SCORE_OPTIONS] as const;
+
+/** The checked arguments of a call on a cache. */
+export function cachedArguments(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: CachedOptions) {
+  const scores = scoresOf(options, true);
+  const { queries: m, heads: h } = options;
+  if (!(cache instanceof KVCache)) throw wrongType('a KVCache', 'cache', cache);
+  const ids: readonly SequenceId[] = typeof sequences === 'number' ? [sequences] : sequences;
+  if (!Array.isArray(ids)) throw wrongType('a sequence or an array of them', 'sequences', ids);
+  if (ids.length === 0) throw wrongValue('one sequence at least', 'sequences', 'none');
+  const queries = m === undefined ? 1 : count(m, 'queries');
+  const { kvHeads, headDim, valueDim, pageSize } = cache;
+  floats(q, 'q');
+  const heads = dimension(h, 'heads', q, 'q', { sequences: ids.length, queries, headDim });
+  if (heads === 0 || heads % kvHeads !== 0) throw wrongValue(`a multiple of the cache's kvHeads = ${kvHeads}`, 'heads', String(heads));
+  const slopes = slopesOf(scores.alibi, heads);
+  const { positionsFirst, causal, window, softcap } = scores;
+  const scale = scores.scale === scores.scale ? scores.scale : 1 / Math.sqrt(headDim);
+  const view = cache.view(ids);
+  const shape = shapeArray({ batch: ids.length, heads, kvHeads, queries, headDim, valueDim, pageSize, positionsFirst, causal, window, scale, softcap });
+  return { shape, slopes, view, ids, heads, queries, valueDim, rows: ids.length * heads * queries };
+}
+
+/**
+ * Attention of the newest queries of some sequences over all of their keys in a cache: what a step of decoding needs, after
+ * the tokens' own keys and values have been appended. See {@link attention} for the formula; `causal` is true here unless
+ * it is set, so that of several queries each sees what was before it.
+ *
+ * The pages of a sequence are read once for all query heads that share a key/value head, as they lie in memory, converted
+ * in registers and summed in float32 and float64. A sequence given twice is read twice.
+ *
+ * @param q Queries, [sequences, heads, queries, headDim], or [sequences, queries, heads, headDim] with `layout` 'bshd'.
+ * @param sequences Sequences of the cache, of any lengths; one without tokens has an output of 0.
+ * @param options See {@link CachedOptions}, {@link ScoreOptions} and {@link ResultOptions}.
+ * @returns [sequences, heads, queries, valueDim], or { out, lse } if `lse` is asked for, lse being [sequences, heads, queries].
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension, and for sequences
+ *   that are unknown or freed. Nothing was written then.
+ */
+export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: DecodeOptions & WithLse): AttentionResult;
+export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options?: DecodeOptions & { lse?: false | undefined }): Float32Array;
+export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options?: DecodeOptions): Float32Array | AttentionResult;
+export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: DecodeOptions = {}): Float32Array | AttentionResult {
+  return runNow(decodeCall(q, cache, sequences, options));
+}
+
+/** The same call, to be run later. */
+export function decodeCall(
+  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: DecodeOptions, more: readonly string[] = [],
+): Call<Float32Array | AttentionResult> {
+  checkOptions(options, [...CACHED_OPTIONS, ...RESULT_OPTIONS, ...more]);
+  const { sinks, out, lse } = options;
+  const { shape, slopes, view, heads, valueDim, rows } = cachedArguments(q, cache, sequences, options);
+  const sinksOf = sinks === undefined ? null : perHead(sinks, heads, 'sinks');
+  const results = resultsOf(out, lse, rows, valueDim, { q, sinks: sinksOf, alibi: slopes });
+  return {
+    backend: backend(),
+    kernel: `attention_cached_${cache.kind}`,
+    args: [shape, null, q, view.slabs, view.scales, view.table, view.lengths, slopes, sinksOf, results.out, results.lse, null, null, null],
+    theirs: { q: 2, alibi: 7, sinks: 8, ...Object.fromEntries(results.theirs.map((name) => [name, name === 'out' ? 9 : 10])) },
+    results: results.lse ? [9, 10] : [9],
+    work: (rows / view.lengths.length) * view.lengths.reduce((a, b) => a + b, 0),
+    finish: () => (results.lse ? { out: results.out, lse: results.lse } : results.out),
+  };
+}

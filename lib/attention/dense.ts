@@ -1,0 +1,154 @@
+/** attention: over keys and values in two arrays. */
+import { wrongType, wrongValue } from '../arguments.js';
+import { backend } from '../backend/select.js';
+import { runNow, type Call } from '../call.js';
+import { types } from '../types.js';
+import { shapeArray } from './kv-cache.js';
+import {
+  checkOptions, count, dimension, floats, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type ResultOptions, type ScoreOptions,
+} from './options.js';
+
+/** What is said of q, k and v. */
+export interface DenseOptions extends ScoreOptions {
+  /** Sequences. Default: 1. */
+  batch?: number | undefined;
+  /** Query positions. Default: what the length of `q` says. */
+  queries?: number | undefined;
+  /** Key positions. Default: what the length of `k` says. */
+  keys?: number | undefined;
+  /** Query heads. */
+  heads: number;
+  /** Key/value heads, of which each serves heads / kvHeads query heads in a row. Default: heads. */
+  kvHeads?: number | undefined;
+  /** Numbers of a query and of a key. */
+  headDim: number;
+  /** Numbers of a value. Default: what the length of `v` says. */
+  valueDim?: number | undefined;
+  /**
+   * Which keys count, a byte each, any but 0 counts: [batch, heads, queries, keys]; or less, for what is the same: [queries, keys],
+   * [batch, keys], [batch, queries, keys], [heads, queries, keys] or [keys]. A length that two of these have, with different
+   * meanings, is an error. A masked key and its value, NaN included, do not matter.
+   */
+  mask?: Uint8Array | undefined;
+  /** Added to the scores, after scale and softcap; −Infinity masks. Its shapes are those of `mask`. */
+  bias?: Float32Array | undefined;
+}
+
+export type AttentionOptions = DenseOptions & ResultOptions;
+
+/** An output with the log-sum-exp of each query row. */
+export interface AttentionResult {
+  readonly out: Float32Array;
+  readonly lse: Float64Array;
+}
+
+/** Options with which lse is asked for. */
+export type WithLse = { lse: true | Float64Array };
+
+export const DENSE_OPTIONS = ['batch', 'queries', 'keys', 'heads', 'kvHeads', 'headDim', 'valueDim', 'mask', 'bias', ...SCORE_OPTIONS] as const;
+
+/** Where the entries of a mask or bias are, by its length: how far apart those of sequences, heads and queries. */
+function strides(length: number, name: string, batch: number, heads: number, queries: number, keys: number): [batch: number, head: number, query: number] {
+  const forms: Record<string, [boolean, boolean, boolean]> = {
+    '[batch, heads, queries, keys]': [true, true, true],
+    '[batch, queries, keys]': [true, false, true],
+    '[heads, queries, keys]': [false, true, true],
+    '[queries, keys]': [false, false, true],
+    '[batch, keys]': [true, false, false],
+    '[keys]': [false, false, false],
+  };
+  const found = new Map<string, [string, [number, number, number]]>();
+  for (const [form, [b, h, q]] of Object.entries(forms)) {
+    if (length !== (b ? batch : 1) * (h ? heads : 1) * (q ? queries : 1) * keys) continue;
+    const [ofQuery, ofHead] = [q ? keys : 0, h ? queries * keys : 0];
+    const all: [number, number, number] = [b && batch > 1 ? (h ? heads : 1) * (q ? queries : 1) * keys : 0, heads > 1 ? ofHead : 0, queries > 1 ? ofQuery : 0];
+    if (!found.has(String(all))) found.set(String(all), [form, all]);
+  }
+  const [first, second] = [...found.values()];
+  const sizes = `batch = ${batch}, heads = ${heads}, queries = ${queries}, keys = ${keys}`;
+  if (first === undefined) throw wrongValue(`elements for ${Object.keys(forms).join(' or ')} with ${sizes}`, name, String(length));
+  if (second !== undefined) throw wrongValue(`all of [batch, heads, queries, keys], as ${first[0]} and ${second[0]} have the same length with ${sizes},`, name, String(length));
+  return first[1];
+}
+
+/** The checked arguments of a call on q, k and v. */
+export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array, options: DenseOptions) {
+  const scores = scoresOf(options, false);
+  const { batch: b, queries: m, keys: n, heads: h, kvHeads: hkv, headDim: d, valueDim: dv, mask, bias } = options;
+  const batch = b === undefined ? 1 : count(b, 'batch');
+  const heads = count(h, 'heads');
+  const kvHeads = hkv === undefined ? heads : count(hkv, 'kvHeads');
+  if (heads % kvHeads !== 0) throw wrongValue(`a divisor of heads = ${heads}`, 'kvHeads', String(kvHeads));
+  const headDim = count(d, 'headDim');
+  for (const [name, x] of [['q', q], ['k', k], ['v', v]] as const) floats(x, name);
+  const queries = dimension(m, 'queries', q, 'q', { batch, heads, headDim });
+  const keys = dimension(n, 'keys', k, 'k', { batch, kvHeads, headDim });
+  if (keys === 0 && dv === undefined && v.length > 0) throw wrongValue('no elements, as there are no keys,', 'v', String(v.length));
+  const valueDim = keys > 0 ? dimension(dv, 'valueDim', v, 'v', { batch, kvHeads, keys }) : dv === undefined ? headDim : count(dv, 'valueDim');
+  if (valueDim === 0) throw wrongValue('one element a key at least', 'v', '0');
+  if (keys === 0 && v.length > 0) throw wrongValue('no elements, as there are no keys,', 'v', String(v.length));
+
+  const slopes = slopesOf(scores.alibi, heads);
+  if (mask !== undefined && !types.isUint8Array(mask)) throw wrongType('a Uint8Array', 'mask', mask);
+  if (bias !== undefined) floats(bias, 'bias');
+  const [maskBatch, maskHead, maskQuery] = mask === undefined ? [0, 0, 0] : strides(mask.length, 'mask', batch, heads, queries, keys);
+  const [biasBatch, biasHead, biasQuery] = bias === undefined ? [0, 0, 0] : strides(bias.length, 'bias', batch, heads, queries, keys);
+  const { positionsFirst, causal, window, softcap } = scores;
+  const scale = scores.scale === scores.scale ? scores.scale : 1 / Math.sqrt(headDim);
+  const shape = shapeArray({
+    batch, heads, kvHeads, queries, keys, headDim, valueDim, positionsFirst, causal, window, scale, softcap, maskBatch, maskHead, maskQuery, biasBatch, biasHead, biasQuery,
+  });
+  return { shape, slopes, mask: mask ?? null, bias: bias ?? null, batch, heads, queries, keys, valueDim, rows: batch * heads * queries };
+}
+
+/**
+ * Attention of every query over the keys and values that its mask lets it see:
+ *
+ *     out[m] = Σₙ softmax(s[m])ₙ · v[n]        s[m, n] = cap(q[m] · k[n] · scale) − slope · |position(m) − n| + bias[m, n]
+ *
+ * with float32 inputs and results. One call reads keys and values once for all query heads that share them (grouped-query
+ * attention), in parts whose sums are added with extended exponents (flash decoding; Hong et al., FlashDecoding++, arXiv
+ * 2311.01282), so that no maximum has to be known first and the bits do not depend on the number of threads. Scores whose
+ * float32 rounding would show in the result, as they are large or were capped, are computed in double.
+ *
+ * The last query is at the position of the last key; so `causal` lets it see all keys, and the first of M queries all but M − 1.
+ * A query that sees no key has an output of 0 and an lse of −Infinity. What it sees and is NaN makes its output NaN.
+ *
+ * @param q Queries, [batch, heads, queries, headDim] (or as `layout` says, and so on).
+ * @param k Keys, [batch, kvHeads, keys, headDim]. @param v Values, [batch, kvHeads, keys, valueDim].
+ * @param options Sizes, `heads` and `headDim` being needed (see {@link DenseOptions}), what is done to scores (see
+ *   {@link ScoreOptions}), and results (see {@link ResultOptions}).
+ * @returns [batch, heads, queries, valueDim], or { out, lse } if `lse` is asked for, lse being [batch, heads, queries].
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension. Nothing was written then.
+ */
+export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & WithLse): AttentionResult;
+export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & { lse?: false | undefined }): Float32Array;
+export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions): Float32Array | AttentionResult;
+export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions): Float32Array | AttentionResult {
+  return runNow(attentionCall(q, k, v, options));
+}
+
+/** The same call, to be run later. */
+export function attentionCall(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions, more: readonly string[] = []): Call<Float32Array | AttentionResult> {
+  checkOptions(options, [...DENSE_OPTIONS, ...RESULT_OPTIONS, ...more], true);
+  const { sinks, out, lse } = options;
+  const { shape, slopes, mask, bias, rows, valueDim, heads, keys } = denseArguments(q, k, v, options);
+  const sinksOf = sinks === undefined ? null : perHead(sinks, heads, 'sinks');
+  const results = resultsOf(out, lse, rows, valueDim, { q, k, v, mask, bias, sinks: sinksOf, alibi: slopes });
+  return {
+    backend: backend(),
+    kernel: 'attention_f32',
+    args: [shape, null, q, k, v, slopes, sinksOf, mask, bias, results.out, results.lse, null, null, null],
+    theirs: { q: 2, k: 3, v: 4, alibi: 5, sinks: 6, mask: 7, bias: 8, ...theirResults(results.theirs) },
+    results: results.lse ? [9, 10] : [9],
+    work: rows * keys,
+    finish: () => (results.lse ? { out: results.out, lse: results.lse } : results.out),
+  };
+}
+
+/** Which of `out` and `lse` are the caller's, as arguments of the kernel of attention. */
+function theirResults(names: readonly string[]): Record<string, number> {
+  return Object.fromEntries(names.map((name) => [name, name === 'out' ? 9 : 10]));
+}
+

@@ -1,0 +1,141 @@
+/** What the calls of attention check alike: sizes, scores' options, where results go. */
+import { apart, describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { types } from '../types.js';
+
+const { isFloat32Array, isFloat64Array } = types;
+
+/** Options about scores, and the results; the same for all calls. */
+export interface ScoreOptions {
+  /** How heads and positions lie: 'bhsd' [batch, heads, positions, dim], 'bshd' [batch, positions, heads, dim]. Default: 'bhsd'. */
+  layout?: 'bhsd' | 'bshd' | undefined;
+  /** What q · k is multiplied by. Default: 1/√headDim. */
+  scale?: number | undefined;
+  /** Each query sees its own position and those before it alone; the last query is at the last position. */
+  causal?: boolean | undefined;
+  /**
+   * How far a query sees: its own position and window − 1 before it; without `causal` as many behind it. A positive integer.
+   * Default: everything.
+   */
+  window?: number | undefined;
+  /** Scores become softcap · tanh(score / softcap) (Gemma 2): > 0. Default: they stay. */
+  softcap?: number | undefined;
+  /**
+   * A score loses slope · distance of the positions (Press et al., arXiv 2108.12409). `true`: the slopes of that paper
+   * ({@link alibiSlopes}); or a slope for each query head. Default: none.
+   */
+  alibi?: boolean | Float32Array | undefined;
+}
+
+/** Results, and what is no part of a partial result. */
+export interface ResultOptions {
+  /** A score for each query head that takes part in its softmax with a value of 0 (attention sinks, as in gpt-oss). Default: none. */
+  sinks?: Float32Array | undefined;
+  /** Where the output goes: as long as that, apart from all inputs. Default: a new array. */
+  out?: Float32Array | undefined;
+  /** log Σ exp(score) of each query row is wanted too, in a new array (true) or in this one. Default: it is not. */
+  lse?: boolean | Float64Array | undefined;
+}
+
+export const SCORE_OPTIONS = ['layout', 'scale', 'causal', 'window', 'softcap', 'alibi'] as const;
+export const RESULT_OPTIONS = ['sinks', 'out', 'lse'] as const;
+
+/** Unknown names are errors. */
+export function checkOptions(options: unknown, names: readonly string[], isNeeded = false): void {
+  if (options === undefined && !isNeeded) return;
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrongType('an object', 'options', options);
+  for (const name of Object.keys(options)) if (!names.includes(name)) throw wrongType(`only ${names.join(', ')}`, 'options', name);
+}
+
+/** A size: a positive integer, or from 0 on. */
+export function count(value: unknown, name: string, least: 0 | 1 = 1): number {
+  if (typeof value !== 'number') throw wrongType(least ? 'a positive integer' : 'an integer from 0', name, value);
+  if (!(Number.isSafeInteger(value) && value >= least)) throw outOfRange(least ? 'a positive integer' : 'an integer from 0', name, value);
+  return value;
+}
+
+/** 1 for the layout in which positions come first. */
+export function layoutFlag(layout: unknown, positionsFirst: string, headsFirst: string): 0 | 1 {
+  if (typeof layout !== 'string') throw wrongType(`'${headsFirst}' or '${positionsFirst}'`, 'layout', layout);
+  if (layout !== positionsFirst && layout !== headsFirst) throw wrongValue(`'${headsFirst}' or '${positionsFirst}'`, 'layout', describe(layout));
+  return layout === positionsFirst ? 1 : 0;
+}
+
+export function floats(value: unknown, name: string): Float32Array {
+  if (!isFloat32Array(value)) throw wrongType('a Float32Array', name, value);
+  return value;
+}
+
+/** A dimension that may be given, and else follows from an array's length; the message names it. */
+export function dimension(given: unknown, name: string, array: Float32Array, arrayName: string, others: Readonly<Record<string, number>>): number {
+  const product = Object.values(others).reduce((a, b) => a * b, 1);
+  const text = `${Object.keys(others).join(' · ')} = ${Object.values(others).join(' · ')}`;
+  const n = given === undefined ? array.length / product : count(given, name, 0);
+  if (!Number.isInteger(n)) throw wrongValue(`a multiple of ${text} elements, for ${name},`, arrayName, String(array.length));
+  if (n * product !== array.length) throw wrongValue(`${name} · ${text.replace(' = ', ` = ${n} · `)} = ${n * product} elements`, arrayName, String(array.length));
+  return n;
+}
+
+/** The slopes of ALiBi: 2^(−8/n), 2^(−16/n), …, for n heads if that is a power of two; else those between follow from 2n. */
+export function alibiSlopes(heads: number): Float32Array {
+  count(heads, 'heads');
+  const power = 2 ** Math.floor(Math.log2(heads));
+  const slopes = (n: number) => Array.from({ length: n }, (_, i) => 2 ** ((-8 * (i + 1)) / n));
+  const more = slopes(2 * power).filter((_, i) => i % 2 === 0);
+  return Float32Array.from([...slopes(power), ...more].slice(0, heads));
+}
+
+export interface Scores {
+  readonly positionsFirst: 0 | 1;
+  readonly scale: number;
+  readonly causal: 0 | 1;
+  readonly window: number;
+  readonly softcap: number;
+  readonly alibi: Float32Array | true | null;
+}
+
+/** Reads and checks the options about scores, whatever the sizes are. */
+export function scoresOf(options: ScoreOptions, causalDefault: boolean): Scores {
+  const { layout = 'bhsd', scale, causal = causalDefault, window, softcap, alibi = false } = options;
+  const positionsFirst = layoutFlag(layout, 'bshd', 'bhsd');
+  if (scale !== undefined && typeof scale !== 'number') throw wrongType('a number', 'scale', scale);
+  if (scale !== undefined && !Number.isFinite(scale)) throw outOfRange('a finite number', 'scale', scale);
+  if (typeof causal !== 'boolean') throw wrongType('a boolean', 'causal', causal);
+  if (softcap !== undefined && typeof softcap !== 'number') throw wrongType('a number', 'softcap', softcap);
+  if (softcap !== undefined && !(softcap > 0 && softcap < Infinity)) throw outOfRange('a finite number above 0', 'softcap', softcap);
+  if (typeof alibi !== 'boolean' && !isFloat32Array(alibi)) throw wrongType('a boolean or a Float32Array', 'alibi', alibi);
+  return {
+    positionsFirst, scale: scale ?? NaN, causal: causal ? 1 : 0, window: window === undefined ? 0 : count(window, 'window'), softcap: softcap ?? 0,
+    alibi: alibi === false ? null : alibi,
+  };
+}
+
+/** Something for each head. */
+export function perHead(values: Float32Array, heads: number, name: string): Float32Array {
+  if (floats(values, name).length !== heads) throw wrongValue(`${heads} elements, one a head,`, name, String(values.length));
+  return values;
+}
+
+export function slopesOf(alibi: Float32Array | true | null, heads: number): Float32Array | null {
+  return alibi === true ? alibiSlopes(heads) : alibi && perHead(alibi, heads, 'alibi');
+}
+
+/** Checks `out` and `lse`, or makes them, once all else has been checked. */
+export function resultsOf(out: Float32Array | undefined, lse: boolean | Float64Array | undefined, rows: number, valueDim: number, inputs: Readonly<Record<string, ArrayBufferView | null>>) {
+  const written: [string, ArrayBufferView][] = [];
+  if (out !== undefined) {
+    if (floats(out, 'out').length !== rows * valueDim) throw wrongValue(`${rows} rows of valueDim = ${valueDim}, ${rows * valueDim} elements,`, 'out', String(out.length));
+    written.push(['out', out]);
+  }
+  if (lse !== undefined && typeof lse !== 'boolean') {
+    if (!isFloat64Array(lse)) throw wrongType('a boolean or a Float64Array', 'lse', lse);
+    if (lse.length !== rows) throw wrongValue(`${rows} elements, one a query row,`, 'lse', String(lse.length));
+    if (out !== undefined) apart(lse, 'lse', out, 'out');
+    written.push(['lse', lse]);
+  }
+  for (const [name, array] of written) for (const [inputName, input] of Object.entries(inputs)) apart(array, name, input, inputName);
+  return {
+    out: out ?? new Float32Array(rows * valueDim),
+    lse: lse === true ? new Float64Array(rows) : lse === false || lse === undefined ? null : lse,
+    theirs: written.map(([name]) => name),
+  };
+}

@@ -1,0 +1,104 @@
+/** attentionPartial: attention over some of the keys, as a state that can be taken elsewhere and added to others. */
+import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { NO_EXPONENT } from '../backend/backend.js';
+import { backend } from '../backend/select.js';
+import { runNow, type Call } from '../call.js';
+import { unify, type Unified } from '../exp-sum.js';
+import { checkOptions, floats } from './options.js';
+import { AttentionPartial, unifyPartial } from './state.js';
+import { CACHED_OPTIONS, cachedArguments, type CachedOptions } from './decode.js';
+import { DENSE_OPTIONS, denseArguments, type DenseOptions } from './dense.js';
+import { KVCache, type SequenceId } from './kv-cache.js';
+
+/** Where a part of the keys belongs, and how its state is held. */
+export interface PartOptions {
+  /** The position of the first key of the part: of all sequences, or of each. Default: 0. */
+  keyOffset?: number | readonly number[] | undefined;
+  /** How many keys there are in all parts; the last query is at the last position. Default: keyOffset + those of this part. */
+  totalKeys?: number | readonly number[] | undefined;
+  /** As in expSum: a score near the largest of all parts, whose exponent all states get, so that merging them is an addition. */
+  unifiedMax?: number | undefined;
+  /** How far below and above `unifiedMax` the log-sum-exp of a row may lie to have that exponent. Default and most: ±600. */
+  range?: readonly [below: number, above: number] | undefined;
+}
+
+export type DensePartOptions = DenseOptions & PartOptions;
+export type CachedPartOptions = CachedOptions & PartOptions;
+
+const PART_OPTIONS = ['keyOffset', 'totalKeys', 'unifiedMax', 'range'];
+
+/**
+ * Attention over a part of the keys, wherever the others are: in other threads, processes, machines. The states of all parts
+ * are added with {@link mergeAttentionPartials}, and `finish` makes the output and lse of all keys from that:
+ *
+ *     mergeAttentionPartials(attentionPartial(q, k1, v1, …), attentionPartial(q, k2, v2, …)).finish()
+ *
+ * Without `causal`, `window` and `alibi` it does not matter where a part begins; with them `keyOffset` and `totalKeys` say so.
+ * Sinks are no part of any part: they are given to `finish`, which counts them once.
+ *
+ * Over arrays: as {@link attention}, `k` and `v` being the part's. Over a cache: as {@link decodeAttention}, the sequences
+ * being the part's; `causal` is true unless it is set, which then needs `totalKeys` for all parts but the last.
+ *
+ * @returns A state with a row for each query row, in the order of the output.
+ * @throws What {@link attention} and {@link decodeAttention} throw; RangeError (ERR_INVALID_ARG_VALUE) also for a row whose exponent does
+ *   not fit 32 bits, which takes scores of about ±1.49e9.
+ */
+export function attentionPartial(q: Float32Array, k: Float32Array, v: Float32Array, options: DensePartOptions): AttentionPartial;
+export function attentionPartial(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options?: CachedPartOptions): AttentionPartial;
+export function attentionPartial(q: Float32Array, a: Float32Array | KVCache, b: Float32Array | SequenceId | readonly SequenceId[], options?: DensePartOptions | CachedPartOptions): AttentionPartial {
+  return runNow(partialCall(q, a, b, options));
+}
+
+/** The same call, to be run later. */
+export function partialCall(
+  q: Float32Array, a: Float32Array | KVCache, b: Float32Array | SequenceId | readonly SequenceId[], options: DensePartOptions | CachedPartOptions = {} as CachedPartOptions, more: readonly string[] = [],
+): Call<AttentionPartial> {
+  const isCached = a instanceof KVCache;
+  if (typeof options === 'object' && options !== null && 'sinks' in options) throw wrongType('sinks for finish(), where they count once, and not', 'options', 'sinks');
+  checkOptions(options, [...(isCached ? CACHED_OPTIONS : DENSE_OPTIONS), ...PART_OPTIONS, ...more], !isCached);
+  const { keyOffset = 0, totalKeys, unifiedMax, range } = options;
+  const unified = unifiedMax === undefined ? undefined : unify(unifiedMax, range, 1);
+  if (unified === undefined && range !== undefined) throw wrongValue('no value', 'range without unifiedMax', describe(range));
+
+  if (isCached) {
+    const { shape, slopes, view, valueDim, rows } = cachedArguments(q, a, b as SequenceId[], options as CachedPartOptions);
+    const state = newState(rows, valueDim);
+    const spans = spansOf(keyOffset, totalKeys, Array.from(view.lengths));
+    const args = [shape, spans, q, view.slabs, view.scales, view.table, view.lengths, slopes, null, null, null, ...state];
+    return { backend: backend(), kernel: `attention_cached_${a.kind}`, args, theirs: { q: 2, alibi: 7 }, results: [11, 12, 13], work: (rows / view.lengths.length) * view.lengths.reduce((x, y) => x + y, 0), finish: () => finished(state, unified) };
+  }
+  const { shape, slopes, mask, bias, batch, keys, valueDim, rows } = denseArguments(q, floats(a, 'k'), floats(b, 'v'), options as DensePartOptions);
+  const state = newState(rows, valueDim);
+  const args = [shape, spansOf(keyOffset, totalKeys, new Array<number>(batch).fill(keys)), q, a, b, slopes, null, mask, bias, null, null, ...state];
+  return { backend: backend(), kernel: 'attention_f32', args, theirs: { q: 2, k: 3, v: 4, alibi: 5, mask: 7, bias: 8 }, results: [11, 12, 13], work: rows * keys, finish: () => finished(state, unified) };
+}
+
+type State = [out: Float64Array, mantissa: Float64Array, exponent: Int32Array];
+
+const newState = (rows: number, valueDim: number): State => [new Float64Array(rows * valueDim), new Float64Array(rows), new Int32Array(rows)];
+
+function finished([out, mantissa, exponent]: State, unified: Unified | undefined): AttentionPartial {
+  const beyond = exponent.indexOf(NO_EXPONENT);
+  if (beyond >= 0) throw wrongValue('scores within 1.48e9, for an exponent of 32 bits,', `row ${beyond}`, 'larger ones');
+  const state = new AttentionPartial(out, mantissa, exponent);
+  return unified === undefined ? state : unifyPartial(state, unified);
+}
+
+/** For each sequence, the position of its first key and the number of all. */
+function spansOf(offset: unknown, total: unknown, keys: readonly number[]): Float64Array {
+  const each = (value: unknown, name: string, least: number[], otherwise: number[]): number[] => {
+    if (value === undefined) return otherwise;
+    const all: unknown[] = Array.isArray(value) ? value : new Array<unknown>(keys.length).fill(value);
+    if (all.length !== keys.length) throw wrongValue(`one number, or one for each of ${keys.length} sequences,`, name, String(all.length));
+    return all.map((n, i) => {
+      if (typeof n !== 'number') throw wrongType('an integer', name, n);
+      if (!(Number.isSafeInteger(n) && n >= least[i]!)) throw outOfRange(`an integer from ${least[i]}`, name, n);
+      return n;
+    });
+  };
+  const zeros = keys.map(() => 0);
+  const offsets = each(offset, 'keyOffset', zeros, zeros);
+  const ends = keys.map((n, i) => offsets[i]! + n);
+  const totals = each(total, 'totalKeys', ends, ends);
+  return Float64Array.from(keys.flatMap((_, i) => [offsets[i]!, totals[i]!]));
+}

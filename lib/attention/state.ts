@@ -1,0 +1,246 @@
+/** The state of a partial attention: sums of exponentials and of values weighted with them, and how states are added. */
+import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { octavesOf, rootOfTwo } from '../backend/js/powers.js';
+import { logOf, type Unified } from '../exp-sum.js';
+import { extended, isOrdinary, powerOfTwo } from '../extended.js';
+import { types } from '../types.js';
+import type { AttentionResult, WithLse } from './dense.js';
+import { checkOptions, count, layoutFlag, perHead, resultsOf, type ResultOptions } from './options.js';
+
+const { isFloat64Array, isInt32Array, isUint8Array } = types;
+
+export interface FinishOptions extends ResultOptions {
+  /** For `sinks`, which have an entry for each head: the query heads. */
+  heads?: number | undefined;
+  /** For `sinks`: query positions of each sequence. Default: 1. */
+  queries?: number | undefined;
+  /** For `sinks` and more than one query: how rows lie, as in the call that made the state. Default: 'bhsd'. */
+  layout?: 'bhsd' | 'bshd' | undefined;
+}
+
+/** What a state is made of, as it comes out of a message from another thread. */
+export type AttentionParts = Pick<AttentionPartial, 'out' | 'mantissa' | 'exponent' | 'raised'>;
+
+/** "FSAP": flash-softmax, attention, partial. */
+const MAGIC = [0x46, 0x53, 0x41, 0x50] as const;
+const VERSION = 1;
+const HEADER = 16;
+
+/**
+ * The state of attention over some keys, a row for each query row: Σ exp(score) = mantissa · 2^exponent, the mantissa in
+ * [1, 2), and Σ exp(score) · value = out · 2^exponent. 0 where there is nothing to add; NaN and Infinity have the exponent 0. With
+ * `unifiedMax` the mantissa has whatever size goes with the shared exponent.
+ */
+export class AttentionPartial {
+  /** [rows, valueDim], not divided by the sum of the weights: {@link finish} does that. */
+  readonly out: Float64Array;
+  readonly mantissa: Float64Array;
+  readonly exponent: Int32Array;
+  /** With `unifiedMax` only: 1 for a row that lies outside `range`, and has an exponent of its own. */
+  readonly raised?: Uint8Array;
+
+  /** @internal Arrays that fit. */
+  constructor(out: Float64Array, mantissa: Float64Array, exponent: Int32Array, raised?: Uint8Array) {
+    this.out = out;
+    this.mantissa = mantissa;
+    this.exponent = exponent;
+    if (raised !== undefined) this.raised = raised;
+  }
+
+  /** The state over no keys, which changes nothing that it is added to. */
+  static empty(rows: number, valueDim: number): AttentionPartial {
+    count(rows, 'rows', 0);
+    return new AttentionPartial(new Float64Array(rows * count(valueDim, 'valueDim')), new Float64Array(rows), new Int32Array(rows));
+  }
+
+  /**
+   * The output of attention over all keys that have been added, [rows, valueDim], and the log-sum-exp of each row if `lse` asks for
+   * it. `sinks` are counted here, and so once.
+   */
+  finish(options: FinishOptions & WithLse): AttentionResult;
+  finish(options?: FinishOptions & { lse?: false | undefined }): Float32Array;
+  finish(options?: FinishOptions): Float32Array | AttentionResult;
+  finish(options: FinishOptions = {}): Float32Array | AttentionResult {
+    checkOptions(options, ['sinks', 'out', 'lse', 'heads', 'queries', 'layout'], true);
+    const { sinks, heads, queries = 1, layout = 'bhsd', out: givenOut, lse: givenLse } = options;
+    const rows = this.mantissa.length;
+    const valueDim = rows === 0 ? 0 : this.out.length / rows;
+    if (sinks !== undefined) perHead(sinks, count(heads, 'heads, beside sinks,'), 'sinks');
+    count(queries, 'queries');
+    const positionsFirst = layoutFlag(layout, 'bshd', 'bhsd');
+    if (sinks !== undefined && rows % (heads! * queries) !== 0) throw wrongValue(`a divisor of the state's ${rows} rows`, 'heads · queries', `${heads} · ${queries}`);
+    const { out, lse } = resultsOf(givenOut, givenLse, rows, valueDim, { 'out of the state': this.out, 'mantissa of the state': this.mantissa, sinks: sinks ?? null });
+    for (let r = 0; r < rows; r++) {
+      let [m, e] = extended(this.mantissa[r]!, this.exponent[r]!);
+      let scale = isOrdinary(this.mantissa[r]!) ? m / this.mantissa[r]! : 1;
+      if (sinks !== undefined) {
+        const sink = sinks[(positionsFirst ? r : Math.floor(r / queries)) % heads!]!;
+        [m, e, scale] = withSink(m, e, scale, sink);
+      }
+      const factor = isOrdinary(m) ? scale / m : m === 0 ? 0 : NaN;
+      for (let d = r * valueDim; d < (r + 1) * valueDim; d++) out[d] = this.out[d]! * factor;
+      if (lse) lse[r] = logOf(m, e);
+    }
+    return lse ? { out, lse } : out;
+  }
+
+  /**
+   * The wire form, little-endian: 4 bytes "FSAP"; a version byte, 1; a byte that is 1 if there is `raised`, else 0; 2 bytes of 0; uint32
+   * rows; uint32 valueDim; float64 mantissas; float64 outs; int32 exponents; bytes of `raised`.
+   */
+  toBytes(): Uint8Array {
+    const rows = this.mantissa.length;
+    const bytes = new Uint8Array(HEADER + rows * 12 + this.out.length * 8 + (this.raised ? rows : 0));
+    const view = new DataView(bytes.buffer);
+    bytes.set([...MAGIC, VERSION, this.raised ? 1 : 0]);
+    view.setUint32(8, rows, true);
+    view.setUint32(12, rows === 0 ? 0 : this.out.length / rows, true);
+    let at = HEADER;
+    for (const x of this.mantissa) view.setFloat64(at, x, true), (at += 8);
+    for (const x of this.out) view.setFloat64(at, x, true), (at += 8);
+    for (const x of this.exponent) view.setInt32(at, x, true), (at += 4);
+    if (this.raised) bytes.set(this.raised, at);
+    return bytes;
+  }
+
+  /**
+   * What {@link toBytes} wrote, on any machine.
+   *
+   * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Uint8Array.
+   * @throws RangeError (ERR_INVALID_ARG_VALUE) for bytes that toBytes() of this version does not write.
+   */
+  static fromBytes(bytes: Uint8Array): AttentionPartial {
+    if (!isUint8Array(bytes)) throw wrongType('a Uint8Array', 'bytes', bytes);
+    if (bytes.length < HEADER) throw wrongValue(`${HEADER} bytes at least`, 'bytes', String(bytes.length));
+    if (MAGIC.some((byte, i) => bytes[i] !== byte)) throw wrongValue("'FSAP' at the beginning", 'bytes', describe(String.fromCharCode(...bytes.subarray(0, 4))));
+    if (bytes[4] !== VERSION) throw wrongValue(`version ${VERSION}`, 'bytes', `version ${bytes[4]}`);
+    if (bytes[5]! > 1 || bytes[6] !== 0 || bytes[7] !== 0) throw wrongValue('flags of this version', 'bytes', `${bytes[5]}, ${bytes[6]}, ${bytes[7]}`);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const [rows, valueDim] = [view.getUint32(8, true), view.getUint32(12, true)];
+    const length = HEADER + rows * (12 + 8 * valueDim + bytes[5]!);
+    if (bytes.length !== length) throw wrongValue(`${length} bytes for ${rows} rows of ${valueDim}`, 'bytes', String(bytes.length));
+    let at = HEADER;
+    const double = () => view.getFloat64((at += 8) - 8, true);
+    const mantissa = Float64Array.from({ length: rows }, double);
+    const out = Float64Array.from({ length: rows * valueDim }, double);
+    const exponent = Int32Array.from({ length: rows }, () => view.getInt32((at += 4) - 4, true));
+    const state = new AttentionPartial(out, mantissa, exponent, bytes[5] === 1 ? bytes.slice(at) : undefined);
+    checkPartial(state, 'bytes');
+    return state;
+  }
+}
+
+/** A key with this score and the value 0. */
+function withSink(m: number, e: number, scale: number, sink: number): [mantissa: number, exponent: number, scale: number] {
+  if (sink === -Infinity) return [m, e, scale];
+  if (!(sink < Infinity)) return [m + sink, e, scale];
+  const { whole, fraction } = octavesOf(sink, 0, 1);
+  const own = rootOfTwo(fraction);
+  const top = m === 0 ? whole : Math.max(e, whole);
+  const old = m === 0 || !isOrdinary(m) ? 1 : powerOfTwo(Math.max(-1100, e - top));
+  return [m * old + own * powerOfTwo(Math.max(-1100, whole - top)), top, scale * old];
+}
+
+export function checkPartial(state: unknown, name: string, like?: AttentionParts): asserts state is AttentionParts {
+  if (typeof state !== 'object' || state === null) throw wrongType('a state { out, mantissa, exponent }', name, state);
+  const { out, mantissa, exponent, raised } = state as AttentionParts;
+  if (!isFloat64Array(out)) throw wrongType('a Float64Array', `${name}.out`, out);
+  if (!isFloat64Array(mantissa)) throw wrongType('a Float64Array', `${name}.mantissa`, mantissa);
+  if (!isInt32Array(exponent)) throw wrongType('an Int32Array', `${name}.exponent`, exponent);
+  const rows = mantissa.length;
+  if (like !== undefined && rows !== like.mantissa.length) throw wrongValue(`${like.mantissa.length} rows`, name, String(rows));
+  if (like !== undefined && out.length !== like.out.length) throw wrongValue(`${like.out.length} elements`, `${name}.out`, String(out.length));
+  if (exponent.length !== rows) throw wrongValue(`${rows} elements, as in mantissa,`, `${name}.exponent`, String(exponent.length));
+  if (rows === 0 ? out.length > 0 : out.length % rows !== 0) throw wrongValue(`a multiple of ${rows} elements`, `${name}.out`, String(out.length));
+  if (raised !== undefined && !isUint8Array(raised)) throw wrongType('a Uint8Array', `${name}.raised`, raised);
+  if (raised !== undefined && raised.length !== rows) throw wrongValue(`${rows} elements, as in mantissa,`, `${name}.raised`, String(raised.length));
+  const negative = mantissa.findIndex((m) => m < 0);
+  if (negative >= 0) throw outOfRange('a number from 0', `${name}.mantissa[${negative}]`, mantissa[negative]);
+}
+
+/** Gives the rows of a state the exponent of unifiedMax, where they lie in its range. */
+export function unifyPartial({ out, mantissa, exponent }: AttentionPartial, unified: Unified): AttentionPartial {
+  const rows = mantissa.length;
+  const raised = new Uint8Array(rows);
+  for (let r = 0; r < rows; r++) {
+    const m = mantissa[r]!;
+    if (isOrdinary(m)) {
+      const log = logOf(m, exponent[r]!);
+      if (!(log >= unified.least && log <= unified.most)) {
+        raised[r] = 1;
+        continue;
+      }
+      scaleRow(out, mantissa, r, powerOfTwo(exponent[r]! - unified.exponent));
+    }
+    exponent[r] = unified.exponent;
+  }
+  return new AttentionPartial(out, mantissa, exponent, raised);
+}
+
+function scaleRow(out: Float64Array, mantissa: Float64Array, r: number, factor: number): void {
+  const valueDim = out.length / mantissa.length;
+  mantissa[r]! *= factor;
+  for (let d = r * valueDim; d < (r + 1) * valueDim; d++) out[d]! *= factor;
+}
+
+/**
+ * Adds states over different keys, row by row: the state over all of these keys.
+ *
+ * Powers of two are applied exactly, so that each addition of two states rounds each number once (2^-53). Two states give the same
+ * bits either way round; n of them, in any order and grouping, agree within n − 1 such roundings. A state over no keys changes
+ * nothing. If all states came with the same `unifiedMax`, rows that none has raised are added without looking at exponents.
+ *
+ * @param states One or more, with the same numbers of rows and of elements.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no state; RangeError (ERR_INVALID_ARG_VALUE) for none, or ones that do not fit.
+ */
+export function mergeAttentionPartials(...states: readonly AttentionParts[]): AttentionPartial {
+  if (states.length === 0) throw wrongValue('one state or more', 'states', 'none');
+  states.forEach((state, i) => checkPartial(state, `states[${i}]`, states[0]));
+  const [first, ...others] = states as [AttentionParts, ...AttentionParts[]];
+  const isUnified = states.every((state) => state.raised !== undefined);
+  const total = new AttentionPartial(first.out.slice(), first.mantissa.slice(), first.exponent.slice(), isUnified ? first.raised!.slice() : undefined);
+  const rows = first.mantissa.length;
+  for (const other of others) {
+    for (let r = 0; r < rows; r++) {
+      if (isUnified && total.exponent[r] === other.exponent[r] && (total.raised![r]! | other.raised![r]!) === 0) addRow(total, other, r, 1, 1);
+      else {
+        if (isUnified) total.raised![r] = 1;
+        mergeRow(total, other, r);
+      }
+    }
+  }
+  for (let r = 0; r < rows; r++) if (!isUnified || total.raised![r] === 1) settle(total, r);
+  return total;
+}
+
+function addRow(total: AttentionPartial, other: AttentionParts, r: number, own: number, its: number): void {
+  const valueDim = total.out.length / total.mantissa.length;
+  total.mantissa[r] = total.mantissa[r]! * own + other.mantissa[r]! * its;
+  for (let d = r * valueDim; d < (r + 1) * valueDim; d++) total.out[d] = total.out[d]! * own + other.out[d]! * its;
+}
+
+function mergeRow(total: AttentionPartial, other: AttentionParts, r: number): void {
+  const [m, n] = [total.mantissa[r]!, other.mantissa[r]!];
+  if (n === 0) return;
+  if (m === 0) {
+    total.exponent[r] = other.exponent[r]!;
+    addRow(total, other, r, 0, 1);
+  } else if (!isOrdinary(m) || !isOrdinary(n)) addRow(total, other, r, 1, 1);
+  else {
+    settle(total, r);
+    const [canonical, e] = extended(n, other.exponent[r]!);
+    const top = Math.max(total.exponent[r]!, e);
+    addRow(total, other, r, powerOfTwo(total.exponent[r]! - top), (canonical / n) * powerOfTwo(e - top));
+    total.exponent[r] = top;
+  }
+  settle(total, r);
+}
+
+/** Brings a row into canonical form. */
+function settle(state: AttentionPartial, r: number): void {
+  const m = state.mantissa[r]!;
+  const [canonical, e] = extended(m, state.exponent[r]!);
+  if (!(Math.abs(e) < 2 ** 31)) throw outOfRange('an exponent of 32 bits', `the sum of row ${r}`, e);
+  if (isOrdinary(m) && canonical !== m) scaleRow(state.out, state.mantissa, r, canonical / m);
+  state.exponent[r] = e;
+}

@@ -1,0 +1,315 @@
+// Attention: y = Σ_n softmax(scores)_n · v_n for every query row, over keys in two arrays or in the pages of a cache.
+//
+// The query heads that share a key/value head are rows of one block: keys and values are read once for all of them. The
+// keys are cut into parts of kPart, whoever takes them; where there are fewer blocks than threads could use, the parts of a
+// block are shared out too, and folded afterwards in the order in which one thread would have (flash decoding). So the
+// bits do not depend on threads. Prefill is cut into blocks of query rows, each of which goes over all keys that it sees.
+#pragma once
+#include "attention_rows.h"
+
+namespace {
+
+// The numbers of a call, in the order of lib/backend/backend.ts (AttentionShape).
+struct AttentionShape {
+  size_t batch, heads, kv_heads, queries, keys, depth, value_depth, page;
+  bool positions_first;  // [batch, position, head, …] and not [batch, head, position, …]
+  bool causal;
+  double window, scale, softcap;
+  size_t mask_batch, mask_head, mask_query, bias_batch, bias_head, bias_query;  // strides
+
+  static AttentionShape of(const double* d) {
+    auto n = [&](int i) { return (size_t)d[i]; };
+    return {n(0), n(1), n(2), n(3), n(4), n(5), n(6), n(7), d[8] != 0, d[9] != 0, d[10], d[11], d[12], n(13), n(14), n(15), n(16), n(17), n(18)};
+  }
+  size_t width() const { return (value_depth + kTile - 1) / kTile * kTile; }
+  size_t shared() const { return heads / kv_heads; }
+  size_t rows() const { return shared() * queries; }  // of a key/value head
+  // Where a head's position lies, in rows.
+  size_t place(size_t b, size_t head, size_t all_heads, size_t position, size_t positions) const {
+    return positions_first ? (b * positions + position) * all_heads + head : (b * all_heads + head) * positions + position;
+  }
+};
+
+// Everything a call may have besides keys and values, and where its results go; what was not asked for is null.
+struct AttentionData {
+  const double* spans;     // of each sequence: the position of its first key, and how many positions there are in all
+  const float *q, *slopes, *sinks;
+  const uint8_t* mask;
+  const float* bias;
+  float* out;
+  double *lse, *sums, *mantissa;
+  int32_t* exponent;
+};
+
+// Keys and values as two arrays of floats: a tile is put together in `scratch`.
+struct DenseKeys {
+  using E = StoredFloat;
+  const AttentionShape& s;
+  const float *k, *v;
+
+  size_t scratch() const { return kTile * (s.depth + s.width()); }
+  size_t keys(size_t) const { return s.keys; }
+  size_t stride() const { return s.positions_first ? s.kv_heads : 1; }
+  // `rows` that will read it: for many, values are put where they are aligned too.
+  Tile<E> tile(size_t b, size_t head, size_t key, float* scratch, size_t rows) const {
+    size_t n = s.keys - key < kTile ? s.keys - key : kTile, row = s.place(b, head, s.kv_heads, key, s.keys);
+    transpose(k + row * s.depth, stride() * s.depth, n, s.depth, scratch);
+    const float* from = v + row * s.value_depth;
+    size_t width = s.width(), apart = stride() * s.value_depth;
+    if (width == s.value_depth && rows < 16) return {scratch, from, apart, nullptr};
+    float* values = scratch + kTile * s.depth;
+    for (size_t i = 0; i < n; i++)
+      for (size_t at = 0; at < width; at += kTile) {
+        size_t left = s.value_depth - at;
+        store(values + i * width + at, left < kTile ? load_n(from + i * apart + at, left, 0) : load(from + i * apart + at));
+      }
+    return {scratch, values, width, nullptr};
+  }
+};
+
+// The pages of a cache, in slabs, an entry of the table being a page: its slab in the upper six bits, its place there in the
+// others. A slab holds, head after head, that head's share of all its pages, so that pages taken one after the other are one
+// stream of bytes for each head: tiles, of keys [depth][16], then values [16][width]. Scales, if there are any, lie likewise,
+// sixteen of the keys and sixteen of the values for each tile.
+struct Pages {
+  uint32_t page, tiles;
+  size_t of_tile, kv_heads;
+  size_t capacity[Slabs<void>::kMost];  // pages of each slab
+
+  template <class T> Pages(const AttentionShape& s, const Slabs<T>& slabs) : page((uint32_t)s.page), tiles((uint32_t)(s.page / kTile)), of_tile(kTile * (s.depth + s.width())), kv_heads(s.kv_heads) {
+    for (size_t i = 0; i < slabs.count; i++) capacity[i] = slabs.length[i] / (tiles * of_tile * kv_heads);
+  }
+  // The tile of a token, in tiles of its slab.
+  size_t tile(uint32_t entry, size_t head, uint32_t token) const {
+    return (head * capacity[entry >> 26] + (entry & 0x3FFFFFF)) * tiles + token % page / kTile;
+  }
+};
+
+template <class Stored> struct PagedKeys {
+  using E = Stored;
+  using T = typename E::T;
+  const AttentionShape& s;
+  const Slabs<const T>& slabs;
+  const Slabs<const float>& scales;
+  const uint32_t* table;
+  const int32_t* lengths;
+  const size_t* firsts;    // of each sequence, in the table
+  Pages pages;
+
+  size_t scratch() const { return 0; }
+  size_t keys(size_t b) const { return (size_t)lengths[b]; }
+  Tile<E> tile(size_t b, size_t head, size_t key, float*, size_t) const {
+    uint32_t entry = table[firsts[b] + (uint32_t)key / pages.page];
+    size_t index = pages.tile(entry, head, (uint32_t)key);
+    const T* k = slabs.data[entry >> 26] + index * pages.of_tile;
+    return {k, k + kTile * s.depth, s.width(), scales.count ? scales.data[entry >> 26] + index * 2 * kTile : nullptr};
+  }
+};
+
+template <class Keys> struct Attention {
+  using E = typename Keys::E;
+  const Run& run;
+  const AttentionShape& s;
+  const AttentionData& d;
+  const Keys& keys;
+  Scoring scoring;
+  bool split = false;
+  size_t* parts = nullptr;      // the first part of each sequence, if they are split
+  float* part_acc = nullptr;    // [part][row of the part's block][width]
+  double* part_sums = nullptr;  // [part][row]: sum, exponent
+
+  Attention(const Run& run, const AttentionShape& s, const AttentionData& d, const Keys& keys)
+      : run(run), s(s), d(d), keys(keys), scoring{s.depth, s.width(), s.scale * kLog2E, s.softcap * kLog2E} {}
+
+  size_t blocks() const { return (s.rows() + Rows::kRows - 1) / Rows::kRows; }
+  size_t units() const { return s.batch * s.kv_heads * blocks(); }
+  size_t parts_of(size_t b) const { return (keys.keys(b) + kPart - 1) / kPart; }
+  size_t memory() const { return Rows::bytes(scoring) + keys.scratch() * sizeof(float); }
+
+  // Row i of a key/value head: all heads of a query, then those of the next.
+  void set(Row1& row, size_t b, size_t kv, size_t i) const {
+    size_t query = i / s.shared(), head = kv * s.shared() + i % s.shared(), n = keys.keys(b);
+    double start = d.spans ? d.spans[2 * b] : 0, total = d.spans ? d.spans[2 * b + 1] : (double)n;
+    double at = total - (double)s.queries + (double)query - start;  // on the scale of this sequence's first key
+    double from = s.window > 0 ? at - s.window + 1 : 0, to = s.causal ? at + 1 : s.window > 0 ? at + s.window : (double)n;
+    row.q = d.q + s.place(b, head, s.heads, query, s.queries) * s.depth;
+    row.slope = d.slopes ? d.slopes[head] * kLog2E : 0;
+    row.position = at;
+    row.mask = d.mask ? d.mask + b * s.mask_batch + head * s.mask_head + query * s.mask_query : nullptr;
+    row.bias = d.bias ? d.bias + b * s.bias_batch + head * s.bias_head + query * s.bias_query : nullptr;
+    row.from = within(from, n), row.to = within(to, n);
+    row.exact = row.to < row.from + kFewKeys + 1;
+    row.plain = row.slope == 0 && !row.bias && !row.exact;
+  }
+  static size_t within(double x, size_t n) { return x > 0 ? x < (double)n ? (size_t)x : n : 0; }
+
+  // The parts [first, end) of a block's keys; `each` is called after each.
+  template <class Each> void go(Rows& rows, float* scratch, size_t b, size_t kv, size_t first, size_t end, Each each) const {
+    size_t from = rows.from(), to = rows.to();
+    for (size_t p = first; p < end && !run.stopped(); p++) {
+      rows.begin_part();
+      size_t stop = (p + 1) * kPart < to ? (p + 1) * kPart : to;
+      size_t key = p * kPart > from ? p * kPart : from / kTile * kTile;
+      for (; key < stop; key += kTile) rows.tile(keys.tile(b, kv, key, scratch, rows.count), key);
+      each(p);
+    }
+  }
+  void fill(Rows& rows, size_t b, size_t kv, size_t block) const {
+    size_t first = block * Rows::kRows;
+    rows.count = s.rows() - first < Rows::kRows ? s.rows() - first : Rows::kRows;
+    for (size_t i = 0; i < rows.count; i++) set(rows.row[i], b, kv, first + i);
+    rows.begin();
+  }
+  struct Memory {
+    const Run& run;
+    void* all;
+    Memory(const Run& run, size_t bytes) : run(run), all(run.allocate(bytes)) {}
+    ~Memory() { run.release(all); }
+  };
+
+  // A block over all its keys.
+  static void whole(void* self, size_t unit) {
+    const Attention& a = *(const Attention*)self;
+    if (a.run.stopped()) return;
+    Memory memory(a.run, a.memory());
+    Rows rows(a.scoring, memory.all);
+    size_t block = unit % a.blocks(), kv = unit / a.blocks() % a.s.kv_heads, b = unit / a.blocks() / a.s.kv_heads;
+    a.fill(rows, b, kv, block);
+    a.go(rows, a.scratch(memory), b, kv, 0, a.parts_of(b), [&](size_t) { rows.end_part(); });
+    a.finish(rows, b, kv, block);
+  }
+  float* scratch(const Memory& memory) const { return (float*)(((uintptr_t)memory.all + Rows::bytes(scoring)) & ~(uintptr_t)63); }
+
+  // One part of the keys of a key/value head: index = (part of all sequences) · kv_heads + kv.
+  static void one_part(void* self, size_t index) {
+    const Attention& a = *(const Attention*)self;
+    if (a.run.stopped()) return;
+    Memory memory(a.run, a.memory());
+    Rows rows(a.scoring, memory.all);
+    size_t kv = index % a.s.kv_heads, part = index / a.s.kv_heads, b = 0;
+    while (part >= a.parts[b + 1]) b++;
+    for (size_t block = 0; block < a.blocks(); block++) {
+      a.fill(rows, b, kv, block);
+      size_t p = part - a.parts[b];
+      a.go(rows, a.scratch(memory), b, kv, p, p + 1, [&](size_t) {
+        for (size_t r = 0; r < rows.count; r++) {
+          size_t at = index * a.s.rows() + block * Rows::kRows + r;
+          a.part_sums[2 * at] = rows.part_sum(r), a.part_sums[2 * at + 1] = rows.sum[r].e;
+          COPY(a.part_acc + at * a.scoring.width, rows.acc + r * a.scoring.width, a.scoring.width * sizeof(float));
+        }
+      });
+    }
+  }
+  static void fold_parts(void* self, size_t unit) {
+    const Attention& a = *(const Attention*)self;
+    if (a.run.stopped()) return;
+    Memory memory(a.run, a.memory());
+    Rows rows(a.scoring, memory.all);
+    size_t block = unit % a.blocks(), kv = unit / a.blocks() % a.s.kv_heads, b = unit / a.blocks() / a.s.kv_heads;
+    a.fill(rows, b, kv, block);
+    for (size_t part = a.parts[b]; part < a.parts[b + 1]; part++)
+      for (size_t r = 0; r < rows.count; r++) {
+        size_t at = (part * a.s.kv_heads + kv) * a.s.rows() + block * Rows::kRows + r;
+        Rows::fold(rows.sum[r], rows.total + r * a.scoring.width, a.part_sums[2 * at], a.part_sums[2 * at + 1], a.part_acc + at * a.scoring.width, a.scoring.width);
+      }
+    a.finish(rows, b, kv, block);
+  }
+
+  // Results of a block: outputs, or states without the kernels' factor g.
+  void finish(Rows& rows, size_t b, size_t kv, size_t block) const {
+    for (size_t r = 0; r < rows.count && !run.stopped(); r++) {
+      size_t i = block * Rows::kRows + r, head = kv * s.shared() + i % s.shared(), at = s.place(b, head, s.heads, i / s.shared(), s.queries);
+      RowSum& m = rows.sum[r];
+      double* total = rows.total + r * s.width();
+      double mantissa = m.mantissa / ExpTraits<float>::kG, e = m.exponent;
+      if (d.sums) {
+        finish_state(at, total, mantissa, e);
+        continue;
+      }
+      if (d.sinks) add_sink(d.sinks[head], mantissa, e, total);
+      if (d.lse) d.lse[at] = log_of(mantissa, e);
+      float* y = d.out + at * s.value_depth;
+      double inverse = ordinary(mantissa) ? 1 / (mantissa * ExpTraits<float>::kG) : mantissa == 0 ? 0 : not_a_number<double>();
+      for (size_t c = 0; c < s.value_depth; c += kTile) {
+        f32x16 x = narrow(mul(load(total + c), splat(inverse)), mul(load(total + c + 8), splat(inverse)));
+        size_t left = s.value_depth - c < kTile ? s.value_depth - c : kTile;
+        left < kTile ? store_n(y + c, x, left) : store(y + c, x);
+        for (size_t j = c; any_nan(x) && j < c + left; j++) y[j] = y[j] == y[j] ? y[j] : not_a_number<float>();
+      }
+    }
+  }
+  void finish_state(size_t at, const double* total, double mantissa, double e) const {
+    bool usual = ordinary(mantissa);
+    int shift = usual ? exponent_of(mantissa) : 0;
+    double factor = (usual ? pow2(-shift) : mantissa == 0 ? 0 : not_a_number<double>()) / ExpTraits<float>::kG, exponent = usual ? e + shift : 0;
+    for (size_t c = 0; c < s.value_depth; c++) d.sums[at * s.value_depth + c] = one_nan(total[c] * factor);
+    d.mantissa[at] = usual ? with_exponent(mantissa, 0) : one_nan(mantissa);
+    d.exponent[at] = exponent > -INT32_MAX && exponent < INT32_MAX ? (int32_t)exponent : INT32_MIN;
+  }
+  // NaNs of other bits come about on other processors.
+  static double one_nan(double x) { return x == x ? x : not_a_number<double>(); }
+  // A key with this score and the value 0.
+  void add_sink(double sink, double& mantissa, double& e, double* total) const {
+    if (!(sink > -infinity<double>())) mantissa += sink == sink ? 0 : sink;
+    else if (sink == infinity<double>()) mantissa += sink;
+    else {
+      Octaves o = Octaves::of(sink, 0, 1);
+      double top = mantissa == 0 || (double)o.whole > e ? (double)o.whole : e, old = mantissa == 0 ? 0 : Rows::power(e - top, mantissa);
+      mantissa = FUSED_F64(o.factor(), Rows::power((double)o.whole - top, 0), mantissa * old), e = top;
+      for (size_t c = 0; c < s.width(); c++) total[c] *= old;
+    }
+  }
+  static double log_of(double mantissa, double e) {
+    if (!ordinary(mantissa)) return mantissa == 0 ? -infinity<double>() : one_nan(mantissa);
+    int n = exponent_of(mantissa);
+    double m = with_exponent(mantissa, 0);
+    if (m > 0x1.6a09e667f3bcdp0) m /= 2, n++;  // near 1, ln m and n · ln 2 must not cancel
+    Pair log = m < 1 ? log1p_pair(1 / m - 1, 0) : log1p_pair(m - 1, 0);
+    double hi = m < 1 ? -log.hi : log.hi;
+    return FUSED_F64(e + n, 0x1.62e42feep-1, hi + (e + n) * 0x1.a39ef35793c76p-33);
+  }
+
+  void go() {
+    size_t all = 0, bytes = 0;
+    for (size_t b = 0; b < s.batch; b++) all += parts_of(b), bytes += keys.keys(b);
+    bytes *= s.kv_heads * (s.depth + s.width()) * sizeof(typename E::T) * blocks();
+    Run r = run;
+    if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
+    split = r.threads > 1 && units() < 4 * r.threads && all > s.batch && blocks() <= 4;
+    if (!split) return r.parallel(units(), whole, this);
+    Memory firsts(run, (s.batch + 1) * sizeof(size_t)), accs(run, all * s.kv_heads * s.rows() * s.width() * sizeof(float)), sums(run, all * s.kv_heads * s.rows() * 2 * sizeof(double));
+    parts = (size_t*)firsts.all, part_acc = (float*)accs.all, part_sums = (double*)sums.all;
+    parts[0] = 0;
+    for (size_t b = 0; b < s.batch; b++) parts[b + 1] = parts[b] + parts_of(b);
+    r.parallel(all * s.kv_heads, one_part, this);
+    r.parallel(units(), fold_parts, this);
+  }
+};
+
+void attention_f32(const Run& run, const double* shape, const double* spans, const float* q, const float* k, const float* v, const float* slopes, const float* sinks, const uint8_t* mask, const float* bias, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) {
+  AttentionShape s = AttentionShape::of(shape);
+  AttentionData data = {spans, q, slopes, sinks, mask, bias, out, lse, sums, mantissa, exponent};
+  DenseKeys keys = {s, k, v};
+  Attention<DenseKeys>(run, s, data, keys).go();
+}
+
+template <class E> void attention_cached(const Run& run, const AttentionShape& s, const AttentionData& data, const Slabs<const typename E::T>& slabs, const Slabs<const float>& scales, const uint32_t* table, const int32_t* lengths) {
+  size_t* firsts = (size_t*)run.allocate((s.batch + 1) * sizeof(size_t));
+  firsts[0] = 0;
+  for (size_t b = 0; b < s.batch; b++) firsts[b + 1] = firsts[b] + ((size_t)lengths[b] + s.page - 1) / s.page;
+  PagedKeys<E> keys = {s, slabs, scales, table, lengths, firsts, Pages(s, slabs)};
+  Attention<PagedKeys<E>>(run, s, data, keys).go();
+  run.release(firsts);
+}
+
+#define CACHED(suffix, E)                                                                                              \
+  void attention_cached_##suffix(const Run& run, const double* shape, const double* spans, const float* q, Slabs<const E::T> slabs, Slabs<const float> scales, const uint32_t* table, const int32_t* lengths, const float* slopes, const float* sinks, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) { \
+    attention_cached<E>(run, AttentionShape::of(shape), {spans, q, slopes, sinks, nullptr, nullptr, out, lse, sums, mantissa, exponent}, slabs, scales, table, lengths); \
+  }
+CACHED(f32, StoredFloat)
+CACHED(f16, StoredHalf)
+CACHED(bf16, StoredBrain)
+CACHED(i8, StoredByte)
+#undef CACHED
+
+}  // namespace

@@ -1,0 +1,86 @@
+/**
+ * What attention should be, in float64, straight from its definition: all scores, their maximum, exponentials, sums. It
+ * shares nothing with the kernels or the fallback. With scores of size s it is good to about s · 2^-52.
+ */
+export interface AttentionCase {
+  batch?: number;
+  heads: number;
+  kvHeads?: number;
+  queries: number;
+  /** Keys of each sequence: [kvHeads][keys][headDim] and likewise values. */
+  keys: readonly number[];
+  headDim: number;
+  valueDim: number;
+  q(b: number, head: number, query: number, d: number): number;
+  k(b: number, head: number, n: number, d: number): number;
+  v(b: number, head: number, n: number, d: number): number;
+  scale?: number;
+  causal?: boolean;
+  window?: number;
+  softcap?: number;
+  slopes?: ArrayLike<number>;
+  sinks?: ArrayLike<number>;
+  sees?(b: number, head: number, query: number, n: number): boolean;
+  bias?(b: number, head: number, query: number, n: number): number;
+  /** Of each sequence: the position of its first key, and the number of all. */
+  spans?: readonly (readonly [number, number])[];
+}
+
+export interface ExactRow {
+  readonly out: Float64Array;
+  readonly lse: number;
+  /** The largest |v| that the row sees. */
+  readonly most: number;
+}
+
+/** Rows in the order [sequence, head, query]. */
+export function attentionOracle(c: AttentionCase): ExactRow[] {
+  const rows: ExactRow[] = [];
+  for (let b = 0; b < c.keys.length; b++) {
+    for (let head = 0; head < c.heads; head++) {
+      for (let query = 0; query < c.queries; query++) rows.push(exactRow(c, b, head, query));
+    }
+  }
+  return rows;
+}
+
+function exactRow(c: AttentionCase, b: number, head: number, query: number): ExactRow {
+  const { kvHeads = c.heads, scale = 1 / Math.sqrt(c.headDim), window, softcap, slopes, bias } = c;
+  const keys = c.keys[b]!;
+  const kv = Math.floor(head / (c.heads / kvHeads));
+  const [start, total] = c.spans?.[b] ?? [0, keys];
+  const at = total - c.queries + query - start;
+  const seen: number[] = [];
+  const scores: number[] = [];
+  for (let n = 0; n < keys; n++) {
+    if (c.causal && n > at) continue;
+    if (window !== undefined && Math.abs(n - at) >= window) continue;
+    if (c.sees && !c.sees(b, head, query, n)) continue;
+    const added = bias ? bias(b, head, query, n) : 0;
+    if (added === -Infinity) continue;
+    let s = 0;
+    for (let d = 0; d < c.headDim; d++) s += c.q(b, head, query, d) * c.k(b, kv, n, d);
+    s *= scale;
+    if (softcap !== undefined) s = softcap * Math.tanh(s / softcap);
+    if (slopes) s -= slopes[head]! * Math.abs(at - n);
+    scores.push(s + added);
+    seen.push(n);
+  }
+  const sink = c.sinks?.[head];
+  let max = Math.max(sink ?? -Infinity, ...scores.filter((s) => s === s));
+  if (!Number.isFinite(max)) max = 0;
+  let sum = sink === undefined ? 0 : Math.exp(sink - max);
+  const out = new Float64Array(c.valueDim);
+  let most = 0;
+  scores.forEach((s, i) => {
+    const p = Math.exp(s - max);
+    sum += p;
+    for (let d = 0; d < c.valueDim; d++) {
+      const v = c.v(b, kv, seen[i]!, d);
+      most = Math.max(most, Math.abs(v));
+      out[d]! += p * v;
+    }
+  });
+  const factor = sum === 0 ? 0 : sum < Infinity ? 1 / sum : NaN;
+  return { out: out.map((x) => x * factor), lse: max + Math.log(sum), most };
+}
