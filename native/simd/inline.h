@@ -4,7 +4,9 @@
 // to the compiler, and does: it is a sixth of the size then.
 #pragma once
 // Before a loop over registers, whose number of turns is constant: arrays of vectors are registers only if it is unrolled.
-#if defined(__clang__)
+#if defined(BASELINE)
+#define UNROLL
+#elif defined(__clang__)
 #define UNROLL _Pragma("unroll")
 #elif defined(__GNUC__)
 #define UNROLL _Pragma("GCC unroll 16")
