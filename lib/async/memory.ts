@@ -6,7 +6,7 @@
 import { wrongValue } from '../arguments.js';
 import { turn } from './js-jobs.js';
 
-export type View = Float32Array | Float64Array | Int32Array | Uint16Array | Uint8Array;
+export type View = Float32Array | Float64Array | Int32Array | Uint32Array | Uint16Array | Uint8Array;
 
 /** Bytes copied in one turn of the event loop: some tenths of a millisecond, page faults included. */
 const SLICE = 2 ** 20;

@@ -151,6 +151,48 @@ type OfCache<Name extends string, A> = {
   readonly [K in `attention_cached_${Name}`]: CachedAttentionKernel<A>;
 } & { readonly [K in `kv_append_${Name}`]: AppendKernel<A> };
 
+/** argmax: the index of the first of the largest logits of each row; NO_INDEX for a row with a NaN. */
+export type ArgmaxKernel<A> = (x: A, indices: Uint32Array, rows: number, cols: number) => void;
+
+export const NO_INDEX = 2 ** 32 - 1;
+
+/** The k ≤ cols largest logits of each row and their indices, largest first, lower indices first among equals; NO_INDEX first for a NaN. */
+export type TopKKernel<A> = (x: A, indices: Uint32Array, values: A, rows: number, cols: number, k: number) => void;
+
+/**
+ * Filters and draws (native/kernels/sample.h). `tokens` gets `draws` of each row, one for each of `uniforms`, which lie in [0, 1);
+ * `kept` what is left of (x + bias) / temperature, −∞ elsewhere; `probabilities` theirs, 0 elsewhere; each may be null. `status` is
+ * 0, 1 for a row with a NaN, 2 for one without a finite logit or with +∞, of which nothing is written. Without a filter:
+ * topK ≥ cols, topP ≥ 1, minDistance (temperature · log minP) −∞, typicalP ≥ 1, epsilon 0. Temperature 0 is the largest logit.
+ */
+export type SampleKernel<A, Out = A> = (
+  x: A,
+  tokens: Uint32Array | null,
+  kept: Out | null,
+  probabilities: Out | null,
+  status: Int32Array,
+  uniforms: Float64Array | null,
+  rows: number,
+  cols: number,
+  draws: number,
+  topK: number,
+  temperature: number,
+  topP: number,
+  minDistance: number,
+  typicalP: number,
+  epsilon: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: A | null,
+) => void;
+
+export type SamplingOfType<Name extends string, A, Out> = { readonly [K in `argmax_${Name}`]: ArgmaxKernel<A> } & {
+  readonly [K in `top_k_${Name}`]: TopKKernel<A>;
+} & { readonly [K in `sample_${Name}`]: SampleKernel<A, Out> };
+
+export type SamplingKernels = SamplingOfType<'f32', Float32Array, Float32Array> & SamplingOfType<'f64', Float64Array, Float64Array> &
+  SamplingOfType<'f16' | 'bf16', Uint16Array, Float32Array>;
+
 /** The kernels of one float type, for rows of which the results are like the logits, or doubles. */
 type OfType<Name extends string, A> = {
   readonly [K in `softmax_${Name}` | `log_softmax_${Name}`]: SoftmaxKernel<A>;
@@ -173,6 +215,6 @@ export type FloatKernels = All<'f32', Float32Array> & All<'f64', Float64Array>;
 export type HalfKernels<Name extends 'f16' | 'bf16'> = All<Name, Uint16Array> & Widening<Name>;
 export type AttentionKernels = { readonly attention_f32: AttentionKernel } & OfCache<'f32', Float32Array> &
   OfCache<'f16', Uint16Array> & OfCache<'bf16', Uint16Array> & OfCache<'i8', Int8Array>;
-export type Kernels = FloatKernels & AttentionKernels & HalfKernels<'f16'> & HalfKernels<'bf16'>;
+export type Kernels = FloatKernels & AttentionKernels & HalfKernels<'f16'> & HalfKernels<'bf16'> & SamplingKernels;
 
 export type Backend = Kernels & { readonly name: BackendName };

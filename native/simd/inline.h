@@ -3,6 +3,7 @@
 // ALWAYS_LAMBDA stands between a lambda's parameters and its body. Only baseline code (BASELINE, scalar.h) may leave it
 // to the compiler, and does: it is a sixth of the size then.
 #pragma once
+#include <stdint.h>
 // Before a loop over registers, whose number of turns is constant: arrays of vectors are registers only if it is unrolled.
 #if defined(BASELINE)
 #define UNROLL
@@ -14,6 +15,7 @@
 #define UNROLL
 #endif
 #if defined(_MSC_VER)
+#include <intrin.h>
 #include <math.h>
 #include <string.h>
 #define ALWAYS __forceinline
@@ -37,3 +39,14 @@
 #define FUSED_F32(a, b, c) __builtin_fmaf(a, b, c)
 #define COPY(to, from, bytes) __builtin_memcpy(to, from, bytes)
 #endif
+
+// The position of the lowest bit that is set; one is.
+SIMD_INLINE unsigned lowest_bit(uint64_t bits) {
+#if defined(_MSC_VER)
+  unsigned long at;
+  _BitScanForward64(&at, bits);
+  return at;
+#else
+  return (unsigned)__builtin_ctzll(bits);
+#endif
+}

@@ -8,6 +8,7 @@ import { LogRows } from './log-rows.js';
 import { Logits_f32, Logits_f64, softmaxPlain_f32, softmaxPlain_f64 } from './logits.js';
 import { expSum, normalize } from './partial.js';
 import { HELD } from './row.js';
+import { samplingKernels } from './sampling.js';
 
 type Floats = Float32Array | Float64Array;
 
@@ -48,4 +49,4 @@ const floats: FloatKernels = {
   },
 };
 
-export const js: Backend = { name: 'js', ...floats, ...attentionKernels, ...appendKernels, ...halfKernels('f16', float16, floats), ...halfKernels('bf16', bfloat16, floats) };
+export const js: Backend = { name: 'js', ...floats, ...attentionKernels, ...appendKernels, ...halfKernels('f16', float16, floats), ...halfKernels('bf16', bfloat16, floats), ...samplingKernels };

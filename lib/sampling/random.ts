@@ -1,0 +1,138 @@
+/**
+ * Random numbers: Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011), a bijection
+ * on 128-bit counters. What a row draws depends on the seed, the step and the row alone: not on who asks, when, or in which batch.
+ *
+ *     key = seed (64 bits)      counter = (which draw or pair of elements, row, step, purpose)
+ *
+ * Two words a, b of a block make u = (k + ½) · 2^-52 with the 52-bit k = a · 2^20 + (b >> 12): in (0, 1), and never 0 or 1.
+ */
+import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { types } from '../types.js';
+import { ln } from './log.js';
+
+/** The fourth word of the counter; its upper 24 bits count the attempts of a rejection method. */
+export const PURPOSE = { token: 0, gumbel: 1, gamma: 2 } as const;
+
+/** The four words of the last block. */
+export const block = new Uint32Array(4);
+
+/** The upper word of a product of 32-bit numbers. */
+function high(a: number, b: number): number {
+  const [al, ah, bl, bh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
+  const middle = ah * bl + ((al * bl) >>> 16);
+  return ah * bh + Math.floor(middle / 0x10000) + (((middle & 0xffff) + al * bh) >>> 16);
+}
+
+/** Puts the block of a counter into `block`. */
+export function philox(c0: number, c1: number, c2: number, c3: number, key0: number, key1: number): void {
+  for (let round = 0; round < 10; round++) {
+    const high0 = high(0xd2511f53, c0);
+    const high1 = high(0xcd9e8d57, c2);
+    const low0 = Math.imul(0xd2511f53, c0);
+    const low1 = Math.imul(0xcd9e8d57, c2);
+    c0 = (high1 ^ c1 ^ key0) >>> 0;
+    c1 = low1 >>> 0;
+    c2 = (high0 ^ c3 ^ key1) >>> 0;
+    c3 = low0 >>> 0;
+    key0 = (key0 + 0x9e3779b9) >>> 0;
+    key1 = (key1 + 0xbb67ae85) >>> 0;
+  }
+  block[0] = c0;
+  block[1] = c1;
+  block[2] = c2;
+  block[3] = c3;
+}
+
+/** Two words as a number in (0, 1). */
+export const uniformOf = (a: number, b: number): number => (a * 2 ** 20 + (b >>> 12) + 0.5) * 2 ** -52;
+
+export interface SeedOptions {
+  /** The key of the generator: an integer from 0 to 2^64 − 1 (a bigint beyond 2^53). Default: another one for each call. */
+  seed?: number | bigint | undefined;
+  /** Which step of a sequence this is, 0 … 2^32 − 1: each has draws of its own. Default: 0. */
+  step?: number | undefined;
+  /** The number that the first row has for the generator: a batch that is cut in two draws the same tokens. Default: 0. */
+  firstRow?: number | undefined;
+}
+
+export const SEED_OPTIONS = ['seed', 'step', 'firstRow'] as const;
+
+/** A checked seed and where in its stream a call begins. */
+export class Stream {
+  constructor(readonly key0: number, readonly key1: number, readonly step: number, readonly firstRow: number) {}
+
+  /** Draw d of a row. */
+  token(row: number, d: number): number {
+    philox(d, this.firstRow + row, this.step, PURPOSE.token, this.key0, this.key1);
+    return uniformOf(block[0]!, block[1]!);
+  }
+
+  /** −ln(−ln u) for elements 0 … n − 1 of a row, two a block. */
+  gumbel(row: number, n: number, take: (i: number, g: number) => void): void {
+    for (let i = 0; i < n; i += 2) {
+      philox(i >>> 1, this.firstRow + row, this.step, PURPOSE.gumbel, this.key0, this.key1);
+      const second = uniformOf(block[2]!, block[3]!);
+      take(i, -ln(-ln(uniformOf(block[0]!, block[1]!))));
+      if (i + 1 < n) take(i + 1, -ln(-ln(second)));
+    }
+  }
+
+  /** ln of a Gamma(shape) variate for element i of a row: Marsaglia & Tsang 2000, with ln U / shape added below 1, where it would underflow. */
+  logGamma(row: number, i: number, shape: number): number {
+    const isSmall = shape < 1;
+    const d = (isSmall ? shape + 1 : shape) - 1 / 3;
+    const c = 1 / Math.sqrt(9 * d);
+    for (let attempt = 0; ; attempt++) {
+      philox(i, this.firstRow + row, this.step, PURPOSE.gamma + ((2 * attempt) << 8), this.key0, this.key1);
+      const v = 2 * uniformOf(block[0]!, block[1]!) - 1;
+      const w = 2 * uniformOf(block[2]!, block[3]!) - 1;
+      const s = v * v + w * w;
+      if (s >= 1) continue; // Marsaglia's polar method
+      const normal = v * Math.sqrt((-2 * ln(s)) / s);
+      const root = 1 + c * normal;
+      if (root <= 0) continue;
+      const cube = root * root * root;
+      philox(i, this.firstRow + row, this.step, PURPOSE.gamma + ((2 * attempt + 1) << 8), this.key0, this.key1);
+      if (ln(uniformOf(block[0]!, block[1]!)) >= 0.5 * normal * normal + d - d * cube + d * ln(cube)) continue;
+      return ln(d * cube) + (isSmall ? ln(uniformOf(block[2]!, block[3]!)) / shape : 0);
+    }
+  }
+}
+
+/** Checks the options of a stream for so many rows. */
+export function streamOf({ seed, step = 0, firstRow = 0 }: SeedOptions, rows: number): Stream {
+  if (typeof step !== 'number') throw wrongType('an integer', 'step', step);
+  if (!(Number.isInteger(step) && step >= 0 && step < 2 ** 32)) throw outOfRange('an integer from 0 to 2^32 − 1', 'step', step);
+  if (typeof firstRow !== 'number') throw wrongType('an integer', 'firstRow', firstRow);
+  if (!(Number.isInteger(firstRow) && firstRow >= 0 && firstRow + rows <= 2 ** 32)) throw outOfRange('an integer from 0 that leaves all rows below 2^32', 'firstRow', firstRow);
+  const key = keyOf(seed ?? Math.floor(Math.random() * 2 ** 53));
+  return new Stream(Number(key & 0xffffffffn), Number(key >> 32n), step, firstRow);
+}
+
+export function keyOf(seed: number | bigint): bigint {
+  if (typeof seed !== 'number' && typeof seed !== 'bigint') throw wrongType('an integer', 'seed', seed);
+  if (typeof seed === 'number' && !(Number.isSafeInteger(seed) && seed >= 0)) throw outOfRange('an integer from 0 to 2^53 − 1, or a bigint,', 'seed', seed);
+  const key = BigInt(seed);
+  if (key < 0n || key >= 2n ** 64n) throw outOfRange('an integer from 0 to 2^64 − 1', 'seed', seed);
+  return key;
+}
+
+/** Noise of the caller's own, checked: `n` numbers, of which `fits` holds. */
+export function noiseOf(noise: unknown, n: number, expected: string, fits: (value: number) => boolean): Float64Array {
+  const isArray = types.isFloat32Array(noise) || types.isFloat64Array(noise);
+  if (!isArray && !Array.isArray(noise)) throw wrongType('a Float64Array, a Float32Array or an array', 'noise', noise);
+  if (noise.length !== n) throw wrongValue(`${n} numbers`, 'noise', String(noise.length));
+  const copy = new Float64Array(n);
+  for (let i = 0; i < n; i++) {
+    const value: unknown = noise[i];
+    if (typeof value !== 'number') throw wrongType(expected, 'noise', value);
+    if (!fits(value)) throw outOfRange(expected, 'noise', `${describe(value)} at ${i}`);
+    copy[i] = value;
+  }
+  return copy;
+}
+
+/** Noise instead of a seed, and not both. */
+export function checkEither(options: SeedOptions & { noise?: unknown }): void {
+  for (const name of SEED_OPTIONS) if (options.noise !== undefined && options[name] !== undefined) throw wrongValue('no value', `${name} beside noise`, describe(options[name]));
+}

@@ -1,0 +1,146 @@
+/** sample, sampleMany and filterLogits: from logits to tokens, and to what the filters leave. */
+import { wrongType, type FloatArray, type LogitArray } from '../arguments.js';
+import { backendFor } from '../backend/select.js';
+import { runNow, type Call } from '../call.js';
+import { types } from '../types.js';
+import { ln } from './log.js';
+import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
+import { count, hasNaN, MASKED_OPTIONS, nothingFinite, optionsOf, positive, rowsOf, share, type MaskedOptions } from './rows.js';
+
+/** Which tokens may be drawn. The filters work in this order, each on the probabilities that the ones before it left. */
+export interface FilterOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A> {
+  /** What logits are divided by, first of all. 0: the largest logit alone is left (the lowest index of several). Default: 1. */
+  temperature?: number | undefined;
+  /** The k largest logits. 0: all. Default: 0. */
+  topK?: number | undefined;
+  /** The smallest set of the most probable tokens that together have this share; at least one. 1: all. Default: 1. */
+  topP?: number | undefined;
+  /** Those with at least this part of the largest probability: logits ≥ largest + temperature · ln minP. 0: all. Default: 0. */
+  minP?: number | undefined;
+  /** The smallest set with this share of those whose −ln p is nearest to its mean, the entropy; at least one. 1: all. Default: 1. */
+  typicalP?: number | undefined;
+  /** Those with at least this probability, and the most probable in any case. 0: all. Default: 0. */
+  epsilonCutoff?: number | undefined;
+}
+
+export interface SampleOptions<A extends LogitArray = LogitArray> extends FilterOptions<A>, SeedOptions {
+  /** Instead of a seed: a number u for each draw, 0 ≤ u < 1. */
+  noise?: Float64Array | Float32Array | readonly number[] | undefined;
+}
+
+export interface FilteredLogits<A> {
+  /** (logits + bias) / temperature where a token is left, −∞ elsewhere: their softmax is what `sample` draws from. */
+  readonly logits: A;
+  /** The probabilities of what is left, 0 elsewhere. */
+  readonly probabilities: A;
+}
+
+const FILTER_OPTIONS = [...MASKED_OPTIONS, 'temperature', 'topK', 'topP', 'minP', 'typicalP', 'epsilonCutoff'];
+export const SAMPLE_OPTIONS = [...FILTER_OPTIONS, ...SEED_OPTIONS, 'noise'];
+
+/** The kernel's parameters of the filters. */
+function filtersOf(options: FilterOptions, cols: number): readonly number[] {
+  const temperature = positive(options.temperature ?? 1, 'temperature', true);
+  const topK = count(options.topK ?? 0, 'topK', 0);
+  const topP = share(options.topP ?? 1, 'topP');
+  const minP = share(options.minP ?? 0, 'minP');
+  const typicalP = share(options.typicalP ?? 1, 'typicalP');
+  const epsilon = share(options.epsilonCutoff ?? 0, 'epsilonCutoff');
+  return [topK === 0 ? cols : Math.min(topK, cols), temperature, topP, minP === 0 ? -Infinity : temperature * ln(minP), typicalP, epsilon];
+}
+
+interface Outputs {
+  readonly draws: number;
+  readonly filtered: boolean;
+}
+
+function callOf<R>(logits: LogitArray, options: SampleOptions, { draws, filtered }: Outputs, finish: (tokens: Uint32Array, kept: FloatArray, probabilities: FloatArray) => R): Call<R> {
+  const { x, type, rows, cols, mask, maskLayout, bias } = rowsOf(logits, options);
+  const filters = filtersOf(options, cols);
+  checkEither(options);
+  const uniforms = filtered ? null : uniformsOf(options, rows, draws);
+  const Wide = types.isFloat64Array(x) ? Float64Array : Float32Array;
+  const length = filtered ? x.length : 0;
+  const [tokens, kept, probabilities, status] = [new Uint32Array(rows * draws), new Wide(length), new Wide(length), new Int32Array(rows)];
+  return {
+    backend: backendFor(x.length),
+    kernel: `sample_${type}`,
+    args: [x, filtered ? null : tokens, filtered ? kept : null, filtered ? probabilities : null, status, uniforms, rows, cols, draws, ...filters, mask, maskLayout, bias],
+    theirs: { logits: 0, mask: 15, bias: 17 },
+    results: filtered ? [2, 3, 4] : [1, 4],
+    finish() {
+      const row = status.findIndex((code) => code !== 0);
+      if (row >= 0) throw status[row] === 1 ? hasNaN(row) : nothingFinite(row);
+      return finish(tokens, kept, probabilities);
+    },
+  };
+}
+
+function uniformsOf(options: SampleOptions, rows: number, draws: number): Float64Array {
+  if (options.noise !== undefined) return noiseOf(options.noise, rows * draws, 'numbers from 0 to below 1', (u) => u >= 0 && u < 1);
+  const stream = streamOf(options, rows);
+  const uniforms = new Float64Array(rows * draws);
+  for (let r = 0, i = 0; r < rows; r++) for (let d = 0; d < draws; d++) uniforms[i++] = stream.token(r, d);
+  return uniforms;
+}
+
+/**
+ * One token of each row, drawn from softmax((logits + bias) / temperature) after the filters.
+ *
+ * The filters, in the order of transformers (`LogitsProcessorList` of v4): temperature, topK, topP, minP, typicalP, epsilonCutoff.
+ * llama.cpp has the temperature last and typicalP before topP; its rules for a single filter are these, and those of minP (on
+ * logits) and of ties in typicalP (the smallest set, and not all that are as far off) are taken from it. Among equal logits, lower
+ * indices count as more probable. What is masked, −∞, or left out has no part in any share.
+ *
+ * Drawn by inversion: u · Σ weights, along indices. Weights are rounded to a multiple of 2^-46 of the largest (less for rows
+ * of more than 65,536), and counted as integers: the same u gives the same token on every backend, thread and batch.
+ *
+ * @param logits Row-major: all of them one row, or rows of `cols`. Not written.
+ * @param options The filters; `mask`, `bias`; `seed`, `step` and `firstRow`, or `noise`.
+ * @returns An index for each row.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not fit, and for a row
+ *   that has a NaN, +∞, or no finite logit left, which it names.
+ */
+export function sample<A extends LogitArray>(logits: A, options?: SampleOptions<A>): Uint32Array {
+  return runNow(sampleCall(logits, options));
+}
+
+export function sampleCall(logits: LogitArray, options: SampleOptions | undefined, more: readonly string[] = []): Call<Uint32Array> {
+  return callOf(logits, optionsOf(options, [...SAMPLE_OPTIONS, ...more]), { draws: 1, filtered: false }, (tokens) => tokens);
+}
+
+/**
+ * n tokens of each row, independent of one another, after filtering once: [rows, n]. The first of a row is that of {@link sample}.
+ *
+ * @param n How many, from 1.
+ * @throws As {@link sample}.
+ */
+export function sampleMany<A extends LogitArray>(logits: A, n: number, options?: SampleOptions<A>): Uint32Array {
+  return runNow(sampleManyCall(logits, n, options));
+}
+
+export function sampleManyCall(logits: LogitArray, n: number, options: SampleOptions | undefined, more: readonly string[] = []): Call<Uint32Array> {
+  const given = optionsOf(options, [...SAMPLE_OPTIONS, ...more]);
+  const draws = count(n, 'n', 1);
+  if (draws > 2 ** 32 - 1) throw wrongType('fewer than 2^32', 'n', n);
+  return callOf(logits, given, { draws, filtered: false }, (tokens) => tokens);
+}
+
+/**
+ * What the filters of {@link sample} leave, as logits and as probabilities. For half types both are Float32Arrays.
+ *
+ * Probabilities are exact to 10^-12, or rounded to float32; those below 2^-64 of the largest are 0.
+ *
+ * @param options The filters, `mask`, `bias`. With temperature 0 the logit that is left is not divided.
+ * @throws As {@link sample}.
+ */
+export function filterLogits(logits: Float64Array, options?: FilterOptions<Float64Array>): FilteredLogits<Float64Array>;
+export function filterLogits<A extends Exclude<LogitArray, Float64Array>>(logits: A, options?: FilterOptions<A>): FilteredLogits<Float32Array>;
+export function filterLogits(logits: LogitArray, options?: FilterOptions): FilteredLogits<FloatArray> {
+  return runNow(filterCall(logits, options));
+}
+
+export function filterCall(logits: LogitArray, options: FilterOptions | undefined, more: readonly string[] = []): Call<FilteredLogits<FloatArray>> {
+  return callOf(logits, optionsOf(options, [...FILTER_OPTIONS, ...more]), { draws: 0, filtered: true }, (_, kept, probabilities) => ({ logits: kept, probabilities }));
+}

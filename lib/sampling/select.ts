@@ -1,0 +1,75 @@
+/** argmax and topK: the largest logits of a row, and where they are. */
+import { wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
+import { NO_INDEX, type ArgmaxKernel, type TopKKernel } from '../backend/backend.js';
+import { backendFor } from '../backend/select.js';
+import { runNow, type Call } from '../call.js';
+import { count, hasNaN, optionsOf, ROW_OPTIONS, rowsOf, type RowOptions } from './rows.js';
+
+/**
+ * The index of the largest logit of each row, the lowest of several.
+ *
+ * @param x Logits, row-major: all of them one row, or rows of `cols`. −∞ and +∞ are numbers like others here.
+ * @param options `cols`; `dtype` for a Uint16Array.
+ * @returns An index for each row.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_INVALID_ARG_VALUE) for `cols` that does not fit, a row without elements, or one with a NaN, which it names.
+ */
+export function argmax(x: LogitArray, options?: RowOptions): Uint32Array {
+  const { x: logits, type, rows, cols } = rowsOf(x, optionsOf(options, ROW_OPTIONS), 'x');
+  if (cols === 0) throw wrongValue('at least one element', 'x', 'none');
+  const indices = new Uint32Array(rows);
+  (backendFor(x.length)[`argmax_${type}`] as ArgmaxKernel<KernelArray>)(logits, indices, rows, cols);
+  const row = indices.indexOf(NO_INDEX);
+  if (row >= 0) throw hasNaN(row, 'x');
+  return indices;
+}
+
+export interface TopK<A extends LogitArray = LogitArray> {
+  /** Of each row, `k` indices: those of the largest first, the lower one first among equals. */
+  readonly indices: Uint32Array;
+  /** The logits at these. */
+  readonly values: A;
+  /** How many there are of each row: k, or `cols` if that is less. */
+  readonly k: number;
+}
+
+/**
+ * The k largest logits of each row, in order; of equal ones those with the lowest indices.
+ *
+ * @param x Logits, row-major: all of them one row, or rows of `cols`.
+ * @param k How many, from 1; all of a row if it has fewer.
+ * @param options `cols`; `dtype` for a Uint16Array.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a `k` or `cols` that does not fit, or a row with a NaN, which it names.
+ */
+export function topK<A extends LogitArray>(x: A, k: number, options?: RowOptions): TopK<A> {
+  return runNow(topKCall(x, k, options));
+}
+
+export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOptions | undefined, more: readonly string[] = []): Call<TopK<A>> {
+  const given = optionsOf(options, [...ROW_OPTIONS, ...more]);
+  const wanted = count(k, 'k', 1);
+  const { x: logits, type, rows, cols } = rowsOf(x, given, 'x');
+  const most = Math.min(wanted, cols);
+  const indices = new Uint32Array(rows * most);
+  const values = new (x.constructor as new (n: number) => A)(rows * most);
+  const bits = type === 'f16' && !(values instanceof Uint16Array) ? new Uint16Array(values.buffer as ArrayBuffer) : (values as unknown as KernelArray);
+  return {
+    backend: backendFor(x.length),
+    kernel: `top_k_${type}` as const satisfies `top_k_${string}`,
+    args: [logits, indices, bits, most === 0 ? 0 : rows, cols, most],
+    theirs: { x: 0 },
+    results: [1, 2],
+    finish() {
+      for (let row = 0; row < rows && most > 0; row++) if (indices[row * most] === NO_INDEX) throw hasNaN(row, 'x');
+      return { indices, values, k: most };
+    },
+  };
+}
+
+/** The same for what has been checked already, in double. */
+export function topOf(x: Float64Array, rows: number, cols: number, k: number): { indices: Uint32Array; values: Float64Array } {
+  const [indices, values] = [new Uint32Array(rows * k), new Float64Array(rows * k)];
+  (backendFor(x.length).top_k_f64 as TopKKernel<Float64Array>)(x, indices, values, rows, cols, k);
+  return { indices, values };
+}

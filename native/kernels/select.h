@@ -1,0 +1,241 @@
+// Selection: the largest logit of a row, and the k largest in order. Both begin with one reading of the row, which keeps
+// the largest of each group of kGroup logits: the k-th largest of those bounds the k-th largest logit from below, so that
+// the second reading skips nearly every group.
+//
+// The order is that of the package's ties everywhere: larger logits first, the lower index first among equals.
+#pragma once
+#include "half.h"
+
+namespace {
+
+constexpr size_t kGroup = 256;
+constexpr uint32_t kNoIndex = 0xFFFFFFFF;  // in place of a row's first index: the row has a NaN
+
+// A logit that has been taken out of its row. It is ordered by its key, which mostly is the logit.
+struct Item { double key, z, weight; size_t index; };
+SIMD_INLINE bool before(const Item& a, const Item& b) { return a.key > b.key || (a.key == b.key && a.index < b.index); }
+
+// Memory that grows, given back at its end.
+template <class T> struct Buffer {
+  const Run& run;
+  T* data = nullptr;
+  size_t size = 0, capacity = 0;
+
+  explicit Buffer(const Run& r) : run(r) {}
+  Buffer(const Buffer&) = delete;
+  ~Buffer() { if (data) run.release(data); }
+  // Room for n, what was there is kept.
+  T* need(size_t n) {
+    if (n <= capacity) return data;
+    size_t room = n < 2 * capacity ? 2 * capacity : n;
+    T* larger = (T*)run.allocate(room * sizeof(T));
+    for (size_t i = 0; i < size; i++) larger[i] = data[i];
+    if (data) run.release(data);
+    return capacity = room, data = larger;
+  }
+  ALWAYS void push(const T& item) {
+    if (size == capacity) need(size < 512 ? 1024 : 2 * size);
+    data[size++] = item;
+  }
+};
+
+// A heap whose root comes last in the order.
+static void sift(Item* heap, size_t n, size_t at) {
+  Item moving = heap[at];
+  for (size_t child; (child = 2 * at + 1) < n; at = child) {
+    if (child + 1 < n && before(heap[child], heap[child + 1])) child++;
+    if (!before(moving, heap[child])) break;
+    heap[at] = heap[child];
+  }
+  heap[at] = moving;
+}
+static void make_heap(Item* items, size_t n) { for (size_t i = n / 2; i-- > 0;) sift(items, n, i); }
+static void sort_items(Item* items, size_t n) {
+  make_heap(items, n);
+  for (size_t left = n; left > 1;) {
+    Item last = items[0];
+    items[0] = items[--left], items[left] = last;
+    sift(items, left, 0);
+  }
+}
+// The first `limit` items of all that are offered, in whatever order these come.
+struct First {
+  Item* items;
+  size_t limit, size;
+
+  bool full() const { return size == limit; }
+  void offer(const Item& item) {
+    if (!full()) {
+      items[size++] = item;
+      if (full()) make_heap(items, size);
+    } else if (before(item, items[0])) {
+      items[0] = item;
+      sift(items, size, 0);
+    }
+  }
+};
+
+// What one reading tells of a row.
+template <class T> struct Look {
+  T top;         // −∞ also where nothing is larger
+  size_t group;  // the first group of kSize that has it
+  bool nan;
+};
+template <size_t kSize, class T> Look<T> look_at(const T* x, size_t n, T* tops) {
+  constexpr size_t W = ExpTraits<T>::kLanes;
+  const auto bottom = splat(-infinity<T>());
+  auto s = splat((T)0), t = s;  // a NaN in x is one in these; so is ∞ − ∞, which is looked at again
+  Look<T> seen = {-infinity<T>(), 0, false};
+  for (size_t g = 0; g * kSize < n; g++) {
+    size_t i = g * kSize, end = n - i < kSize ? n : i + kSize;
+    auto a = bottom, b = bottom, c = bottom, d = bottom;
+    for (; i + 4 * W <= end; i += 4 * W) {
+      auto v0 = load(x + i), v1 = load(x + i + W), v2 = load(x + i + 2 * W), v3 = load(x + i + 3 * W);
+      a = max_skip_nan(a, v0), b = max_skip_nan(b, v1), c = max_skip_nan(c, v2), d = max_skip_nan(d, v3);
+      s = add(s, add(v0, v1)), t = add(t, add(v2, v3));
+    }
+    for (; i < end; i += W) {
+      auto v = end - i < W ? load_n(x + i, end - i, x[i]) : load(x + i);
+      a = max_skip_nan(a, v), s = add(s, v);
+    }
+    T top = reduce_max(max_skip_nan(max_skip_nan(a, b), max_skip_nan(c, d)));
+    if (tops) tops[g] = top;
+    if (top > seen.top) seen.top = top, seen.group = g;
+  }
+  if (any_nan(add(s, t))) seen.nan = has_nan<T>(Plain<T>{x}, 0, n);
+  return seen;
+}
+
+template <class T> size_t index_of(const T* x, size_t from, size_t n, T value) {
+  constexpr size_t W = ExpTraits<T>::kLanes;
+  const auto wanted = splat(value);
+  for (size_t i = from; i < n; i += W) {
+    size_t left = n - i < W ? n - i : W;
+    uint32_t below = lanes_above(wanted, left < W ? load_n(x + i, left, x[i]) : load(x + i));
+    uint32_t lanes = ~below & ((1u << left) - 1);
+    if (lanes) return i + lowest_bit(lanes);
+  }
+  return from;
+}
+
+// All of x[from, to) that is not below `least`, in order, until `take` answers with another bound: then all above that.
+template <class T, class Take> SIMD_INLINE void for_each_above(const T* x, size_t from, size_t to, T& bound, bool& strict, Take take) {
+  constexpr size_t W = ExpTraits<T>::kLanes;
+  for (size_t i = from; i < to; i += W) {
+    size_t left = to - i < W ? to - i : W;
+    auto v = left < W ? load_n(x + i, left, x[i]) : load(x + i), b = splat(bound);
+    uint32_t lanes = (strict ? lanes_above(v, b) : ~lanes_above(b, v)) & ((1u << left) - 1);
+    for (; lanes; lanes &= lanes - 1) take(i + lowest_bit(lanes));
+  }
+}
+
+// The first k ≤ n logits in order, into items[0, k); `tops` are the largest of each kGroup. No NaN is among them.
+template <class T> void top_items(const T* x, size_t n, const T* tops, size_t k, Item* items) {
+  size_t groups = (n + kGroup - 1) / kGroup;
+  T bound = -infinity<T>();
+  bool strict = false;
+  First first = {items, k, 0};
+  if (k <= groups) {
+    for (size_t g = 0; g < groups; g++) first.offer({(double)tops[g], 0, 0, g});
+    bound = (T)items[0].key;
+    first.size = 0;
+  }
+  for (size_t g = 0; g < groups; g++) {
+    if (strict ? !(tops[g] > bound) : tops[g] < bound) continue;
+    size_t from = g * kGroup, to = n - from < kGroup ? n : from + kGroup;
+    for_each_above(x, from, to, bound, strict, [&](size_t i) ALWAYS_LAMBDA {
+      first.offer({(double)x[i], (double)x[i], 0, i});
+      if (first.full()) bound = (T)items[0].key, strict = true;  // those that come later lose a tie
+    });
+  }
+  sort_items(items, k);
+}
+
+// Rows shared among threads, some short ones a task. Work has a Memory for each task, and row(memory, index).
+template <class Work> struct Shared {
+  const Run& run;
+  const Work& work;
+  size_t rows, each;
+
+  static void task(void* self, size_t index) {
+    const Shared& s = *(const Shared*)self;
+    typename Work::Memory memory(s.run);
+    size_t end = (index + 1) * s.each < s.rows ? (index + 1) * s.each : s.rows;
+    for (size_t i = index * s.each; i < end && !s.run.stopped(); i++) s.work.row(memory, i);
+  }
+};
+template <class Work> void share_rows(const Run& run, size_t rows, size_t cols, size_t element, const Work& work) {
+  Shared<Work> shared = {run, work, rows, cols < kSuper / 8 ? kSuper / 8 / (cols + 1) + 1 : 1};
+  size_t tasks = (rows + shared.each - 1) / shared.each;
+  if (rows * cols * element < run.plan.parallel_bytes) serial(tasks, Shared<Work>::task, &shared);
+  else run.parallel(tasks, Shared<Work>::task, &shared);
+}
+
+// Logits of type X as a kernel computes with them: halves as floats, a row at a time.
+template <class X> struct Element {
+  using Float = X;
+  static const X* floats(const X* x, size_t, Buffer<X>&) { return x; }
+};
+struct HalfElement {
+  using Float = float;
+  static const float* floats(const uint16_t* x, size_t n, Buffer<float>& memory) { return to_floats<Half>(x, memory.need(n), n), memory.data; }
+};
+struct BrainElement {
+  using Float = float;
+  static const float* floats(const uint16_t* x, size_t n, Buffer<float>& memory) { return to_floats<Brain>(x, memory.need(n), n), memory.data; }
+};
+
+template <class E, class X> struct Argmax {
+  using T = typename E::Float;
+  using Memory = Buffer<T>;
+  static constexpr size_t kSize = 4096;
+  const X* x;
+  uint32_t* indices;
+  size_t cols;
+
+  void row(Memory& memory, size_t i) const {
+    const T* row = E::floats(x + i * cols, cols, memory);
+    Look<T> seen = look_at<kSize, T>(row, cols, nullptr);
+    indices[i] = seen.nan ? kNoIndex : (uint32_t)index_of(row, seen.group * kSize, cols, seen.top);
+  }
+};
+
+template <class E, class X> struct TopK {
+  using T = typename E::Float;
+  struct Memory {
+    Buffer<T> floats, tops;
+    Buffer<Item> items;
+    explicit Memory(const Run& run) : floats(run), tops(run), items(run) {}
+  };
+  const X* x;
+  uint32_t* indices;
+  X* values;
+  size_t cols, k;
+
+  void row(Memory& memory, size_t i) const {
+    const T* row = E::floats(x + i * cols, cols, memory.floats);
+    T* tops = memory.tops.need(cols / kGroup + 1);
+    Item* items = memory.items.need(k);
+    if (look_at<kGroup, T>(row, cols, tops).nan) {
+      indices[i * k] = kNoIndex;
+      return;
+    }
+    top_items(row, cols, tops, k, items);
+    for (size_t j = 0; j < k; j++) indices[i * k + j] = (uint32_t)items[j].index, values[i * k + j] = x[i * cols + items[j].index];
+  }
+};
+
+#define SELECT(name, E, X)                                                                                             \
+  void argmax_##name(const Run& run, const X* x, uint32_t* indices, size_t rows, size_t cols) {                        \
+    share_rows(run, rows, cols, sizeof(X), Argmax<E, X>{x, indices, cols});                                            \
+  }                                                                                                                    \
+  void top_k_##name(const Run& run, const X* x, uint32_t* indices, X* values, size_t rows, size_t cols, size_t k) {    \
+    share_rows(run, rows, cols, sizeof(X), TopK<E, X>{x, indices, values, cols, k});                                   \
+  }
+SELECT(f32, Element<float>, float)
+SELECT(f64, Element<double>, double)
+SELECT(f16, HalfElement, uint16_t)
+SELECT(bf16, BrainElement, uint16_t)
+#undef SELECT
+
+}  // namespace

@@ -1,0 +1,62 @@
+// The weights that sampling counts with: 2^(8 log2(e) (z − max) / T / 8), rounded to a multiple of 2^-bits, so that sums of
+// them are exact integers and do not depend on the order in which, or by how many threads, or over which set of candidates
+// they are added up. The steps are those of lib/backend/js/weights.ts, operation by operation, without fma: a filter keeps the
+// same tokens and a draw gives the same one on every backend.
+#pragma once
+#include "select.h"
+
+namespace {
+
+constexpr size_t kPage = 1024;  // elements that are summed at a time: 128 weights a lane are exact in a double
+
+// bits(2^(j/8)) − j at the third bit below the exponent: see add_shifted.
+alignas(64) const uint64_t kRoots[8] = {
+    0x3FF0000000000000ull,                         0x3FF172B83C7D517Bull - (1ull << 49), 0x3FF306FE0A31B715ull - (2ull << 49),
+    0x3FF4BFDAD5362A27ull - (3ull << 49),          0x3FF6A09E667F3BCDull - (4ull << 49), 0x3FF8ACE5422AA0DBull - (5ull << 49),
+    0x3FFAE89F995AD3ADull - (6ull << 49),          0x3FFD5818DCFBA487ull - (7ull << 49),
+};
+// (2^(r/8) − 1) / r for |r| ≤ ½, interpolated at the Chebyshev nodes: 6 · 10^-13 of the weight.
+constexpr double kQ[5] = {0x1.62e42fefa39eep-4, 0x1.ebfbdfdeef54p-9, 0x1.c6b08d664f334p-14, 0x1.3b310637ccccdp-19, 0x1.5d8cfd4cccccdp-25};
+
+// 8 log2(e) / T; so far a temperature is near enough to zero or to infinity.
+SIMD_INLINE double eighths_of(double temperature) {
+  double scale = 8 * 0x1.71547652b82fep+0 / temperature;
+  return scale < 0x1p1000 ? scale : 0x1p1000;
+}
+
+struct Weigher {
+  double top, scale, unit = 0x1p46;  // a weight of 1 in integers
+
+  Weigher(double top, double scale, size_t n) : top(top), scale(scale) {
+    while ((double)n * unit > 0x1p62) unit /= 2;
+  }
+  // 2^(…), not rounded yet; 2^-64 for all that lies lower.
+  ALWAYS f64x8 exactly(f64x8 z) const {
+    const f64x8 shifter = splat(0x1.8p52), one = splat(1.);
+    f64x8 s = max_keep_nan(splat(-512.), mul(sub(z, splat(top)), splat(scale)));
+    f64x8 t = add(s, shifter), r = sub(s, sub(t, shifter));
+    f64x8 p = splat(kQ[4]);
+    for (int i = 3; i >= 0; i--) p = add(mul(p, r), splat(kQ[i]));
+    return mul(add_shifted(lookup8((const double*)kRoots, t), t), add(mul(p, r), one));
+  }
+  ALWAYS f64x8 rounded(f64x8 w) const {
+    f64x8 rounding = splat(0x1.8p52 / unit);
+    return sub(add(w, rounding), rounding);
+  }
+  ALWAYS f64x8 of(f64x8 z) const { return rounded(exactly(z)); }
+  ALWAYS uint64_t integer(double w) const { return (uint64_t)(int64_t)(w * unit); }
+  ALWAYS uint64_t integer(f64x8 sums) const {
+    double s[8];
+    store(s, sums);
+    uint64_t sum = 0;
+    for (double each : s) sum += integer(each);
+    return sum;
+  }
+  // How far a logit is below the largest, in eighths of octaves.
+  ALWAYS double distance(double z) const {
+    double s = (z - top) * scale;
+    return s > -512 ? s : -512;
+  }
+};
+
+}  // namespace
