@@ -11,6 +11,7 @@ const library = {
   index: 'lib/index.ts',
   attention: 'lib/attention.ts',
   promises: 'lib/promises.ts',
+  sampling: 'lib/sampling.ts',
 };
 
 /** What is started, not imported. */

@@ -1,5 +1,6 @@
 /**
- * flash-softmax/promises: the functions of the package's root, off the event loop, with an AbortSignal.
+ * flash-softmax/promises: the functions of the package's root, and those of flash-softmax/sampling that take time, off the event loop, with an
+ * AbortSignal.
  *
  * The arrays of a call may be written, transferred or resized as soon as it returned its promise, without harm to the process:
  * they are copied in slices before the job starts, while the event loop goes on (what is written meanwhile may be in the
@@ -7,15 +8,18 @@
  * and not at all if it has lost its buffer by then. Arrays on SharedArrayBuffers are not copied but used where they are:
  * leave them alone until the promise settles, or accept any numbers; an aborted call leaves such an `out` half written.
  *
- * Each function takes what that of the root takes, and `signal`. It rejects with what that throws, and with the reason of `signal`.
+ * Each function takes what that of its name takes, and `signal`. It rejects with what that throws, and with the reason of `signal`.
  */
-import type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
+import type { AxisOptions, Float16ArrayLike, FloatArray, LogitArray } from './arguments.js';
 import { offLoop, signalOf, type AsyncOptions } from './async/off-loop.js';
 import type { Call } from './call.js';
 import { crossEntropyCall, type CrossEntropyOptions, type Targets } from './cross-entropy.js';
 import { expSumCall, logSumExpOfState, normalizeCall, type ExpSumOptions, type ExpSums } from './exp-sum.js';
 import { logSoftmaxCall } from './log-softmax.js';
 import { logSumExpCall, type LogSumExpOptions } from './log-sum-exp.js';
+import type { RowOptions } from './sampling/rows.js';
+import { filterCall, sampleCall, sampleManyCall, type FilteredLogits, type FilterOptions, type SampleOptions } from './sampling/sample.js';
+import { topKCall, type TopK } from './sampling/select.js';
 import { softmaxBackwardCall, type SoftmaxBackwardOptions } from './softmax-backward.js';
 import { softmaxCall } from './softmax.js';
 
@@ -27,6 +31,9 @@ export type { CrossEntropyOptions, Targets } from './cross-entropy.js';
 export type { ChunkOptions } from './exp-sum-accumulator.js';
 export type { ExpSumOptions, ExpSums } from './exp-sum.js';
 export type { LogSumExpOptions } from './log-sum-exp.js';
+export type { FilteredLogits, FilterOptions, SampleOptions } from './sampling/sample.js';
+export type { RowOptions } from './sampling/rows.js';
+export type { TopK } from './sampling/select.js';
 export type { SoftmaxBackwardOptions } from './softmax-backward.js';
 export type { SoftmaxOptions } from './softmax.js';
 // What takes no time is the same here. (An accumulator takes the states of expSum: `accumulator.merge(await expSum(chunk))`.)
@@ -109,4 +116,26 @@ export function normalize<A extends Float16ArrayLike>(x: A, state: ExpSums, opti
 export function normalize<A extends Float16ArrayLike>(x: A, state: ExpSums, options?: AxisOptions<A> & AsyncOptions): Promise<A>;
 export function normalize(x: LogitArray, state: ExpSums, options?: Options): Promise<LogitArray> {
   return later(options, () => normalizeCall(x, state, options, SIGNAL));
+}
+
+/** As sample of flash-softmax/sampling. */
+export function sample<A extends LogitArray>(logits: A, options?: SampleOptions<A> & AsyncOptions): Promise<Uint32Array> {
+  return later(options, () => sampleCall(logits, options, SIGNAL));
+}
+
+/** As sampleMany of flash-softmax/sampling. */
+export function sampleMany<A extends LogitArray>(logits: A, n: number, options?: SampleOptions<A> & AsyncOptions): Promise<Uint32Array> {
+  return later(options, () => sampleManyCall(logits, n, options, SIGNAL));
+}
+
+/** As filterLogits of flash-softmax/sampling. */
+export function filterLogits(logits: Float64Array, options?: FilterOptions<Float64Array> & AsyncOptions): Promise<FilteredLogits<Float64Array>>;
+export function filterLogits<A extends Exclude<LogitArray, Float64Array>>(logits: A, options?: FilterOptions<A> & AsyncOptions): Promise<FilteredLogits<Float32Array>>;
+export function filterLogits(logits: LogitArray, options?: FilterOptions & AsyncOptions): Promise<FilteredLogits<FloatArray>> {
+  return later(options, () => filterCall(logits, options, SIGNAL));
+}
+
+/** As topK of flash-softmax/sampling. */
+export function topK<A extends LogitArray>(x: A, k: number, options?: RowOptions & AsyncOptions): Promise<TopK<A>> {
+  return later(options, () => topKCall(x, k, options, SIGNAL));
 }

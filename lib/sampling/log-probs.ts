@@ -1,0 +1,68 @@
+/** logProbs: what chosen tokens were worth, and what else could have been, as chat APIs return it. */
+import { outOfRange, wrongType, wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
+import { NO_INDEX, type SoftmaxKernel, type TopKKernel } from '../backend/backend.js';
+import { backendFor } from '../backend/select.js';
+import { count, hasNaN, nothingFinite, optionsOf, positive, reader, ROW_OPTIONS, rowsOf, type RowOptions } from './rows.js';
+
+export interface LogProbsOptions extends RowOptions {
+  /** What logits are divided by: finite and > 0. Default: 1. */
+  temperature?: number | undefined;
+  /** How many of the most probable tokens are wanted besides. Default: 0. */
+  top?: number | undefined;
+}
+
+export interface LogProbs {
+  /** ln p of the chosen token of each row. */
+  readonly logProbs: Float64Array;
+  /** Of each row, `n` tokens, the most probable first; and their ln p. */
+  readonly top: { readonly indices: Uint32Array; readonly logProbs: Float64Array; readonly n: number };
+}
+
+/**
+ * ln softmax(logits / temperature) of one chosen token of each row, and of the most probable ones. No softmax is written: it
+ * takes the sum of the row's exponentials and the selection of `topK`.
+ *
+ *     ln p = logit / temperature − logSumExp(logits / temperature)        in double
+ *
+ * @param logits Row-major: all of them one row, or rows of `cols`.
+ * @param tokens A token for each row, or one number for one row.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a token that is no position of a row, lengths that do not fit, and a
+ *   row with a NaN or without a finite largest logit, which it names.
+ */
+export function logProbs(logits: LogitArray, tokens: ArrayLike<number> | number, options?: LogProbsOptions): LogProbs {
+  const given = optionsOf(options, [...ROW_OPTIONS, 'temperature', 'top']);
+  const temperature = positive(given.temperature ?? 1, 'temperature');
+  const wanted = count(given.top ?? 0, 'top', 0);
+  const { x, type, rows, cols } = rowsOf(logits, given);
+  const chosen = chosenOf(tokens, rows, cols);
+  const backend = backendFor(x.length);
+  const sums = new Float64Array(rows);
+  if (cols > 0) (backend[`log_sum_exp_${type}`] as SoftmaxKernel<KernelArray, Float64Array>)(x, sums, rows, cols, 1, temperature, null, 0, null);
+  for (let row = 0; row < rows; row++) {
+    if (sums[row] !== sums[row]) throw hasNaN(row);
+    if (cols === 0 || Math.abs(sums[row]!) === Infinity) throw nothingFinite(row);
+  }
+  const read = reader({ x, type });
+  const logOf = (row: number, column: number) => read(row * cols + column) / temperature - sums[row]!;
+  const n = Math.min(wanted, cols);
+  const [indices, values] = [new Uint32Array(rows * n), new (x.constructor as new (n: number) => KernelArray)(rows * n)];
+  if (n > 0) (backend[`top_k_${type}`] as TopKKernel<KernelArray>)(x, indices, values, rows, cols, n);
+  if (n > 0 && indices.includes(NO_INDEX)) throw hasNaN(Math.floor(indices.indexOf(NO_INDEX) / n));
+  return {
+    logProbs: Float64Array.from({ length: rows }, (_, row) => logOf(row, chosen[row]!)),
+    top: { indices, logProbs: Float64Array.from(indices, (column, i) => logOf(Math.floor(i / n), column)), n },
+  };
+}
+
+function chosenOf(tokens: unknown, rows: number, cols: number): Uint32Array {
+  const list: unknown = typeof tokens === 'number' ? [tokens] : tokens;
+  if (typeof list !== 'object' || list === null || !('length' in list)) throw wrongType('an array of tokens', 'tokens', tokens);
+  const given = Array.from(list as ArrayLike<unknown>);
+  if (given.length !== rows) throw wrongValue(`${rows} tokens, one a row,`, 'tokens', String(given.length));
+  return Uint32Array.from(given, (token) => {
+    if (typeof token !== 'number') throw wrongType('integers', 'tokens', token);
+    if (!(Number.isInteger(token) && token >= 0 && token < cols)) throw outOfRange(`integers from 0 to ${cols - 1}`, 'tokens', token);
+    return token;
+  });
+}
