@@ -4,7 +4,7 @@
 // and takes out what lies between; a histogram over the logits of these, and of one bucket of it, and so on, leads to the one
 // that is the edge. If the edge was not between them after all, it is looked for above or below: slower, and as right.
 #pragma once
-#include "weights.h"
+#include "rough.h"
 
 namespace {
 
@@ -15,120 +15,161 @@ struct Cut {
   ALWAYS bool keeps(double other, size_t at) const { return other > z || (other == z && at <= index); }
 };
 
+struct NucleusMemory {
+  Buffer<uint32_t> inside, bucket;  // the indices of what was taken out, and of what is left of it in one bucket
+  Buffer<Item> sorted;
+  explicit NucleusMemory(const Run& run) : inside(run), bucket(run), sorted(run) {}
+};
+
 template <class T> struct Nucleus {
-  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8, kSample = 4096, kBuckets = 1024, kFine = 256, kFew = 64;
+  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8, kSample = 4096, kBuckets = 512, kFine = 256, kFew = 1000;
   const Weigher& weigher;
-  const T* x;
+  const T *x, *tops;
   size_t n;
   double p;
-  Buffer<Item>&inside, &work;
+  NucleusMemory& memory;
   uint64_t* pages;  // the sum of what is kept in each page
   Cut cut = {0, 0};
+  double before = 0, after = 0;  // the sums that refine() started from and found, without and with the last one that is kept
 
-  ALWAYS auto vector(size_t i, size_t left) const { return left < W ? load_n(x + i, left, -infinity<T>()) : load(x + i); }
+  static ALWAYS auto vector(const T* from, size_t n, size_t i) { return n - i < W ? load_n(from + i, n - i, -infinity<T>()) : load(from + i); }
 
   // Logits between which the edge lies as far as a sample can tell: three standard deviations; and all above, if that is little.
+  // The largest of each group are known, and stand for themselves: a few tokens may outweigh all others.
   void bracket(T& low, T& high) const {
-    double mass[kBuckets] = {}, square[kBuckets] = {}, w[W], all = 0, squares = 0;
-    uint32_t counts[kBuckets] = {}, count = 0;
-    size_t stride = n / kSample * W;
+    struct { float mass, square, count; } buckets[kBuckets] = {};
+    size_t groups = (n + kGroup - 1) / kGroup, stride = n / kSample * W, sampled = 0;
     auto deepest = splat((T)0);
-    for (size_t i = 0; i + W <= n; i += stride) deepest = max_skip_nan(deepest, sub(splat((T)weigher.top), load(x + i)));
-    double range = (double)reduce_max(deepest), most = 46 * 8 / weigher.scale;
+    for (size_t i = 0; i + W <= n; i += stride, sampled += W) deepest = max_skip_nan(deepest, sub(splat((T)weigher.top), load(x + i)));
+    double range = (double)reduce_max(deepest), most = 46 * 8 / weigher.scale, each = (double)n / (double)sampled;
     if (range > most) range = most;
     if (!(range > 0 && range < 0x1p1000)) return;
     double factor = (kBuckets - 1) / range;
+    auto count = [&](double z, double w, double times) ALWAYS_LAMBDA {
+      double at = (weigher.top - z) * factor;
+      auto& bucket = buckets[at < kBuckets - 1 ? (size_t)at : kBuckets - 1];
+      bucket.mass += (float)(w * times), bucket.count += (float)times;
+      if (times != 1) bucket.square += (float)(w * w * times * times);
+    };
+    double w[W];
+    for (size_t g = 0; g < groups; g += W) weigh(vector(tops, groups, g), w, [&](size_t j) ALWAYS_LAMBDA { if (g + j < groups) count((double)tops[g + j], w[j], 1); });
     for (size_t i = 0; i + W <= n; i += stride) {
-      f64x8 z[kParts];
-      widen(load(x + i), z);
-      for (size_t part = 0; part < kParts; part++) store(w + 8 * part, weigher.exactly(z[part]));
-      for (size_t j = 0; j < W; j++) {
-        double at = (weigher.top - (double)x[i + j]) * factor;
-        size_t b = at < kBuckets - 1 ? (size_t)at : kBuckets - 1;
-        mass[b] += w[j], square[b] += w[j] * w[j], all += w[j], squares += w[j] * w[j], counts[b]++;
-      }
+      T top = tops[i / kGroup];
+      weigh(load(x + i), w, [&](size_t j) ALWAYS_LAMBDA { if (x[i + j] != top) count((double)x[i + j], w[j], each); });
     }
-    double cumulated = 0, squared = 0;
+    double all = 0, squares = 0, cumulated = 0, squared = 0, above = 0;
+    for (auto& b : buckets) all += b.mass, squares += b.square;
     for (size_t b = 0; b < kBuckets; b++) {
       double off = cumulated - p * all, variance = (1 - p) * (1 - p) * squared + p * p * (squares - squared), edge = weigher.top - (double)b / factor;
       bool sure = off * off > 9 * variance;
-      if (sure && off < 0 && count >= kFew) high = (T)edge;
-      if (off > 0 && (sure || (all - cumulated) * 8 < (1 - p) * all)) {  // or few tokens outweigh the others, and the sample's edge lies low
+      if (sure && off < 0 && above >= kFew) high = (T)edge;
+      if (off > 0 && (sure || (all - cumulated) * 8 < (1 - p) * all)) {  // or the sample has too few of what weighs, and its edge lies low
         low = (T)edge;
         return;
       }
-      cumulated += mass[b], squared += square[b], count += counts[b];
+      cumulated += buckets[b].mass, squared += buckets[b].square, above += buckets[b].count;
     }
   }
+  template <class V, class Use> ALWAYS void weigh(V v, double* w, Use use) const {
+    f64x8 z[kParts];
+    widen(v, z);
+    for (size_t part = 0; part < kParts; part++) store(w + 8 * part, weigher.exactly(z[part]));
+    for (size_t j = 0; j < W; j++) use(j);
+  }
 
+  // Takes out those of a page whose bits are set.
+  ALWAYS void take(size_t from, size_t count, const uint64_t* between) {
+    uint32_t* to = memory.inside.need(memory.inside.size + count) + memory.inside.size;
+    const uint32_t* begin = to;
+    for (size_t i = 0; i < count; i += 64)
+      for (uint64_t bits = between[i / 64]; bits; bits &= bits - 1) *to++ = (uint32_t)(from + i + lowest_bit(bits));
+    memory.inside.size += to - begin;
+  }
+  // use(index, logit, weight) for all of a list.
+  template <class Use> ALWAYS void each_weight(const uint32_t* at, size_t count, Use use) const {
+    double z[64], w[64];  // many at a time: a vector is not loaded before the numbers in it have arrived
+    for (size_t i = 0; i < count; i += 64) {
+      size_t left = count - i < 64 ? count - i : 64;
+      for (size_t j = 0; j < left; j++) z[j] = (double)x[at[i + j]];
+      for (size_t j = left; j % 8; j++) z[j] = weigher.top;
+      for (size_t j = 0; j < left; j += 8) store(w + j, weigher.of(load(z + j)));
+      for (size_t j = 0; j < left; j++) use(at[i + j], z[j], w[j]);
+    }
+  }
   // A page's sum of what is not below `high`, with what lies between taken out; `all` grows by the whole sum.
   uint64_t page(size_t from, T low, T high, uint64_t& all) {
     size_t count = n - from < kPage ? n - from : kPage;
-    double w[kPage];
     uint64_t between[kPage / 64] = {};
     f64x8 sum = splat(0.), head = splat(0.), edge = splat((double)high);
     const auto lowest = splat(low), highest = splat(high);
     for (size_t i = 0; i < count; i += W) {
       size_t left = count - i < W ? count - i : W;
-      auto v = vector(from + i, left);
+      auto v = vector(x + from, count, i);
       f64x8 z[kParts];
       widen(v, z);
       for (size_t part = 0; part < kParts; part++) {
         f64x8 q = weigher.of(z[part]);
-        store(w + i + 8 * part, q);
         sum = add(sum, q), head = add(head, zero_below(q, z[part], edge));
       }
       uint32_t lanes = lanes_above(highest, v) & ~lanes_above(lowest, v) & ((1u << left) - 1);
       between[i / 64] |= (uint64_t)lanes << (i & 63);
     }
-    for (size_t i = 0; i < count; i += 64)
-      for (uint64_t bits = between[i / 64]; bits; bits &= bits - 1) {
-        size_t at = i + lowest_bit(bits);
-        double z = (double)x[from + at];
-        inside.push({z, z, w[at], from + at});
-      }
+    take(from, count, between);
     all += weigher.integer(sum);
     return weigher.integer(head);
   }
 
-  // The first item, in order, with which the sum reaches the target.
-  void walk(const Item* items, double target, uint64_t sum) {
-    for (;; items++) {
-      sum += weigher.integer(items->weight);
-      if ((double)sum >= target) break;
-    }
-    cut = {items->z, items->index};
-  }
-  void refine(double target, uint64_t sum) {
-    const Item* items = inside.data;
-    for (size_t count = inside.size;;) {
-      double top = items[0].z, bottom = top;
-      for (size_t i = 1; i < count; i++) top = items[i].z > top ? items[i].z : top, bottom = items[i].z < bottom ? items[i].z : bottom;
-      double range = top - bottom;
-      if (range == 0) return walk(items, target, sum);  // taken out in the order of their indices
+  // Finds the first of a list, in order, with which a sum that begins with `sum` reaches the target. False: none does. The list's
+  // logits lie from `bottom` to `top`; its indices rise.
+  bool refine(const uint32_t* at, size_t count, double top, double bottom, double target, uint64_t sum) {
+    for (bool splits = true;;) {
+      double range = top - bottom, factor = (kFine - 1) / range;
+      if (count <= 32 || top == bottom || !splits || !(range < 0x1p1000 && factor < 0x1p1000)) return walk(at, count, top == bottom, target, sum);
       uint64_t sums[kFine] = {};
-      size_t counts[kFine] = {}, b = 0;
-      double factor = (kFine - 1) / range;
-      bool splits = count > 32 && range < 0x1p1000 && factor < 0x1p1000;
-      if (splits) {
-        auto bucket = [&](const Item& item) ALWAYS_LAMBDA { return (size_t)((top - item.z) * factor); };
-        for (size_t i = 0; i < count; i++) sums[bucket(items[i])] += weigher.integer(items[i].weight), counts[bucket(items[i])]++;
-        while ((double)(sum + sums[b]) < target || counts[b] == 0) sum += sums[b++];
-        splits = counts[b] < count;
-        work.size = items == inside.data ? 0 : work.size;
-        Item* kept = work.need(count);
-        const Item* from = items == inside.data ? items : kept;
-        size_t size = 0;
-        for (size_t i = 0; i < count; i++) if (bucket(from[i]) == b) kept[size++] = from[i];
-        items = kept, count = work.size = size;
+      uint32_t counts[kFine] = {};
+      auto bucket = [&](double z) ALWAYS_LAMBDA {
+        double distance = (top - z) * factor;
+        return distance < kFine - 1 ? (size_t)distance : kFine - 1;
+      };
+      each_weight(at, count, [&](uint32_t, double z, double w) ALWAYS_LAMBDA { sums[bucket(z)] += weigher.integer(w), counts[bucket(z)]++; });
+      size_t b = 0, size = 0;
+      while (b < kFine && ((double)(sum + sums[b]) < target || counts[b] == 0)) sum += sums[b++];
+      if (b == kFine) return false;
+      uint32_t* kept = memory.bucket.need(counts[b]);  // no more than before: from the second time on this is in place
+      double least = infinity<double>(), most = -least;
+      for (size_t i = 0; i < count; i++) {
+        double z = (double)x[at[i]];
+        if (bucket(z) == b) kept[size++] = at[i], least = z < least ? z : least, most = z > most ? z : most;
       }
-      if (!splits) {
-        Item* all = work.need(count);
-        if (items == inside.data) for (size_t i = 0; i < count; i++) all[i] = items[i];
-        sort_items(all, count);
-        return walk(all, target, sum);
-      }
+      splits = size < count || least > bottom || most < top;
+      at = kept, count = size, top = most, bottom = least;
     }
+  }
+  bool walk(const uint32_t* at, size_t count, bool alike, double target, uint64_t sum) {
+    Item* items = memory.sorted.need(alike ? 1 : count);
+    size_t i = 0;
+    each_weight(at, alike && count ? 1 : count, [&](uint32_t index, double z, double w) ALWAYS_LAMBDA { items[i++] = {z, z, w, index}; });
+    if (!alike) sort_items(items, count);
+    for (i = 0; i < count; i++) {
+      const Item& item = items[alike ? 0 : i];
+      before = (double)sum, sum += weigher.integer(item.weight), after = (double)sum;
+      cut = {item.z, alike ? at[i] : item.index};
+      if (after >= target) return true;
+    }
+    return false;
+  }
+  bool refine(T low, T high, double target, uint64_t sum) {
+    double top = (double)high < weigher.top ? (double)high : weigher.top, depth = 64 * 8 / weigher.scale;
+    // What lies deeper has no weight, but may be the last that a share of all but 1 takes.
+    double bottom = weigher.top - depth > (double)low ? weigher.top - depth : (double)low;
+    return refine(memory.inside.data, memory.inside.size, top, bottom, target, sum);
+  }
+
+  // Looks above or below what was looked at.
+  static void move(T& low, T& high, bool above, double step) {
+    double lower = (double)low - step;
+    if (above) low = high, high = infinity<T>();
+    else high = low, low = lower > -(double)largest<T>() ? (T)lower : -largest<T>();
   }
 
   // Finds the cut; pages have the sums of what it keeps.
@@ -136,24 +177,42 @@ template <class T> struct Nucleus {
     T low = -largest<T>(), high = infinity<T>();
     if (n >= 4 * kSample) bracket(low, high);
     for (double step = 16 / weigher.scale;; step *= 8) {
-      uint64_t all = 0, head = 0, middle = 0;
-      inside.size = 0;
+      uint64_t all = 0, head = 0;
+      memory.inside.size = 0;
       for (size_t from = 0; from < n; from += kPage) head += pages[from / kPage] = page(from, low, high, all);
-      for (size_t i = 0; i < inside.size; i++) middle += weigher.integer(inside.data[i].weight);
       double target = p * (double)all;
-      bool is_above = high < infinity<T>() && (double)head >= target, is_below = (double)(head + middle) < target;
-      if (!is_above && !is_below) {
-        refine(target, head);
+      bool above = high < infinity<T>() && (double)head >= target;
+      if (!above && refine(low, high, target, head)) break;
+      move(low, high, above, step);
+    }
+    each_weight(memory.inside.data, memory.inside.size, [&](uint32_t at, double z, double w) ALWAYS_LAMBDA { if (cut.keeps(z, at)) pages[at / kPage] += weigher.integer(w); });
+  }
+
+  // The same from rough sums, for a float row; into `sums`. False: they do not tell.
+  bool find(const Rough& rough, double* sums) {
+    T low = -largest<T>(), high = infinity<T>();
+    if (n >= 4 * kSample) bracket(low, high);
+    for (double step = 16 / weigher.scale;; step *= 8) {
+      double all = 0, head = 0;
+      memory.inside.size = 0;
+      for (size_t from = 0; from < n; from += kPage) {
+        uint64_t between[kPage / 64];
+        size_t count = n - from < kPage ? n - from : kPage;
+        head += sums[from / kPage] = rough.page(x + from, count, low, high, all, between);
+        take(from, count, between);
+      }
+      double target = p * all, error = Rough::error(p, head, all, n, weigher.unit), to = target - head;
+      bool above = high < infinity<T>() && -to > error;
+      if (!above && to <= error) return false;
+      if (!above && refine(low, high, to * weigher.unit, 0)) {
+        if (!(to - before / weigher.unit > error && after / weigher.unit - to > error)) return false;
         break;
       }
-      double lower = (double)low - step;
-      if (is_above) low = high, high = infinity<T>();
-      else high = low, low = lower > -(double)largest<T>() ? (T)lower : -largest<T>();
+      if (!above && !(low > -largest<T>())) return false;
+      move(low, high, above, step);
     }
-    for (size_t i = 0; i < inside.size; i++) {
-      const Item& item = inside.data[i];
-      if (cut.keeps(item.z, item.index)) pages[item.index / kPage] += weigher.integer(item.weight);
-    }
+    each_weight(memory.inside.data, memory.inside.size, [&](uint32_t at, double z, double w) ALWAYS_LAMBDA { if (cut.keeps(z, at)) sums[at / kPage] += w; });
+    return true;
   }
 };
 

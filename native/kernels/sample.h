@@ -19,9 +19,11 @@ enum { kSampled = 0, kHasNaN = 1, kNothingFinite = 2 };
 struct SampleMemory {
   Buffer<float> floats, float_bias, float_tops;
   Buffer<double> doubles, no_bias, double_tops;
-  Buffer<Item> list, inside, work;
+  Buffer<Item> list;
+  NucleusMemory nucleus;
   Buffer<uint64_t> pages;
-  explicit SampleMemory(const Run& run) : floats(run), float_bias(run), float_tops(run), doubles(run), no_bias(run), double_tops(run), list(run), inside(run), work(run), pages(run) {}
+  Buffer<double> rough;
+  explicit SampleMemory(const Run& run) : floats(run), float_bias(run), float_tops(run), doubles(run), no_bias(run), double_tops(run), list(run), nucleus(run), pages(run), rough(run) {}
   Buffer<float>& tops(float) { return float_tops; }
   Buffer<double>& tops(double) { return double_tops; }
   Buffer<float>& bias(float) { return float_bias; }
@@ -34,6 +36,7 @@ template <class T> struct SampleRow {
   const Filters& filters;
   const T* x;
   size_t n;
+  bool writes;  // probabilities are wanted, which need exact sums
   Weigher weigher;
   const T* tops = nullptr;
   Item* list = nullptr;  // what is left, by index; null: all that the cut keeps
@@ -41,8 +44,9 @@ template <class T> struct SampleRow {
   Cut cut = {-infinity<double>(), 0};
   uint64_t* pages = nullptr;
   uint64_t total = 0;
+  double *rough = nullptr, rough_total = 0;  // sums of pages that are not exact; null: `pages` are there
 
-  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n) : memory(m), filters(f), x(x), n(n), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n) {}
+  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : memory(m), filters(f), x(x), n(n), writes(writes), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n) {}
 
   int32_t filter() {
     T* groups = memory.tops(T()).need(n / kGroup + 1);
@@ -123,16 +127,7 @@ template <class T> struct SampleRow {
     for (size_t i = 0; i < memory.list.size; i++) sum += weigher.integer(memory.list.data[i].weight);
     return sum;
   }
-  void weigh_list() {
-    Buffer<Item>& items = memory.list;
-    for (size_t i = 0; i < items.size; i += 8) {
-      double z[8], w[8];
-      size_t left = items.size - i < 8 ? items.size - i : 8;
-      for (size_t j = 0; j < 8; j++) z[j] = items.data[i + (j < left ? j : 0)].z;
-      store(w, weigher.of(load(z)));
-      for (size_t j = 0; j < left; j++) items.data[i + j].weight = w[j];
-    }
-  }
+  void weigh_list() { weigh_items(weigher, memory.list.data, memory.list.size); }
   void use_list() {
     list = memory.list.data, size = memory.list.size;
     bool sorted = true;
@@ -164,21 +159,54 @@ template <class T> struct SampleRow {
   void use_pages() {
     pages = memory.pages.need(n / kPage + 1);
     cut = {-infinity<double>(), n};
-    if (filters.top_p < 1) {
-      Nucleus<T> nucleus{weigher, x, n, filters.top_p, memory.inside, memory.work, pages};
+    bool summed = false;
+    if (may_be_rough()) summed = filter_roughly();
+    if (filters.top_p < 1 && !summed) {
+      Nucleus<T> nucleus{weigher, x, tops, n, filters.top_p, memory.nucleus, pages};
       nucleus.find();
       cut = nucleus.cut;
+      summed = true;
     }
+    if (raise_cut() || !summed) sum_pages();
+    if (!rough) total_pages();
+    if (filters.epsilon > 0) keep_likely_of_pages();
+  }
+  bool raise_cut() {
     double least = weigher.top + filters.min_distance;
     bool raised = least > cut.z;
     if (raised) cut = {least < weigher.top ? least : weigher.top, n};
+    return raised;
+  }
+  void sum_pages() {
     double w[kPage];
-    if (raised || filters.top_p >= 1)
-      for (size_t from = 0; from < n; from += kPage) pages[from / kPage] = weigh_page(from, w);
+    for (size_t from = 0; from < n; from += kPage) pages[from / kPage] = weigh_page(from, w);
+  }
+  void total_pages() {
     total = 0;
     for (size_t from = 0; from < n; from += kPage) total += pages[from / kPage];
-    if (filters.epsilon <= 0) return;
-    double bound = filters.epsilon * (double)total;
+  }
+  bool may_be_rough() const { return sizeof(T) == 4 && !writes && filters.epsilon <= 0 && Rough::fits((float)weigher.top, filters.temperature, n); }
+  // The cut and rough sums of what it keeps; false, and nothing done, if rough sums do not tell.
+  bool filter_roughly() {
+    if constexpr (sizeof(T) == 4) {
+      Rough sums((float)weigher.top, ExpScale<float>::of(filters.temperature));
+      double *to = memory.rough.need(n / kPage + 1), all = 0;
+      if (filters.top_p < 1) {
+        Nucleus<T> nucleus{weigher, x, tops, n, filters.top_p, memory.nucleus, nullptr};
+        if (!nucleus.find(sums, to)) return false;
+        cut = nucleus.cut;
+      }
+      if (raise_cut() || filters.top_p >= 1) {
+        float least = cut.z > -infinity<double>() ? float_from(cut.z) : -largest<float>();
+        for (size_t from = 0; from < n; from += kPage) to[from / kPage] = sums.page(x + from, n - from < kPage ? n - from : kPage, 0, least, all, nullptr);
+      }
+      rough = to, rough_total = 0;
+      for (size_t from = 0; from < n; from += kPage) rough_total += to[from / kPage];
+    }
+    return true;
+  }
+  void keep_likely_of_pages() {
+    double w[kPage], bound = filters.epsilon * (double)total;
     for (size_t from = 0; from < n; from += kPage) {
       size_t end = n - from < kPage ? n - from : kPage;
       weigh_page(from, w);
@@ -212,7 +240,10 @@ template <class T> struct SampleRow {
     return kept;
   }
 
-  uint32_t draw(double u) const {
+  uint32_t draw(double u) {
+    uint32_t token;
+    if (rough && draw_roughly(u, token)) return token;
+    if (rough) rough = nullptr, sum_pages(), total_pages();
     double target = u * (double)total;
     uint64_t sum = 0;
     if (list) {
@@ -229,6 +260,24 @@ template <class T> struct SampleRow {
       if (cut.keeps((double)x[from + i], from + i)) sum += weigher.integer(rounded_weight(w[i]));
       if ((double)sum > target) return (uint32_t)(from + i);
     }
+  }
+  // False: rough sums do not tell.
+  bool draw_roughly(double u, uint32_t& token) const {
+    double target = u * rough_total, sum = 0, w[kPage];
+    size_t page = 0, last = (n - 1) / kPage;
+    while (page < last && sum + rough[page] <= target) sum += rough[page++];
+    size_t from = page * kPage, end = n - from < kPage ? n - from : kPage;
+    weigh_page(from, w);
+    for (size_t i = 0; i < end; i++) {
+      if (!cut.keeps((double)x[from + i], from + i)) continue;
+      double next = sum + rounded_weight(w[i]);
+      if (next > target) {
+        double error = Rough::error(u, sum, rough_total, n, weigher.unit);
+        return token = (uint32_t)(from + i), target - sum > error && next - target > error;
+      }
+      sum = next;
+    }
+    return false;
   }
 
   template <class R> void put(R* kept, R* probabilities, size_t i, double z, double w) const {
@@ -275,10 +324,10 @@ template <class E, class X, class R> struct Sample {
   void row(Memory& memory, size_t i) const {
     const T* floats = E::floats(x + i * cols, cols, element_memory(memory, T()));
     if (extras.any()) {
-      SampleRow<double> row(memory, filters, with_extras(memory, floats, i), cols);
+      SampleRow<double> row(memory, filters, with_extras(memory, floats, i), cols, kept || probabilities);
       use(row, i);
     } else {
-      SampleRow<T> row(memory, filters, floats, cols);
+      SampleRow<T> row(memory, filters, floats, cols, kept || probabilities);
       use(row, i);
     }
   }

@@ -59,4 +59,15 @@ struct Weigher {
   }
 };
 
+// The weights of items, rounded.
+static void weigh_items(const Weigher& weigher, Item* items, size_t n) {
+  for (size_t i = 0; i < n; i += 8) {
+    double z[8], w[8];
+    size_t left = n - i < 8 ? n - i : 8;
+    for (size_t j = 0; j < 8; j++) z[j] = items[i + (j < left ? j : 0)].z;
+    store(w, weigher.of(load(z)));
+    for (size_t j = 0; j < left; j++) items[i + j].weight = w[j];
+  }
+}
+
 }  // namespace
