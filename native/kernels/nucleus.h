@@ -162,6 +162,13 @@ template <class T> struct Nucleus {
     double top = (double)high < weigher.top ? (double)high : weigher.top, depth = 64 * 8 / weigher.scale;
     // What lies deeper has no weight, but may be the last that a share of all but 1 takes.
     double bottom = weigher.top - depth > (double)low ? weigher.top - depth : (double)low;
+    if (!(bottom < top)) {  // so low a temperature that the depth is lost in the logits: what there really is
+      bottom = infinity<double>(), top = -bottom;
+      for (size_t i = 0; i < memory.inside.size; i++) {
+        double z = (double)x[memory.inside.data[i]];
+        bottom = z < bottom ? z : bottom, top = z > top ? z : top;
+      }
+    }
     return refine(memory.inside.data, memory.inside.size, top, bottom, target, sum);
   }
 
@@ -176,7 +183,7 @@ template <class T> struct Nucleus {
   void find() {
     T low = -largest<T>(), high = infinity<T>();
     if (n >= 4 * kSample) bracket(low, high);
-    for (double step = 16 / weigher.scale;; step *= 8) {
+    for (double step = 16 / weigher.scale;; step *= 64) {
       uint64_t all = 0, head = 0;
       memory.inside.size = 0;
       for (size_t from = 0; from < n; from += kPage) head += pages[from / kPage] = page(from, low, high, all);
@@ -192,7 +199,7 @@ template <class T> struct Nucleus {
   bool find(const Rough& rough, double* sums) {
     T low = -largest<T>(), high = infinity<T>();
     if (n >= 4 * kSample) bracket(low, high);
-    for (double step = 16 / weigher.scale;; step *= 8) {
+    for (double step = 16 / weigher.scale;; step *= 64) {
       double all = 0, head = 0;
       memory.inside.size = 0;
       for (size_t from = 0; from < n; from += kPage) {

@@ -9,7 +9,7 @@
 namespace {
 
 constexpr size_t kGroup = 256;
-constexpr uint32_t kNoIndex = 0xFFFFFFFF;  // in place of a row's first index: the row has a NaN
+constexpr uint32_t kNoIndex = 0xFFFFFFFF;  // in place of the indices of a row with a NaN
 
 // A logit that has been taken out of its row. It is ordered by its key, which mostly is the logit.
 struct Item { double key, z, weight; size_t index; };
@@ -217,7 +217,7 @@ template <class E, class X> struct TopK {
     T* tops = memory.tops.need(cols / kGroup + 1);
     Item* items = memory.items.need(k);
     if (look_at<kGroup, T>(row, cols, tops).nan) {
-      indices[i * k] = kNoIndex;
+      for (size_t j = i * k; j < (i + 1) * k; j++) indices[j] = kNoIndex, values[j] = 0;
       return;
     }
     top_items(row, cols, tops, k, items);

@@ -141,6 +141,7 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
 };
 
 #include "attention_calls.h"
+#include "sampling_calls.h"
 
 // The element type of a kernel's logits, and its class, by its name and its signature.
 constexpr bool has(const char* name, const char* part) {
@@ -158,6 +159,10 @@ template <bool kBrain, bool kOneARow, class T> CrossEntropyCall<ElementOf<T, kBr
 template <bool kBrain, bool kOneARow, class T, class R> BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, COMMON));
 template <bool kBrain, bool kOneARow, class T> ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, COMMON, Slice<const T>));
 template <bool kBrain, bool kOneARow, class T, class R> NormalizeCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, const double*, const int32_t*, COMMON, Slice<const T>));
+template <bool kBrain, bool kOneARow, class T> ArgmaxCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, size_t, size_t));
+template <bool kBrain, bool kOneARow, class T> TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t));
+template <bool kBrain, bool kOneARow, class T, class R>
+SampleCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*, size_t, size_t, size_t, size_t, double, double, double, double, double, const uint8_t*, int32_t, Slice<const T>));
 #define CALL_OF(name) decltype(call_of<has(#name, "bf16"), has(#name, "log_sum_exp")>(decltype(Kernels::name)()))
 #undef COMMON
 #undef COMMON_OF

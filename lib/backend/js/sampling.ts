@@ -202,7 +202,7 @@ const argmax = (x: Floats, indices: Uint32Array, rows: number, cols: number): vo
 function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) => void, rows: number, cols: number, k: number): void {
   for (let r = 0; r < rows; r++) {
     if (first(x, r * cols, cols) === NO_INDEX) {
-      indices[r * k] = NO_INDEX;
+      indices.fill(NO_INDEX, r * k, (r + 1) * k);
       continue;
     }
     topItems(x, r * cols, cols, k).forEach(({ index }, i) => {
@@ -222,7 +222,10 @@ const sample: SampleKernel<Floats> = (x, tokens, kept, probabilities, status, un
     if (maskLayout !== MASK_NONE) for (let i = 0, at = isShared ? 0 : r * cols; i < cols; i++) if (!counts(at + i)) z[i] = -Infinity;
     const row = new SampleRow(z, { topK: k, temperature, topP, minDistance, typicalP, epsilon });
     status[r] = row.filter();
-    if (status[r] !== SAMPLED) continue;
+    if (status[r] !== SAMPLED) {
+      tokens?.fill(NO_INDEX, r * draws, (r + 1) * draws);
+      continue;
+    }
     for (let d = r * draws; d < (r + 1) * draws; d++) tokens![d] = row.draw(uniforms![d]!);
     if (kept !== null || probabilities !== null) row.write(kept, probabilities, r * cols);
   }

@@ -1,0 +1,306 @@
+// One row of logits: its filters, and draws from what they leave. Filters and their order are those of transformers: temperature,
+// top-k, top-p, min-p, typical-p, epsilon; each looks at the probabilities that the ones before it left.
+//
+// What is left of a row is a list of items, or, where it may be most of the row, all down to a cut, with a sum for each page.
+// A draw goes through what is left in the order of indices: the first token with which the sum exceeds u times the whole.
+#pragma once
+#include "nucleus.h"
+
+namespace {
+
+// top_k ≥ cols, top_p ≥ 1, min_distance = −∞, typical_p ≥ 1, epsilon = 0: without that filter. temperature 0: the largest logit.
+struct Filters {
+  size_t top_k;
+  double temperature, top_p, min_distance, typical_p, epsilon;
+};
+
+enum { kSampled = 0, kHasNaN = 1, kNothingFinite = 2 };
+
+struct SampleMemory {
+  Buffer<float> floats, float_bias, float_tops;
+  Buffer<double> doubles, no_bias, double_tops;
+  Buffer<Item> list;
+  NucleusMemory nucleus;
+  Buffer<uint64_t> pages;
+  Buffer<double> rough;
+  explicit SampleMemory(const Run& run) : floats(run), float_bias(run), float_tops(run), doubles(run), no_bias(run), double_tops(run), list(run), nucleus(run), pages(run), rough(run) {}
+  Buffer<float>& tops(float) { return float_tops; }
+  Buffer<double>& tops(double) { return double_tops; }
+  Buffer<float>& bias(float) { return float_bias; }
+  Buffer<double>& bias(double) { return no_bias; }
+};
+
+template <class T> struct SampleRow {
+  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8;
+  SampleMemory& memory;
+  const Filters& filters;
+  const T* x;
+  size_t n;
+  bool writes;  // probabilities are wanted, which need exact sums
+  Weigher weigher;
+  const T* tops = nullptr;
+  Item* list = nullptr;  // what is left, by index; null: all that the cut keeps
+  size_t size = 0;
+  Cut cut = {-infinity<double>(), 0};
+  uint64_t* pages = nullptr;
+  uint64_t total = 0;
+  double *rough = nullptr, rough_total = 0;  // sums of pages that are not exact; null: `pages` are there
+
+  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : memory(m), filters(f), x(x), n(n), writes(writes), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n) {}
+
+  int32_t filter() {
+    T* groups = memory.tops(T()).need(n / kGroup + 1);
+    Look<T> seen = look_at<kGroup>(x, n, groups);
+    if (seen.nan) return kHasNaN;
+    if (seen.top - seen.top != 0) return kNothingFinite;
+    tops = groups, weigher.top = (double)seen.top;
+    memory.list.size = 0;
+    bool listed = filters.top_k < n || filters.typical_p < 1;
+    if (filters.temperature == 0 || (filters.top_p <= 0 && !listed)) {
+      size_t first = index_of(x, seen.group * kGroup, n, seen.top);
+      memory.list.push({0, weigher.top, 1, first});
+      use_list();
+    } else if (listed) {
+      size_t k = filters.top_k < n ? filters.top_k : n;
+      memory.list.need(k);
+      top_items(x, n, tops, k, memory.list.data);
+      memory.list.size = k;
+      weigh_list();
+      cut_list();
+    } else if (filters.top_p >= 1 && is_rare(weigher.top + filters.min_distance)) {
+      take_from(weigher.top + filters.min_distance);
+      weigh_list();
+      keep_likely();
+    } else {
+      use_pages();
+    }
+    return kSampled;
+  }
+
+  // A list in the order of logits, cut by the other filters.
+  void cut_list() {
+    Buffer<Item>& items = memory.list;
+    if (filters.top_p < 1) {
+      double target = filters.top_p * (double)sum_list();
+      uint64_t sum = 0;
+      size_t kept = 0;
+      do sum += weigher.integer(items.data[kept++].weight); while (kept < items.size && (double)sum < target);
+      items.size = kept;
+    }
+    keep([&](const Item& item) ALWAYS_LAMBDA { return item.z >= weigher.top + filters.min_distance || item.z == weigher.top; });
+    if (filters.typical_p < 1) keep_typical();
+    keep_likely();
+  }
+  // By the distance of −log p from its mean: the smallest set with the share typical_p.
+  void keep_typical() {
+    Buffer<Item>& items = memory.list;
+    double sum = 0, weights = 0;
+    for (size_t i = 0; i < items.size; i++) sum += items.data[i].weight * weigher.distance(items.data[i].z), weights += items.data[i].weight;
+    double mean = sum / weights;
+    for (size_t i = 0; i < items.size; i++) {
+      double off = weigher.distance(items.data[i].z) - mean;
+      items.data[i].key = off < 0 ? off : -off;
+    }
+    double target = filters.typical_p * (double)sum_list();
+    sort_items(items.data, items.size);
+    uint64_t reached = 0;
+    size_t kept = 0;
+    do reached += weigher.integer(items.data[kept++].weight); while (kept < items.size && (double)reached < target);
+    items.size = kept;
+  }
+  void keep_likely() {
+    if (filters.epsilon > 0) {
+      double least = filters.epsilon * (double)sum_list(), most = 0;
+      for (size_t i = 0; i < memory.list.size; i++) most = memory.list.data[i].weight > most ? memory.list.data[i].weight : most;
+      keep([&](const Item& item) ALWAYS_LAMBDA { return (double)weigher.integer(item.weight) >= least || item.weight == most; });
+    }
+    use_list();
+  }
+  template <class Which> ALWAYS void keep(Which which) {
+    Buffer<Item>& items = memory.list;
+    size_t kept = 0;
+    for (size_t i = 0; i < items.size; i++) if (which(items.data[i])) items.data[kept++] = items.data[i];
+    items.size = kept;
+  }
+  uint64_t sum_list() const {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < memory.list.size; i++) sum += weigher.integer(memory.list.data[i].weight);
+    return sum;
+  }
+  void weigh_list() { weigh_items(weigher, memory.list.data, memory.list.size); }
+  void use_list() {
+    list = memory.list.data, size = memory.list.size;
+    bool sorted = true;
+    for (size_t i = 0; i < size; i++) list[i].key = 0, sorted = sorted && (i == 0 || list[i - 1].index < list[i].index);
+    if (!sorted) sort_items(list, size);
+    total = sum_list();
+  }
+
+  // Whether few groups have a logit as large: few enough for a list.
+  bool is_rare(double least) const {
+    size_t groups = (n + kGroup - 1) / kGroup, count = 0;
+    for (size_t g = 0; g < groups; g++) count += (double)tops[g] >= least;
+    return count <= 1 + groups / 16;
+  }
+  // All that is not below a logit, by index.
+  void take_from(double least) {
+    T bound = (T)least;
+    bool strict = false;
+    for (size_t g = 0; g * kGroup < n; g++) {
+      size_t from = g * kGroup, to = n - from < kGroup ? n : from + kGroup;
+      if (tops[g] < bound) continue;
+      for_each_above(x, from, to, bound, strict, [&](size_t i) ALWAYS_LAMBDA {
+        double z = (double)x[i];
+        if (z >= least || z == weigher.top) memory.list.push({0, z, 0, i});
+      });
+    }
+  }
+
+  void use_pages() {
+    pages = memory.pages.need(n / kPage + 1);
+    cut = {-infinity<double>(), n};
+    bool summed = false;
+    if (may_be_rough()) summed = filter_roughly();
+    if (filters.top_p < 1 && !summed) {
+      Nucleus<T> nucleus{weigher, x, tops, n, filters.top_p, memory.nucleus, pages};
+      nucleus.find();
+      cut = nucleus.cut;
+      summed = true;
+    }
+    if (raise_cut() || !summed) sum_pages();
+    if (!rough) total_pages();
+    if (filters.epsilon > 0) keep_likely_of_pages();
+  }
+  bool raise_cut() {
+    double least = weigher.top + filters.min_distance;
+    bool raised = least > cut.z;
+    if (raised) cut = {least < weigher.top ? least : weigher.top, n};
+    return raised;
+  }
+  void sum_pages() {
+    double w[kPage];
+    for (size_t from = 0; from < n; from += kPage) pages[from / kPage] = weigh_page(from, w);
+  }
+  void total_pages() {
+    total = 0;
+    for (size_t from = 0; from < n; from += kPage) total += pages[from / kPage];
+  }
+  bool may_be_rough() const { return sizeof(T) == 4 && !writes && filters.epsilon <= 0 && Rough::fits((float)weigher.top, filters.temperature, n); }
+  // The cut and rough sums of what it keeps; false, and nothing done, if rough sums do not tell.
+  bool filter_roughly() {
+    if constexpr (sizeof(T) == 4) {
+      Rough sums((float)weigher.top, ExpScale<float>::of(filters.temperature));
+      double *to = memory.rough.need(n / kPage + 1), all = 0;
+      if (filters.top_p < 1) {
+        Nucleus<T> nucleus{weigher, x, tops, n, filters.top_p, memory.nucleus, nullptr};
+        if (!nucleus.find(sums, to)) return false;
+        cut = nucleus.cut;
+      }
+      if (raise_cut() || filters.top_p >= 1) {
+        float least = cut.z > -infinity<double>() ? float_from(cut.z) : -largest<float>();
+        for (size_t from = 0; from < n; from += kPage) to[from / kPage] = sums.page(x + from, n - from < kPage ? n - from : kPage, 0, least, all, nullptr);
+      }
+      rough = to, rough_total = 0;
+      for (size_t from = 0; from < n; from += kPage) rough_total += to[from / kPage];
+    }
+    return true;
+  }
+  void keep_likely_of_pages() {
+    double w[kPage], bound = filters.epsilon * (double)total;
+    for (size_t from = 0; from < n; from += kPage) {
+      size_t end = n - from < kPage ? n - from : kPage;
+      weigh_page(from, w);
+      for (size_t i = 0; i < end; i++) {
+        double z = (double)x[from + i], rounded = rounded_weight(w[i]);
+        if (cut.keeps(z, from + i) && ((double)weigher.integer(rounded) >= bound || rounded == 1)) memory.list.push({0, z, rounded, from + i});
+      }
+    }
+    use_list();
+  }
+  ALWAYS double rounded_weight(double w) const {
+    double rounding = 0x1.8p52 / weigher.unit;
+    return (w + rounding) - rounding;
+  }
+  // A page's weights, before they are rounded, and the sum of those that the cut keeps, rounded.
+  uint64_t weigh_page(size_t from, double* w) const {
+    size_t count = n - from < kPage ? n - from : kPage;
+    f64x8 sum = splat(0.), edge = splat(cut.z);
+    for (size_t i = 0; i < count; i += W) {
+      f64x8 z[kParts];
+      widen(count - i < W ? load_n(x + from + i, count - i, -infinity<T>()) : load(x + from + i), z);
+      for (size_t p = 0; p < kParts; p++) {
+        f64x8 q = weigher.exactly(z[p]);
+        store(w + i + 8 * p, q);
+        sum = add(sum, zero_below(weigher.rounded(q), z[p], edge));
+      }
+    }
+    uint64_t kept = weigher.integer(sum);
+    if (from + count > cut.index + 1)  // of those at the cut, what comes after it
+      for (size_t i = from > cut.index ? 0 : cut.index + 1 - from; i < count; i++) if ((double)x[from + i] == cut.z) kept -= weigher.integer(rounded_weight(w[i]));
+    return kept;
+  }
+
+  uint32_t draw(double u) {
+    uint32_t token;
+    if (rough && draw_roughly(u, token)) return token;
+    if (rough) rough = nullptr, sum_pages(), total_pages();
+    double target = u * (double)total;
+    uint64_t sum = 0;
+    if (list) {
+      size_t i = 0;
+      while ((double)(sum += weigher.integer(list[i].weight)) <= target) i++;
+      return (uint32_t)list[i].index;
+    }
+    size_t page = 0;
+    while ((double)(sum + pages[page]) <= target) sum += pages[page++];
+    double w[kPage];
+    size_t from = page * kPage;
+    weigh_page(from, w);
+    for (size_t i = 0;; i++) {
+      if (cut.keeps((double)x[from + i], from + i)) sum += weigher.integer(rounded_weight(w[i]));
+      if ((double)sum > target) return (uint32_t)(from + i);
+    }
+  }
+  // False: rough sums do not tell.
+  bool draw_roughly(double u, uint32_t& token) const {
+    double target = u * rough_total, sum = 0, w[kPage];
+    size_t page = 0, last = (n - 1) / kPage;
+    while (page < last && sum + rough[page] <= target) sum += rough[page++];
+    size_t from = page * kPage, end = n - from < kPage ? n - from : kPage;
+    weigh_page(from, w);
+    for (size_t i = 0; i < end; i++) {
+      if (!cut.keeps((double)x[from + i], from + i)) continue;
+      double next = sum + rounded_weight(w[i]);
+      if (next > target) {
+        double error = Rough::error(u, sum, rough_total, n, weigher.unit);
+        return token = (uint32_t)(from + i), target - sum > error && next - target > error;
+      }
+      sum = next;
+    }
+    return false;
+  }
+
+  template <class R> void put(R* kept, R* probabilities, size_t i, double z, double w) const {
+    if (kept) kept[i] = (R)(filters.temperature == 0 ? z : z / filters.temperature);
+    if (probabilities) probabilities[i] = (R)(weigher.distance(z) > -512 ? w / ((double)total / weigher.unit) : 0);
+  }
+  template <class R> void write(R* kept, R* probabilities) const {
+    if (kept) for (size_t i = 0; i < n; i++) kept[i] = -infinity<R>();
+    if (probabilities) for (size_t i = 0; i < n; i++) probabilities[i] = 0;
+    double w[kPage];
+    for (size_t i = 0; list && i < size; i++) {
+      if (list[i].z - list[i].z != 0) continue;
+      store(w, weigher.exactly(splat(list[i].z)));
+      put(kept, probabilities, list[i].index, list[i].z, w[0]);
+    }
+    for (size_t from = 0; !list && from < n; from += kPage) {
+      weigh_page(from, w);
+      for (size_t i = from; i < n && i < from + kPage; i++) {
+        double z = (double)x[i];
+        if (cut.keeps(z, i) && z - z == 0) put(kept, probabilities, i, z, w[i - from]);
+      }
+    }
+  }
+};
+
+}  // namespace
