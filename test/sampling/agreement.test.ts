@@ -1,0 +1,102 @@
+/** The same bits from every backend, JavaScript included: filters, probabilities, tokens; with any number of threads and however a batch is cut. */
+import { afterAll, describe, expect, it } from 'vitest';
+import { backends } from '../backends.js';
+import { bits, typeNames, type Floats } from '../cases.js';
+import type { SampleKernel } from '../../lib/backend/backend.js';
+import { backendNamed } from '../../lib/backend/select.js';
+import { setThreads } from '../../lib/threads.js';
+import { generator, lengths, makers, someFilters } from './cases.js';
+
+interface Call {
+  x: Floats;
+  cols: number;
+  filters: readonly number[];
+  mask: Uint8Array | null;
+  bias: Floats | null;
+  /** Without, rough sums will do. */
+  writes: boolean;
+}
+
+const DRAWS = 8;
+
+function run(name: (typeof backends)[number], { x, cols, filters, mask, bias, writes }: Call) {
+  const rows = x.length / cols;
+  const like = () => (writes ? (x.slice().fill(0) as Floats) : null);
+  const [tokens, kept, probabilities, status] = [new Uint32Array(rows * DRAWS), like(), like(), new Int32Array(rows)];
+  const uniforms = Float64Array.from({ length: rows * DRAWS }, (_, i) => ((i * 0.618033988749895) % 1) as number);
+  const sample = backendNamed(name)[x instanceof Float32Array ? 'sample_f32' : 'sample_f64'] as unknown as SampleKernel<Floats>;
+  const [topK, temperature, topP, minDistance, typicalP, epsilon] = filters as [number, number, number, number, number, number];
+  sample(x, tokens, kept, probabilities, status, uniforms, rows, cols, DRAWS, topK, temperature, topP, minDistance, typicalP, epsilon, mask, mask === null ? 0 : 2, bias);
+  return { tokens, status, kept: kept && bits(kept), probabilities: probabilities && bits(probabilities) };
+}
+
+const kernelFilters = (random: () => number, n: number): readonly number[] => {
+  const f = someFilters(random, n);
+  const far = [1e-300, 1e-30, 1e30, 1e300][random() % 40];
+  const temperature = random() % 20 === 0 ? 0 : far ?? f.temperature;
+  return [f.topK === 0 ? n : Math.min(f.topK, n), temperature, f.topP, f.minP === 0 ? -Infinity : temperature * Math.log(f.minP), f.typicalP, f.epsilonCutoff];
+};
+
+describe('every backend', () => {
+  const names = backends.filter((name) => name !== 'scalar');
+
+  it(`${names.join(', ')}: 3,000 calls`, () => {
+    const random = generator(99);
+    const kinds = Object.keys(makers);
+    for (let i = 0; i < 3000; i++) {
+      const n = i % 60 === 0 ? 20_000 : lengths[random() % lengths.length]!;
+      const type = typeNames[i & 1]!;
+      const x = makers[kinds[random() % kinds.length]!]!(type, n, i);
+      const mask = i % 5 ? null : Uint8Array.from({ length: n }, () => random() % 3);
+      const bias = i % 7 ? null : makers['N(0,1)']!(type, n, i + 1);
+      if (i % 97 === 0) x[random() % n] = [NaN, Infinity, -Infinity][random() % 3]!;
+      const call = { x, cols: n, filters: kernelFilters(random, n), mask, bias, writes: i % 2 === 0 };
+      const [first, ...others] = names.map((name) => run(name, call));
+      for (const other of others) expect(other, JSON.stringify({ i, n, type, filters: call.filters })).toEqual(first);
+    }
+  });
+
+  it.runIf(backends.includes('scalar'))('plain C++ too', () => {
+    const random = generator(7);
+    for (let i = 0; i < 100; i++) {
+      const call = { x: makers['N(0,8)']!('f32', 700, i), cols: 700, filters: kernelFilters(random, 700), mask: null, bias: null, writes: i % 2 === 0 };
+      expect(run('scalar', call)).toEqual(run('js', call));
+    }
+  });
+
+  // Long flat rows, where sums come from the rough exponential, and where they must not.
+  it('the same tokens of long rows', () => {
+    for (let i = 0; i < 24; i++) {
+      const n = [30_000, 128_256][i & 1]!;
+      const x = makers[['N(0,1)', 'nearly flat', 'N(0,8)', 'all equal'][(i >> 1) % 4]!]!('f32', n, i);
+      const call = { x, cols: n, filters: [n, 1, [0.5, 0.95, 1][i % 3]!, i % 4 === 3 ? -2 : -Infinity, 1, 0], mask: null, bias: null, writes: false };
+      const [first, ...others] = names.map((name) => run(name, call));
+      for (const other of others) expect(other, String(i)).toEqual(first);
+    }
+  });
+});
+
+describe('threads and batches', () => {
+  const before = setThreads(1);
+  afterAll(() => void setThreads(before));
+  const cols = 9000;
+  const x = makers['N(0,1)']!('f32', 64 * cols, 3);
+  const filters = [cols, 0.9, 0.95, -Infinity, 1, 0];
+
+  for (const name of backends.filter((each) => each !== 'js' && each !== 'scalar')) {
+    it(name, () => {
+      const call = (part: Floats, writes: boolean) => ({ x: part, cols, filters, mask: null, bias: null, writes });
+      const alone = run(name, call(x, false));
+      const written = run(name, call(x, true));
+      expect(written.tokens).toEqual(alone.tokens);
+      for (const threads of [2, 3, 8]) {
+        setThreads(threads);
+        expect(run(name, call(x, false))).toEqual(alone);
+        expect(run(name, call(x, true))).toEqual(written);
+      }
+      setThreads(1);
+      const part = run(name, call(x.slice(0, cols), false));
+      expect(part.tokens).toEqual(alone.tokens.slice(0, DRAWS));
+    });
+  }
+});
