@@ -179,7 +179,7 @@ template <class T> struct SampleRow {
   }
   void sum_pages() {
     double w[kPage];
-    for (size_t from = 0; from < n; from += kPage) pages[from / kPage] = weigh_page(from, w);
+    for (size_t from = 0; from < n && !stopped(); from += kPage) pages[from / kPage] = weigh_page(from, w);
   }
   void total_pages() {
     total = 0;
@@ -244,6 +244,7 @@ template <class T> struct SampleRow {
     uint32_t token;
     if (rough && draw_roughly(u, token)) return token;
     if (rough) rough = nullptr, sum_pages(), total_pages();
+    if (stopped()) return kNoIndex;
     double target = u * (double)total;
     uint64_t sum = 0;
     if (list) {
@@ -284,23 +285,39 @@ template <class T> struct SampleRow {
     if (kept) kept[i] = (R)(filters.temperature == 0 ? z : z / filters.temperature);
     if (probabilities) probabilities[i] = (R)(weigher.distance(z) > -512 ? w / ((double)total / weigher.unit) : 0);
   }
-  template <class R> void write(R* kept, R* probabilities) const {
-    if (kept) for (size_t i = 0; i < n; i++) kept[i] = -infinity<R>();
-    if (probabilities) for (size_t i = 0; i < n; i++) probabilities[i] = 0;
+  // What is left of columns [from, to), and −∞ and 0 elsewhere.
+  template <class R> void write(R* kept, R* probabilities, size_t from, size_t to) const {
+    if (kept) for (size_t i = from; i < to; i++) kept[i] = -infinity<R>();
+    if (probabilities) for (size_t i = from; i < to; i++) probabilities[i] = 0;
     double w[kPage];
     for (size_t i = 0; list && i < size; i++) {
-      if (list[i].z - list[i].z != 0) continue;
+      if (list[i].index < from || list[i].index >= to || list[i].z - list[i].z != 0) continue;
       store(w, weigher.exactly(splat(list[i].z)));
       put(kept, probabilities, list[i].index, list[i].z, w[0]);
     }
-    for (size_t from = 0; !list && from < n; from += kPage) {
-      weigh_page(from, w);
-      for (size_t i = from; i < n && i < from + kPage; i++) {
+    for (size_t page = from; !list && page < to; page += kPage) {
+      weigh_page(page, w);
+      for (size_t i = page; i < to && i < page + kPage; i++) {
         double z = (double)x[i];
-        if (cut.keeps(z, i) && z - z == 0) put(kept, probabilities, i, z, w[i - from]);
+        if (cut.keeps(z, i) && z - z == 0) put(kept, probabilities, i, z, w[i - page]);
       }
     }
   }
+  // All of it, long rows with their parts shared among threads.
+  template <class R> void write(R* kept, R* probabilities) const {
+    struct Parts {
+      const SampleRow& row;
+      R *kept, *probabilities;
+      static void part(void* self, size_t i) {
+        const Parts& p = *(const Parts*)self;
+        size_t from = i * kSuper, to = p.row.n - from < kSuper ? p.row.n : from + kSuper;
+        if (!p.row.stopped()) p.row.write(p.kept, p.probabilities, from, to);
+      }
+    } parts = {*this, kept, probabilities};
+    if (n <= kSuper) Parts::part(&parts, 0);
+    else memory.list.run.parallel((n + kSuper - 1) / kSuper, Parts::part, &parts);
+  }
+  bool stopped() const { return memory.list.run.stopped(); }
 };
 
 }  // namespace

@@ -186,7 +186,8 @@ template <class T> struct Nucleus {
     for (double step = 16 / weigher.scale;; step *= 64) {
       uint64_t all = 0, head = 0;
       memory.inside.size = 0;
-      for (size_t from = 0; from < n; from += kPage) head += pages[from / kPage] = page(from, low, high, all);
+      for (size_t from = 0; from < n && !memory.inside.run.stopped(); from += kPage) head += pages[from / kPage] = page(from, low, high, all);
+      if (memory.inside.run.stopped()) return;
       double target = p * (double)all;
       bool above = high < infinity<T>() && (double)head >= target;
       if (!above && refine(low, high, target, head)) break;
@@ -202,12 +203,13 @@ template <class T> struct Nucleus {
     for (double step = 16 / weigher.scale;; step *= 64) {
       double all = 0, head = 0;
       memory.inside.size = 0;
-      for (size_t from = 0; from < n; from += kPage) {
+      for (size_t from = 0; from < n && !memory.inside.run.stopped(); from += kPage) {
         uint64_t between[kPage / 64];
         size_t count = n - from < kPage ? n - from : kPage;
         head += sums[from / kPage] = rough.page(x + from, count, low, high, all, between);
         take(from, count, between);
       }
+      if (memory.inside.run.stopped()) return false;
       double target = p * all, error = Rough::error(p, head, all, n, weigher.unit), to = target - head;
       bool above = high < infinity<T>() && -to > error;
       if (!above && to <= error) return false;

@@ -17,8 +17,10 @@ template <class E, class X, class R> struct Sample {
   Extras<X> extras;
 
   template <class F> void use(SampleRow<F>& row, size_t i) const {
-    status[i] = row.filter();
-    if (status[i] != kSampled) {
+    int32_t outcome = row.filter();
+    if (row.stopped()) return;
+    status[i] = outcome;
+    if (outcome != kSampled) {
       for (size_t d = i * draws; d < (i + 1) * draws; d++) tokens[d] = kNoIndex;
       for (size_t j = i * cols; j < (i + 1) * cols; j++) {
         if (kept) kept[j] = 0;
