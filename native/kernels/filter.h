@@ -228,7 +228,7 @@ template <class T> struct SampleRow {
     for (size_t i = 0; i < count; i += W) {
       f64x8 z[kParts];
       widen(count - i < W ? load_n(x + from + i, count - i, -infinity<T>()) : load(x + from + i), z);
-      for (size_t p = 0; p < kParts; p++) {
+      UNROLL for (size_t p = 0; p < kParts; p++) {
         f64x8 q = weigher.exactly(z[p]);
         store(w + i + 8 * p, q);
         sum = add(sum, zero_below(weigher.rounded(q), z[p], edge));

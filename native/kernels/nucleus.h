@@ -73,7 +73,7 @@ template <class T> struct Nucleus {
   template <class V, class Use> ALWAYS void weigh(V v, double* w, Use use) const {
     f64x8 z[kParts];
     widen(v, z);
-    for (size_t part = 0; part < kParts; part++) store(w + 8 * part, weigher.exactly(z[part]));
+    UNROLL for (size_t part = 0; part < kParts; part++) store(w + 8 * part, weigher.exactly(z[part]));
     for (size_t j = 0; j < W; j++) use(j);
   }
 
@@ -107,7 +107,7 @@ template <class T> struct Nucleus {
       auto v = vector(x + from, count, i);
       f64x8 z[kParts];
       widen(v, z);
-      for (size_t part = 0; part < kParts; part++) {
+      UNROLL for (size_t part = 0; part < kParts; part++) {
         f64x8 q = weigher.of(z[part]);
         sum = add(sum, q), head = add(head, zero_below(q, z[part], edge));
       }

@@ -42,7 +42,7 @@ struct Rough {
     for (size_t i = 0; i < count; i += 64) {
       uint64_t lanes = 0;
       size_t left = count - i < 64 ? count - i : 64;
-      if (left == 64) for (size_t j = 0; j < 64; j += 16) lanes |= take(load(x + i + j)) << j;
+      if (left == 64) UNROLL for (size_t j = 0; j < 64; j += 16) lanes |= take(load(x + i + j)) << j;
       else for (size_t j = 0; j < left; j += 16) lanes |= take(left - j < 16 ? load_n(x + i + j, left - j, -infinity<float>()) : load(x + i + j)) << j;
       if (between) between[i / 64] = left < 64 ? lanes & ((1ull << left) - 1) : lanes;
     }

@@ -57,7 +57,7 @@ template <class E, class X, class R> struct Sample {
       widen(left < W ? load_n(floats + i, left, (T)0) : load(floats + i), z);
       if (bias) {
         widen(left < W ? load_n(bias + i, left, (T)0) : load(bias + i), b);
-        for (size_t p = 0; p < kParts; p++) z[p] = add(z[p], b[p]);
+        UNROLL for (size_t p = 0; p < kParts; p++) z[p] = add(z[p], b[p]);
       }
       uint32_t lanes = extras.layout == kNoMask ? 0xFFFF : mask_lanes(extras.mask, extras.layout, mask_at + i, left);
       for (size_t p = 0; p < kParts && 8 * p < left; p++) {

@@ -36,7 +36,7 @@ struct Weigher {
     f64x8 s = max_keep_nan(splat(-512.), mul(sub(z, splat(top)), splat(scale)));
     f64x8 t = add(s, shifter), r = sub(s, sub(t, shifter));
     f64x8 p = splat(kQ[4]);
-    for (int i = 3; i >= 0; i--) p = add(mul(p, r), splat(kQ[i]));
+    UNROLL for (int i = 3; i >= 0; i--) p = add(mul(p, r), splat(kQ[i]));
     return mul(add_shifted(lookup8((const double*)kRoots, t), t), add(mul(p, r), one));
   }
   ALWAYS f64x8 rounded(f64x8 w) const {
