@@ -72,10 +72,11 @@ describe('the packed tarball', () => {
 
   it('has promises of the same names, both ways', async () => {
     const names = (entry: string) => `Object.keys(${entry}).sort()`;
-    const imported = await evaluate('module', `console.log(JSON.stringify([${names("await import('flash-softmax')")}, ${names("await import('flash-softmax/promises')")}]))`);
-    const required = await evaluate('commonjs', `console.log(JSON.stringify([${names("require('flash-softmax')")}, ${names("require('flash-softmax/promises')")}]))`);
-    const [root, promises] = imported as [string[], string[]];
-    expect(promises).toEqual(root);
+    const entries = ['flash-softmax', 'flash-softmax/attention', 'flash-softmax/promises'];
+    const imported = await evaluate('module', `console.log(JSON.stringify([${entries.map((entry) => names(`await import('${entry}')`)).join()}]))`);
+    const required = await evaluate('commonjs', `console.log(JSON.stringify([${entries.map((entry) => names(`require('${entry}')`)).join()}]))`);
+    const [root, attention, promises] = imported as [string[], string[], string[]];
+    expect(promises).toEqual([...root, ...attention].sort());
     expect(required).toEqual(imported);
     const softmaxLater = `softmax(new Float32Array(50_000), { out: new Float32Array(50_000) }).then((y) => console.log(JSON.stringify(y[0])))`;
     expect(await evaluate('module', `import { softmax } from 'flash-softmax/promises'; await ${softmaxLater}`)).toBeCloseTo(2e-5, 10);

@@ -7,6 +7,7 @@ import { attention, decodeAttention, KVCache, type DecodeOptions, type KVType } 
 import { shapeArray } from '../lib/attention/kv-cache.js';
 import type { AppendKernel, BackendName, CachedAttentionKernel } from '../lib/backend/backend.js';
 import { backendNamed, choice } from '../lib/backend/select.js';
+import { setThreads } from '../lib/index.js';
 import { compareRows, numbers } from './attention-cases.js';
 import { backends, isNative, nativeBackends } from './backends.js';
 import { generator } from './cases.js';
@@ -123,6 +124,20 @@ describe('the same bits', () => {
       const [first, ...others] = nativeBackends.map((name) => decodeOn(name, q, all, 8, 2));
       for (const other of others) expect(other).toEqual(first);
     }
+  });
+
+  it('with any number of threads', () => {
+    const before = setThreads(1);
+    for (const lengths of [[3000], [2500, 2600], [700, 0, 5, 900, 1100, 300, 200, 2000]]) {
+      const all = filled('float32', lengths);
+      const q = numbers(lengths.length * 6 * 12, 4, 5);
+      const [first, ...others] = [1, 2, 3, 7].map((threads) => {
+        setThreads(threads);
+        return decodeAttention(q, all.cache, all.ids, { lse: true });
+      });
+      for (const other of others) expect(other).toEqual(first);
+    }
+    setThreads(before);
   });
 
   it('over a cache and over arrays, whatever the pages', () => {

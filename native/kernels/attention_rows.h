@@ -73,7 +73,7 @@ SIMD_INLINE f32x16 scaled_weights(f32x16 w, const float* scales) { return scales
 
 // Rows of a block, with memory for them: `Rows` has no more than kRows.
 struct Rows {
-  static constexpr size_t kRows = 64;
+  static constexpr size_t kRows = 128;
   const Scoring& s;
   size_t count;
   Row1 row[kRows];
@@ -94,11 +94,12 @@ struct Rows {
   static size_t group(size_t left) { return left >= 8 ? 8 : left >= 3 ? 4 : left; }
 
   void begin() {
+    for (size_t i = 0; i < count; i++)
+      for (size_t d = 0; d < s.depth; d += 16) prefetch(row[i].q + d);
     for (size_t i = 0, n; i < count; i += n) {
       n = group(count - i);
       if (i + n > count) row[count] = row[i];
-      for (size_t r = 0; r < n; r++)
-        for (size_t d = 0; d < s.depth; d++) q[i * s.depth + d * n + r] = (float)(row[i + r].q[d] * s.scale);
+      for (size_t r = 0; r < n; r++) scale_row(row[i + r].q, q + i * s.depth + r, n);
       size_t from = 0, to = (size_t)-1;
       for (size_t r = i; r < i + n; r++) {
         const Row1& x = row[r];
@@ -108,6 +109,17 @@ struct Rows {
       for (size_t r = i; r < i + n; r++) sum[r].mantissa = sum[r].exponent = 0, sum[r].any = false;
     }
     for (size_t i = 0; i < count * s.width; i++) total[i] = 0;
+  }
+  // A query's numbers, scaled, `stride` apart.
+  void scale_row(const float* from, float* to, size_t stride) const {
+    f64x8 factor = splat(s.scale);
+    for (size_t d = 0; d < s.depth; d += kTile) {
+      size_t n = s.depth - d < kTile ? s.depth - d : kTile;
+      f32x16 x = n < kTile ? load_n(from + d, n, 0) : load(from + d);
+      float scaled[kTile];
+      store(scaled, narrow(mul(low_f64(x), factor), mul(high_f64(x), factor)));
+      for (size_t i = 0; i < n; i++) to[(d + i) * stride] = scaled[i];
+    }
   }
   void begin_part() {
     size_t n = (count + kGroup - 1) / kGroup * kGroup;

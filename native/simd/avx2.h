@@ -157,17 +157,24 @@ SIMD_INLINE double reduce_max(f64x8 x) {
 // Sixteen rows of sixteen floats, `stride` apart, transposed into sixteen rows that follow one another.
 SIMD_INLINE void transpose8(const float* rows, size_t stride, float* out) {
   __m256 a[8], b[8];
+  UNROLL
   for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_ps(rows + i * stride);
+  UNROLL
   for (int i = 0; i < 8; i += 2) b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]), b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  UNROLL
   for (int i = 0; i < 8; i += 4)
+    UNROLL
     for (int j = 0; j < 2; j++) a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0x44), a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0xEE);
+  UNROLL
   for (int j = 0; j < 4; j++) {
     _mm256_storeu_ps(out + 16 * j, _mm256_permute2f128_ps(a[j], a[j + 4], 0x20));
     _mm256_storeu_ps(out + 16 * (j + 4), _mm256_permute2f128_ps(a[j], a[j + 4], 0x31));
   }
 }
 SIMD_INLINE void transpose16(const float* rows, size_t stride, float* out) {
+  UNROLL
   for (size_t i = 0; i < 16; i += 8)
+    UNROLL
     for (size_t j = 0; j < 16; j += 8) transpose8(rows + i * stride + j, stride, out + 16 * j + i);
 }
 

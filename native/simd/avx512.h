@@ -112,13 +112,18 @@ SIMD_INLINE double reduce_max(f64x8 a) {
 // Sixteen rows of sixteen floats, `stride` apart, transposed into sixteen rows that follow one another.
 SIMD_INLINE void transpose16(const float* rows, size_t stride, float* out) {
   __m512 a[16], b[16];
+  UNROLL
   for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_ps(rows + i * stride);
+  UNROLL
   for (int i = 0; i < 16; i += 2) b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]), b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+  UNROLL
   for (int i = 0; i < 16; i += 4)
+    UNROLL
     for (int j = 0; j < 2; j++) {
       __m512d x = _mm512_castps_pd(b[i + j]), y = _mm512_castps_pd(b[i + j + 2]);
       a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
     }
+  UNROLL
   for (int j = 0; j < 4; j++) {  // rows 4i … 4i + 3 of columns j, j + 4, j + 8, j + 12 lie in a[4i + j]
     __m512 low = _mm512_shuffle_f32x4(a[j], a[j + 4], 0x88), high = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0x88);
     __m512 low2 = _mm512_shuffle_f32x4(a[j], a[j + 4], 0xDD), high2 = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0xDD);

@@ -179,13 +179,16 @@ SIMD_INLINE double reduce_max(f64x8 x) { return vmaxnmvq_f64(vmaxnmq_f64(vmaxnmq
 // Sixteen rows of sixteen floats, `stride` apart, transposed into sixteen rows that follow one another.
 SIMD_INLINE void transpose4(const float* rows, size_t stride, float* out) {
   float32x4x2_t a = vtrnq_f32(vld1q_f32(rows), vld1q_f32(rows + stride)), b = vtrnq_f32(vld1q_f32(rows + 2 * stride), vld1q_f32(rows + 3 * stride));
+  UNROLL
   for (int i = 0; i < 2; i++) {
     vst1q_f32(out + 16 * i, vcombine_f32(vget_low_f32(a.val[i]), vget_low_f32(b.val[i])));
     vst1q_f32(out + 16 * (i + 2), vcombine_f32(vget_high_f32(a.val[i]), vget_high_f32(b.val[i])));
   }
 }
 SIMD_INLINE void transpose16(const float* rows, size_t stride, float* out) {
+  UNROLL
   for (size_t i = 0; i < 16; i += 4)
+    UNROLL
     for (size_t j = 0; j < 16; j += 4) transpose4(rows + i * stride + j, stride, out + 16 * j + i);
 }
 

@@ -153,8 +153,6 @@ template <class T, bool kBrain> struct AppendCall : CacheOf<T, kBrain> {
   std::vector<Span> inputs() const { return {span(k), span(v), span(this->table)}; }
   std::vector<Span> outputs() const { return {room<T>(this->slabs[0].size()), room<T>(this->slabs[1].size()), room<float>(this->scales[0].size()), room<float>(this->scales[1].size())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    for (size_t i = 0; i < out.size(); i++)
-      if (outputs()[i].bytes) memset(out[i], 0, outputs()[i].bytes);  // what is not written stays
     std::vector<double> numbers = this->shape(false);
     numbers[4] = (double)tokens;
     Slabs<T> slabs = {{(T*)out[0], (T*)out[1]}, {this->slabs[0].size(), this->slabs[1].size()}, 2};
