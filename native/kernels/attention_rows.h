@@ -14,7 +14,7 @@
 namespace {
 
 constexpr size_t kPart = 512;     // keys whose sums are floats
-constexpr size_t kGroup = 8;      // rows that go through a tile together
+constexpr size_t kTogether = 8;   // rows that go through a tile together
 constexpr double kHeadroom = 8;   // octaves
 constexpr double kNear = 40;      // octaves below the largest score, in which rounding of a score would show
 constexpr float kLarge = 8;       // scores up to this size, in octaves, are exact enough as floats
@@ -83,9 +83,9 @@ struct Rows {
   float* acc;              // [rows][width] of the part
   float* sums;             // [rows][16]
   double* total;           // [rows][width]
-  float* w;                // [kGroup][16]
+  float* w;                // [kTogether][16]
 
-  static size_t bytes(const Scoring& s) { return kRows * ((s.depth + 3 * s.width) * sizeof(float) + kTile * sizeof(float)) + kGroup * kTile * sizeof(float) + 2 * 64; }
+  static size_t bytes(const Scoring& s) { return kRows * ((s.depth + 3 * s.width) * sizeof(float) + kTile * sizeof(float)) + kTogether * kTile * sizeof(float) + 2 * 64; }
   Rows(const Scoring& s, void* memory) : s(s), count(0) {
     uintptr_t at = ((uintptr_t)memory + 63) & ~(uintptr_t)63;
     total = (double*)at, acc = (float*)(total + kRows * s.width), q = acc + kRows * s.width, sums = q + kRows * s.depth, w = sums + kRows * kTile;
@@ -122,7 +122,7 @@ struct Rows {
     }
   }
   void begin_part() {
-    size_t n = (count + kGroup - 1) / kGroup * kGroup;
+    size_t n = (count + kTogether - 1) / kTogether * kTogether;
     for (size_t i = 0; i < n; i++) sum[i].set(0, false);
     for (size_t i = 0; i < n * s.width; i++) acc[i] = 0;
     for (size_t i = 0; i < n * kTile; i++) sums[i] = 0;
