@@ -19,7 +19,7 @@ const { isInt8Array, isUint8Array, isInt16Array, isUint16Array, isInt32Array, is
 
 /**
  * The loss of each row, −logSoftmax(x)[target], with all that logSoftmax keeps: a confident row's loss is as small as
- * log1p(S) says. The gradient of it by the row's logits is
+ * log1p(S) says. (It is as exact as logSumExp.) The gradient of it by the row's logits is
  *
  *     (softmax(x)[i] − (i is the target ? 1 : 0)) / temperature
  *

@@ -11,7 +11,7 @@ import { runNow, type Call } from './call.js';
  *
  * Both terms have one sign, so nothing cancels: at the maximum of a row that towers over the others the result is
  * −log1p(S), however small, and not 0, and logits of 1e8 lose nothing. float32 results are within 1 ULP of exact, float64
- * ones within 2. (With max and S as in Milakov & Gimelshein, arXiv 1805.02867, who keep the maximum's own term in S.)
+ * ones within 3. (With max and S as in Milakov & Gimelshein, arXiv 1805.02867, who keep the maximum's own term in S.)
  *
  * −∞ gives −∞, as does a masked position; a row with a NaN or +∞ is NaN where it is not masked, as is one of nothing but −∞
  * unless a mask was given.

@@ -15,9 +15,13 @@ import { backwardOf, gradientOf, logRow, logSoftmaxOf } from './log-oracle.js';
 const lengths = [1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 64, 100, 257, 1000, Math.min(5003, longest)];
 
 /** What is promised, in units of the last place: of float32, of float64. */
-const bounds = { log: { f32: 1, f64: 3 }, gradient: { f32: 1, f64: 4 }, sum: 1.5 };
+const bounds = { log: { f32: 1, f64: 3 }, gradient: { f32: 3, f64: 4 }, sum: 1.5 };
+/** Rows of float32 that are longer are summed in float32: their logarithm, where that is a double, is good to so much of min(1, S). */
+const SHORT = 64;
+const OF_FLOATS = 8e-8;
 
-function near(actual: number, { hi, lo }: DD, type: FloatsName, most: number, what: string): void {
+function near(actual: number, { hi, lo }: DD, type: FloatsName, most: number, what: string, slack = 0): void {
+  if (Math.abs(actual - hi) <= slack) return;
   if (type === 'f32' && Math.abs(hi) > 3.402823567e38 && actual === (hi < 0 ? -Infinity : Infinity)) return;
   const error = ulpError(actual, hi, lo, type);
   if (!(error <= most)) expect.fail(`${what}: ${actual}, exact ${hi}: ${error} ULP`);
@@ -27,8 +31,9 @@ function near(actual: number, { hi, lo }: DD, type: FloatsName, most: number, wh
 function checkRow(type: FloatsName, x: Floats, temperature: number, target: number, what: string, got: { logs: Floats; sum: number; loss: number; gradient: Floats }, bias?: Floats): void {
   const exact = logRow(x, temperature, bias);
   // log(1 + S) is good to a few units of S / (1 + S), which is all there is where max / T cancels it.
-  const slack = (2 ** -52 * Math.min(1, exact.others.hi)) / Math.max(Math.abs(exact.logSumExp.hi), 1e-300);
-  near(got.sum, exact.logSumExp, 'f64', bounds.sum + slack * 2 ** 53, `${what}: logSumExp`);
+  const isOfFloats = type === 'f32' && x.length > SHORT && !what.startsWith('js');
+  const slack = (isOfFloats ? OF_FLOATS : 2 ** -52) * Math.min(1, exact.others.hi);
+  near(got.sum, exact.logSumExp, 'f64', bounds.sum, `${what}: logSumExp`, slack);
   for (let i = 0; i < x.length; i++) {
     if (x[i] === -Infinity) expect(got.logs[i], `${what}: [${i}]`).toBe(-Infinity);
     else near(got.logs[i]!, logSoftmaxOf(exact, i), type, bounds.log[type], `${what}: logSoftmax[${i}]`);
@@ -37,7 +42,7 @@ function checkRow(type: FloatsName, x: Floats, temperature: number, target: numb
   if (x[target] === -Infinity) expect(got.loss).toBe(Infinity);
   else {
     const { hi, lo } = logSoftmaxOf(exact, target);
-    near(got.loss, { hi: -hi, lo: -lo }, 'f64', bounds.log.f64, `${what}: loss`);
+    near(got.loss, { hi: -hi, lo: -lo }, 'f64', bounds.log.f64, `${what}: loss`, isOfFloats ? slack : 0);
   }
 }
 
@@ -223,7 +228,7 @@ for (const type of typeNames) {
           sameBits(wanted, got, name);
           expect(firstDifference(wanted.back, got.back)).toBe(-1);
         }
-        near(wanted.sums[0]!, logRow(x).logSumExp, 'f64', bounds.sum, 'a long row');
+        near(wanted.sums[0]!, logRow(x).logSumExp, 'f64', bounds.sum, 'a long row', type === 'f32' ? OF_FLOATS : 0);
       } finally {
         addon.threads(before);
       }

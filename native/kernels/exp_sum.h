@@ -70,7 +70,7 @@ constexpr size_t kFour = 512, kSixteen = 4096;
 // One block. q goes to `out`, if there is one (kStore says so where that should cost nothing). kWatch: any value may lie
 // outside the window around `octave`, and the answer is false if one does; else nothing lies above it.
 template <bool kStore, bool kWatch, bool kUnit, class Source>
-SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<float>& scale, const ExpScale<double>& fine, double octave, float* out, Sum& sum) {
+SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<float>& scale, const ExpScale<double>& fine, double octave, bool parted, float* out, Sum& sum) {
   using X = ExpTraits<float>;
   using V = f32x16;
   constexpr size_t W = 16;
@@ -120,13 +120,13 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   sum = total.sum((int32_t)octave - X::kBias);
   if (kWatch && any_bits(seen, X::kOutside)) return false;
   if (sum.mantissa - sum.mantissa != 0) return !kWatch;
-  partials.refine(x, from, fine, octave, sum);
+  partials.refine(x, from, fine, octave, parted, sum);
   return true;
 }
 
 // Doubles have no wider type to be added in: every rounding is carried along.
 template <bool kStore, bool kWatch, bool kUnit, class Source>
-SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<double>& scale, const ExpScale<double>&, double octave, double* out, Sum& sum) {
+SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScale<double>& scale, const ExpScale<double>&, double octave, bool, double* out, Sum& sum) {
   using X = ExpTraits<double>;
   using V = f64x8;
   constexpr size_t W = 8;
@@ -167,8 +167,8 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
 
 // Of blocks that are seldom met, and are large code: out of line, once.
 template <class T, class Source>
-NEVER_INLINE void sum_below(const Source& x, size_t from, size_t n, const ExpScale<T>& scale, const ExpScale<double>& fine, double octave, T* out, Sum& sum) {
-  sum_block<false, false, false>(x, from, n, scale, fine, octave, out, sum);
+NEVER_INLINE void sum_below(const Source& x, size_t from, size_t n, const ExpScale<T>& scale, const ExpScale<double>& fine, double octave, bool parted, T* out, Sum& sum) {
+  sum_block<false, false, false>(x, from, n, scale, fine, octave, parted, out, sum);
 }
 
 // A row while it is summed: where it is, how its values are read, and what has been found out about it.
@@ -178,6 +178,7 @@ template <class T> struct Row {
   const ExpScale<T>* scale;
   const ExpScale<double>* fine;  // the same for doubles, of the temperature that scale leaves
   bool plain;            // the logits are x as it is
+  bool parted = false;   // sums without their peaks are wanted too
   bool topped = false;   // nothing in the row lies above the octave `top`
   double top = 0;
 
@@ -217,8 +218,8 @@ template <bool kStore, class T> bool sum_part(const Row<T>& row, size_t from, si
     bool done = false;
     T first = row.logits.x[b];
     if (calm && row.in_reach(first)) {
-      calm = done = kHasUnit<T> && scale.unit ? sum_block<kStore, true, kHasUnit<T>>(row.source(), b, n, scale, *row.fine, row.octave(first), q, s)
-                                              : sum_block<kStore, true, false>(row.source(), b, n, scale, *row.fine, row.octave(first), q, s);
+      calm = done = kHasUnit<T> && scale.unit ? sum_block<kStore, true, kHasUnit<T>>(row.source(), b, n, scale, *row.fine, row.octave(first), row.parted, q, s)
+                                              : sum_block<kStore, true, false>(row.source(), b, n, scale, *row.fine, row.octave(first), row.parted, q, s);
     }
     if (!done) {
       double top = row.top;
@@ -235,8 +236,8 @@ template <bool kStore, class T> bool sum_part(const Row<T>& row, size_t from, si
         if (!row.in_reach(m)) return false;
         top = row.octave(m);
       }
-      if (row.plain) sum_below<T>(row.source(), b, n, scale, *row.fine, top, q, s);
-      else sum_below<T>(row.logits, b, n, scale, *row.fine, top, q, s);
+      if (row.plain) sum_below<T>(row.source(), b, n, scale, *row.fine, top, row.parted, q, s);
+      else sum_below<T>(row.logits, b, n, scale, *row.fine, top, row.parted, q, s);
     }
     *blocks++ = {s.exponent, done};
     sum = merge(sum, s);

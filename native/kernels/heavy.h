@@ -26,43 +26,93 @@ struct Partials {
     return i < sixteens + fours ? 256 * sixteens + 64 * (i - sixteens) : 256 * sixteens + 64 * fours + 16 * (i - sixteens - fours);
   }
 
-  // `fine` is the scale of the row's temperature for doubles.
-  template <class Source> ALWAYS void refine(const Source& x, size_t from, const ExpScale<double>& fine, double octave, Sum& sum) const {
+  // `fine` is the scale of the row's temperature for doubles; `parted` asks for the sum without the peak.
+  template <class Source> ALWAYS void refine(const Source& x, size_t from, const ExpScale<double>& fine, double octave, bool parted, Sum& sum) const {
     f32x16 bound = splat((float)(sum.mantissa / 16));
     uint32_t heavy = 0, most = 0;
     for (size_t i = 0; i < count; i++) {
       uint32_t lanes = lanes_above(sums[i], bound);
       heavy += lanes != 0, most = lanes ? (uint32_t)i + 1 : most;
     }
-    if (heavy) correct(x, from, most, bound, fine, octave, sum);
+    if (heavy) correct(x, from, most, bound, fine, octave, parted, sum);
+  }
+  // Terms that are computed again, of lanes whose float sums add up to `old`.
+  struct Terms {
+    static constexpr size_t kMany = 15 * 16;
+    double q[kMany + 16 + 8], old = 0;
+    size_t at[kMany + 16 + 8], n = 0;
+  };
+  template <class Source> ALWAYS void take(const Source& x, size_t from, size_t i, uint32_t lanes, Terms& t) const {
+    float lane_sums[16];
+    store(lane_sums, sums[i]);
+    for (; lanes && t.n <= Terms::kMany; lanes &= lanes - 1) {
+      size_t lane = 0;
+      while (!(lanes >> lane & 1)) lane++;
+      t.old += (double)lane_sums[lane];
+      for (size_t j = 0; j < vectors(i); j++, t.n++) t.at[t.n] = from + first(i) + 16 * j + lane, t.q[t.n] = x.exactly(t.at[t.n]);
+    }
+  }
+  // Their sum, in float units; t.q become the terms, and `most` the largest one.
+  static ALWAYS double evaluate(const ExpVector<double>& e, Terms& t, double& most) {
+    for (size_t i = t.n; i < t.n + 8; i++) t.q[i] = -infinity<double>();
+    f64x8 rest, total = splat(0.), top = splat(0.);
+    for (size_t i = 0; i < t.n; i += 8) {
+      f64x8 q = exp_below<false>(e, load(t.q + i), rest);
+      total = add(total, q), top = max_skip_nan(top, q);
+      store(t.q + i, q);
+    }
+    most = reduce_max(top);
+    return reduce_add(total) * kDoubleToFloat;
   }
   template <class Source>
-  NEVER_INLINE void correct(const Source& x, size_t from, size_t end, f32x16 bound, const ExpScale<double>& fine, double octave, Sum& sum) const {
-    double terms[16 * 16 + 8], old = 0;
-    size_t at[16 * 16 + 8], n = 0;
-    for (size_t i = 0; i < end; i++)
-      for (uint32_t lanes = lanes_above(sums[i], bound); lanes && n <= 15 * 16; lanes &= lanes - 1) {
-        float lane_sums[16];
-        store(lane_sums, sums[i]);
-        size_t lane = 0;
-        while (!(lanes >> lane & 1)) lane++;
-        old += (double)lane_sums[lane];
-        for (size_t j = 0; j < vectors(i); j++, n++) at[n] = from + first(i) + 16 * j + lane, terms[n] = x.exactly(at[n]);
-      }
-    for (size_t i = n; i < n + 8; i++) terms[i] = -infinity<double>();
-    const double factor = kDoubleToFloat;
+  NEVER_INLINE void correct(const Source& x, size_t from, size_t end, f32x16 bound, const ExpScale<double>& fine, double octave, bool parted, Sum& sum) const {
+    Terms t;
+    for (size_t i = 0; i < end; i++) take(x, from, i, lanes_above(sums[i], bound), t);
     const ExpVector<double> e(fine, octave);
-    f64x8 t, total = splat(0.), top = splat(0.);
-    for (size_t i = 0; i < n; i += 8) {
-      f64x8 q = exp_below<false>(e, load(terms + i), t);
-      total = add(total, q), top = max_skip_nan(top, q);
-      store(terms + i, q);
+    double peak;
+    sum.mantissa += evaluate(e, t, peak) - t.old;
+    if (peak * kDoubleToFloat <= sum.mantissa / 8) return;  // log_quick.h asks for an eighth, softmax.h for more
+    size_t which = t.n;
+    for (size_t i = 0; i < t.n; i++)
+      if (t.q[i] == peak) sum.peak = peak * kDoubleToFloat, sum.peak_at = t.at[i], which = i;
+    if (!parted) return;
+    double heavy = 0;
+    for (size_t i = 0; i < t.n; i++) heavy += i == which ? 0 : t.q[i] * kDoubleToFloat;
+    sum.others = others(x, from, bound, e, heavy);
+  }
+  // The sum of all but the peak, to a part of a float's last place. `heavy` is that of the lanes above `bound` without it; what
+  // makes up a sixteenth of the others is computed again too. Are the rest equal terms, their errors do not average out: one
+  // vector of sums is looked at, and a NaN says that its error is more than 0.4 · 2^-24.
+  template <class Source> ALWAYS double others(const Source& x, size_t from, f32x16 bound, const ExpVector<double>& e, double heavy) const {
+    const f32x16 none = splat(0.f);
+    f64x8 a = splat(0.), b = a;
+    for (size_t i = 0; i < count; i++) {
+      f32x16 v = select_bits(none, sums[i], lanes_above(sums[i], bound));
+      a = add(a, low_f64(v)), b = add(b, high_f64(v));
     }
-    sum.mantissa += reduce_add(total) * factor - old;
-    double peak = reduce_max(top);
-    if (peak * factor <= sum.mantissa / 2) return;
-    for (size_t i = 0; i < n; i++)
-      if (terms[i] == peak) sum.peak = peak * factor, sum.peak_at = at[i];
+    double light = reduce_add(add(a, b));
+    f32x16 finer = splat((float)((light + heavy) / 16)), most = none;
+    Terms t;
+    for (size_t i = 0; i < count; i++) {
+      uint32_t lanes = lanes_above(sums[i], finer);
+      if (lanes) take(x, from, i, lanes & ~lanes_above(sums[i], bound), t);
+      most = max_skip_nan(most, select_bits(none, sums[i], lanes));
+    }
+    double largest_term, again = evaluate(e, t, largest_term);
+    light -= t.old;
+    double all = heavy + again + light;
+    if (!(light > all / 8)) return all;
+    f32x16 near = splat(reduce_max(most) * 0.99f);
+    size_t i = 0;
+    while (i + 1 < count && !(lanes_above(sums[i], near) & ~lanes_above(sums[i], finer))) i++;
+    if (i + 1 == count) return all;  // it may end within a vector
+    Terms sample;
+    for (uint32_t lanes = ~lanes_above(sums[i], finer) & 0xFFFF; lanes; lanes &= lanes - 1) take(x, from, i, lanes & -lanes, sample);
+    double off = evaluate(e, sample, largest_term) - sample.old, squares = 0;
+    for (size_t j = 0; j < sample.n; j++) squares += sample.q[j] * kDoubleToFloat * (sample.q[j] * kDoubleToFloat);
+    // Of a few large terms it may be chance.
+    bool means_much = off * off > 0x1.4p-51 * (9 * squares > sample.old * sample.old ? 9 * squares : sample.old * sample.old);
+    return means_much ? not_a_number<double>() : all;
   }
   static ALWAYS void exact(f32x16 v, f64x8& low, f64x8& high) { low = low_f64(v), high = high_f64(v); }
   static ALWAYS void exact(Two<f32x16> v, f64x8& low, f64x8& high) {

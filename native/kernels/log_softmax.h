@@ -4,6 +4,7 @@
 //   logSumExp     max / T + log(1 + S)
 //   crossEntropy  −logSoftmax at the target; its gradient by x is (softmax − [is the target]) / T
 #pragma once
+#include "log_quick.h"
 #include "log_sum.h"
 
 namespace {
@@ -17,6 +18,7 @@ template <class T> struct LogOperators {
   double *log_sums, *loss;
   const int32_t* targets;  // a position each row, −1 for a row that does not count
   T* gradient;
+  ExpScale<T> scale;       // as softmax has it
   size_t rows_a_task;
 
   size_t tiles() const { return rows.across() ? (rows.inner + W - 1) / W : 1; }
@@ -133,7 +135,22 @@ template <class T> struct LogOperators {
     if (w.s.logs) lean ? w.s.template write_logs<LogRows<T>::kMayBeLean>(w.m, from, to) : w.s.template write_logs<false>(w.m, from, to);
     if (w.s.gradient) lean ? w.s.template write_gradient<LogRows<T>::kMayBeLean>(w.m, from, to) : w.s.template write_gradient<false>(w.m, from, to);
   }
-  void tile(const Run& r, size_t o, size_t at, Lanes<T>* lanes) const {
+  // Row `row`, if it is one that goes quickly.
+  bool quick(const Run& r, size_t row, Sum* sums, Block* blocks) const {
+    if constexpr (sizeof(T) == 4) {
+      size_t cols = rows.cols, at = row * cols;
+      QuickRow q{r, Row<float>(rows.extras.row(rows.x + at, row, cols), cols, &scale, &rows.scale), logs ? logs + at : nullptr, gradient ? gradient + at : nullptr, sums, blocks};
+      if (!q.measure()) return r.stopped();
+      if (log_sums) log_sums[row] = q.log_sum_exp();
+      QuickRow::Target target = {0, 0, false};
+      if (targets) target = q.judge((size_t)targets[row]), loss[row] = target.loss;
+      if (logs || gradient) q.write();
+      if (gradient && target.visible) q.gradient[targets[row]] = target.gradient;
+      return true;
+    }
+    return false;
+  }
+  void tile(const Run& r, size_t o, size_t at, Lanes<T>* lanes, Sum* sums, Block* blocks) const {
     Measured<T> m;
     m.first = o * rows.cols * rows.inner + at, m.n = !rows.across() ? 1 : rows.inner - at < W ? rows.inner - at : W;
     size_t row = row_of(m);
@@ -142,6 +159,7 @@ template <class T> struct LogOperators {
       if (gradient) for (size_t c = 0; c < rows.cols; c++) gradient[m.first + c] = 0;
       return;
     }
+    if (!rows.across() && quick(r, row, sums, blocks)) return;
     Measuring<T> measuring{rows, r, m, lanes};
     measuring.go();
     if (r.stopped()) return;
@@ -158,8 +176,10 @@ template <class T> struct LogOperators {
     Run alone = s.run;
     alone.parallel = serial, alone.threads = 1;
     Lanes<T> lanes;
+    Sum sum;
+    Block blocks[kSuper / kBlock];
     size_t end = (task + 1) * s.rows_a_task, all = s.outer * s.tiles();
-    for (size_t i = task * s.rows_a_task; i < all && i < end && !s.run.stopped(); i++) s.tile(alone, i / s.tiles(), i % s.tiles() * W, &lanes);
+    for (size_t i = task * s.rows_a_task; i < all && i < end && !s.run.stopped(); i++) s.tile(alone, i / s.tiles(), i % s.tiles() * W, &lanes, &sum, blocks);
   }
   void go() {
     Run r = run;
@@ -169,8 +189,10 @@ template <class T> struct LogOperators {
       r.parallel((outer * tiles() + rows_a_task - 1) / rows_a_task, tiles_of_task, this);
       return;
     }
-    Lanes<T>* lanes = (Lanes<T>*)run.allocate((rows.cols + kSuper - 1) / kSuper * sizeof(Lanes<T>));
-    for (size_t o = 0; o < outer && !run.stopped(); o++) tile(r, o, 0, lanes);
+    size_t parts = (rows.cols + kSuper - 1) / kSuper, all_blocks = (rows.cols + kBlock - 1) / kBlock;
+    Lanes<T>* lanes = (Lanes<T>*)run.allocate(parts * (sizeof(Lanes<T>) + sizeof(Sum)) + all_blocks * sizeof(Block));
+    Sum* sums = (Sum*)(lanes + parts);
+    for (size_t o = 0; o < outer && !run.stopped(); o++) tile(r, o, 0, lanes, sums, (Block*)(sums + parts));
     run.release(lanes);
   }
 };
@@ -180,7 +202,7 @@ void log_operators(const Run& run, const T* x, size_t outer, size_t cols, size_t
                    T* logs, double* log_sums, const int32_t* targets, double* loss, T* gradient) {
   if (outer * cols * inner == 0) return;
   const ExpScale<double> scale = ExpScale<double>::of(temperature);
-  LogOperators<T>{run, {x, cols, inner, scale, {mask, layout, bias}}, outer, logs, log_sums, loss, targets, gradient, 1}.go();
+  LogOperators<T>{run, {x, cols, inner, scale, {mask, layout, bias}}, outer, logs, log_sums, loss, targets, gradient, ExpScale<T>::of(temperature), 1}.go();
 }
 
 #define LOG_KERNELS(T, name) \

@@ -2,15 +2,16 @@
 //
 //   dx = y (dy − Σ y dy) / T
 //
-// The sum carries every rounding along, in doubles, and dx is rounded once: float rows are right to half a unit of dy − Σ.
-// Rows, tiles and parts are those of log_sum.h.
+// The sum is one of doubles, which hold a product of floats, and carries what it rounds along; dx is rounded once. Rows, tiles
+// and parts are those of log_sum.h.
 #pragma once
 #include "log_sum.h"
 
 namespace {
 
 template <class T> struct Backward {
-  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8, kVectors = kSuper / W;
+  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8, kVectors = kSuper / W, kChains = 4;
+  static constexpr bool kExact = sizeof(T) == 4;  // products are
   const Run& run;
   const T *y, *dy;
   T* out;
@@ -54,9 +55,20 @@ template <class T> struct Backward {
     Tile& t = *(Tile*)self;
     if (t.s.run.stopped()) return;
     Total<double> total[kParts];
-    for (size_t v = part * kVectors; v < t.s.end(part); v++) {
-      size_t i;
-      f64x8 a[kParts], b[kParts];
+    size_t v = part * kVectors, to = t.s.end(part), i;
+    f64x8 a[kParts], b[kParts];
+    while (kExact && v < to) {
+      f64x8 sums[kChains][kParts];
+      for (auto& chain : sums) for (f64x8& s : chain) s = splat(0.);
+      for (size_t stop = to - v < 64 ? to : v + 64; v < stop;) {
+        for (size_t c = 0; c < kChains && v < stop; c++, v++) {
+          t.s.read(t, v, i, a, b);
+          for (size_t p = 0; p < kParts; p++) sums[c][p] = fma(a[p], b[p], sums[c][p]);
+        }
+      }
+      for (size_t p = 0; p < kParts; p++) total[p].add_both(add(add(sums[0][p], sums[1][p]), add(sums[2][p], sums[3][p])), splat(0.));
+    }
+    for (; v < to; v++) {
       t.s.read(t, v, i, a, b);
       for (size_t p = 0; p < kParts; p++) {
         f64x8 product = mul(a[p], b[p]);
@@ -76,13 +88,17 @@ template <class T> struct Backward {
     t.ordinary() ? t.s.template write<false>(t, part) : t.s.template write<true>(t, part);
   }
   template <bool kOdd> void write(const Tile& t, size_t part) const {
+    const f64x8 factor = splat(inverse);
+    f64x8 sum[kParts], rest[kParts];
+    for (size_t p = 0; p < kParts; p++) sum[p] = load(t.total.sum + 8 * p), rest[p] = load(t.total.rest + 8 * p);
     for (size_t v = part * kVectors; v < end(part); v++) {
       size_t i;
       f64x8 a[kParts], b[kParts];
       size_t n = read(t, v, i, a, b);
       for (size_t p = 0; p < kParts; p++) {
-        Two<f64x8> d = two_sum(b[p], sub(splat(0.), load(t.total.sum + 8 * p)));
-        a[p] = mul(mul(a[p], add(d.x, sub(d.low, load(t.total.rest + 8 * p)))), splat(inverse));
+        Two<f64x8> d = {sub(b[p], sum[p]), splat(0.)};
+        if (!kExact) d = two_sum(b[p], sub(splat(0.), sum[p]));
+        a[p] = mul(mul(a[p], kExact ? sub(d.x, rest[p]) : add(d.x, sub(d.low, rest[p]))), factor);
         if (kOdd) a[p] = one_nan(a[p]);
       }
       n == W ? store(out + i, narrowed(a, T())) : store_n(out + i, narrowed(a, T()), n);

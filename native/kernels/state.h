@@ -8,7 +8,7 @@
 namespace {
 
 template <class T> Sum to_state(Sum s) {
-  s.mantissa = (s.mantissa + s.rest) / ExpTraits<T>::kG, s.rest = 0;
+  s.mantissa = (s.mantissa + s.rest) / ExpTraits<T>::kG, s.rest = 0, s.others /= ExpTraits<T>::kG;
   return s;
 }
 template <class T> Sum from_state(Sum s) {

@@ -25,7 +25,7 @@ struct Operator {
   bool logarithms;
   double bound, bound_of_all;
 };
-constexpr Operator kSoftmax = {false, kBound, kBoundOfAll}, kLogSoftmax = {true, 1, 1}, kLogSoftmaxOfDoubles = {true, 2, 2};
+constexpr Operator kSoftmax = {false, kBound, kBoundOfAll}, kLogSoftmax = {true, 1, 1}, kLogSoftmaxOfDoubles = {true, 3, 3};
 
 template <class T> using KernelOf = typename SoftmaxCall<T>::Kernel;
 
@@ -106,5 +106,14 @@ TEST(error_f32_of_two_values) {
   Worst worst;
   each(20000 / thinning(), [&](size_t i) {
     check<float>(worst, kSoftmax, {&kTwoValues, 1, 100 + i % 200, 1, 1, (uint32_t)i}, best().softmax_f32, Way::store, kBoundOfAll);
+  });
+}
+
+// As bad, and one value that towers over all of them: that one's logarithm is their sum.
+TEST(error_of_log_softmax_f32_of_two_values) {
+  Worst worst;
+  each(20000 / thinning(), [&](size_t i) {
+    const Kind& kind = i % 2 ? kTwoValues : kPeakOverEqual;
+    check<float>(worst, kLogSoftmax, {&kind, 1, 100 + i % 200 * (i % 16 ? 1 : 40), 1, 1, (uint32_t)i}, best().log_softmax_f32, Way::store, kLogSoftmax.bound);
   });
 }

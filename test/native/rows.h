@@ -66,6 +66,13 @@ const Kind kTwoValues = {"two values", [](Random& r, size_t i, size_t) {
   return i == 7 ? other : value;
 }};
 
+// One value everywhere but at index 70, which lies up to 90 above.
+const Kind kPeakOverEqual = {"a peak over equal values", [](Random& r, size_t i, size_t) {
+  static thread_local double value, peak;
+  if (i == 0) value = 8 * r.unit() - 4, peak = value + 90 * r.unit();
+  return i == 70 ? peak : value;
+}};
+
 // What is added to logits: little, or as much as they are, or so much that it decides alone.
 const Kind kBiases[] = {
     {"N(0,3)", [](Random& r, size_t, size_t) { return 3 * r.normal(); }},

@@ -9,7 +9,7 @@ chai.use(JestExtend);
 chai.use(JestChaiExpect);
 chai.use(JestAsymmetricMatchers);
 
-export const expect = Object.assign((value: unknown, message?: string) => chai.expect(value, message), { fail: chai.expect.fail });
+export const expect = Object.assign((value: unknown, message?: string) => chai.expect(value, message), chai.expect);
 export { after as afterAll, afterEach, before as beforeAll, beforeEach, describe };
 
 /** A processor in software is some fifty times slower: vitest's time limits do not apply. */
