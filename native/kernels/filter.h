@@ -49,15 +49,15 @@ template <class T> struct SampleRow {
   SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : memory(m), filters(f), x(x), n(n), writes(writes), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n) {}
 
   int32_t filter() {
-    T* groups = memory.tops(T()).need(n / kGroup + 1);
-    Look<T> seen = look_at<kGroup>(x, n, groups);
+    T* groups = memory.tops(T()).need(n / kTopGroup + 1);
+    Look<T> seen = look_at<kTopGroup>(x, n, groups);
     if (seen.nan) return kHasNaN;
     if (seen.top - seen.top != 0) return kNothingFinite;
     tops = groups, weigher.top = (double)seen.top;
     memory.list.size = 0;
     bool listed = filters.top_k < n || filters.typical_p < 1;
     if (filters.temperature == 0 || (filters.top_p <= 0 && !listed)) {
-      size_t first = index_of(x, seen.group * kGroup, n, seen.top);
+      size_t first = index_of(x, seen.group * kTopGroup, n, seen.top);
       memory.list.push({0, weigher.top, 1, first});
       use_list();
     } else if (listed) {
@@ -138,7 +138,7 @@ template <class T> struct SampleRow {
 
   // Whether few groups have a logit as large: few enough for a list.
   bool is_rare(double least) const {
-    size_t groups = (n + kGroup - 1) / kGroup, count = 0;
+    size_t groups = (n + kTopGroup - 1) / kTopGroup, count = 0;
     for (size_t g = 0; g < groups; g++) count += (double)tops[g] >= least;
     return count <= 1 + groups / 16;
   }
@@ -146,8 +146,8 @@ template <class T> struct SampleRow {
   void take_from(double least) {
     T bound = (T)least;
     bool strict = false;
-    for (size_t g = 0; g * kGroup < n; g++) {
-      size_t from = g * kGroup, to = n - from < kGroup ? n : from + kGroup;
+    for (size_t g = 0; g * kTopGroup < n; g++) {
+      size_t from = g * kTopGroup, to = n - from < kTopGroup ? n : from + kTopGroup;
       if (tops[g] < bound) continue;
       for_each_above(x, from, to, bound, strict, [&](size_t i) ALWAYS_LAMBDA {
         double z = (double)x[i];

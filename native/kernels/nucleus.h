@@ -38,7 +38,7 @@ template <class T> struct Nucleus {
   // The largest of each group are known, and stand for themselves: a few tokens may outweigh all others.
   void bracket(T& low, T& high) const {
     struct { float mass, square, count; } buckets[kBuckets] = {};
-    size_t groups = (n + kGroup - 1) / kGroup, stride = n / kSample * W, sampled = 0;
+    size_t groups = (n + kTopGroup - 1) / kTopGroup, stride = n / kSample * W, sampled = 0;
     auto deepest = splat((T)0);
     for (size_t i = 0; i + W <= n; i += stride, sampled += W) deepest = max_skip_nan(deepest, sub(splat((T)weigher.top), load(x + i)));
     double range = (double)reduce_max(deepest), most = 46 * 8 / weigher.scale, each = (double)n / (double)sampled;
@@ -54,7 +54,7 @@ template <class T> struct Nucleus {
     double w[W];
     for (size_t g = 0; g < groups; g += W) weigh(vector(tops, groups, g), w, [&](size_t j) ALWAYS_LAMBDA { if (g + j < groups) count((double)tops[g + j], w[j], 1); });
     for (size_t i = 0; i + W <= n; i += stride) {
-      T top = tops[i / kGroup];
+      T top = tops[i / kTopGroup];
       weigh(load(x + i), w, [&](size_t j) ALWAYS_LAMBDA { if (x[i + j] != top) count((double)x[i + j], w[j], each); });
     }
     double all = 0, squares = 0, cumulated = 0, squared = 0, above = 0;

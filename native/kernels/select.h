@@ -1,5 +1,5 @@
 // Selection: the largest logit of a row, and the k largest in order. Both begin with one reading of the row, which keeps
-// the largest of each group of kGroup logits: the k-th largest of those bounds the k-th largest logit from below, so that
+// the largest of each group of kTopGroup logits: the k-th largest of those bounds the k-th largest logit from below, so that
 // the second reading skips nearly every group.
 //
 // The order is that of the package's ties everywhere: larger logits first, the lower index first among equals.
@@ -8,7 +8,7 @@
 
 namespace {
 
-constexpr size_t kGroup = 256;
+constexpr size_t kTopGroup = 256;
 constexpr uint32_t kNoIndex = 0xFFFFFFFF;  // in place of the indices of a row with a NaN
 
 // A logit that has been taken out of its row. It is ordered by its key, which mostly is the logit.
@@ -129,9 +129,9 @@ template <class T, class Take> SIMD_INLINE void for_each_above(const T* x, size_
   }
 }
 
-// The first k ≤ n logits in order, into items[0, k); `tops` are the largest of each kGroup. No NaN is among them.
+// The first k ≤ n logits in order, into items[0, k); `tops` are the largest of each kTopGroup. No NaN is among them.
 template <class T> void top_items(const T* x, size_t n, const T* tops, size_t k, Item* items) {
-  size_t groups = (n + kGroup - 1) / kGroup;
+  size_t groups = (n + kTopGroup - 1) / kTopGroup;
   T bound = -infinity<T>();
   bool strict = false;
   First first = {items, k, 0};
@@ -142,7 +142,7 @@ template <class T> void top_items(const T* x, size_t n, const T* tops, size_t k,
   }
   for (size_t g = 0; g < groups; g++) {
     if (strict ? !(tops[g] > bound) : tops[g] < bound) continue;
-    size_t from = g * kGroup, to = n - from < kGroup ? n : from + kGroup;
+    size_t from = g * kTopGroup, to = n - from < kTopGroup ? n : from + kTopGroup;
     for_each_above(x, from, to, bound, strict, [&](size_t i) ALWAYS_LAMBDA {
       first.offer({(double)x[i], (double)x[i], 0, i});
       if (first.full()) bound = (T)items[0].key, strict = true;  // those that come later lose a tie
@@ -214,9 +214,9 @@ template <class E, class X> struct TopK {
 
   void row(Memory& memory, size_t i) const {
     const T* row = E::floats(x + i * cols, cols, memory.floats);
-    T* tops = memory.tops.need(cols / kGroup + 1);
+    T* tops = memory.tops.need(cols / kTopGroup + 1);
     Item* items = memory.items.need(k);
-    if (look_at<kGroup, T>(row, cols, tops).nan) {
+    if (look_at<kTopGroup, T>(row, cols, tops).nan) {
       for (size_t j = i * k; j < (i + 1) * k; j++) indices[j] = kNoIndex, values[j] = 0;
       return;
     }

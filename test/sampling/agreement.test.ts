@@ -66,7 +66,7 @@ describe('every backend', () => {
 
   // Long flat rows, where sums come from the rough exponential, and where they must not.
   it('the same tokens of long rows', () => {
-    for (let i = 0; i < 24; i++) {
+    for (let i = 0; i < 12; i++) {
       const n = [30_000, 128_256][i & 1]!;
       const x = makers[['N(0,1)', 'nearly flat', 'N(0,8)', 'all equal'][(i >> 1) % 4]!]!('f32', n, i);
       const call = { x, cols: n, filters: [n, 1, [0.5, 0.95, 1][i % 3]!, i % 4 === 3 ? -2 : -Infinity, 1, 0], mask: null, bias: null, writes: false };

@@ -47,9 +47,9 @@ for (const name of backends) {
     });
 
     // Longer than what is taken out without a look at a sample.
-    const long = name === 'scalar' ? [20_000] : [16_384, 20_001, 50_000, 128_256];
+    const long = name === 'scalar' ? [20_000] : [16_384, 20_001, 128_256];
     it.each(long)('a nucleus of %i', (n) => {
-      for (const kind of Object.keys(makers)) {
+      for (const kind of n > 50_000 ? ['N(0,1)', 'nearly flat', 'N(0,8)'] : Object.keys(makers)) {
         for (const topP of [0.05, 0.5, 0.95, 0.999]) {
           if (name === 'scalar' && topP !== 0.95) continue;
           check(makers[kind]!('f32', n, n), { ...none, topP }, `${kind}, top ${topP}`);
