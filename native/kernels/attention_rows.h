@@ -150,7 +150,6 @@ struct Rows {
   // Scores to weights, and the values with these. `lanes`: what each row sees of the tile; kAll: everything.
   static constexpr const uint32_t* kAll = nullptr;
   template <class E, int R> ALWAYS void weigh(const Tile<E>& t, size_t key, size_t i, const f32x16* z, const uint32_t* lanes) {
-    UNROLL
     for (int r = 0; r < R; r++) {
       f32x16 x = t.scales ? mul(z[r], load(t.scales)) : z[r], weights;
       uint32_t seen = lanes ? lanes[r] : 0xFFFF;

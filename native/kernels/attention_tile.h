@@ -58,7 +58,6 @@ template <class E, int R, int kRows> SIMD_INLINE void some_scores(const typename
 }
 template <class E, int R> SIMD_INLINE void scores(const typename E::T* k, const float* q, size_t depth, f32x16* z) {
   constexpr int kPass = kVectors < 32 && R > 2 ? 2 : R;  // what registers hold
-  UNROLL
   for (int r = 0; r < R; r += kPass) some_scores<E, kPass, R>(k, q + r, depth, z + r);
 }
 
@@ -89,7 +88,6 @@ template <class E, int R, int J> SIMD_INLINE void some_values(const typename E::
 template <class E, int R> SIMD_INLINE void values(const typename E::T* v, size_t stride, const float* w, float* acc, size_t width) {
   // Floats are read in their order; of smaller types, which memory delivers sooner, each is converted for four rows at once.
   constexpr int kFloat = sizeof(typename E::T) == 4, J = kVectors >= 32 && kFloat ? 8 : 4, kMost = kVectors < 32 ? 1 : kFloat ? 2 : 4, kPass = R < kMost ? R : kMost;
-  UNROLL
   for (int r = 0; r < R; r += kPass) {
     size_t at = 0;
     for (; at + J * kTile <= width; at += J * kTile) some_values<E, kPass, J>(v + at, stride, w + r * kTile, acc + r * width + at, width);

@@ -1,6 +1,6 @@
-// Keys and values into the pages of a cache (the layout of which is that of PagedKeys in attention.h).
+// Keys and values into the pages of a cache (their layout: Pages in attention_keys.h).
 #pragma once
-#include "attention.h"
+#include "attention_keys.h"
 
 namespace {
 
