@@ -4,7 +4,7 @@ import type { AxisOptions, ElementType, Float16ArrayLike, LogitArray, ReductionO
 import { NO_EXPONENT } from './backend/backend.js';
 import { backend } from './backend/select.js';
 import { runNow, type Call } from './call.js';
-import { extended, isOrdinary, powerOfTwo } from './extended.js';
+import { extended, isOrdinary, powerOfTwo, type Extended } from './extended.js';
 import { types } from './types.js';
 
 const { isFloat64Array, isInt32Array } = types;
@@ -81,16 +81,23 @@ export function expSumCall(logits: LogitArray, options?: ExpSumOptions, more: re
 
 export interface Unified {
   readonly exponent: number;
-  /** Logarithms of the smallest and the largest sum that get it. */
-  readonly least: number;
-  readonly most: number;
+  /** The smallest and the largest sum that get it. */
+  readonly least: Extended;
+  readonly most: Extended;
+}
+
+/** exp(log). */
+function exponential(log: number): Extended {
+  const octaves = log * LOG2_E;
+  return [2 ** (octaves - Math.floor(octaves)), Math.floor(octaves)];
 }
 
 export function unify(unifiedMax: unknown, range: unknown, temperature: number): Unified {
   if (typeof unifiedMax !== 'number') throw wrongType('a number', 'unifiedMax', unifiedMax);
   const phi = unifiedMax / temperature;
   if (!(Math.abs(phi) < 1.48e9)) throw outOfRange('a number within 1.48e9 temperatures', 'unifiedMax', unifiedMax);
-  if (range === undefined) return { exponent: Math.round(phi * LOG2_E), least: phi - WIDEST, most: phi + WIDEST };
+  const within = (below: number, above: number): Unified => ({ exponent: Math.round(phi * LOG2_E), least: exponential(phi + below), most: exponential(phi + above) });
+  if (range === undefined) return within(-WIDEST, WIDEST);
   if (!Array.isArray(range)) throw wrongType('an array of two numbers', 'range', range);
   const [below, above]: unknown[] = range;
   if (range.length !== 2) throw wrongValue('two numbers', 'range', String(range.length));
@@ -98,19 +105,25 @@ export function unify(unifiedMax: unknown, range: unknown, temperature: number):
   if (!(below <= above && below >= -WIDEST * temperature && above <= WIDEST * temperature)) {
     throw wrongValue(`two rising numbers within ${WIDEST} temperatures`, 'range', `[${below}, ${above}]`);
   }
-  return { exponent: Math.round(phi * LOG2_E), least: phi + below / temperature, most: phi + above / temperature };
+  return within(below / temperature, above / temperature);
+}
+
+/** Whether a sum in canonical form gets the shared exponent. */
+export function isWithin({ least, most }: Unified, m: number, e: number): boolean {
+  return (e > least[1] || (e === least[1] && m >= least[0])) && (e < most[1] || (e === most[1] && m <= most[0]));
 }
 
 function share(mantissa: Float64Array, exponent: Int32Array, unified: Unified): ExpSums {
   const raised = new Uint8Array(mantissa.length);
   for (let r = 0; r < mantissa.length; r++) {
-    if (isOrdinary(mantissa[r]!)) {
-      const log = logOf(mantissa[r]!, exponent[r]!);
-      if (!(log >= unified.least && log <= unified.most)) {
+    const m = mantissa[r]!;
+    const e = exponent[r]!;
+    if (isOrdinary(m)) {
+      if (!isWithin(unified, m, e)) {
         raised[r] = 1;
         continue;
       }
-      mantissa[r]! *= powerOfTwo(exponent[r]! - unified.exponent);
+      mantissa[r] = m * powerOfTwo(e - unified.exponent);
     }
     exponent[r] = unified.exponent;
   }

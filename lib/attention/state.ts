@@ -1,7 +1,7 @@
 /** The state of a partial attention: sums of exponentials and of values weighted with them, and how states are added. */
 import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
 import { octavesOf, rootOfTwo } from '../backend/js/powers.js';
-import { logOf, type Unified } from '../exp-sum.js';
+import { isWithin, logOf, type Unified } from '../exp-sum.js';
 import { extended, isOrdinary, powerOfTwo } from '../extended.js';
 import { types } from '../types.js';
 import type { AttentionResult, WithLse } from './dense.js';
@@ -165,8 +165,7 @@ export function unifyPartial({ out, mantissa, exponent }: AttentionPartial, unif
   for (let r = 0; r < rows; r++) {
     const m = mantissa[r]!;
     if (isOrdinary(m)) {
-      const log = logOf(m, exponent[r]!);
-      if (!(log >= unified.least && log <= unified.most)) {
+      if (!isWithin(unified, m, exponent[r]!)) {
         raised[r] = 1;
         continue;
       }
