@@ -83,8 +83,8 @@ template <class T> struct Look {
 };
 template <size_t kSize, class T> Look<T> look_at(const T* x, size_t n, T* tops) {
   constexpr size_t W = ExpTraits<T>::kLanes;
-  const auto bottom = splat(-infinity<T>());
-  auto s = splat((T)0), t = s;  // a NaN in x is one in these; so is ∞ − ∞, which is looked at again
+  const auto bottom = splat(-infinity<T>()), high = splat(infinity<T>());
+  auto odd = splat((T)0), more = odd;  // what is not below +∞: perhaps a NaN. (A sum, which would tell as well, takes half of the time again.)
   Look<T> seen = {-infinity<T>(), 0, false};
   for (size_t g = 0; g * kSize < n; g++) {
     size_t i = g * kSize, end = n - i < kSize ? n : i + kSize;
@@ -92,17 +92,17 @@ template <size_t kSize, class T> Look<T> look_at(const T* x, size_t n, T* tops) 
     for (; i + 4 * W <= end; i += 4 * W) {
       auto v0 = load(x + i), v1 = load(x + i + W), v2 = load(x + i + 2 * W), v3 = load(x + i + 3 * W);
       a = max_skip_nan(a, v0), b = max_skip_nan(b, v1), c = max_skip_nan(c, v2), d = max_skip_nan(d, v3);
-      s = add(s, add(v0, v1)), t = add(t, add(v2, v3));
+      odd = or_bits(odd, zero_below(v0, v0, high), zero_below(v1, v1, high)), more = or_bits(more, zero_below(v2, v2, high), zero_below(v3, v3, high));
     }
     for (; i < end; i += W) {
       auto v = end - i < W ? load_n(x + i, end - i, x[i]) : load(x + i);
-      a = max_skip_nan(a, v), s = add(s, v);
+      a = max_skip_nan(a, v), odd = or_bits(odd, zero_below(v, v, high), odd);
     }
     T top = reduce_max(max_skip_nan(max_skip_nan(a, b), max_skip_nan(c, d)));
     if (tops) tops[g] = top;
     if (top > seen.top) seen.top = top, seen.group = g;
   }
-  if (any_nan(add(s, t))) seen.nan = has_nan<T>(Plain<T>{x}, 0, n);
+  if (any_bits(or_bits(odd, more, more), ~(typename ExpTraits<T>::Bits)0)) seen.nan = has_nan<T>(Plain<T>{x}, 0, n);
   return seen;
 }
 
