@@ -40,7 +40,7 @@ function show(title, times, unit) {
 console.log(`${capabilities().processor}; ${capabilities().backend}; node ${process.version}; ${cols.toLocaleString('en')} float32 logits`);
 
 const [flat, peaked] = [normal(cols, 1, 1), normal(cols, 8, 2)];
-// Rows of their own, so that no branch predictor learns one by heart.
+// Rows that come from the last cache, and that no branch predictor learns by heart.
 const flats = Array.from({ length: 8 }, (_, i) => normal(cols, 1, 10 + i));
 const out = new Float32Array(cols);
 const usual = { temperature: 0.8, topK: 50, topP: 0.95, minP: 0.05 };
@@ -53,6 +53,8 @@ show('one row, one thread', await measure({
   'sample: temperature 0.8': (seed) => sample(peaked, { temperature: 0.8, seed }),
   'sample: minP 0.05': (seed) => sample(peaked, { minP: 0.05, seed }),
   'sample: topP 0.95, logits N(0,8)': (seed) => sample(peaked, { topP: 0.95, seed }),
+  'sample: topP 0.95, logits N(0,1)': (seed) => sample(flat, { topP: 0.95, seed }),
+  'softmax, 8 rows in turn': (seed) => softmax(flats[seed % 8], { out }),
   'sample: topP 0.95, logits N(0,1), 8 rows in turn': (seed) => sample(flats[seed % 8], { topP: 0.95, seed }),
   'logProbs, top 20': () => logProbs(flat, 0, { top: 20 }),
 }, rounds), 'softmax');
