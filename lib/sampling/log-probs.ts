@@ -22,7 +22,7 @@ export interface LogProbs {
  * ln softmax(logits / temperature) of one chosen token of each row, and of the most probable ones. No softmax is written: it
  * takes the sum of the row's exponentials and the selection of `topK`.
  *
- *     ln p = logit / temperature − logSumExp(logits / temperature)        in double
+ *     ln p = logit / temperature − logSumExp(logits / temperature)        as exact as logSumExp is
  *
  * @param logits Row-major: all of them one row, or rows of `cols`.
  * @param tokens A token for each row, or one number for one row.
