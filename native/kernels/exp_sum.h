@@ -95,8 +95,10 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   };
   size_t i = 0;
   for (; n >= kSixteen && i + 16 * W <= n; i += 16 * W) {
-    V a = add(four(i), four(i + 4 * W));
-    a = add(a, add(four(i + 8 * W), four(i + 12 * W)));
+    V part[4];  // unrolled where it is the usual way
+    if (kWatch) { part[0] = four(i), part[1] = four(i + 4 * W), part[2] = four(i + 8 * W), part[3] = four(i + 12 * W); }
+    else for (size_t j = 0; j < 4; j++) part[j] = four(i + 4 * j * W);
+    V a = add(add(part[0], part[1]), add(part[2], part[3]));
     total += a;
     partials.keep(a);
   }
