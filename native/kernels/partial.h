@@ -219,7 +219,8 @@ template <class T, bool kSum> struct PartialColumns : SoftmaxColumns<T> {
       if (kSum) total.add_both(q, rest);
       else {
         q = mul(q, d0);
-        this->put(o, c, at, n, select_bits(fma(q, h, mul(q, l)), k, usual));
+        V y = fma(q, h, mul(q, l));  // no number where the state is not of this row; which NaN depends on the processor
+        this->put(o, c, at, n, select_bits(y, k, usual & lanes_above(y, splat((T)-1))));
       }
     }
     if (!kSum) return;

@@ -43,7 +43,9 @@ template <class T> struct Scaler {
     double factor = pow2(folded ? (int)d : -kReach);
     d += kReach;
     first = splat(folded ? (T)1 : (T)(d < -1000 ? 0 : d > 100 ? 0x1p100 : pow2((int)d)));
-    hi = splat((T)(r.hi * factor)), lo = splat((T)(r.lo * factor));
+    // A state far below the row it is used for: all must become +∞, and not ∞ − ∞.
+    bool beyond = !folded && d > kReach;
+    hi = splat((T)(r.hi * factor)), lo = splat((T)(beyond ? factor * 0x1p-30 : r.lo * factor));
   }
   template <bool kFolded> ALWAYS V apply(V q) const {
     if (!kFolded) q = mul(q, first);
