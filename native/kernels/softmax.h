@@ -13,10 +13,16 @@ namespace {
 // Backwards, as what was stored last is nearest: in pieces, each forwards, that fit the first-level cache.
 constexpr size_t kPiece = 2048;
 
+// From the first whole cache line on: arrays of JavaScript seldom begin with one, and a vector across two costs as two.
 template <bool kFolded, class T> SIMD_INLINE void scale_block(T* block, size_t length, const Scaler<T>& s) {
   constexpr size_t W = ExpTraits<T>::kLanes;
+  auto some = [&](T* y, size_t n) ALWAYS_LAMBDA { store_n(y, s.template apply<kFolded>(load_n(y, n, (T)0)), n); };
+  size_t head = (64 - ((uintptr_t)block & 63)) % 64 / sizeof(T);
+  if (head > length) head = length;
+  T* body = block + head;
+  length -= head;
   for (size_t piece = (length + kPiece - 1) / kPiece; piece-- > 0;) {
-    T* y = block + piece * kPiece;
+    T* y = body + piece * kPiece;
     size_t n = length - piece * kPiece < kPiece ? length - piece * kPiece : kPiece, i = 0;
     for (; i + 4 * W <= n; i += 4 * W) {
       auto a = load(y + i), b = load(y + i + W), c = load(y + i + 2 * W), d = load(y + i + 3 * W);
@@ -24,8 +30,9 @@ template <bool kFolded, class T> SIMD_INLINE void scale_block(T* block, size_t l
       store(y + i + 2 * W, s.template apply<kFolded>(c)), store(y + i + 3 * W, s.template apply<kFolded>(d));
     }
     for (; i + W <= n; i += W) store(y + i, s.template apply<kFolded>(load(y + i)));
-    if (i < n) store_n(y + i, s.template apply<kFolded>(load_n(y + i, n - i, (T)0)), n - i);
+    if (i < n) some(y + i, n - i);
   }
+  if (head) some(block, head);
 }
 
 template <class T> void scale_part(T* y, size_t from, size_t to, const Block* blocks, const Reciprocal<T>& r) {
