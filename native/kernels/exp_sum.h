@@ -1,7 +1,7 @@
 // The core: a sum of exponentials held as mantissa · 2^exponent, block by block.
 //
 // A row is cut into blocks of kBlock elements, whatever thread takes them. A block's shared exponent is guessed from
-// its first value; every vector is watched for a value outside the window of 256 octaves around it, and only such a
+// its first vector; every vector is watched for a value outside the window of 256 octaves around it, and only such a
 // block (a mask of −∞, a rise by 10^28, a NaN) is done again with its true maximum. Inside a block floats are added
 // in a tree of sixteen vectors, then in doubles, so the length of a row never enters the error.
 // Scaling by 2^k is exact: neither the choice of the exponent nor the cut into threads changes a bit.
@@ -218,7 +218,8 @@ template <bool kStore, class T> bool sum_part(const Row<T>& row, size_t from, si
     Sum s = kNothing;
     T* q = kStore ? out + b : nullptr;
     bool done = false;
-    T first = row.logits.x[b];
+    constexpr size_t W = ExpTraits<T>::kLanes;
+    T first = n < W ? row.logits.x[b] : reduce_max(max_skip_nan(splat(row.logits.x[b]), load(row.logits.x + b)));
     if (calm && row.in_reach(first)) {
       calm = done = kHasUnit<T> && scale.unit ? sum_block<kStore, true, kHasUnit<T>>(row.source(), b, n, scale, *row.fine, row.octave(first), row.parted, q, s)
                                               : sum_block<kStore, true, false>(row.source(), b, n, scale, *row.fine, row.octave(first), row.parted, q, s);
