@@ -1,5 +1,7 @@
 /** A call that passed all checks, ready to be run: at once, or by lib/promises.ts off the event loop. */
+import type { AxisCall, LogitArray } from './arguments.js';
 import type { Backend, Kernels } from './backend/backend.js';
+import { backendFor } from './backend/select.js';
 
 export interface Call<R> {
   readonly backend: Backend;
@@ -15,6 +17,19 @@ export interface Call<R> {
   readonly inPlace?: boolean;
   /** What is made of them when the kernel has run. */
   finish(): R;
+}
+
+/** An operator of one array that gives another, from its checked arguments. */
+export function elementCall(operator: 'softmax' | 'log_softmax', { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias }: AxisCall): Call<LogitArray> {
+  return {
+    backend: backendFor(x.length),
+    kernel: `${operator}_${kernel}`,
+    args: [x, kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias],
+    theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
+    results: [1],
+    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
+    finish: () => out,
+  };
 }
 
 export function runNow<R>({ backend, kernel, args, finish }: Call<R>): R {

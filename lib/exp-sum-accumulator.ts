@@ -1,23 +1,20 @@
 /** The sum of one row that arrives in chunks, from wherever. */
-import { types } from './types.js';
-import { describe, outOfRange, wrongType, wrongValue, type Float16ArrayLike, type LogitArray, type ReductionOptions } from './arguments.js';
+import { wrongValue, type Float16ArrayLike, type LogitArray, type ReductionOptions } from './arguments.js';
 import { runNow } from './call.js';
 import { checkState, expSum, logSumExpOfState, mergeExpSums, normalizeCall, type ExpSums } from './exp-sum.js';
 import { isOrdinary } from './extended.js';
+import { checkOptions, optionsOf, positive } from './options.js';
+import { wireHeader, wireView } from './wire.js';
 
 /** What a chunk may have of its own. */
 export type ChunkOptions<A extends LogitArray = LogitArray> = Pick<ReductionOptions<A>, 'mask' | 'maskFormat' | 'bias' | 'dtype'>;
 
-/** "FSES": flash-softmax, exponential sum. */
-const MAGIC = [0x46, 0x53, 0x45, 0x53] as const;
-const VERSION = 1;
+/** flash-softmax, exponential sum. */
+const WIRE = { magic: 'FSES', version: 1 };
 const BYTES = 28;
 
 /** Those of a chunk and no others: the rest is the accumulator's. */
-function chunkOptions({ mask, maskFormat, bias, dtype, ...others }: ChunkOptions): ChunkOptions {
-  for (const name of Object.keys(others)) throw wrongType('only mask, maskFormat, bias, dtype', 'options', name);
-  return { mask, maskFormat, bias, dtype };
-}
+const CHUNK_OPTIONS = ['mask', 'maskFormat', 'bias', 'dtype'] as const;
 
 /**
  * The sum of the exponentials of one row, whose chunks may be anywhere: in other worker threads, processes, machines. It is a
@@ -33,12 +30,9 @@ export class ExpSumAccumulator {
 
   /** @throws RangeError (ERR_OUT_OF_RANGE) for a temperature that is not finite and > 0; TypeError for one that is no number. */
   constructor(options: { temperature?: number | undefined } = {}) {
-    if (typeof options !== 'object' || options === null) throw wrongType('an object', 'options', options);
-    for (const name of Object.keys(options)) if (name !== 'temperature') throw wrongType('only temperature', 'options', name);
+    checkOptions(options, ['temperature'], true);
     const { temperature = 1 } = options;
-    if (typeof temperature !== 'number') throw wrongType('a number', 'temperature', temperature);
-    if (!(temperature > 0 && temperature < Infinity)) throw outOfRange('a finite number above 0', 'temperature', temperature);
-    this.temperature = temperature;
+    this.temperature = positive(temperature, 'temperature');
   }
 
   /** The sum so far, as a state of one row. */
@@ -48,7 +42,7 @@ export class ExpSumAccumulator {
 
   /** Adds a chunk of logits, in the place that comes next where bits matter. Throws as {@link expSum} does. */
   add<A extends LogitArray>(chunk: A, options: ChunkOptions<A> = {}): this {
-    return this.#merge(expSum(chunk, { ...chunkOptions(options), temperature: this.temperature } as ReductionOptions<A>));
+    return this.#merge(expSum(chunk, { ...optionsOf(options, CHUNK_OPTIONS), temperature: this.temperature } as ReductionOptions<A>));
   }
 
   /**
@@ -73,15 +67,14 @@ export class ExpSumAccumulator {
   normalize<A extends LogitArray>(chunk: A, out?: A, options?: ChunkOptions<A>): A;
   normalize<A extends Uint16Array | Float16ArrayLike>(chunk: A, out: Float32Array, options?: ChunkOptions<A>): Float32Array;
   normalize(chunk: LogitArray, out?: LogitArray, options: ChunkOptions = {}): LogitArray {
-    return runNow(normalizeCall(chunk, this.#state, { ...chunkOptions(options), temperature: this.temperature, out }));
+    return runNow(normalizeCall(chunk, this.#state, { ...optionsOf(options, CHUNK_OPTIONS), temperature: this.temperature, out }));
   }
 
   /** The wire form: 28 bytes. */
   toBytes(): Uint8Array {
     const bytes = new Uint8Array(BYTES);
     const view = new DataView(bytes.buffer);
-    bytes.set(MAGIC);
-    view.setUint8(4, VERSION);
+    bytes.set(wireHeader(WIRE));
     view.setFloat64(8, this.#state.mantissa[0]!, true);
     view.setFloat64(16, this.temperature, true);
     view.setInt32(24, this.#state.exponent[0]!, true);
@@ -95,11 +88,7 @@ export class ExpSumAccumulator {
    * @throws RangeError (ERR_INVALID_ARG_VALUE) for bytes that toBytes() of this version does not write.
    */
   static fromBytes(bytes: Uint8Array): ExpSumAccumulator {
-    if (!types.isUint8Array(bytes)) throw wrongType('a Uint8Array', 'bytes', bytes);
-    if (bytes.length !== BYTES) throw wrongValue(`${BYTES} bytes`, 'bytes', String(bytes.length));
-    if (MAGIC.some((byte, i) => bytes[i] !== byte)) throw wrongValue("'FSES' at the beginning", 'bytes', describe(String.fromCharCode(...bytes.subarray(0, 4))));
-    if (bytes[4] !== VERSION) throw wrongValue(`version ${VERSION}`, 'bytes', `version ${bytes[4]}`);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, BYTES);
+    const view = wireView(bytes, WIRE, BYTES);
     const mantissa = view.getFloat64(8, true);
     const temperature = view.getFloat64(16, true);
     const exponent = view.getInt32(24, true);

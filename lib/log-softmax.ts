@@ -1,7 +1,6 @@
 /** logSoftmax: the logarithms of the probabilities that belong to logits. */
 import { axisCall, type AxisOptions, type Float16ArrayLike, type LogitArray } from './arguments.js';
-import { backendFor } from './backend/select.js';
-import { runNow, type Call } from './call.js';
+import { elementCall, runNow, type Call } from './call.js';
 
 /**
  * The logarithm of softmax, row by row, and not of its rounded results:
@@ -34,14 +33,5 @@ export function logSoftmax(logits: LogitArray, options?: AxisOptions<LogitArray,
 }
 
 export function logSoftmaxCall(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
-  const { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more);
-  return {
-    backend: backendFor(x.length),
-    kernel: `log_softmax_${kernel}`,
-    args: [x, kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias],
-    theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
-    results: [1],
-    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
-    finish: () => out,
-  };
+  return elementCall('log_softmax', axisCall(logits, options, more));
 }

@@ -2,7 +2,7 @@
 import { axisCall, type AxisOptions, type Float16ArrayLike, type FloatArray, type KernelArray, type LogitArray } from './arguments.js';
 import type { SoftmaxKernel } from './backend/backend.js';
 import { backendFor } from './backend/select.js';
-import type { Call } from './call.js';
+import { elementCall, type Call } from './call.js';
 
 export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxisOptions<A, Out>;
 
@@ -46,14 +46,5 @@ export function softmax(logits: LogitArray, options?: AxisOptions<LogitArray, Lo
 
 /** The same call, to be run later. */
 export function softmaxCall(logits: LogitArray, options: AxisOptions<LogitArray, LogitArray> | undefined, more: readonly string[]): Call<LogitArray> {
-  const { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more);
-  return {
-    backend: backendFor(out.length),
-    kernel: `softmax_${kernel}`,
-    args: [x, kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias],
-    theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
-    results: [1],
-    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
-    finish: () => out,
-  };
+  return elementCall('softmax', axisCall(logits, options, more));
 }

@@ -2,9 +2,10 @@
 import { wrongType, wrongValue } from '../arguments.js';
 import { backend } from '../backend/select.js';
 import { runNow, type Call } from '../call.js';
+import { checkOptions, count } from '../options.js';
 import type { AttentionResult, WithLse } from './dense.js';
 import { KVCache, shapeArray, type SequenceId } from './kv-cache.js';
-import { checkOptions, count, dimension, floats, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type ResultOptions, type ScoreOptions } from './options.js';
+import { dimension, floats, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type ResultOptions, type ScoreOptions } from './options.js';
 
 /** What is said of q. */
 export interface CachedOptions extends ScoreOptions {

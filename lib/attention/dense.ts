@@ -2,10 +2,11 @@
 import { wrongType, wrongValue } from '../arguments.js';
 import { backend } from '../backend/select.js';
 import { runNow, type Call } from '../call.js';
+import { checkOptions, count } from '../options.js';
 import { types } from '../types.js';
 import { shapeArray } from './kv-cache.js';
 import {
-  checkOptions, count, dimension, floats, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type ResultOptions, type ScoreOptions,
+  dimension, floats, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type ResultOptions, type ScoreOptions,
 } from './options.js';
 
 /** What is said of q, k and v. */

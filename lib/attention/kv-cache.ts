@@ -5,8 +5,9 @@ import { bfloat16, float16 } from '../backend/js/half.js';
 import { tileOf, tileSize } from '../backend/js/attention.js';
 import { native } from '../backend/native.js';
 import { backend } from '../backend/select.js';
+import { checkOptions, count } from '../options.js';
 import { types } from '../types.js';
-import { checkOptions, count, layoutFlag } from './options.js';
+import { layoutFlag } from './options.js';
 
 /** What keys and values are stored as. */
 export type KVType = 'float32' | 'float16' | 'bfloat16' | 'int8';

@@ -1,5 +1,6 @@
 /** What the calls of attention check alike: sizes, scores' options, where results go. */
 import { apart, describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { count, positive } from '../options.js';
 import { types } from '../types.js';
 
 const { isFloat32Array, isFloat64Array } = types;
@@ -38,20 +39,6 @@ export interface ResultOptions {
 
 export const SCORE_OPTIONS = ['layout', 'scale', 'causal', 'window', 'softcap', 'alibi'] as const;
 export const RESULT_OPTIONS = ['sinks', 'out', 'lse'] as const;
-
-/** Unknown names are errors. */
-export function checkOptions(options: unknown, names: readonly string[], isNeeded = false): void {
-  if (options === undefined && !isNeeded) return;
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrongType('an object', 'options', options);
-  for (const name of Object.keys(options)) if (!names.includes(name)) throw wrongType(`only ${names.join(', ')}`, 'options', name);
-}
-
-/** A size: a positive integer, or from 0 on. */
-export function count(value: unknown, name: string, least: 0 | 1 = 1): number {
-  if (typeof value !== 'number') throw wrongType(least ? 'a positive integer' : 'an integer from 0', name, value);
-  if (!(Number.isSafeInteger(value) && value >= least)) throw outOfRange(least ? 'a positive integer' : 'an integer from 0', name, value);
-  return value;
-}
 
 /** 1 for the layout in which positions come first. */
 export function layoutFlag(layout: unknown, positionsFirst: string, headsFirst: string): 0 | 1 {
@@ -100,11 +87,9 @@ export function scoresOf(options: ScoreOptions, causalDefault: boolean): Scores 
   if (scale !== undefined && typeof scale !== 'number') throw wrongType('a number', 'scale', scale);
   if (scale !== undefined && !Number.isFinite(scale)) throw outOfRange('a finite number', 'scale', scale);
   if (typeof causal !== 'boolean') throw wrongType('a boolean', 'causal', causal);
-  if (softcap !== undefined && typeof softcap !== 'number') throw wrongType('a number', 'softcap', softcap);
-  if (softcap !== undefined && !(softcap > 0 && softcap < Infinity)) throw outOfRange('a finite number above 0', 'softcap', softcap);
   if (typeof alibi !== 'boolean' && !isFloat32Array(alibi)) throw wrongType('a boolean or a Float32Array', 'alibi', alibi);
   return {
-    positionsFirst, scale: scale ?? NaN, causal: causal ? 1 : 0, window: window === undefined ? 0 : count(window, 'window'), softcap: softcap ?? 0,
+    positionsFirst, scale: scale ?? NaN, causal: causal ? 1 : 0, window: window === undefined ? 0 : count(window, 'window'), softcap: softcap === undefined ? 0 : positive(softcap, 'softcap'),
     alibi: alibi === false ? null : alibi,
   };
 }

@@ -1,11 +1,13 @@
 /** The state of a partial attention: sums of exponentials and of values weighted with them, and how states are added. */
-import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
-import { octavesOf, rootOfTwo } from '../backend/js/powers.js';
+import { outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { withSink } from '../backend/js/attention.js';
 import { isWithin, logOf, type Unified } from '../exp-sum.js';
 import { extended, isOrdinary, powerOfTwo } from '../extended.js';
+import { checkOptions, count } from '../options.js';
 import { types } from '../types.js';
+import { wireHeader, wireView } from '../wire.js';
 import type { AttentionResult, WithLse } from './dense.js';
-import { checkOptions, count, layoutFlag, perHead, resultsOf, type ResultOptions } from './options.js';
+import { layoutFlag, perHead, resultsOf, type ResultOptions } from './options.js';
 
 const { isFloat64Array, isInt32Array, isUint8Array } = types;
 
@@ -21,9 +23,8 @@ export interface FinishOptions extends ResultOptions {
 /** What a state is made of, as it comes out of a message from another thread. */
 export type AttentionParts = Pick<AttentionPartial, 'out' | 'mantissa' | 'exponent' | 'raised'>;
 
-/** "FSAP": flash-softmax, attention, partial. */
-const MAGIC = [0x46, 0x53, 0x41, 0x50] as const;
-const VERSION = 1;
+/** flash-softmax, attention, partial. */
+const WIRE = { magic: 'FSAP', version: 1 };
 const HEADER = 16;
 
 /**
@@ -92,7 +93,7 @@ export class AttentionPartial {
     const rows = this.mantissa.length;
     const bytes = new Uint8Array(HEADER + rows * 12 + this.out.length * 8 + (this.raised ? rows : 0));
     const view = new DataView(bytes.buffer);
-    bytes.set([...MAGIC, VERSION, this.raised ? 1 : 0]);
+    bytes.set([...wireHeader(WIRE), this.raised ? 1 : 0]);
     view.setUint32(8, rows, true);
     view.setUint32(12, rows === 0 ? 0 : this.out.length / rows, true);
     let at = HEADER;
@@ -110,12 +111,8 @@ export class AttentionPartial {
    * @throws RangeError (ERR_INVALID_ARG_VALUE) for bytes that toBytes() of this version does not write.
    */
   static fromBytes(bytes: Uint8Array): AttentionPartial {
-    if (!isUint8Array(bytes)) throw wrongType('a Uint8Array', 'bytes', bytes);
-    if (bytes.length < HEADER) throw wrongValue(`${HEADER} bytes at least`, 'bytes', String(bytes.length));
-    if (MAGIC.some((byte, i) => bytes[i] !== byte)) throw wrongValue("'FSAP' at the beginning", 'bytes', describe(String.fromCharCode(...bytes.subarray(0, 4))));
-    if (bytes[4] !== VERSION) throw wrongValue(`version ${VERSION}`, 'bytes', `version ${bytes[4]}`);
+    const view = wireView(bytes, WIRE, HEADER, true);
     if (bytes[5]! > 1 || bytes[6] !== 0 || bytes[7] !== 0) throw wrongValue('flags of this version', 'bytes', `${bytes[5]}, ${bytes[6]}, ${bytes[7]}`);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const [rows, valueDim] = [view.getUint32(8, true), view.getUint32(12, true)];
     const length = HEADER + rows * (12 + 8 * valueDim + bytes[5]!);
     if (bytes.length !== length) throw wrongValue(`${length} bytes for ${rows} rows of ${valueDim}`, 'bytes', String(bytes.length));
@@ -128,17 +125,6 @@ export class AttentionPartial {
     checkPartial(state, 'bytes');
     return state;
   }
-}
-
-/** A key with this score and the value 0. */
-function withSink(m: number, e: number, scale: number, sink: number): [mantissa: number, exponent: number, scale: number] {
-  if (sink === -Infinity) return [m, e, scale];
-  if (!(sink < Infinity)) return [m + sink, e, scale];
-  const { whole, fraction } = octavesOf(sink, 0, 1);
-  const own = rootOfTwo(fraction);
-  const top = m === 0 ? whole : Math.max(e, whole);
-  const old = m === 0 || !isOrdinary(m) ? 1 : powerOfTwo(Math.max(-1100, e - top));
-  return [m * old + own * powerOfTwo(Math.max(-1100, whole - top)), top, scale * old];
 }
 
 export function checkPartial(state: unknown, name: string, like?: AttentionParts): asserts state is AttentionParts {

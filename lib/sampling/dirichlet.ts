@@ -1,10 +1,10 @@
 /** dirichletResample: probabilities drawn anew around given ones. */
-import { outOfRange, type FloatArray } from '../arguments.js';
+import { outOfRange, wrongType, type FloatArray } from '../arguments.js';
 import { softmax } from '../softmax.js';
 import { types } from '../types.js';
 import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
-import { optionsOf, positive, rowsOf } from './rows.js';
-import { wrongType } from '../arguments.js';
+import { rowsOf } from './rows.js';
+import { optionsOf, positive } from '../options.js';
 
 export interface DirichletOptions extends SeedOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */

@@ -2,9 +2,10 @@
 import { wrongValue, type FloatArray, type LogitArray } from '../arguments.js';
 import { MASK_BITS, MASK_ROW_BITS, MASK_ROW_BYTES } from '../backend/backend.js';
 import { softmax } from '../softmax.js';
+import { count, optionsOf, positive } from '../options.js';
 import { types } from '../types.js';
 import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
-import { count, hasNaN, MASKED_OPTIONS, nothingFinite, optionsOf, positive, reader, rowsOf, type MaskedOptions } from './rows.js';
+import { hasNaN, MASKED_OPTIONS, nothingFinite, reader, rowsOf, type MaskedOptions } from './rows.js';
 import { topOf } from './select.js';
 
 export interface GumbelOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
@@ -85,7 +86,7 @@ export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions
   const isDouble = types.isFloat64Array(logits);
   if (hard) {
     const out = isDouble ? new Float64Array(z.length) : new Float32Array(z.length);
-    topOf(z, rows, cols, 1).indices.forEach((index, row) => (out[row * cols + index] = 1));
+    topOf(z, 'f64', rows, cols, 1).indices.forEach((index, row) => (out[row * cols + index] = 1));
     return out;
   }
   if (isDouble) return softmax(z, { cols, temperature, out: z });
@@ -122,7 +123,7 @@ export function gumbelTopK<A extends LogitArray>(logits: A, k: number, options?:
   const most = count(k, 'k', 1);
   const { z, rows, cols } = perturb(logits, given, divisor);
   if (most > cols) throw wrongValue(`at most ${cols}, the length of a row,`, 'k', String(k));
-  const top = topOf(z, rows, cols, most);
+  const top = topOf(z, 'f64', rows, cols, most);
   for (let row = 0; row < rows; row++) {
     if (top.values[(row + 1) * most - 1] === -Infinity) throw wrongValue(`${most} finite logits`, `row ${row} of logits`, 'fewer');
   }

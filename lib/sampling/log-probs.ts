@@ -1,8 +1,10 @@
 /** logProbs: what chosen tokens were worth, and what else could have been, as chat APIs return it. */
 import { outOfRange, wrongType, wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
-import { NO_INDEX, type SoftmaxKernel, type TopKKernel } from '../backend/backend.js';
+import { NO_INDEX, type SoftmaxKernel } from '../backend/backend.js';
 import { backendFor } from '../backend/select.js';
-import { count, hasNaN, nothingFinite, optionsOf, positive, reader, ROW_OPTIONS, rowsOf, type RowOptions } from './rows.js';
+import { count, optionsOf, positive } from '../options.js';
+import { hasNaN, nothingFinite, reader, ROW_OPTIONS, rowsOf, type RowOptions } from './rows.js';
+import { topOf } from './select.js';
 
 export interface LogProbsOptions extends RowOptions {
   /** What logits are divided by: finite and > 0. Default: 1. */
@@ -36,9 +38,8 @@ export function logProbs(logits: LogitArray, tokens: ArrayLike<number> | number,
   const wanted = count(given.top ?? 0, 'top', 0);
   const { x, type, rows, cols } = rowsOf(logits, given);
   const chosen = chosenOf(tokens, rows, cols);
-  const backend = backendFor(x.length);
   const sums = new Float64Array(rows);
-  if (cols > 0) (backend[`log_sum_exp_${type}`] as SoftmaxKernel<KernelArray, Float64Array>)(x, sums, rows, cols, 1, temperature, null, 0, null);
+  if (cols > 0) (backendFor(x.length)[`log_sum_exp_${type}`] as SoftmaxKernel<KernelArray, Float64Array>)(x, sums, rows, cols, 1, temperature, null, 0, null);
   for (let row = 0; row < rows; row++) {
     if (sums[row] !== sums[row]) throw hasNaN(row);
     if (cols === 0 || Math.abs(sums[row]!) === Infinity) throw nothingFinite(row);
@@ -46,8 +47,7 @@ export function logProbs(logits: LogitArray, tokens: ArrayLike<number> | number,
   const read = reader({ x, type });
   const logOf = (row: number, column: number) => read(row * cols + column) / temperature - sums[row]!;
   const n = Math.min(wanted, cols);
-  const [indices, values] = [new Uint32Array(rows * n), new (x.constructor as new (n: number) => KernelArray)(rows * n)];
-  if (n > 0) (backend[`top_k_${type}`] as TopKKernel<KernelArray>)(x, indices, values, rows, cols, n);
+  const { indices } = topOf(x, type, rows, cols, n);
   if (n > 0 && indices.includes(NO_INDEX)) throw hasNaN(Math.floor(indices.indexOf(NO_INDEX) / n));
   return {
     logProbs: Float64Array.from({ length: rows }, (_, row) => logOf(row, chosen[row]!)),

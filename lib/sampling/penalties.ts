@@ -1,7 +1,7 @@
 /** What changes logits before they are sampled: biases, penalties for what was said already, banned and forced tokens. */
 import { outOfRange, wrongType, wrongValue, type FloatArray } from '../arguments.js';
+import { count, optionsOf } from '../options.js';
 import { types } from '../types.js';
-import { count, optionsOf } from './rows.js';
 
 const { isFloat32Array, isFloat64Array } = types;
 

@@ -21,14 +21,6 @@ export interface MaskedOptions<A extends LogitArray = LogitArray> extends RowOpt
 export const ROW_OPTIONS = ['cols', 'dtype'] as const;
 export const MASKED_OPTIONS = [...ROW_OPTIONS, 'mask', 'maskFormat', 'bias'] as const;
 
-/** Unknown names are errors. Returns a copy: each option is read once, and first of all. */
-export function optionsOf<O extends object>(options: O | undefined, names: readonly string[]): O {
-  if (options === undefined) return {} as O;
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrongType('an object', 'options', options);
-  for (const name of Object.keys(options)) if (!names.includes(name)) throw wrongType(`only ${names.join(', ')}`, 'options', name);
-  return { ...options };
-}
-
 export interface Rows {
   readonly x: KernelArray;
   readonly type: ElementType;
@@ -60,19 +52,5 @@ export const nothingFinite = (row: number, name = 'logits') => wrongValue('a fin
 export function share(value: unknown, name: string): number {
   if (typeof value !== 'number') throw wrongType('a number from 0 to 1', name, value);
   if (!(value >= 0 && value <= 1)) throw outOfRange('a number from 0 to 1', name, value);
-  return value;
-}
-
-/** A count; 0 is one too where `least` is 0. */
-export function count(value: unknown, name: string, least: number): number {
-  if (typeof value !== 'number') throw wrongType('an integer', name, value);
-  if (!(Number.isSafeInteger(value) && value >= least)) throw outOfRange(`an integer from ${least}`, name, value);
-  return value;
-}
-
-/** A finite number above 0, or 0 as well. */
-export function positive(value: unknown, name: string, orZero = false): number {
-  if (typeof value !== 'number') throw wrongType('a number', name, value);
-  if (!((value > 0 || (orZero && value === 0)) && value < Infinity)) throw outOfRange(`a finite number ${orZero ? 'from' : 'above'} 0`, name, value);
   return value;
 }

@@ -2,10 +2,11 @@
 import { wrongType, type FloatArray, type LogitArray } from '../arguments.js';
 import { backendFor } from '../backend/select.js';
 import { runNow, type Call } from '../call.js';
+import { count, optionsOf, positive } from '../options.js';
 import { types } from '../types.js';
 import { ln } from './log.js';
 import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
-import { count, hasNaN, MASKED_OPTIONS, nothingFinite, optionsOf, positive, rowsOf, share, type MaskedOptions } from './rows.js';
+import { hasNaN, MASKED_OPTIONS, nothingFinite, rowsOf, share, type MaskedOptions } from './rows.js';
 
 /** Which tokens may be drawn. The filters work in this order, each on the probabilities that the ones before it left. */
 export interface FilterOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A> {

@@ -1,9 +1,9 @@
 /** A sampler of one sequence: options, what was said until now, and where in its random stream it is. */
 import { describe, wrongType, wrongValue, type FloatArray } from '../arguments.js';
+import { optionsOf } from '../options.js';
 import { types } from '../types.js';
 import { applyPenalties, checkToken, PENALTY_OPTIONS, penaltiesOf, tokensOf, type Penalties, type PenaltyOptions, type Tokens } from './penalties.js';
 import { keyOf } from './random.js';
-import { optionsOf } from './rows.js';
 import { sample, type FilterOptions } from './sample.js';
 
 export interface SamplerOptions extends PenaltyOptions, Omit<FilterOptions, 'cols' | 'dtype' | 'bias' | 'mask' | 'maskFormat'> {

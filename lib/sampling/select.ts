@@ -1,9 +1,10 @@
 /** argmax and topK: the largest logits of a row, and where they are. */
-import { wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
+import { wrongValue, type ElementType, type KernelArray, type LogitArray } from '../arguments.js';
 import { NO_INDEX, type ArgmaxKernel, type TopKKernel } from '../backend/backend.js';
 import { backendFor } from '../backend/select.js';
 import { runNow, type Call } from '../call.js';
-import { count, hasNaN, optionsOf, ROW_OPTIONS, rowsOf, type RowOptions } from './rows.js';
+import { count, optionsOf } from '../options.js';
+import { hasNaN, ROW_OPTIONS, rowsOf, type RowOptions } from './rows.js';
 
 /**
  * The index of the largest logit of each row, the lowest of several.
@@ -67,9 +68,9 @@ export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOpti
   };
 }
 
-/** The same for what has been checked already, in double. */
-export function topOf(x: Float64Array, rows: number, cols: number, k: number): { indices: Uint32Array; values: Float64Array } {
-  const [indices, values] = [new Uint32Array(rows * k), new Float64Array(rows * k)];
-  (backendFor(x.length).top_k_f64 as TopKKernel<Float64Array>)(x, indices, values, rows, cols, k);
+/** The same for rows that have been checked already, and k ≤ cols; the first index of a row with a NaN is NO_INDEX. */
+export function topOf<A extends KernelArray>(x: A, type: ElementType, rows: number, cols: number, k: number): { indices: Uint32Array; values: A } {
+  const [indices, values] = [new Uint32Array(rows * k), new (x.constructor as new (n: number) => A)(rows * k)];
+  if (k > 0) (backendFor(x.length)[`top_k_${type}`] as TopKKernel<KernelArray>)(x, indices, values, rows, cols, k);
   return { indices, values };
 }

@@ -1,12 +1,12 @@
 /** softToken: the soft tokens of Soft-Thinking and SofT-GRPO, mixtures of embeddings in place of one token. */
-import { wrongType, type KernelArray, type LogitArray } from '../arguments.js';
-import type { TopKKernel } from '../backend/backend.js';
+import { wrongType, type LogitArray } from '../arguments.js';
 import { Sum, Weigher } from '../backend/js/weights.js';
 import { NO_INDEX } from '../backend/backend.js';
-import { backendFor } from '../backend/select.js';
+import { count, optionsOf, positive } from '../options.js';
 import { exp, ln } from './log.js';
 import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
-import { count, hasNaN, nothingFinite, optionsOf, positive, reader, ROW_OPTIONS, rowsOf, share, type RowOptions } from './rows.js';
+import { hasNaN, nothingFinite, reader, ROW_OPTIONS, rowsOf, share, type RowOptions } from './rows.js';
+import { topOf } from './select.js';
 
 export interface SoftTokenOptions extends RowOptions, SeedOptions {
   /** What logits are divided by first: finite and > 0. Default: 1. */
@@ -63,9 +63,8 @@ export function softToken(logits: LogitArray, options?: SoftTokenOptions): SoftT
   const noise = given.noise === false ? false : given.noise === undefined ? undefined : noiseOf(given.noise, rows * k, 'numbers', (g) => g === g);
   const stream = noise === undefined ? streamOf(given, rows) : undefined;
 
-  const [indices, top] = [new Uint32Array(rows * k), new (x.constructor as new (n: number) => KernelArray)(rows * k)];
-  if (k > 0) (backendFor(x.length)[`top_k_${type}`] as TopKKernel<KernelArray>)(x, indices, top, rows, cols, k);
-  const read = reader({ x: top, type });
+  const { indices, values } = topOf(x, type, rows, cols, k);
+  const read = reader({ x: values, type });
   const [weights, noised] = [new Float64Array(rows * k), new Float64Array(rows * k).fill(-Infinity)];
   const [logProbability, counts] = [new Float64Array(rows), new Uint32Array(rows)];
   for (let row = 0; row < rows; row++) {

@@ -7,6 +7,7 @@
 #pragma once
 #include "attention_keys.h"
 #include "attention_rows.h"
+#include "buffer.h"
 
 namespace {
 
@@ -79,32 +80,28 @@ template <class Keys> struct Attention {
     for (size_t i = 0; i < rows.count; i++) set(rows.row[i], b, kv, first + i);
     rows.begin();
   }
-  struct Memory {
-    const Run& run;
-    void* all;
-    Memory(const Run& run, size_t bytes) : run(run), all(run.allocate(bytes)) {}
-    ~Memory() { run.release(all); }
-  };
-
-  // A block over all its keys.
-  static void whole(void* self, size_t unit) {
-    const Attention& a = *(const Attention*)self;
+  // A block of rows by its number: `sum` adds up what it sees, and its results are written.
+  template <class Sum> static void block_of(const Attention& a, size_t unit, Sum sum) {
     if (a.run.stopped()) return;
-    Memory memory(a.run, a.memory());
-    Rows rows(a.scoring, memory.all);
+    Buffer<char> memory(a.run, a.memory());
+    Rows rows(a.scoring, memory.data);
     size_t block = unit % a.blocks(), kv = unit / a.blocks() % a.s.kv_heads, b = unit / a.blocks() / a.s.kv_heads;
     a.fill(rows, b, kv, block);
-    a.go(rows, a.scratch(memory), b, kv, 0, a.parts_of(b), [&](size_t) { rows.end_part(); });
+    sum(rows, a.scratch(memory), b, kv, block);
     a.finish(rows, b, kv, block);
   }
-  float* scratch(const Memory& memory) const { return (float*)(((uintptr_t)memory.all + Rows::bytes(scoring)) & ~(uintptr_t)63); }
+  static void whole(void* self, size_t unit) {
+    const Attention& a = *(const Attention*)self;
+    block_of(a, unit, [&](Rows& rows, float* scratch, size_t b, size_t kv, size_t) { a.go(rows, scratch, b, kv, 0, a.parts_of(b), [&](size_t) { rows.end_part(); }); });
+  }
+  float* scratch(const Buffer<char>& memory) const { return (float*)(((uintptr_t)memory.data + Rows::bytes(scoring)) & ~(uintptr_t)63); }
 
   // One part of the keys of a key/value head: index = (part of all sequences) · kv_heads + kv.
   static void one_part(void* self, size_t index) {
     const Attention& a = *(const Attention*)self;
     if (a.run.stopped()) return;
-    Memory memory(a.run, a.memory());
-    Rows rows(a.scoring, memory.all);
+    Buffer<char> memory(a.run, a.memory());
+    Rows rows(a.scoring, memory.data);
     size_t kv = index % a.s.kv_heads, part = index / a.s.kv_heads, b = 0;
     while (part >= a.parts[b + 1]) b++;
     for (size_t block = 0; block < a.blocks(); block++) {
@@ -121,17 +118,13 @@ template <class Keys> struct Attention {
   }
   static void fold_parts(void* self, size_t unit) {
     const Attention& a = *(const Attention*)self;
-    if (a.run.stopped()) return;
-    Memory memory(a.run, a.memory());
-    Rows rows(a.scoring, memory.all);
-    size_t block = unit % a.blocks(), kv = unit / a.blocks() % a.s.kv_heads, b = unit / a.blocks() / a.s.kv_heads;
-    a.fill(rows, b, kv, block);
-    for (size_t part = a.parts[b]; part < a.parts[b + 1]; part++)
-      for (size_t r = 0; r < rows.count; r++) {
-        size_t at = (part * a.s.kv_heads + kv) * a.s.rows() + block * Rows::kRows + r;
-        Rows::fold(rows.sum[r], rows.total + r * a.scoring.width, a.part_sums[2 * at], a.part_sums[2 * at + 1], a.part_acc + at * a.scoring.width, a.scoring.width);
-      }
-    a.finish(rows, b, kv, block);
+    block_of(a, unit, [&](Rows& rows, float*, size_t b, size_t kv, size_t block) {
+      for (size_t part = a.parts[b]; part < a.parts[b + 1]; part++)
+        for (size_t r = 0; r < rows.count; r++) {
+          size_t at = (part * a.s.kv_heads + kv) * a.s.rows() + block * Rows::kRows + r;
+          Rows::fold(rows.sum[r], rows.total + r * a.scoring.width, a.part_sums[2 * at], a.part_sums[2 * at + 1], a.part_acc + at * a.scoring.width, a.scoring.width);
+        }
+    });
   }
 
   // Results of a block: outputs, or states without the kernels' factor g.
@@ -196,8 +189,10 @@ template <class Keys> struct Attention {
     if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
     split = r.threads > 1 && units() < 4 * r.threads && all > s.batch && blocks() <= 4;
     if (!split) return r.parallel(units(), whole, this);
-    Memory firsts(run, (s.batch + 1) * sizeof(size_t)), accs(run, all * s.kv_heads * s.rows() * s.width() * sizeof(float)), sums(run, all * s.kv_heads * s.rows() * 2 * sizeof(double));
-    parts = (size_t*)firsts.all, part_acc = (float*)accs.all, part_sums = (double*)sums.all;
+    Buffer<size_t> firsts(run, s.batch + 1);
+    Buffer<float> accs(run, all * s.kv_heads * s.rows() * s.width());
+    Buffer<double> sums(run, all * s.kv_heads * s.rows() * 2);
+    parts = firsts.data, part_acc = accs.data, part_sums = sums.data;
     parts[0] = 0;
     for (size_t b = 0; b < s.batch; b++) parts[b + 1] = parts[b] + parts_of(b);
     r.parallel(all * s.kv_heads, one_part, this);
@@ -213,22 +208,21 @@ void attention_f32(const Run& run, const double* shape, const double* spans, con
 }
 
 template <class E> void attention_cached(const Run& run, const AttentionShape& s, const AttentionData& data, const Slabs<const typename E::T>& slabs, const Slabs<const float>& scales, const uint32_t* table, const int32_t* lengths) {
-  size_t* firsts = (size_t*)run.allocate((s.batch + 1) * sizeof(size_t));
-  firsts[0] = 0;
-  for (size_t b = 0; b < s.batch; b++) firsts[b + 1] = firsts[b] + ((size_t)lengths[b] + s.page - 1) / s.page;
-  PagedKeys<E> keys = {s, slabs, scales, table, lengths, firsts, Pages(s, slabs)};
+  Buffer<size_t> firsts(run, s.batch + 1);
+  firsts.data[0] = 0;
+  for (size_t b = 0; b < s.batch; b++) firsts.data[b + 1] = firsts.data[b] + ((size_t)lengths[b] + s.page - 1) / s.page;
+  PagedKeys<E> keys = {s, slabs, scales, table, lengths, firsts.data, Pages(s, slabs)};
   Attention<PagedKeys<E>>(run, s, data, keys).go();
-  run.release(firsts);
 }
 
 #define CACHED(suffix, E)                                                                                              \
   void attention_cached_##suffix(const Run& run, const double* shape, const double* spans, const float* q, Slabs<const E::T> slabs, Slabs<const float> scales, const uint32_t* table, const int32_t* lengths, const float* slopes, const float* sinks, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) { \
     attention_cached<E>(run, AttentionShape::of(shape), {spans, q, slopes, sinks, nullptr, nullptr, out, lse, sums, mantissa, exponent}, slabs, scales, table, lengths); \
   }
-CACHED(f32, StoredFloat)
-CACHED(f16, StoredHalf)
-CACHED(bf16, StoredBrain)
-CACHED(i8, StoredByte)
+CACHED(f32, Single)
+CACHED(f16, Half)
+CACHED(bf16, Brain)
+CACHED(i8, Byte)
 #undef CACHED
 
 }  // namespace

@@ -27,7 +27,7 @@ struct AttentionShape {
 
 // Keys and values as two arrays of floats: a tile is put together in `scratch`.
 struct DenseKeys {
-  using E = StoredFloat;
+  using E = Single;
   const AttentionShape& s;
   const float *k, *v;
 

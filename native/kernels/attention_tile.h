@@ -1,35 +1,15 @@
-// Attention on one tile: sixteen keys of one key/value head, and up to four query rows that share it.
+// Attention on one tile: sixteen keys of one key/value head, and query rows that share it.
 //
 // Keys lie transposed in a tile, [depth][16], a key a lane: a score is a chain of fmas with the query's numbers broadcast,
 // and no lane is ever added to another. Values lie as rows behind them, so that a cache is read as one stream of bytes: on
 // its own that brought 85 % of a core's read bandwidth, where two interleaved streams with prefetching brought 55.
 #pragma once
+#include "../math/formats.h"
 #include "logits.h"
 
 namespace {
 
 constexpr size_t kTile = 16;  // keys, a lane each
-
-// The types that keys and values are stored in.
-struct StoredFloat {
-  using T = float;
-  static ALWAYS f32x16 load16(const float* p) { return load(p); }
-  static ALWAYS void store16(float* p, f32x16 v) { store(p, v); }
-};
-struct StoredHalf {
-  using T = uint16_t;
-  static ALWAYS f32x16 load16(const uint16_t* p) { return load_half(p); }
-  static ALWAYS void store16(uint16_t* p, f32x16 v) { store_half(p, v); }
-};
-struct StoredBrain {
-  using T = uint16_t;
-  static ALWAYS f32x16 load16(const uint16_t* p) { return load_brain(p); }
-  static ALWAYS void store16(uint16_t* p, f32x16 v) { store_brain(p, v); }
-};
-struct StoredByte {
-  using T = int8_t;
-  static ALWAYS f32x16 load16(const int8_t* p) { return load_bytes(p); }
-};
 
 // A tile as it lies in memory: keys [depth][16], values as sixteen rows `stride` apart, padded to whole vectors. `scales`:
 // sixteen of the keys and sixteen of the values, or null.
@@ -45,7 +25,7 @@ template <class E, int R, int kRows> SIMD_INLINE void some_scores(const typename
   UNROLL
   for (int r = 0; r < R; r++) a[r] = b[r] = splat(0.f);
   auto step = [&](size_t d, f32x16* s) ALWAYS_LAMBDA {
-    f32x16 x = E::load16(k + d * kTile);
+    f32x16 x = E::load(k + d * kTile);
     UNROLL
     for (int r = 0; r < R; r++) s[r] = fma(x, splat(q[d * kRows + r]), s[r]);
   };
@@ -74,7 +54,7 @@ template <class E, int R, int J> SIMD_INLINE void some_values(const typename E::
     for (int r = 0; r < R; r++) weight[r] = splat(w[r * kTile + key]);
     UNROLL
     for (int j = 0; j < J; j++) {
-      f32x16 x = E::load16(v + key * stride + kTile * j);
+      f32x16 x = E::load(v + key * stride + kTile * j);
       KEEP(x);
       UNROLL
       for (int r = 0; r < R; r++) s[r][j] = fma(x, weight[r], s[r][j]);
@@ -100,7 +80,7 @@ template <class E> NEVER_INLINE void values_of_lanes(const typename E::T* v, siz
   for (size_t at = 0; at < width; at += kTile) {
     f32x16 s = splat(0.f);
     for (size_t key = 0; key < kTile; key++)
-      if (lanes >> key & 1) s = fma(E::load16(v + key * stride + at), splat(w[key]), s);
+      if (lanes >> key & 1) s = fma(E::load(v + key * stride + at), splat(w[key]), s);
     store(acc + at, add(load(acc + at), s));
   }
 }
@@ -113,7 +93,7 @@ SIMD_INLINE Wide widen(f32x16 z) { return {low_f64(z), high_f64(z)}; }
 template <class E> NEVER_INLINE Wide exact_scores(const typename E::T* k, const float* q, size_t depth) {
   Wide s = {splat(0.), splat(0.)};
   for (size_t d = 0; d < depth; d++) {
-    Wide x = widen(E::load16(k + d * kTile));
+    Wide x = widen(E::load(k + d * kTile));
     f64x8 y = splat((double)q[d]);
     s = {fma(x.low, y, s.low), fma(x.high, y, s.high)};
   }

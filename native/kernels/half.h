@@ -1,21 +1,13 @@
 // Every operator on float16 and bfloat16: float copies of some rows at a time, small enough to stay in the cache, go
 // through the float kernel, and its results are rounded to the half type. So a result is the float32 result, rounded once.
 #pragma once
+#include "../math/formats.h"
 #include "log_softmax.h"
 #include "partial.h"
 #include "softmax.h"
 #include "softmax_backward.h"
 
 namespace {
-
-struct Half {
-  static ALWAYS f32x16 load(const uint16_t* p) { return load_half(p); }
-  static ALWAYS void store(uint16_t* p, f32x16 v) { store_half(p, v); }
-};
-struct Brain {
-  static ALWAYS f32x16 load(const uint16_t* p) { return load_brain(p); }
-  static ALWAYS void store(uint16_t* p, f32x16 v) { store_brain(p, v); }
-};
 
 template <class H> void to_floats(const uint16_t* from, float* to, size_t n) {
   size_t i = 0;

@@ -46,8 +46,7 @@ struct Partials {
     float lane_sums[16];
     store(lane_sums, sums[i]);
     for (; lanes && t.n <= Terms::kMany; lanes &= lanes - 1) {
-      size_t lane = 0;
-      while (!(lanes >> lane & 1)) lane++;
+      size_t lane = lowest_bit(lanes);
       t.old += (double)lane_sums[lane];
       for (size_t j = 0; j < vectors(i); j++, t.n++) t.at[t.n] = from + first(i) + 16 * j + lane, t.q[t.n] = x.exactly(t.at[t.n]);
     }

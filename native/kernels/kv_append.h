@@ -9,12 +9,12 @@ template <class E> void put_token(const float* k, const float* v, size_t depth, 
   typename E::T some[kTile];
   for (size_t d = 0; d < depth; d += kTile) {
     size_t n = depth - d < kTile ? depth - d : kTile;
-    E::store16(some, n < kTile ? load_n(k + d, n, 0) : load(k + d));
+    E::store(some, n < kTile ? load_n(k + d, n, 0) : load(k + d));
     for (size_t i = 0; i < n; i++) key[(d + i) * kTile + lane] = some[i];
   }
   for (size_t d = 0; d < value_depth; d += kTile) {
     size_t n = value_depth - d < kTile ? value_depth - d : kTile;
-    E::store16(value + d, n < kTile ? load_n(v + d, n, 0) : load(v + d));
+    E::store(value + d, n < kTile ? load_n(v + d, n, 0) : load(v + d));
   }
 }
 
@@ -33,7 +33,7 @@ struct Quantized {
   }
   int8_t code(float x) const { return inverse == 0 ? 0 : (int8_t)((x * inverse + 0x1.8p23f) - 0x1.8p23f); }  // to the nearest, ties to even
 };
-template <> void put_token<StoredByte>(const float* k, const float* v, size_t depth, size_t value_depth, size_t lane, int8_t* key, int8_t* value, float* scales) {
+template <> void put_token<Byte>(const float* k, const float* v, size_t depth, size_t value_depth, size_t lane, int8_t* key, int8_t* value, float* scales) {
   Quantized a = Quantized::of(k, depth), b = Quantized::of(v, value_depth);
   for (size_t d = 0; d < depth; d++) key[d * kTile + lane] = a.code(k[d]);
   for (size_t d = 0; d < value_depth; d++) value[d] = b.code(v[d]);
@@ -78,10 +78,10 @@ template <class E> void kv_append(const Run& run, const AttentionShape& s, const
   void kv_append_##suffix(const Run& run, const double* shape, const float* k, const float* v, Slabs<E::T> slabs, Slabs<float> scales, const uint32_t* table, size_t from) { \
     kv_append<E>(run, AttentionShape::of(shape), k, v, slabs, scales, table, from);                                    \
   }
-APPEND(f32, StoredFloat)
-APPEND(f16, StoredHalf)
-APPEND(bf16, StoredBrain)
-APPEND(i8, StoredByte)
+APPEND(f32, Single)
+APPEND(f16, Half)
+APPEND(bf16, Brain)
+APPEND(i8, Byte)
 #undef APPEND
 
 }  // namespace

@@ -119,8 +119,7 @@ template <class T> struct Partial {
       uint32_t lanes = ~lanes_above(splat(most), high_part(v)) & ((1u << n) - 1);
       for (; lanes; lanes &= lanes - 1, found++) {
         if (found) return false;  // as large as another one
-        size_t lane = 0;
-        while (!(lanes >> lane & 1)) lane++;
+        size_t lane = lowest_bit(lanes);
         exact_term(row, v, i, lane, total);
         total.peak_at = i + lane;
       }

@@ -76,8 +76,8 @@ template <class E, class X, class R> struct Sample {
   }
 SAMPLE(f32, Element<float>, float, float)
 SAMPLE(f64, Element<double>, double, double)
-SAMPLE(f16, HalfElement, uint16_t, float)
-SAMPLE(bf16, BrainElement, uint16_t, float)
+SAMPLE(f16, HalfElement<Half>, uint16_t, float)
+SAMPLE(bf16, HalfElement<Brain>, uint16_t, float)
 #undef SAMPLE
 
 }  // namespace

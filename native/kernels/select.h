@@ -4,6 +4,7 @@
 //
 // The order is that of the package's ties everywhere: larger logits first, the lower index first among equals.
 #pragma once
+#include "buffer.h"
 #include "half.h"
 
 namespace {
@@ -14,30 +15,6 @@ constexpr uint32_t kNoIndex = 0xFFFFFFFF;  // in place of the indices of a row w
 // A logit that has been taken out of its row. It is ordered by its key, which mostly is the logit.
 struct Item { double key, z, weight; size_t index; };
 SIMD_INLINE bool before(const Item& a, const Item& b) { return a.key > b.key || (a.key == b.key && a.index < b.index); }
-
-// Memory that grows, given back at its end.
-template <class T> struct Buffer {
-  const Run& run;
-  T* data = nullptr;
-  size_t size = 0, capacity = 0;
-
-  explicit Buffer(const Run& r) : run(r) {}
-  Buffer(const Buffer&) = delete;
-  ~Buffer() { if (data) run.release(data); }
-  // Room for n, what was there is kept.
-  T* need(size_t n) {
-    if (n <= capacity) return data;
-    size_t room = n < 2 * capacity ? 2 * capacity : n;
-    T* larger = (T*)run.allocate(room * sizeof(T));
-    for (size_t i = 0; i < size; i++) larger[i] = data[i];
-    if (data) run.release(data);
-    return capacity = room, data = larger;
-  }
-  ALWAYS void push(const T& item) {
-    if (size == capacity) need(size < 512 ? 1024 : 2 * size);
-    data[size++] = item;
-  }
-};
 
 // A heap whose root comes last in the order.
 static void sift(Item* heap, size_t n, size_t at) {
@@ -176,13 +153,9 @@ template <class X> struct Element {
   using Float = X;
   static const X* floats(const X* x, size_t, Buffer<X>&) { return x; }
 };
-struct HalfElement {
+template <class H> struct HalfElement {
   using Float = float;
-  static const float* floats(const uint16_t* x, size_t n, Buffer<float>& memory) { return to_floats<Half>(x, memory.need(n), n), memory.data; }
-};
-struct BrainElement {
-  using Float = float;
-  static const float* floats(const uint16_t* x, size_t n, Buffer<float>& memory) { return to_floats<Brain>(x, memory.need(n), n), memory.data; }
+  static const float* floats(const uint16_t* x, size_t n, Buffer<float>& memory) { return to_floats<H>(x, memory.need(n), n), memory.data; }
 };
 
 template <class E, class X> struct Argmax {
@@ -234,8 +207,8 @@ template <class E, class X> struct TopK {
   }
 SELECT(f32, Element<float>, float)
 SELECT(f64, Element<double>, double)
-SELECT(f16, HalfElement, uint16_t)
-SELECT(bf16, BrainElement, uint16_t)
+SELECT(f16, HalfElement<Half>, uint16_t)
+SELECT(bf16, HalfElement<Brain>, uint16_t)
 #undef SELECT
 
 }  // namespace

@@ -190,6 +190,16 @@ function attendRows(s: AttentionShape, source: Source, extras: Extras, results: 
   rows.forEach(({ head, query }, r) => finish(s, results, extras.sinks ? extras.sinks[head]! : undefined, place(s, b, head, s.heads, query, s.queries), sums[r]!));
 }
 
+/** Sums with a key more, of this score and the value 0; `scale` is what the other keys' values have been multiplied by. */
+export function withSink(m: number, e: number, scale: number, sink: number): [mantissa: number, exponent: number, scale: number] {
+  if (sink === -Infinity) return [m, e, scale];
+  if (!(sink < Infinity)) return [m + sink, e, scale];
+  const { whole, fraction } = octavesOf(sink, 0, 1);
+  const top = m === 0 ? whole : Math.max(e, whole);
+  const old = m === 0 || !isOrdinary(m) ? 1 : powerOfTwo(Math.max(-1100, e - top));
+  return [m * old + rootOfTwo(fraction) * powerOfTwo(Math.max(-1100, whole - top)), top, scale * old];
+}
+
 function finish(s: AttentionShape, [out, lse, sums, mantissas, exponents]: Results, sink: number | undefined, at: number, sum: { mantissa: number; exponent: number; out: Float64Array }): void {
   let { mantissa, exponent } = sum;
   if (sums) {
@@ -201,13 +211,7 @@ function finish(s: AttentionShape, [out, lse, sums, mantissas, exponents]: Resul
     return;
   }
   let scale = 1;
-  if (sink !== undefined && Math.abs(sink) < Infinity) {
-    const { whole, fraction } = octavesOf(sink, 0, 1);
-    const top = mantissa === 0 ? whole : Math.max(whole, exponent);
-    scale = mantissa === 0 ? 0 : isOrdinary(mantissa) ? powerOfTwo(Math.max(-1100, exponent - top)) : 1;
-    mantissa = mantissa * scale + rootOfTwo(fraction) * powerOfTwo(Math.max(-1100, whole - top));
-    exponent = top;
-  } else if (sink !== undefined && sink !== -Infinity) mantissa += sink;
+  if (sink !== undefined) [mantissa, exponent, scale] = withSink(mantissa, exponent, scale, sink);
   if (lse) lse[at] = logOf(mantissa, exponent);
   const inverse = isOrdinary(mantissa) ? scale / mantissa : mantissa === 0 ? 0 : NaN;
   for (let d = 0; d < s.valueDim; d++) out![at * s.valueDim + d] = sum.out[d]! * inverse;
