@@ -86,6 +86,21 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
     return q;
   };
   auto four = [&](size_t i) ALWAYS_LAMBDA {
+    // All is read before anything is stored: a load has to wait for an earlier store whose address ends in the same twelve bits,
+    // which out and x often have. (It takes registers: on AVX2 it costs more than it saves.)
+    if constexpr (kStore && kWatch && kVectors >= 32) {
+      V v[4], q[4], t[4];
+      UNROLL
+      for (int j = 0; j < 4; j++) v[j] = x.read(from + i + j * W);
+      UNROLL
+      for (int j = 0; j < 4; j++) KEEP(v[j]);
+      UNROLL
+      for (int j = 0; j < 4; j++) q[j] = exp_inside<kUnit>(e, v[j], t[j]);
+      UNROLL
+      for (int j = 0; j < 4; j++) store(out + i + j * W, q[j]);
+      seen = or_bits(or_bits(seen, t[0], t[1]), t[2], t[3]);
+      return add(add(q[0], q[1]), add(q[2], q[3]));
+    }
     V t0, t1, t2, t3;
     V a = one(i, t0), b = one(i + W, t1);
     if (kWatch) seen = or_bits(seen, t0, t1);
