@@ -14,4 +14,6 @@ await setTimeout(3);
 parentPort?.postMessage('running');
 if (end === 'exit') process.exit(7);
 if (end === 'throw') throw new Error('on purpose');
+// However late the main thread asks for the end, a job is running then.
+while (end === 'terminate') await softmax(shared, { out: shared });
 await Promise.all(jobs);
