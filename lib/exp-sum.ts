@@ -38,7 +38,7 @@ const LOG2_E = 1.4426950408889634;
  *
  * A row's sum is, to the bit, that of its parts merged in order, if these are multiples of 2^18 elements and
  * along the last axis; and `normalize` on parts gives the bits of `normalize` on the row, and of `softmax` on rows of more
- * than 64 elements on native backends with logits up to ±22,000 temperatures (a rounding apart otherwise).
+ * than 256 elements on native backends with logits up to ±22,000 temperatures (a rounding apart otherwise).
  *
  * `unifiedMax` (Hong et al., FlashDecoding++, arXiv 2311.01282): all sums get the exponent of exp(unifiedMax / temperature), so
  * that merging them is an addition. A row whose sum is outside exp((unifiedMax + range) / temperature), as it is if a logit is

@@ -12,7 +12,7 @@ export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A,
  *
  *     max / temperature + log(1 + S)        S: the sum of the others relative to the maximum, as in logSoftmax
  *
- * S being the sum of float32 terms in float32 and half rows of more than 64 elements on native backends: good to 8e-8 · min(1, S),
+ * S being the sum of float32 terms in float32 and half rows of more than 128 elements on native backends: good to 8e-8 · min(1, S),
  * and mostly to a hundredth of that. In all others within 1 ULP of exact where the two terms do not cancel, and else within
  * 2^-52 · min(1, S). A result as small as 1e-40, as of [0, −92], is kept: log(1 + S) is S there.
  *

@@ -35,11 +35,15 @@ export function normal(random: () => number): number {
 /** One kind of logits: the value at index i of a row of n. */
 export type Kind = (random: () => number, i: number, n: number) => number;
 
+/** A number of a row's own, from -most to most. */
+const some = (n: number, most: number): number => (generator(n)() / 0x80000000 - 1) * most;
+
 /** Rows a model could produce. */
 export const ordinary = {
   'N(0,1)': (random) => normal(random),
   'N(0,8)': (random) => 8 * normal(random),
   equal: () => 0.7,
+  clamped: (random, _, n) => Math.min(3 * normal(random), some(n, 3)),
   'one peak': (random, i, n) => (i === (n >> 1) ? 40 : normal(random)),
 } satisfies Record<string, Kind>;
 
@@ -53,6 +57,7 @@ export const extreme = {
   'about -1e8': (random) => -1e8 + 32 * normal(random),
   'up to ±3.4e38': (random) => (random() / 0x80000000 - 1) * 3.4e38,
   'tiny logits': (random) => normal(random) * 1e-38,
+  'two values': (random, _, n) => some(n, 8) - (random() % 10 ? some(n + 7, 3) : 0),
   'every third -∞': (random, i) => (i % 3 === 1 ? -Infinity : 4 * normal(random)),
   'rising, so that the exponent is raised again and again': (random, i) => i / 2 + normal(random),
 } satisfies Record<string, Kind>;

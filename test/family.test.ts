@@ -17,7 +17,7 @@ const lengths = [1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 64, 100, 257, 1000, Math.min(
 /** What is promised, in units of the last place: of float32, of float64. */
 const bounds = { log: { f32: 1, f64: 3 }, gradient: { f32: 3, f64: 4 }, sum: 1.5 };
 /** Rows of float32 that are longer are summed in float32: their logarithm, where that is a double, is good to so much of min(1, S). */
-const SHORT = 64;
+const SHORT = 128;
 const OF_FLOATS = 8e-8;
 
 function near(actual: number, { hi, lo }: DD, type: FloatsName, most: number, what: string, slack = 0): void {

@@ -137,7 +137,7 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   sum = total.sum((int32_t)octave - X::kBias);
   if (kWatch && any_bits(seen, X::kOutside)) return false;
   if (sum.mantissa - sum.mantissa != 0) return !kWatch;
-  partials.refine(x, from, fine, octave, parted, sum);
+  partials.refine(x, from, n, e, fine, octave, parted, sum);
   return true;
 }
 

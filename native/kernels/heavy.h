@@ -5,14 +5,10 @@
 // So the sums of each lane are kept, and the terms of any lane that makes up more than a sixteenth of the block are
 // computed again in double. There are fifteen such lanes at the most, and in long rows seldom more than a few.
 #pragma once
-#include "logits.h"
+#include "repeated.h"
 #include "sum.h"
 
 namespace {
-
-// q as the float kernel has it, from the double one: the same exponent window and the same g.
-constexpr double kDoubleToFloat = ExpTraits<float>::kG / ExpTraits<double>::kG * 0x1p-480;
-static_assert(ExpTraits<float>::kBias - ExpTraits<double>::kBias == -480, "the power of two in kDoubleToFloat");
 
 struct Partials {
   static constexpr size_t kMost = kBlock / 256 + 3 + 4;
@@ -26,15 +22,39 @@ struct Partials {
     return i < sixteens + fours ? 256 * sixteens + 64 * (i - sixteens) : 256 * sixteens + 64 * fours + 16 * (i - sixteens - fours);
   }
 
-  // `fine` is the scale of the row's temperature for doubles; `parted` asks for the sum without the peak.
-  template <class Source> ALWAYS void refine(const Source& x, size_t from, const ExpScale<double>& fine, double octave, bool parted, Sum& sum) const {
+  // `e` is what the n elements were summed with, `fine` the scale of the row's temperature for doubles; `parted` asks for the sum
+  // without the peak.
+  template <class Source>
+  NEVER_INLINE void refine(const Source& x, size_t from, size_t n, const ExpVector<float>& e, const ExpScale<double>& fine, double octave, bool parted, Sum& sum) const {
+    const ExpVector<double> exact(fine, octave);
     f32x16 bound = splat((float)(sum.mantissa / 16));
-    uint32_t heavy = 0, most = 0;
+    Terms t;
+    for (size_t i = 0; i < count; i++)
+      if (uint32_t lanes = lanes_above(sums[i], bound)) take(x, from, i, lanes, t);
+    double heavy = t.n ? correct(x, from, bound, exact, parted, t, sum) : 0;
+    if (n < 2 * 16 || sum.mantissa - heavy < sum.mantissa / 8) return;
+    const Repeated<decltype(x.at(from))> repeated(x, from, n, e, exact, sum.mantissa);
+    if (repeated.many) sum.mantissa = heavy + light_sum(x, from, n, bound, e, repeated);
+  }
+  // The sum of all terms but those of the lanes above `bound`.
+  template <class Source, class V> double light_sum(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const Repeated<V>& repeated) const {
+    f64x8 a = splat(0.), b = a;
     for (size_t i = 0; i < count; i++) {
-      uint32_t lanes = lanes_above(sums[i], bound);
-      heavy += lanes != 0, most = lanes ? (uint32_t)i + 1 : most;
+      uint32_t light = ~lanes_above(sums[i], bound);
+      for (size_t j = 0, at = first(i); j < vectors(i); j++, at += 16) {
+        size_t left = n - at < 16 ? n - at : 16;
+        V v = left < 16 ? x.at(from + at, left) : x.at(from + at);
+        f32x16 t, q = select_bits(exp_below<false>(e, v, t), splat(0.f), light & ((1u << left) - 1));
+        f64x8 low = low_f64(q), high = high_f64(q);
+        for (size_t k = 0; k < repeated.values.count; k++) {
+          uint32_t lanes = repeated.values.lanes(k, v) & light & ((1u << left) - 1);
+          f64x8 term = splat(repeated.q[k]);
+          low = select_bits(term, low, lanes), high = select_bits(term, high, lanes >> 8);
+        }
+        a = add(a, low), b = add(b, high);
+      }
     }
-    if (heavy) correct(x, from, most, bound, fine, octave, parted, sum);
+    return reduce_add(add(a, b));
   }
   // Terms that are computed again, of lanes whose float sums add up to `old`.
   struct Terms {
@@ -54,30 +74,28 @@ struct Partials {
   // Their sum, in float units; t.q become the terms, and `most` the largest one.
   static ALWAYS double evaluate(const ExpVector<double>& e, Terms& t, double& most) {
     for (size_t i = t.n; i < t.n + 8; i++) t.q[i] = -infinity<double>();
-    f64x8 rest, total = splat(0.), top = splat(0.);
+    f64x8 total = splat(0.), top = splat(0.);
     for (size_t i = 0; i < t.n; i += 8) {
-      f64x8 q = exp_below<false>(e, load(t.q + i), rest);
+      f64x8 q = exp_for_float(e, load(t.q + i));
       total = add(total, q), top = max_skip_nan(top, q);
       store(t.q + i, q);
     }
     most = reduce_max(top);
     return reduce_add(total) * kDoubleToFloat;
   }
-  template <class Source>
-  NEVER_INLINE void correct(const Source& x, size_t from, size_t end, f32x16 bound, const ExpScale<double>& fine, double octave, bool parted, Sum& sum) const {
-    Terms t;
-    for (size_t i = 0; i < end; i++) take(x, from, i, lanes_above(sums[i], bound), t);
-    const ExpVector<double> e(fine, octave);
-    double peak;
-    sum.mantissa += evaluate(e, t, peak) - t.old;
-    if (peak * kDoubleToFloat <= sum.mantissa / 8) return;  // log_quick.h asks for an eighth, softmax.h for more
+  // Puts the terms in place of their float sums, and returns their sum.
+  template <class Source> ALWAYS double correct(const Source& x, size_t from, f32x16 bound, const ExpVector<double>& e, bool parted, Terms& t, Sum& sum) const {
+    double peak, heavy = evaluate(e, t, peak);
+    sum.mantissa += heavy - t.old;
+    if (peak * kDoubleToFloat <= sum.mantissa / 8) return heavy;  // log_quick.h asks for an eighth, softmax.h for more
     size_t which = t.n;
     for (size_t i = 0; i < t.n; i++)
       if (t.q[i] == peak) sum.peak = peak * kDoubleToFloat, sum.peak_at = t.at[i], which = i;
-    if (!parted) return;
-    double heavy = 0;
-    for (size_t i = 0; i < t.n; i++) heavy += i == which ? 0 : t.q[i] * kDoubleToFloat;
-    sum.others = others(x, from, bound, e, heavy);
+    if (!parted) return heavy;
+    double without = 0;
+    for (size_t i = 0; i < t.n; i++) without += i == which ? 0 : t.q[i] * kDoubleToFloat;
+    sum.others = others(x, from, bound, e, without);
+    return heavy;
   }
   // The sum of all but the peak, to a part of a float's last place. `heavy` is that of the lanes above `bound` without it; what
   // makes up a sixteenth of the others is computed again too. Are the rest equal terms, their errors do not average out: one

@@ -14,6 +14,8 @@
 
 namespace {
 
+constexpr size_t kShort = 128;  // elements, up to which the exact way is as quick
+
 struct QuickRow {
   const Run& run;
   Row<float> row;
@@ -37,7 +39,7 @@ struct QuickRow {
   }
   // False: this is no such row.
   bool measure() {
-    if (row.n <= kTiny<float> || row.scale->scaled) return false;
+    if (row.n <= kShort || row.scale->scaled) return false;
     row.parted = true;
     each_part(sum);
     if (far || run.stopped()) return false;

@@ -144,21 +144,23 @@ template <class T> struct SoftmaxRow {
 
 // A short row is computed in double and never leaves the core: exact to half an ULP, and sooner done than what its
 // largest terms would owe to a float sum. False: it is not an ordinary one.
-template <class T> constexpr size_t kTiny = sizeof(T) == 4 ? 64 : 8;  // elements
+template <class T> constexpr size_t kTiny = sizeof(T) == 4 ? 256 : 8;  // elements
 
 template <class Source> SIMD_INLINE bool tiny_row(const ExpScale<double>& scale, const Source& x, float* y, size_t n) {
-  f64x8 q[8], t, top = splat(-infinity<double>()), total = splat(0.);
+  f64x8 q[kTiny<float> / 8], total = splat(0.);
+  f32x16 top = splat(-infinity<float>());
   size_t halves = (n + 7) / 8;  // vectors of eight doubles in use
   for (size_t i = 0; i < halves; i += 2) {
     size_t left = n - 8 * i;
-    Partials::exact(left < 16 ? x.at(8 * i, left) : x.at(8 * i), q[i], q[i + 1]);
-    top = max_skip_nan(max_skip_nan(top, q[i]), q[i + 1]);
+    auto v = left < 16 ? x.at(8 * i, left) : x.at(8 * i);
+    top = max_skip_nan(top, high_part(v));
+    Partials::exact(v, q[i], q[i + 1]);
   }
-  double peak = reduce_max(top);
-  if (!(8 * scale.octaves * (peak < 0 ? -peak : peak) <= ExpTraits<double>::kLimit)) return false;
-  const ExpVector<double> e(scale, nearest(peak * scale.octaves));
+  // Relative to the largest, the rest of a biased one left on: one exponent serves all, and distances of floats are exact enough.
+  const f64x8 largest = splat((double)reduce_max(top));
+  const ExpVector<double> e(scale, 0);
   for (size_t i = 0; i < halves; i++) {
-    q[i] = exp_below<false>(e, q[i], t);
+    q[i] = exp_for_float(e, sub(q[i], largest));
     total = add(total, n - 8 * i < 8 ? first_n(q[i], n - 8 * i) : q[i]);
   }
   double sum = reduce_add(total);

@@ -181,4 +181,12 @@ template <bool kUnit, class T, class Value, class V> SIMD_INLINE V exp_below(con
   return q;
 }
 
+// q in double for what ends as a float, of a sum or by itself: the series to r^5 is 2^-36 of it off, and as |k| stays below 2^18
+// one number is enough for ln 2 / 8.
+SIMD_INLINE f64x8 exp_for_float(const ExpVector<double>& e, f64x8 x) {
+  f64x8 v = raise_to(e.low, x), t = fma(v, e.c, e.base), r = fma(sub(t, e.base), e.step_hi, v);
+  f64x8 s = add_shifted(lookup8(exp_table(0.), t), t), p = fma(fma(fma(e.terms[3], r, e.terms[2]), r, e.terms[1]), r, e.terms[0]);
+  return zero_below(fma(mul(s, e.slope), fma(mul(r, r), p, r), s), x, e.low);
+}
+
 }  // namespace

@@ -95,8 +95,9 @@ SIMD_INLINE __m256d spread_f64(uint32_t lanes) {
 }
 SIMD_INLINE f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) { return {_mm256_blendv_ps(y.a, x.a, spread_f32(lanes)), _mm256_blendv_ps(y.b, x.b, spread_f32(lanes >> 8))}; }
 SIMD_INLINE f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) { return {_mm256_blendv_pd(y.a, x.a, spread_f64(lanes)), _mm256_blendv_pd(y.b, x.b, spread_f64(lanes >> 4))}; }
-// The lanes of x that are greater than y's, as bits.
+// The lanes of x that are greater than y's, or equal to them, as bits.
 SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) { return (uint32_t)(_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ)) | _mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_GT_OQ)) << 8); }
+SIMD_INLINE uint32_t lanes_equal(f32x16 x, f32x16 y) { return (uint32_t)(_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ)) | _mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ)) << 8); }
 SIMD_INLINE __m256 outside8(__m256 x, __m256 low, __m256 high) { return _mm256_or_ps(_mm256_cmp_ps(x, high, _CMP_NLE_UQ), _mm256_cmp_ps(x, low, _CMP_NGE_UQ)); }
 SIMD_INLINE uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) { return (uint32_t)(_mm256_movemask_ps(outside8(x.a, low.a, high.a)) | _mm256_movemask_ps(outside8(x.b, low.b, high.b)) << 8); }
 SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) { return (uint32_t)(_mm256_movemask_pd(_mm256_cmp_pd(x.a, y.a, _CMP_GT_OQ)) | _mm256_movemask_pd(_mm256_cmp_pd(x.b, y.b, _CMP_GT_OQ)) << 4); }

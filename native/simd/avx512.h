@@ -71,8 +71,9 @@ SIMD_INLINE f64x8 zero_below(f64x8 a, f64x8 x, f64x8 low) { return {_mm512_maskz
 // a in the lanes whose bit is set, b in the others.
 SIMD_INLINE f32x16 select_bits(f32x16 a, f32x16 b, uint32_t lanes) { return {_mm512_mask_mov_ps(b.v, (__mmask16)lanes, a.v)}; }
 SIMD_INLINE f64x8 select_bits(f64x8 a, f64x8 b, uint32_t lanes) { return {_mm512_mask_mov_pd(b.v, (__mmask8)lanes, a.v)}; }
-// The lanes of a that are greater than b's, as bits.
+// The lanes of a that are greater than b's, or equal to them, as bits.
 SIMD_INLINE uint32_t lanes_above(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
+SIMD_INLINE uint32_t lanes_equal(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
 SIMD_INLINE uint32_t lanes_outside(f32x16 a, f32x16 low, f32x16 high) { return (uint32_t)(_mm512_cmp_ps_mask(a.v, high.v, _CMP_NLE_UQ) | _mm512_cmp_ps_mask(a.v, low.v, _CMP_NGE_UQ)); }
 SIMD_INLINE uint32_t lanes_above(f64x8 a, f64x8 b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_GT_OQ); }
 

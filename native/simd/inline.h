@@ -50,3 +50,13 @@ SIMD_INLINE unsigned lowest_bit(uint64_t bits) {
   return (unsigned)__builtin_ctzll(bits);
 #endif
 }
+
+SIMD_INLINE unsigned bit_count(uint32_t bits) {
+#if defined(__GNUC__) && !defined(BASELINE)
+  return (unsigned)__builtin_popcount(bits);
+#else
+  bits -= bits >> 1 & 0x55555555;
+  bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+  return (((bits + (bits >> 4)) & 0x0F0F0F0F) * 0x01010101) >> 24;
+#endif
+}

@@ -96,11 +96,17 @@ SIMD_INLINE f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) {
   f64x8 r;
   EACH(vbslq_f64(vtstq_u64(vdupq_n_u64(lanes >> (2 * i)), vld1q_u64(two)), x.v[i], y.v[i]));
 }
-// The lanes of x that are greater than y's, as bits.
+// The lanes of x that are greater than y's, or equal to them, as bits.
 SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) {
   const uint32_t four[4] = {1, 2, 4, 8};
   uint32_t lanes = 0;
   for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vcgtq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
+  return lanes;
+}
+SIMD_INLINE uint32_t lanes_equal(f32x16 x, f32x16 y) {
+  const uint32_t four[4] = {1, 2, 4, 8};
+  uint32_t lanes = 0;
+  for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vceqq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
   return lanes;
 }
 SIMD_INLINE uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) {

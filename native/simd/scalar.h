@@ -88,10 +88,15 @@ LANES f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { EACH_F64(v.v[i] < low.v[i]
 // x in the lanes whose bit is set, y in the others.
 LANES f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) { EACH_F32(lanes >> i & 1 ? x.v[i] : y.v[i]); }
 LANES f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) { EACH_F64(lanes >> i & 1 ? x.v[i] : y.v[i]); }
-// The lanes of x that are greater than y's, as bits.
+// The lanes of x that are greater than y's, or equal to them, as bits.
 LANES uint32_t lanes_above(f32x16 x, f32x16 y) {
   uint32_t lanes = 0;
   for (int i = 0; i < 16; i++) lanes |= (uint32_t)(x.v[i] > y.v[i]) << i;
+  return lanes;
+}
+LANES uint32_t lanes_equal(f32x16 x, f32x16 y) {
+  uint32_t lanes = 0;
+  for (int i = 0; i < 16; i++) lanes |= (uint32_t)(x.v[i] == y.v[i]) << i;
   return lanes;
 }
 // Those that are not from low to high; a NaN is not.
