@@ -30,6 +30,7 @@ SIMD_INLINE uint32_t mask_lanes(const uint8_t* mask, int32_t layout, size_t at, 
 }
 
 template <class T> struct Plain {
+  static constexpr bool kOneNumber = true;
   const T* x;
   ALWAYS auto read(size_t i) const { return load(x + i); }
   ALWAYS auto at(size_t i) const { return read(i); }
@@ -49,6 +50,7 @@ template <class V> SIMD_INLINE Two<V> difference(Two<V> z, V minus) {
 template <class T> struct Logits {
   using V = typename ExpTraits<T>::Vector;
   static constexpr size_t W = ExpTraits<T>::kLanes;
+  static constexpr bool kOneNumber = false;
   const T* x;
   const T* bias = nullptr;
   const uint8_t* mask = nullptr;

@@ -147,17 +147,17 @@ template <class T> struct SoftmaxRow {
 template <class T> constexpr size_t kTiny = sizeof(T) == 4 ? 256 : 8;  // elements
 
 template <class Source> SIMD_INLINE bool tiny_row(const ExpScale<double>& scale, const Source& x, float* y, size_t n) {
-  f64x8 q[kTiny<float> / 8], total = splat(0.);
-  f32x16 top = splat(-infinity<float>());
+  f64x8 q[kTiny<float> / 8], top = splat(-infinity<double>()), total = splat(0.);
   size_t halves = (n + 7) / 8;  // vectors of eight doubles in use
   for (size_t i = 0; i < halves; i += 2) {
     size_t left = n - 8 * i;
-    auto v = left < 16 ? x.at(8 * i, left) : x.at(8 * i);
-    top = max_skip_nan(top, high_part(v));
-    Partials::exact(v, q[i], q[i + 1]);
+    Partials::exact(left < 16 ? x.at(8 * i, left) : x.at(8 * i), q[i], q[i + 1]);
+    top = max_skip_nan(max_skip_nan(top, q[i]), q[i + 1]);
   }
-  // Relative to the largest, the rest of a biased one left on: one exponent serves all, and distances of floats are exact enough.
-  const f64x8 largest = splat((double)reduce_max(top));
+  // The largest is taken off, so that one exponent serves all rows. Differences of floats are exact enough, of far sums of two not.
+  double peak = reduce_max(top);
+  if (!Source::kOneNumber && !(8 * scale.octaves * (peak < 0 ? -peak : peak) <= ExpTraits<double>::kLimit)) return false;
+  const f64x8 largest = splat(peak);
   const ExpVector<double> e(scale, 0);
   for (size_t i = 0; i < halves; i++) {
     q[i] = exp_for_float(e, sub(q[i], largest));
