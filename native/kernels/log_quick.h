@@ -26,7 +26,6 @@ struct QuickRow {
   size_t top_at = 0;
   bool towers = false;
   Reciprocal<float> share = {{1, 0, 0}};  // 1 / (T Σ)
-  volatile bool far = false;
 
   size_t parts() const { return (row.n + kSuper - 1) / kSuper; }
   size_t end(size_t part) const { return part + 1 < parts() ? (part + 1) * kSuper : row.n; }
@@ -34,15 +33,15 @@ struct QuickRow {
 
   static void sum(void* self, size_t i) {
     QuickRow& s = *(QuickRow*)self;
-    if (s.far || s.run.stopped()) return;
-    if (!sum_part<false>(s.row, i * kSuper, s.end(i), (float*)nullptr, s.blocks + i * kSuper / kBlock, s.sums[i])) s.far = true;
+    if (s.run.stopped()) return;
+    if (!sum_part<false>(s.row, i * kSuper, s.end(i), (float*)nullptr, s.blocks + i * kSuper / kBlock, s.sums[i])) s.sums[i] = kOutOfReach;
   }
   // False: this is no such row.
   bool measure() {
     if (row.n <= kShort || row.scale->scaled) return false;
     row.parted = true;
     each_part(sum);
-    if (far || run.stopped()) return false;
+    if (run.stopped() || !all_reached(sums, parts())) return false;
     Sum total = merge_states<float>(sums, parts());
     if (!ordinary(total.mantissa)) return false;
     double peak = total.peak / ExpTraits<float>::kG;

@@ -96,7 +96,6 @@ template <class T> struct SoftmaxRow {
   Sum* sums;           // one a part
   Block* blocks;       // one a block
   Sum total = kNothing;
-  volatile bool far = false;  // a value out of reach was met
 
   // One part is no work to share.
   ALWAYS void each_part(void (*task)(void*, size_t)) { row.n <= kSuper ? task(this, 0) : run.parallel(parts(), task, this); }
@@ -105,11 +104,11 @@ template <class T> struct SoftmaxRow {
 
   static void sum(void* self, size_t i) {
     SoftmaxRow& s = *(SoftmaxRow*)self;
-    if (s.far || s.run.stopped()) return;
+    if (s.run.stopped()) return;
     size_t from = i * kSuper;
     bool reached = s.storing ? sum_part<true>(s.row, from, s.end(i), s.out, s.blocks + from / kBlock, s.sums[i])
                              : sum_part<false>(s.row, from, s.end(i), (T*)nullptr, s.blocks + from / kBlock, s.sums[i]);
-    if (!reached) s.far = true;
+    if (!reached) s.sums[i] = kOutOfReach;
   }
   static void write(void* self, size_t i) {
     SoftmaxRow& s = *(SoftmaxRow*)self;
@@ -123,12 +122,12 @@ template <class T> struct SoftmaxRow {
   void go() {
     bool finite = true;
     each_part(sum);
-    if (far) {
-      far = false;
+    if (run.stopped()) return;
+    if (!all_reached(sums, parts())) {
       finite = row.look();
       if (finite) each_part(sum);
+      if (run.stopped()) return;
     }
-    if (run.stopped()) return;
     if (finite && sizeof(T) == 4) total = from_state<T>(merge_states<T>(sums, parts()));
     else if (finite) for (size_t i = 0; i < parts(); i++) total = merge(total, sums[i]);
     if (total.mantissa > 0 && total.mantissa - total.mantissa == 0) {

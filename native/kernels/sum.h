@@ -19,6 +19,12 @@ struct Sum {
   double others = __builtin_nan("");
 };
 constexpr Sum kNothing = {0, 0, INT32_MIN};
+constexpr Sum kOutOfReach = {0, 0, INT32_MAX};  // a part that has to be summed in another way
+SIMD_INLINE bool all_reached(const Sum* parts, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (parts[i].exponent == kOutOfReach.exponent) return false;
+  return true;
+}
 
 SIMD_INLINE double pow2_or_zero(int64_t n) { return n < -1000 ? 0 : pow2((int)n); }  // for n ≤ 0
 
