@@ -55,16 +55,20 @@ template <class T> struct Logits {
   int32_t layout = kNoMask;
   size_t mask_at = 0;  // of the row's first element
   T shift = 0, second = 0, scale1 = 1, scale2 = 1;  // read as (x − shift − second) · scale1 · scale2, scaled first if that is down
+  bool far = false;     // those are not as above
 
   ALWAYS Two<V> finish(V v, V b, uint32_t lanes) const {
     Two<V> z = {v, splat((T)0)};
     if (bias) z = number(two_sum(v, b));
+    if (far) z = moved(z);
+    if (mask) z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
+    return z;
+  }
+  NEVER_INLINE Two<V> moved(Two<V> z) const {  // seldom
     if (scale1 < 1) z = scaled(z);  // down first, where a difference could overflow
     if (shift != 0) z = difference(z, splat(-shift));
     if (second != 0) z = difference(z, splat(-second));
-    if (scale1 > 1) z = scaled(z);
-    if (mask) z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
-    return z;
+    return scale1 > 1 ? scaled(z) : z;
   }
   ALWAYS Two<V> scaled(Two<V> z) const {
     V k1 = splat(scale1), k2 = splat(scale2);

@@ -24,7 +24,7 @@ template <bool kFolded, class T> SIMD_INLINE void scale_block(T* block, size_t l
   for (size_t piece = (length + kPiece - 1) / kPiece; piece-- > 0;) {
     T* y = body + piece * kPiece;
     size_t n = length - piece * kPiece < kPiece ? length - piece * kPiece : kPiece, i = 0;
-    for (; i + 4 * W <= n; i += 4 * W) {
+    for (; kRegisters < 4 && i + 4 * W <= n; i += 4 * W) {
       auto a = load(y + i), b = load(y + i + W), c = load(y + i + 2 * W), d = load(y + i + 3 * W);
       store(y + i, s.template apply<kFolded>(a)), store(y + i + W, s.template apply<kFolded>(b));
       store(y + i + 2 * W, s.template apply<kFolded>(c)), store(y + i + 3 * W, s.template apply<kFolded>(d));
@@ -57,7 +57,7 @@ SIMD_INLINE void write_block(const Source& x, size_t from, size_t n, T* y, const
     if (i > n) i = n;
     edge(0, i);
   }
-  for (; i + 4 * W <= n; i += 4 * W)
+  for (; kRegisters < 4 && i + 4 * W <= n; i += 4 * W)  // four registers keep a processor as busy, be they of one vector
     UNROLL
     for (size_t j = 0; j < 4; j++) {
       auto v = value(x.at(from + i + j * W));

@@ -12,7 +12,7 @@ namespace {
 
 struct f32x16 { float32x4_t v[4]; };
 struct f64x8 { float64x2_t v[4]; };
-constexpr int kVectors = 8;  // registers, in f32x16
+constexpr int kVectors = 8, kRegisters = 4;  // of the processor, in f32x16; of one f32x16
 
 // `EACH` writes one statement for the four registers of a vector. (Loops that the compiler keeps keep vectors in memory.)
 #define EACH(expression) \
