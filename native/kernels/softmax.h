@@ -151,7 +151,7 @@ template <class Source> SIMD_INLINE bool tiny_row(const ExpScale<double>& scale,
   size_t halves = (n + 7) / 8;  // vectors of eight doubles in use
   for (size_t i = 0; i < halves; i += 2) {
     size_t left = n - 8 * i;
-    Partials::exact(left < 16 ? x.at(8 * i, left) : x.at(8 * i), q[i], q[i + 1]);
+    Partials::exact(left < 16 ? x.at(8 * i, left) : x.read(8 * i), q[i], q[i + 1]);
     top = max_skip_nan(max_skip_nan(top, q[i]), q[i + 1]);
   }
   double peak = reduce_max(top);
