@@ -8,7 +8,9 @@
     # What GCC alone knows: on x86 it does not order instructions before it gives them registers unless told to.
     "gnu_flags": ["<!@(node -p \"(process.env.CXX || '').includes('clang') ? '' : require('./native/sources.json').flags.gnu.join(' ')\")"],
     "msvc_flags": ["<!@(node -p \"require('./native/sources.json').flags.msvc.join(' ')\")"],
-    "sanitize%": ""
+    "sanitize%": "",
+    # The reference, which runs only where it is asked for by name: scripts/prebuild.mjs leaves it out.
+    "scalar%": "<!(node -p \"process.env.FLASH_SOFTMAX_SCALAR || 'on'\")"
   },
   "target_defaults": {
     "cflags!": ["-fno-omit-frame-pointer"],
@@ -30,23 +32,25 @@
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "cflags_cc!": ["-fno-exceptions"],
       "ldflags": ["<!@(node -p \"require('./native/sources.json').link.gcc.join(' ')\")"],
-      "dependencies": ["scalar"],
       "conditions": [
+        ["scalar=='on'", {"dependencies": ["scalar"]}, {"defines": ["WITHOUT_SCALAR"]}],
         ["target_arch=='x64'", {"dependencies": ["avx2", "avx512"]}],
         ["target_arch=='arm64'", {"dependencies": ["neon"]}]
       ]
-    },
-    {
-      "target_name": "scalar",
-      "type": "static_library",
-      "sources": ["native/isa/scalar.cc"],
-      "win_delay_load_hook": "false",
-      "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["<!@(node -p \"require('./native/sources.json').x64.scalar.msvc.join(' ')\")"]}},
-      "cflags_cc": ["<!@(node -p \"require('./native/sources.json').x64.scalar.gcc.join(' ')\")"],
-      "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<!@(node -p \"require('./native/sources.json').x64.scalar.gcc.join(' ')\")"]}
     }
   ],
   "conditions": [
+    ["scalar=='on'", {"targets": [
+      {
+        "target_name": "scalar",
+        "type": "static_library",
+        "sources": ["native/isa/scalar.cc"],
+        "win_delay_load_hook": "false",
+        "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["<!@(node -p \"require('./native/sources.json').x64.scalar.msvc.join(' ')\")"]}},
+        "cflags_cc": ["<!@(node -p \"require('./native/sources.json').x64.scalar.gcc.join(' ')\")"],
+        "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<!@(node -p \"require('./native/sources.json').x64.scalar.gcc.join(' ')\")"]}
+      }
+    ]}],
     ["target_arch=='x64'", {"targets": [
       {
         "target_name": "avx2",
@@ -73,6 +77,8 @@
         "type": "static_library",
         "sources": ["native/isa/neon.cc"],
         "win_delay_load_hook": "false",
+        "cflags_cc": ["<!@(node -p \"require('./native/sources.json').arm64.neon.gcc.join(' ')\")"],
+        "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<!@(node -p \"require('./native/sources.json').arm64.neon.gcc.join(' ')\")"]},
         "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["<!@(node -p \"require('./native/sources.json').arm64.neon.msvc.join(' ')\")"]}}
       }
     ]}]

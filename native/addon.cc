@@ -20,23 +20,30 @@ const Kernels* named(const Napi::CallbackInfo& info) {
   throw Napi::RangeError::New(info.Env(), "Expected the name of a usable instruction set but received '" + name + "'");
 }
 
-Napi::Value kernels(const Napi::CallbackInfo& info) {
-  const Kernels& k = *named(info);
-  Napi::Object table = Napi::Object::New(info.Env());
-#define KERNEL(name, ...) table.Set(#name, binding::sync_function(info.Env(), #name, k.name));
+// The kernels of an instruction set as functions; which code is behind one depends on the kernel's parameters alone.
+struct Entry {
+  const char* name;
+  size_t at;  // in the table
+  napi_callback sync, async;
+};
+#define KERNEL(name, ...) {#name, offsetof(Kernels, name), binding::caller(&Kernels::name), binding::starter(&Kernels::name)},
+const Entry all_kernels[] = {
 #include "kernels.def"
+};
 #undef KERNEL
-  return table;
-}
 
-Napi::Value jobs(const Napi::CallbackInfo& info) {
+Napi::Value functions(const Napi::CallbackInfo& info, napi_callback Entry::*callback) {
   const Kernels& k = *named(info);
   Napi::Object table = Napi::Object::New(info.Env());
-#define KERNEL(name, ...) table.Set(#name, binding::async_function(info.Env(), #name, k.name));
-#include "kernels.def"
-#undef KERNEL
+  for (const Entry& each : all_kernels) {
+    napi_value function;
+    if (napi_create_function(info.Env(), each.name, NAPI_AUTO_LENGTH, each.*callback, (char*)&k + each.at, &function) != napi_ok) throw Napi::Error::New(info.Env());
+    table.Set(each.name, function);
+  }
   return table;
 }
+Napi::Value kernels(const Napi::CallbackInfo& info) { return functions(info, &Entry::sync); }
+Napi::Value jobs(const Napi::CallbackInfo& info) { return functions(info, &Entry::async); }
 
 Napi::Value describe(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -61,8 +68,9 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
 // threads() tells, threads(n) sets, threads(n, true) does so unless a number has been set in this process before.
 Napi::Value threads(const Napi::CallbackInfo& info) {
   if (info.Length()) {
-    auto n = (unsigned)binding::Parameter<size_t>::read(info[0]);
-    info[1].ToBoolean() ? pool::suggest_threads(n) : pool::set_threads(n);
+    size_t n;
+    if (!binding::read_size(info.Env(), info[0], n)) return {};
+    info[1].ToBoolean() ? pool::suggest_threads((unsigned)n) : pool::set_threads((unsigned)n);
   }
   return Napi::Number::New(info.Env(), pool::threads());
 }
@@ -87,7 +95,8 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
 // prepare(bytes): memory that will be read from end to end, again and again. Asks for huge pages, with which a core reads up
 // to half as fast again, and tells how many bytes behind a multiple of 64 it begins.
 Napi::Value prepare(const Napi::CallbackInfo& info) {
-  binding::TypedArray a = binding::read_array(info[0], {napi_uint8_array}, "a Uint8Array");
+  binding::TypedArray a;
+  if (!binding::read_array(info.Env(), info[0], napi_uint8_array, a)) return {};
   uintptr_t at = (uintptr_t)a.data;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (at + page - 1) / page * page, to = (at + a.length) / page * page;

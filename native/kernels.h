@@ -9,10 +9,13 @@ struct Kernels {
 #undef KERNEL
 };
 
-// The tables that this build has for its processor family; which of them may run: cpu/cpu.h.
+// The tables that this build has for its processor family; which of them may run: cpu/cpu.h. Prebuilt binaries are built
+// WITHOUT_SCALAR: nobody would run it there, as JavaScript is faster.
 #if defined(__x86_64__) || defined(_M_X64)
 extern const Kernels kernels_avx512, kernels_avx2;
 #elif defined(__aarch64__) || defined(_M_ARM64)
 extern const Kernels kernels_neon;
 #endif
+#if !defined(WITHOUT_SCALAR)
 extern const Kernels kernels_scalar;
+#endif

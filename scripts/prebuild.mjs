@@ -36,7 +36,7 @@ function build(arch, out) {
   const folder = stage(arch);
   const prebuildify = join(root, 'node_modules', 'prebuildify', 'bin.js');
   const args = ['--napi', '--strip', '--tag-libc', '-t', NODE_TARGET, '--arch', arch, '--name', 'flash-softmax'];
-  const env = { ...process.env, npm_config_jobs: 'max', ...(arch === 'arm64' && crossArm64 ? cross : {}) };
+  const env = { ...process.env, FLASH_SOFTMAX_SCALAR: 'off', npm_config_jobs: 'max', ...(arch === 'arm64' && crossArm64 ? cross : {}) };
   // Headers that came with this Node spare a download; Node-API is the same in all of them.
   const prefix = dirname(dirname(process.execPath));
   if (existsSync(join(prefix, 'include/node/node_api.h'))) env.npm_config_nodedir = prefix;

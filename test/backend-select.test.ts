@@ -124,6 +124,16 @@ describe('with an addon', () => {
     expect(capabilities()).toMatchObject({ backend: 'js', reason, jsMaxElements: 0, threads: 1, native: { loaded: true } });
   });
 
+  it('one that has no instruction set for this machine, as prebuilt ones on old processors, leaves it to JavaScript', async () => {
+    const { backend, capabilities, availableBackends } = await load(addon().native);
+    expect(availableBackends()).toEqual(['js']);
+    expect(backend().name).toBe('js');
+    expect(capabilities()).toMatchObject({ backend: 'js', reason: expect.stringContaining('no vector instructions'), threads: 1, native: { loaded: true } });
+    vi.resetModules();
+    const { softmax } = await load(addon().native, 'scalar');
+    expect(() => softmax(new Float32Array(3))).toThrow("Expected one of js for FLASH_SOFTMAX_BACKEND but received 'scalar'");
+  });
+
   it('one that this machine does not have is an error', async () => {
     const { softmax } = await load(addon('avx2', 'scalar').native, 'neon');
     expect(() => softmax(new Float32Array(3))).toThrow("Expected one of avx2, scalar, js for FLASH_SOFTMAX_BACKEND but received 'neon'");

@@ -23,7 +23,10 @@ export interface Choice {
   readonly jsMaxElements: number;
 }
 
-/** The scalar kernels are the reference that the others are compared with, written to be exact and not to be fast. */
+/**
+ * The scalar kernels are the reference that the others are compared with, written to be exact and not to be fast; prebuilt
+ * binaries do without them.
+ */
 const NO_VECTORS = 'this processor has no vector instructions that the addon could use, and JavaScript beats scalar code';
 
 /** The choice among available backends, best first, where `wanted` is the value of FLASH_SOFTMAX_BACKEND. */
@@ -33,8 +36,7 @@ export function choose(available: readonly BackendName[], wanted: string | undef
     return { name, reason: 'FLASH_SOFTMAX_BACKEND asks for it', jsMaxElements: 0 };
   }
   const name = available[0] ?? 'js';
-  if (name === 'js') return { name, reason: 'the native addon is absent', jsMaxElements: 0 };
-  if (name === 'scalar') return { name: 'js', reason: NO_VECTORS, jsMaxElements: 0 };
+  if (name === 'js' || name === 'scalar') return { name: 'js', reason: native().addon ? NO_VECTORS : 'the native addon is absent', jsMaxElements: 0 };
   return { name, reason: 'the best that this processor and its operating system allow', jsMaxElements: JS_MAX_ELEMENTS };
 }
 

@@ -57,7 +57,7 @@ prebuilt binary; npm removes it when it reinstalls the package.
     checkTools(process.env);
 
     const [cmakeJs, addonApi] = found as [string, string];
-    const args = [join(cmakeJs, 'bin', 'cmake-js'), 'rebuild', '--directory', root, '--config', 'Release', `--CDNODE_ADDON_API=${addonApi}`];
+    const args = [join(cmakeJs, 'bin', 'cmake-js'), 'rebuild', '--directory', root, '--config', 'Release', `--CDNODE_ADDON_API=${addonApi}`, '--CDFLASH_SOFTMAX_SCALAR=OFF'];
     const stdio = given.has('verbose') ? 'inherit' : 'pipe';
     const { status, stdout: said, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8', stdio, maxBuffer: 1 << 26 });
     if (status !== 0) {

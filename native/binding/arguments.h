@@ -1,4 +1,5 @@
-// JavaScript values to C++ parameters: how each type that a kernel may have in kernels.def is read.
+// JavaScript values to C++ parameters: how each type that a kernel may have in kernels.def is read. One reader serves all
+// kernels and is told what their parameters are, on Node-API's plain functions: a call is to be short, in time and in bytes.
 // lib/ has validated what a person can get wrong; what is checked here is what would make memory unsafe.
 #pragma once
 #include <napi.h>
@@ -7,82 +8,135 @@
 
 #include <cmath>
 #include <cstdint>
-#include <string>
+#include <cstdio>
+#include <cstring>
 
 namespace binding {
+
+enum class Form : uint8_t { kArray, kSlabs, kNumber, kSize, kInteger };
+struct Kind {
+  Form form;
+  napi_typedarray_type type;  // of an array, or of each of the slabs
+};
 
 struct TypedArray {
   void* data;
   size_t length;
 };
 
-inline TypedArray read_array(const Napi::Value& v, std::initializer_list<napi_typedarray_type> types, const char* expected) {
-  if (v.IsNull()) return {nullptr, 0};
-  napi_typedarray_type type = napi_int8_array;
-  TypedArray a = {nullptr, 0};
-  bool fits = v.IsTypedArray() && napi_get_typedarray_info(v.Env(), v, &type, &a.length, &a.data, nullptr, nullptr) == napi_ok;
-  bool known = false;
-  for (auto t : types) known |= t == type;
-  if (!fits || !known) throw Napi::TypeError::New(v.Env(), std::string("Expected ") + expected + " or null for a kernel's array but received something else");
-  return a;
+// The message of a TypeError; false for the caller to return.
+inline bool refuse(napi_env env, const char* before, const char* expected, const char* after) {
+  char text[128];
+  snprintf(text, sizeof text, "Expected %s%s%s", before, expected, after);
+  napi_throw_type_error(env, nullptr, text);
+  return false;
 }
 
-template <class T> struct Parameter;
+inline const char* name_of(napi_typedarray_type type) {
+  static const char* const names[] = {"an Int8Array", "a Uint8Array", "a Uint8ClampedArray", "an Int16Array", "a Uint16Array", "an Int32Array", "a Uint32Array", "a Float32Array", "a Float64Array"};
+  return names[type];
+}
+
+inline bool read_array(napi_env env, napi_value v, napi_typedarray_type expected, TypedArray& a) {
+  napi_typedarray_type type;
+  if (napi_get_typedarray_info(env, v, &type, &a.length, &a.data, nullptr, nullptr) == napi_ok && type == expected) return true;
+  a = {nullptr, 0};
+  napi_valuetype kind;
+  if (napi_typeof(env, v, &kind) == napi_ok && kind == napi_null) return true;
+  return refuse(env, "", name_of(expected), " or null for a kernel's array but received something else");
+}
 
 // An array of typed arrays.
-template <class T> struct SlabsOf {
-  static Slabs<T> read(const Napi::Value& v, std::initializer_list<napi_typedarray_type> types, const char* expected) {
-    Slabs<T> slabs = {{}, {}, 0};
-    if (!v.IsArray() || v.As<Napi::Array>().Length() > Slabs<T>::kMost) throw Napi::TypeError::New(v.Env(), std::string("Expected an array of ") + expected + " for a kernel's slabs");
-    for (uint32_t i = 0; i < v.As<Napi::Array>().Length(); i++) {
-      TypedArray a = read_array(v.As<Napi::Array>().Get(i), types, expected);
-      slabs.data[i] = (T*)a.data, slabs.length[i] = a.length, slabs.count++;
+inline bool read_slabs(napi_env env, napi_value v, napi_typedarray_type expected, Slabs<void>& slabs) {
+  uint32_t n = 0;
+  if (napi_get_array_length(env, v, &n) != napi_ok || n > Slabs<void>::kMost) return refuse(env, "an array of ", name_of(expected), " for a kernel's slabs");
+  for (slabs.count = 0; slabs.count < n; slabs.count++) {
+    napi_value each;
+    TypedArray a;
+    if (napi_get_element(env, v, (uint32_t)slabs.count, &each) != napi_ok || !read_array(env, each, expected, a)) return false;
+    slabs.data[slabs.count] = a.data, slabs.length[slabs.count] = a.length;
+  }
+  return true;
+}
+
+inline bool read_number(napi_env env, napi_value v, double& d) {
+  return napi_get_value_double(env, v, &d) == napi_ok || refuse(env, "a number", "", " for a kernel's parameter");
+}
+
+inline bool read_size(napi_env env, napi_value v, size_t& n) {
+  double d;
+  if (!read_number(env, v, d)) return false;
+  if (d >= 0 && d <= 9007199254740991.0 && d == std::floor(d)) return n = (size_t)d, true;
+  napi_throw_range_error(env, nullptr, "Expected a size for a kernel's parameter");
+  return false;
+}
+
+// The arguments of a call as they were read, in order.
+struct Arguments {
+  static constexpr size_t kMost = 20, kMostSlabs = 2;
+  union {
+    TypedArray array;
+    double number;
+    size_t size;  // slabs: their number in `slabs`
+  } slots[kMost];
+  Slabs<void> slabs[kMostSlabs];
+
+  // False: an exception waits in JavaScript.
+  bool read(napi_env env, const napi_value* values, const Kind* kinds, size_t count) {
+    size_t all_slabs = 0;
+    for (size_t i = 0; i < count; i++) {
+      bool good = false;
+      switch (kinds[i].form) {
+        case Form::kArray: good = read_array(env, values[i], kinds[i].type, slots[i].array); break;
+        case Form::kSlabs: good = read_slabs(env, values[i], kinds[i].type, slabs[slots[i].size = all_slabs++]); break;
+        case Form::kSize: good = read_size(env, values[i], slots[i].size); break;
+        default: good = read_number(env, values[i], slots[i].number);
+      }
+      if (!good) return false;
     }
-    return slabs;
+    return true;
   }
 };
 
-#define ARRAY(T, expected, ...)                                                                                        \
-  template <> struct Parameter<T*> {                                                                                   \
-    static T* read(const Napi::Value& v) { return (T*)read_array(v, {__VA_ARGS__}, expected).data; }                    \
-  };                                                                                                                   \
-  template <> struct Parameter<const T*> : Parameter<T*> {};                                                           \
-  template <> struct Parameter<Slice<const T>> {                                                                       \
-    static Slice<const T> read(const Napi::Value& v) {                                                                 \
-      TypedArray a = read_array(v, {__VA_ARGS__}, expected);                                                           \
-      return {(const T*)a.data, a.length};                                                                             \
-    }                                                                                                                  \
-  };                                                                                                                   \
-  template <> struct Parameter<Slabs<T>> : SlabsOf<T> {                                                                \
-    static Slabs<T> read(const Napi::Value& v) { return SlabsOf<T>::read(v, {__VA_ARGS__}, expected); }                \
-  };                                                                                                                   \
-  template <> struct Parameter<Slabs<const T>> : SlabsOf<const T> {                                                    \
-    static Slabs<const T> read(const Napi::Value& v) { return SlabsOf<const T>::read(v, {__VA_ARGS__}, expected); }    \
-  };
-ARRAY(float, "a Float32Array", napi_float32_array)
-ARRAY(double, "a Float64Array", napi_float64_array)
-ARRAY(uint8_t, "a Uint8Array", napi_uint8_array)
-ARRAY(uint16_t, "a Uint16Array", napi_uint16_array)
-ARRAY(int8_t, "an Int8Array", napi_int8_array)
-ARRAY(int32_t, "an Int32Array", napi_int32_array)
-ARRAY(uint32_t, "a Uint32Array", napi_uint32_array)
-#undef ARRAY
+template <class T> struct Type;
+template <> struct Type<float> { static constexpr napi_typedarray_type kType = napi_float32_array; };
+template <> struct Type<double> { static constexpr napi_typedarray_type kType = napi_float64_array; };
+template <> struct Type<uint8_t> { static constexpr napi_typedarray_type kType = napi_uint8_array; };
+template <> struct Type<uint16_t> { static constexpr napi_typedarray_type kType = napi_uint16_array; };
+template <> struct Type<int8_t> { static constexpr napi_typedarray_type kType = napi_int8_array; };
+template <> struct Type<int32_t> { static constexpr napi_typedarray_type kType = napi_int32_array; };
+template <> struct Type<uint32_t> { static constexpr napi_typedarray_type kType = napi_uint32_array; };
+template <class T> struct Type<const T> : Type<T> {};
 
+// What a parameter is, and the argument for it.
+template <class T> struct Parameter;
+template <class T> struct Parameter<T*> {
+  static constexpr Kind kKind = {Form::kArray, Type<T>::kType};
+  static T* get(const Arguments& a, size_t i) { return (T*)a.slots[i].array.data; }
+};
+template <class T> struct Parameter<Slice<T>> {
+  static constexpr Kind kKind = {Form::kArray, Type<T>::kType};
+  static Slice<T> get(const Arguments& a, size_t i) { return {(T*)a.slots[i].array.data, a.slots[i].array.length}; }
+};
+template <class T> struct Parameter<Slabs<T>> {
+  static constexpr Kind kKind = {Form::kSlabs, Type<T>::kType};
+  static Slabs<T> get(const Arguments& a, size_t i) {
+    Slabs<T> slabs;
+    static_assert(sizeof slabs == sizeof a.slabs[0]);
+    return memcpy((void*)&slabs, &a.slabs[a.slots[i].size], sizeof slabs), slabs;
+  }
+};
 template <> struct Parameter<double> {
-  static double read(const Napi::Value& v) {
-    if (!v.IsNumber()) throw Napi::TypeError::New(v.Env(), "Expected a number for a kernel's parameter");
-    return v.As<Napi::Number>().DoubleValue();
-  }
-};
-template <> struct Parameter<size_t> {
-  static size_t read(const Napi::Value& v) {
-    double d = Parameter<double>::read(v);
-    if (!(d >= 0 && d <= 9007199254740991.0 && d == std::floor(d))) throw Napi::RangeError::New(v.Env(), "Expected a size for a kernel's parameter");
-    return (size_t)d;
-  }
+  static constexpr Kind kKind = {Form::kNumber, {}};
+  static double get(const Arguments& a, size_t i) { return a.slots[i].number; }
 };
 template <> struct Parameter<int32_t> {
-  static int32_t read(const Napi::Value& v) { return (int32_t)Parameter<double>::read(v); }
+  static constexpr Kind kKind = {Form::kInteger, {}};
+  static int32_t get(const Arguments& a, size_t i) { return (int32_t)a.slots[i].number; }
+};
+template <> struct Parameter<size_t> {
+  static constexpr Kind kKind = {Form::kSize, {}};
+  static size_t get(const Arguments& a, size_t i) { return a.slots[i].size; }
 };
 
 }  // namespace binding

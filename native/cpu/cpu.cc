@@ -20,6 +20,12 @@
 
 namespace {
 
+void add_scalar([[maybe_unused]] Machine& m, [[maybe_unused]] int n) {
+#if !defined(WITHOUT_SCALAR)
+  m.usable[n] = &kernels_scalar;
+#endif
+}
+
 #if X86
 struct Registers { uint32_t eax, ebx, ecx, edx; };
 
@@ -65,7 +71,7 @@ void find_instruction_sets(Machine& m, char* features) {
   int n = 0;
   if (avx512) m.usable[n++] = &kernels_avx512;
   if (avx2) m.usable[n++] = &kernels_avx2;
-  m.usable[n] = &kernels_scalar;
+  add_scalar(m, n);
 }
 
 void find_name(char* name) {
@@ -93,12 +99,11 @@ void find_caches(Caches& c) {
 #else
 void find_instruction_sets(Machine& m, char* features) {
   strcpy(features, "neon");
+  int n = 0;
 #if defined(__aarch64__) || defined(_M_ARM64)
-  m.usable[0] = &kernels_neon;
-  m.usable[1] = &kernels_scalar;
-#else
-  m.usable[0] = &kernels_scalar;
+  m.usable[n++] = &kernels_neon;
 #endif
+  add_scalar(m, n);
 }
 
 void find_name(char* name) {

@@ -76,6 +76,8 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   constexpr size_t W = 16;
   const ExpVector<float> e(scale, octave);
   const bool keep = kWatch ? kStore : out != nullptr;
+  // Sixteen vectors one after the other in the code, where that was measured to pay and is the usual way.
+  constexpr bool kUnrolled = kWatch && (kRegisters == 1 ? !kStore : kRegisters == 2 && kStore);
   Total<float> total;
   V seen = splat(2.f);
   Partials partials;
@@ -110,8 +112,8 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   };
   size_t i = 0;
   for (; n >= kSixteen && i + 16 * W <= n; i += 16 * W) {
-    V part[4];  // unrolled where it is the usual way
-    if (kWatch) { part[0] = four(i), part[1] = four(i + 4 * W), part[2] = four(i + 8 * W), part[3] = four(i + 12 * W); }
+    V part[4];
+    if (kUnrolled) { part[0] = four(i), part[1] = four(i + 4 * W), part[2] = four(i + 8 * W), part[3] = four(i + 12 * W); }
     else for (size_t j = 0; j < 4; j++) part[j] = four(i + 4 * j * W);
     V a = add(add(part[0], part[1]), add(part[2], part[3]));
     total += a;
@@ -208,7 +210,7 @@ template <class T> struct Row {
     T m = plain ? maximum<T>(source(), 0, n) : maximum<T>(logits, 0, n);
     if (m - m != 0) return false;
     if (scale->scaled || !in_reach(m)) {
-      plain = false;
+      plain = false, logits.far = true;
       bool down = scale->scale1 < 1;
       if (down) logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
       logits.shift = down ? m * scale->scale1 * scale->scale2 : m;

@@ -26,12 +26,12 @@ template <class T> struct LogOperators {
   // Results of vectors [from, to): value(distance, part, lanes) of each part.
   template <bool kLean, class F> ALWAYS void write(const Measured<T>& m, T* out, size_t from, size_t to, F value) const {
     f64x8 top[kParts], low[kParts];
-    for (size_t p = 0; p < kParts; p++) top[p] = load(m.top + 8 * p), low[p] = load(m.low + 8 * p);
+    UNROLL for (size_t p = 0; p < kParts; p++) top[p] = load(m.top + 8 * p), low[p] = load(m.low + 8 * p);
     for (size_t v = from; v < to; v++) {
       Two<f64x8> z[kParts];
       f64x8 y[kParts];
       uint32_t lanes = rows.template read<kLean>(m, v, z);
-      for (size_t p = 0; p < kParts; p++) y[p] = value(rows.template distance<kLean>(z[p], top[p], low[p]), p, lanes >> 8 * p);
+      UNROLL for (size_t p = 0; p < kParts; p++) y[p] = value(rows.template distance<kLean>(z[p], top[p], low[p]), p, lanes >> 8 * p);
       size_t n = rows.width(m, v);
       T* at = out + m.first + v * rows.step();
       n == W ? store(at, narrowed(y, T())) : store_n(at, narrowed(y, T()), n);
@@ -41,7 +41,7 @@ template <class T> struct LogOperators {
     const uint32_t wrong = m.wrong;
     const f64x8 inverse = splat(1 / rows.scale.temperature), temperature = splat(-rows.scale.temperature), zero = splat(0.), nan = splat(not_a_number<double>());
     f64x8 log_hi[kParts], log_lo[kParts];
-    for (size_t p = 0; p < kParts; p++) log_hi[p] = sub(zero, load(m.log_hi + 8 * p)), log_lo[p] = load(m.log_lo + 8 * p);
+    UNROLL for (size_t p = 0; p < kParts; p++) log_hi[p] = sub(zero, load(m.log_hi + 8 * p)), log_lo[p] = load(m.log_lo + 8 * p);
     write<kLean>(m, logs, from, to, [&](Two<f64x8> d, size_t p, uint32_t lanes) ALWAYS_LAMBDA {
       f64x8 y;
       if (kLean) y = fma(d.x, inverse, log_hi[p]);  // far better than a float needs
@@ -77,7 +77,7 @@ template <class T> struct LogOperators {
     const ExpVector<double> e(rows.scale, 0);
     const f64x8 down = splat(1 / LogRows<T>::kOne);
     f64x8 share_hi[kParts], share_lo[kParts];
-    for (size_t p = 0; p < kParts; p++) share_hi[p] = load(hi + 8 * p), share_lo[p] = load(lo + 8 * p);
+    UNROLL for (size_t p = 0; p < kParts; p++) share_hi[p] = load(hi + 8 * p), share_lo[p] = load(lo + 8 * p);
     write<kLean>(m, gradient, from, to, [&](Two<f64x8> d, size_t p, uint32_t lanes) ALWAYS_LAMBDA {
       f64x8 t, rest, g;
       if (kLean) g = mul(mul(exp_below<false>(e, d.x, t), down), share_hi[p]);
@@ -105,7 +105,7 @@ template <class T> struct LogOperators {
     uint32_t lanes = rows.read(m, v, z);
     const ExpVector<double> e(rows.scale, 0);
     double x[W], low[W], q[W];
-    for (size_t p = 0; p < kParts; p++) {
+    UNROLL for (size_t p = 0; p < kParts; p++) {
       Two<f64x8> d = rows.template distance<false>(z[p], load(m.top + 8 * p), load(m.low + 8 * p));
       f64x8 t;
       store(x + 8 * p, d.x), store(low + 8 * p, d.low), store(q + 8 * p, exp_below<false>(e, d, t));

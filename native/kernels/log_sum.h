@@ -53,12 +53,12 @@ template <class T> struct LogRows {
     size_t i = m.first + v * step(), n = width(m, v), column = across() ? v : v * W;
     f64x8 a[kParts], b[kParts];
     widen(n == W ? load(x + i) : load_n(x + i, n, (T)0), a);
-    for (size_t p = 0; p < kParts; p++) z[p] = {a[p], splat(0.)};
+    UNROLL for (size_t p = 0; p < kParts; p++) z[p] = {a[p], splat(0.)};
     if (!kLean && extras.bias.data) {
       bool shared = extras.bias.length == cols;
       const T* bias = extras.bias.data + (shared ? column : i);
       widen(shared && across() ? splat(*bias) : n == W ? load(bias) : load_n(bias, n, (T)0), b);
-      for (size_t p = 0; p < kParts; p++) {
+      UNROLL for (size_t p = 0; p < kParts; p++) {
         z[p] = two_sum(a[p], b[p]);
         z[p].low = zero_below(z[p].low, z[p].x, splat(-largest<double>()));
       }
@@ -70,7 +70,7 @@ template <class T> struct LogRows {
       else if (!mask_lanes(extras.mask, extras.layout, column, 1)) lanes = 0;
     }
     if (lanes != (1u << W) - 1) {
-      for (size_t p = 0; p < kParts; p++) z[p] = {select_bits(z[p].x, splat(-infinity<double>()), lanes >> 8 * p), select_bits(z[p].low, splat(0.), lanes >> 8 * p)};
+      UNROLL for (size_t p = 0; p < kParts; p++) z[p] = {select_bits(z[p].x, splat(-infinity<double>()), lanes >> 8 * p), select_bits(z[p].low, splat(0.), lanes >> 8 * p)};
     }
     return lanes;
   }
@@ -103,9 +103,9 @@ template <class T> struct LogRows {
     for (size_t v = from; v < to; v++) {
       Two<f64x8> z[kParts];
       seen |= read(m, v, z);
-      for (size_t p = 0; p < kParts; p++) top[p] = max_skip_nan(top[p], z[p].x);
+      UNROLL for (size_t p = 0; p < kParts; p++) top[p] = max_skip_nan(top[p], z[p].x);
     }
-    for (size_t p = 0; p < kParts; p++) store(lanes.top + 8 * p, top[p]), store(lanes.low + 8 * p, splat(0.));
+    UNROLL for (size_t p = 0; p < kParts; p++) store(lanes.top + 8 * p, top[p]), store(lanes.low + 8 * p, splat(0.));
     lanes.seen = seen;
   }
   void find_low(const Measured<T>& m, size_t from, size_t to, Lanes<T>& lanes) const {
@@ -114,12 +114,12 @@ template <class T> struct LogRows {
     for (size_t v = from; v < to; v++) {
       Two<f64x8> z[kParts];
       read(m, v, z);
-      for (size_t p = 0; p < kParts; p++) {
+      UNROLL for (size_t p = 0; p < kParts; p++) {
         uint32_t below = lanes_above(load(m.top + 8 * p), z[p].x);
         low[p] = max_skip_nan(low[p], select_bits(splat(-infinity<double>()), z[p].low, below));
       }
     }
-    for (size_t p = 0; p < kParts; p++) store(lanes.low + 8 * p, low[p]);
+    UNROLL for (size_t p = 0; p < kParts; p++) store(lanes.low + 8 * p, low[p]);
   }
   template <bool kLean> void add_up(const Measured<T>& m, size_t from, size_t to, Lanes<T>& lanes) const {
     constexpr size_t kChain = kMayBeLean ? 64 : 8;  // terms added up plainly before a sum that carries its roundings along takes them
@@ -128,15 +128,15 @@ template <class T> struct LogRows {
     const f64x8 one = splat(1.), zero = splat(0.), least = splat(0x1p-1022);
     Total<double> total[kParts];
     f64x8 count[kParts], top[kParts], low[kParts];
-    for (size_t p = 0; p < kParts; p++) count[p] = zero, top[p] = load(m.top + 8 * p), low[p] = load(m.low + 8 * p);
+    UNROLL for (size_t p = 0; p < kParts; p++) count[p] = zero, top[p] = load(m.top + 8 * p), low[p] = load(m.low + 8 * p);
     while (from < to) {
       size_t end = to - from < kChain ? to : from + kChain;
       f64x8 sum[kParts];
-      for (size_t p = 0; p < kParts; p++) sum[p] = zero;
+      UNROLL for (size_t p = 0; p < kParts; p++) sum[p] = zero;
       for (; from < end; from++) {
         Two<f64x8> z[kParts];
         read<kLean>(m, from, z);
-        for (size_t p = 0; p < kParts; p++) {
+        UNROLL for (size_t p = 0; p < kParts; p++) {
           Two<f64x8> d = distance<kLean>(z[p], top[p], low[p]);
           f64x8 t, q = kLean ? exp_below<false>(e, d.x, t) : exp_below<false>(e, d, t), down = sub(zero, kLean ? d.x : add(d.x, d.low));
           if (lanes_above(down, zero) != 0xFF) {  // there is a maximum among them, or a NaN
@@ -146,9 +146,9 @@ template <class T> struct LogRows {
           sum[p] = add(sum[p], q);
         }
       }
-      for (size_t p = 0; p < kParts; p++) total[p].add_both(sum[p], zero);
+      UNROLL for (size_t p = 0; p < kParts; p++) total[p].add_both(sum[p], zero);
     }
-    for (size_t p = 0; p < kParts; p++) store(lanes.sum + 8 * p, total[p].a), store(lanes.rest + 8 * p, total[p].rest), store(lanes.count + 8 * p, count[p]);
+    UNROLL for (size_t p = 0; p < kParts; p++) store(lanes.sum + 8 * p, total[p].a), store(lanes.rest + 8 * p, total[p].rest), store(lanes.count + 8 * p, count[p]);
   }
 
   // exp(0) as the double core has it, and its inverse as a pair.
@@ -181,7 +181,7 @@ template <class T> struct LogRows {
       Two<f64x8> z[kParts];
       double at[W];
       read(m, v, z);
-      for (size_t p = 0; p < kParts; p++) store(at + 8 * p, z[p].x);
+      UNROLL for (size_t p = 0; p < kParts; p++) store(at + 8 * p, z[p].x);
       for (size_t i = 0; i < W; i++) nan |= (uint32_t)(at[i] != at[i]) << i;
     }
     return across() || !nan ? nan : (1u << W) - 1;

@@ -16,17 +16,22 @@ SIMD_INLINE uint32_t eight_bytes(const uint8_t* p) {
   w = (((w & 0x7F7F7F7F7F7F7F7F) + 0x7F7F7F7F7F7F7F7F) | w) & 0x8080808080808080;  // the upper bit of each byte: not zero
   return (uint32_t)((w >> 7) * 0x0102040810204080 >> 56);
 }
+NEVER_INLINE uint32_t few_bytes(const uint8_t* p, size_t n) {
+  uint32_t lanes = 0;
+  for (size_t i = 0; i < n; i++) lanes |= (uint32_t)(p[i] != 0) << i;
+  return lanes;
+}
 SIMD_INLINE uint32_t mask_lanes(const uint8_t* mask, int32_t layout, size_t at, size_t n) {
   if (layout == kMaskBytes || layout == kMaskRowBytes) {
     if (n == 16) return eight_bytes(mask + at) | eight_bytes(mask + at + 8) << 8;
-    uint32_t lanes = 0;
-    for (size_t i = 0; i < n; i++) lanes |= (uint32_t)(mask[at + i] != 0) << i;
-    return lanes;
+    return n == 8 ? eight_bytes(mask + at) : few_bytes(mask + at, n);
   }
-  uint32_t bits = 0;
-  size_t first = at >> 3, last = (at + n - 1) >> 3;
-  for (size_t i = first; i <= last; i++) bits |= (uint32_t)mask[i] << (8 * (i - first));
-  return bits >> (at & 7) & ((1u << n) - 1);
+  const uint8_t* p = mask + (at >> 3);
+  size_t skip = at & 7;
+  uint32_t bits = p[0];
+  if (skip + n > 8) bits |= (uint32_t)p[1] << 8;
+  if (skip + n > 16) bits |= (uint32_t)p[2] << 16;
+  return bits >> skip & ((1u << n) - 1);
 }
 
 template <class T> struct Plain {
@@ -57,16 +62,20 @@ template <class T> struct Logits {
   int32_t layout = kNoMask;
   size_t mask_at = 0;  // of the row's first element
   T shift = 0, second = 0, scale1 = 1, scale2 = 1;  // read as (x − shift − second) · scale1 · scale2, scaled first if that is down
+  bool far = false;     // those are not as above
 
   ALWAYS Two<V> finish(V v, V b, uint32_t lanes) const {
     Two<V> z = {v, splat((T)0)};
     if (bias) z = number(two_sum(v, b));
+    if (far) z = moved(z);
+    if (mask) z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
+    return z;
+  }
+  NEVER_INLINE Two<V> moved(Two<V> z) const {  // seldom
     if (scale1 < 1) z = scaled(z);  // down first, where a difference could overflow
     if (shift != 0) z = difference(z, splat(-shift));
     if (second != 0) z = difference(z, splat(-second));
-    if (scale1 > 1) z = scaled(z);
-    if (mask) z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
-    return z;
+    return scale1 > 1 ? scaled(z) : z;
   }
   ALWAYS Two<V> scaled(Two<V> z) const {
     V k1 = splat(scale1), k2 = splat(scale2);

@@ -24,7 +24,7 @@ template <bool kFolded, class T> SIMD_INLINE void scale_block(T* block, size_t l
   for (size_t piece = (length + kPiece - 1) / kPiece; piece-- > 0;) {
     T* y = body + piece * kPiece;
     size_t n = length - piece * kPiece < kPiece ? length - piece * kPiece : kPiece, i = 0;
-    for (; i + 4 * W <= n; i += 4 * W) {
+    for (; kRegisters < 4 && i + 4 * W <= n; i += 4 * W) {
       auto a = load(y + i), b = load(y + i + W), c = load(y + i + 2 * W), d = load(y + i + 3 * W);
       store(y + i, s.template apply<kFolded>(a)), store(y + i + W, s.template apply<kFolded>(b));
       store(y + i + 2 * W, s.template apply<kFolded>(c)), store(y + i + 3 * W, s.template apply<kFolded>(d));
@@ -57,7 +57,7 @@ SIMD_INLINE void write_block(const Source& x, size_t from, size_t n, T* y, const
     if (i > n) i = n;
     edge(0, i);
   }
-  for (; i + 4 * W <= n; i += 4 * W)
+  for (; kRegisters < 4 && i + 4 * W <= n; i += 4 * W)  // four registers keep a processor as busy, be they of one vector
     UNROLL
     for (size_t j = 0; j < 4; j++) {
       auto v = value(x.at(from + i + j * W));
@@ -150,7 +150,7 @@ template <class Source> SIMD_INLINE bool tiny_row(const ExpScale<double>& scale,
   size_t halves = (n + 7) / 8;  // vectors of eight doubles in use
   for (size_t i = 0; i < halves; i += 2) {
     size_t left = n - 8 * i;
-    Partials::exact(left < 16 ? x.at(8 * i, left) : x.at(8 * i), q[i], q[i + 1]);
+    Partials::exact(left < 16 ? x.at(8 * i, left) : x.read(8 * i), q[i], q[i + 1]);
     top = max_skip_nan(max_skip_nan(top, q[i]), q[i + 1]);
   }
   // The largest is taken off, so that one exponent serves all rows. Differences of floats are exact enough, of far sums of two not.

@@ -48,7 +48,7 @@ template <class T> struct Backward {
     uint32_t lanes = !extras.shared_mask() ? mask_lanes(extras.mask, extras.layout, i, n)
                    : !across() ? mask_lanes(extras.mask, extras.layout, column, n)
                    : mask_lanes(extras.mask, extras.layout, column, 1) ? (1u << W) - 1 : 0;
-    for (size_t p = 0; p < kParts; p++) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p), b[p] = select_bits(b[p], splat(0.), lanes >> 8 * p);
+    UNROLL for (size_t p = 0; p < kParts; p++) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p), b[p] = select_bits(b[p], splat(0.), lanes >> 8 * p);
     return n;
   }
   static void add_up(void* self, size_t part) {
@@ -63,19 +63,19 @@ template <class T> struct Backward {
       for (size_t stop = to - v < 64 ? to : v + 64; v < stop;) {
         for (size_t c = 0; c < kChains && v < stop; c++, v++) {
           t.s.read(t, v, i, a, b);
-          for (size_t p = 0; p < kParts; p++) sums[c][p] = fma(a[p], b[p], sums[c][p]);
+          UNROLL for (size_t p = 0; p < kParts; p++) sums[c][p] = fma(a[p], b[p], sums[c][p]);
         }
       }
-      for (size_t p = 0; p < kParts; p++) total[p].add_both(add(add(sums[0][p], sums[1][p]), add(sums[2][p], sums[3][p])), splat(0.));
+      UNROLL for (size_t p = 0; p < kParts; p++) total[p].add_both(add(add(sums[0][p], sums[1][p]), add(sums[2][p], sums[3][p])), splat(0.));
     }
     for (; v < to; v++) {
       t.s.read(t, v, i, a, b);
-      for (size_t p = 0; p < kParts; p++) {
+      UNROLL for (size_t p = 0; p < kParts; p++) {
         f64x8 product = mul(a[p], b[p]);
         total[p].add_both(product, fma(a[p], b[p], sub(splat(0.), product)));
       }
     }
-    for (size_t p = 0; p < kParts; p++) store(t.parts[part].sum + 8 * p, total[p].a), store(t.parts[part].rest + 8 * p, total[p].rest);
+    UNROLL for (size_t p = 0; p < kParts; p++) store(t.parts[part].sum + 8 * p, total[p].a), store(t.parts[part].rest + 8 * p, total[p].rest);
   }
   // Processors differ in the NaN that they make of 0 · ∞.
   static ALWAYS f64x8 one_nan(f64x8 v) {
@@ -90,12 +90,12 @@ template <class T> struct Backward {
   template <bool kOdd> void write(const Tile& t, size_t part) const {
     const f64x8 factor = splat(inverse);
     f64x8 sum[kParts], rest[kParts];
-    for (size_t p = 0; p < kParts; p++) sum[p] = load(t.total.sum + 8 * p), rest[p] = load(t.total.rest + 8 * p);
+    UNROLL for (size_t p = 0; p < kParts; p++) sum[p] = load(t.total.sum + 8 * p), rest[p] = load(t.total.rest + 8 * p);
     for (size_t v = part * kVectors; v < end(part); v++) {
       size_t i;
       f64x8 a[kParts], b[kParts];
       size_t n = read(t, v, i, a, b);
-      for (size_t p = 0; p < kParts; p++) {
+      UNROLL for (size_t p = 0; p < kParts; p++) {
         Two<f64x8> d = {sub(b[p], sum[p]), splat(0.)};
         if (!kExact) d = two_sum(b[p], sub(splat(0.), sum[p]));
         a[p] = mul(mul(a[p], kExact ? sub(d.x, rest[p]) : add(d.x, sub(d.low, rest[p]))), factor);

@@ -10,7 +10,7 @@ namespace {
 
 struct f32x16 { __m256 a, b; };
 struct f64x8 { __m256d a, b; };
-constexpr int kVectors = 8;  // registers, in f32x16
+constexpr int kVectors = 8, kRegisters = 2;  // of the processor, in f32x16; of one f32x16
 
 // A sliding window over this table is the mask of the first n lanes.
 alignas(64) const int32_t kFirst[48] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,

@@ -20,7 +20,7 @@ namespace {
 
 struct f32x16 { __m512 v; };
 struct f64x8 { __m512d v; };
-constexpr int kVectors = 32;  // registers, in f32x16
+constexpr int kVectors = 32, kRegisters = 1;  // of the processor, in f32x16; of one f32x16
 
 // In a register: GCC would read it from memory again for each of its uses.
 #if defined(__GNUC__)

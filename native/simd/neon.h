@@ -12,37 +12,54 @@ namespace {
 
 struct f32x16 { float32x4_t v[4]; };
 struct f64x8 { float64x2_t v[4]; };
-constexpr int kVectors = 8;  // registers, in f32x16
+constexpr int kVectors = 8, kRegisters = 4;  // of the processor, in f32x16; of one f32x16
 
-// `EACH` writes one statement for the four registers of a vector.
+// `EACH` writes one statement for the four registers of a vector. (Loops that the compiler keeps keep vectors in memory.)
 #define EACH(expression) \
-  for (int i = 0; i < 4; i++) r.v[i] = expression; \
+  UNROLL for (int i = 0; i < 4; i++) r.v[i] = expression; \
   return r
 
-// Memory. A partial vector goes through the stack: nothing past the end of a buffer is touched.
+// Memory. A partial vector goes by halves of halves: nothing past the end of a buffer is touched.
 SIMD_INLINE f32x16 load(const float* p) { f32x16 r; EACH(vld1q_f32(p + 4 * i)); }
 SIMD_INLINE f64x8 load(const double* p) { f64x8 r; EACH(vld1q_f64(p + 2 * i)); }
+SIMD_INLINE void store(float* p, f32x16 x) { UNROLL for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, x.v[i]); }
+SIMD_INLINE void store(double* p, f64x8 x) { UNROLL for (int i = 0; i < 4; i++) vst1q_f64(p + 2 * i, x.v[i]); }
+SIMD_INLINE f32x16 splat(float x) { f32x16 r; EACH(vdupq_n_f32(x)); }
+SIMD_INLINE f64x8 splat(double x) { f64x8 r; EACH(vdupq_n_f64(x)); }
 SIMD_INLINE f32x16 load_n(const float* p, size_t n, float rest) {
-  float a[16];
-  for (size_t i = 0; i < 16; i++) a[i] = i < n ? p[i] : rest;
+  float a[16], *to = a;
+  if (n & 16) return load(p);
+  store(a, splat(rest));
+  if (n & 8) COPY(to, p, 32), to += 8, p += 8;
+  if (n & 4) COPY(to, p, 16), to += 4, p += 4;
+  if (n & 2) COPY(to, p, 8), to += 2, p += 2;
+  if (n & 1) *to = *p;
   return load(a);
 }
 SIMD_INLINE f64x8 load_n(const double* p, size_t n, double rest) {
-  double a[8];
-  for (size_t i = 0; i < 8; i++) a[i] = i < n ? p[i] : rest;
+  double a[8], *to = a;
+  if (n & 8) return load(p);
+  store(a, splat(rest));
+  if (n & 4) COPY(to, p, 32), to += 4, p += 4;
+  if (n & 2) COPY(to, p, 16), to += 2, p += 2;
+  if (n & 1) *to = *p;
   return load(a);
 }
-SIMD_INLINE void store(float* p, f32x16 x) { for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, x.v[i]); }
-SIMD_INLINE void store(double* p, f64x8 x) { for (int i = 0; i < 4; i++) vst1q_f64(p + 2 * i, x.v[i]); }
 SIMD_INLINE void store_n(float* p, f32x16 x, size_t n) {
-  float a[16];
-  store(a, x);
-  for (size_t i = 0; i < n; i++) p[i] = a[i];
+  float32x4_t a = x.v[0], b = x.v[1];
+  if (n & 16) return store(p, x);
+  if (n & 8) vst1q_f32(p, a), vst1q_f32(p + 4, b), p += 8, a = x.v[2], b = x.v[3];
+  if (n & 4) vst1q_f32(p, a), p += 4, a = b;
+  float32x2_t half = vget_low_f32(a);
+  if (n & 2) vst1_f32(p, half), p += 2, half = vget_high_f32(a);
+  if (n & 1) vst1_lane_f32(p, half, 0);
 }
 SIMD_INLINE void store_n(double* p, f64x8 x, size_t n) {
-  double a[8];
-  store(a, x);
-  for (size_t i = 0; i < n; i++) p[i] = a[i];
+  float64x2_t a = x.v[0], b = x.v[1];
+  if (n & 8) return store(p, x);
+  if (n & 4) vst1q_f64(p, a), vst1q_f64(p + 2, b), p += 4, a = x.v[2], b = x.v[3];
+  if (n & 2) vst1q_f64(p, a), p += 2, a = b;
+  if (n & 1) vst1q_lane_f64(p, a, 0);
 }
 // AArch64 cores see a sequential stream of whole lines by themselves; there is no ordering to end.
 SIMD_INLINE void stream(float* p, f32x16 x) { store(p, x); }
@@ -55,8 +72,6 @@ SIMD_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 #endif
 
 // Arithmetic.
-SIMD_INLINE f32x16 splat(float x) { f32x16 r; EACH(vdupq_n_f32(x)); }
-SIMD_INLINE f64x8 splat(double x) { f64x8 r; EACH(vdupq_n_f64(x)); }
 SIMD_INLINE f32x16 add(f32x16 x, f32x16 y) { f32x16 r; EACH(vaddq_f32(x.v[i], y.v[i])); }
 SIMD_INLINE f64x8 add(f64x8 x, f64x8 y) { f64x8 r; EACH(vaddq_f64(x.v[i], y.v[i])); }
 SIMD_INLINE f32x16 sub(f32x16 x, f32x16 y) { f32x16 r; EACH(vsubq_f32(x.v[i], y.v[i])); }
@@ -74,14 +89,14 @@ SIMD_INLINE f64x8 max_skip_nan(f64x8 acc, f64x8 x) { f64x8 r; EACH(vmaxnmq_f64(a
 
 // The first n lanes, zero behind them; x where v is not below `low` (a NaN is not), zero elsewhere.
 SIMD_INLINE f32x16 first_n(f32x16 x, size_t n) {
-  float a[16];
-  store(a, x);
-  return load_n(a, n, 0);
+  const uint32_t four[4] = {0, 1, 2, 3};
+  f32x16 r;
+  EACH(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x.v[i]), vcltq_u32(vaddq_u32(vld1q_u32(four), vdupq_n_u32((uint32_t)(4 * i))), vdupq_n_u32((uint32_t)n)))));
 }
 SIMD_INLINE f64x8 first_n(f64x8 x, size_t n) {
-  double a[8];
-  store(a, x);
-  return load_n(a, n, 0);
+  const uint64_t two[2] = {0, 1};
+  f64x8 r;
+  EACH(vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(x.v[i]), vcltq_u64(vaddq_u64(vld1q_u64(two), vdupq_n_u64((uint64_t)(2 * i))), vdupq_n_u64((uint64_t)n)))));
 }
 SIMD_INLINE f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { f32x16 r; EACH(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x.v[i]), vcltq_f32(v.v[i], low.v[i])))); }
 SIMD_INLINE f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { f64x8 r; EACH(vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(x.v[i]), vcltq_f64(v.v[i], low.v[i])))); }
@@ -100,7 +115,7 @@ SIMD_INLINE f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) {
 SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) {
   const uint32_t four[4] = {1, 2, 4, 8};
   uint32_t lanes = 0;
-  for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vcgtq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
+  UNROLL for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vcgtq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
   return lanes;
 }
 SIMD_INLINE uint32_t lanes_equal(f32x16 x, f32x16 y) {
@@ -112,12 +127,12 @@ SIMD_INLINE uint32_t lanes_equal(f32x16 x, f32x16 y) {
 SIMD_INLINE uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) {
   const uint32_t four[4] = {1, 2, 4, 8};
   uint32_t inside = 0;
-  for (int i = 0; i < 4; i++) inside |= vaddvq_u32(vandq_u32(vandq_u32(vcleq_f32(x.v[i], high.v[i]), vcgeq_f32(x.v[i], low.v[i])), vld1q_u32(four))) << (4 * i);
+  UNROLL for (int i = 0; i < 4; i++) inside |= vaddvq_u32(vandq_u32(vandq_u32(vcleq_f32(x.v[i], high.v[i]), vcgeq_f32(x.v[i], low.v[i])), vld1q_u32(four))) << (4 * i);
   return ~inside & 0xFFFF;
 }
 SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) {
   uint32_t lanes = 0;
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     uint64x2_t c = vcgtq_f64(x.v[i], y.v[i]);
     lanes |= (uint32_t)((vgetq_lane_u64(c, 0) & 1) | (vgetq_lane_u64(c, 1) & 2)) << (2 * i);
   }
@@ -130,7 +145,7 @@ SIMD_INLINE uint64x2_t bits(float64x2_t x) { return vreinterpretq_u64_f64(x); }
 SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
   uint8x16x2_t t = {{vreinterpretq_u8_f32(vld1q_f32(table)), vreinterpretq_u8_f32(vld1q_f32(table + 4))}};
   f32x16 r;
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     uint32x4_t k = vandq_u32(bits(index.v[i]), vdupq_n_u32(7));
     uint32x4_t b = vmlaq_u32(vdupq_n_u32(0x03020100), k, vdupq_n_u32(0x04040404));
     r.v[i] = vreinterpretq_f32_u8(vqtbl2q_u8(t, vreinterpretq_u8_u32(b)));
@@ -139,7 +154,7 @@ SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
 }
 SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) {
   f64x8 r;
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     float64x2_t low = vdupq_n_f64(table[vgetq_lane_u64(bits(index.v[i]), 0) & 7]);
     r.v[i] = vsetq_lane_f64(table[vgetq_lane_u64(bits(index.v[i]), 1) & 7], low, 1);
   }
@@ -159,12 +174,12 @@ SIMD_INLINE bool any_bits(f64x8 x, uint64_t mask) {
 }
 SIMD_INLINE bool any_nan(f32x16 x) {
   uint32x4_t same = vdupq_n_u32(~0u);
-  for (int i = 0; i < 4; i++) same = vandq_u32(same, vceqq_f32(x.v[i], x.v[i]));
+  UNROLL for (int i = 0; i < 4; i++) same = vandq_u32(same, vceqq_f32(x.v[i], x.v[i]));
   return vminvq_u32(same) == 0;
 }
 SIMD_INLINE bool any_nan(f64x8 x) {
   uint64x2_t same = vdupq_n_u64(~0ull);
-  for (int i = 0; i < 4; i++) same = vandq_u64(same, vceqq_f64(x.v[i], x.v[i]));
+  UNROLL for (int i = 0; i < 4; i++) same = vandq_u64(same, vceqq_f64(x.v[i], x.v[i]));
   return (vgetq_lane_u64(same, 0) & vgetq_lane_u64(same, 1)) == 0;
 }
 
@@ -200,10 +215,10 @@ SIMD_INLINE void transpose16(const float* rows, size_t stride, float* out) {
 
 // Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16; and signed bytes. To the nearest, ties to even.
 SIMD_INLINE f32x16 load_half(const uint16_t* p) { f32x16 r; EACH(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i)))); }
-SIMD_INLINE void store_half(uint16_t* p, f32x16 x) { for (int i = 0; i < 4; i++) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i]))); }
+SIMD_INLINE void store_half(uint16_t* p, f32x16 x) { UNROLL for (int i = 0; i < 4; i++) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i]))); }
 SIMD_INLINE f32x16 load_brain(const uint16_t* p) { f32x16 r; EACH(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16))); }
 SIMD_INLINE void store_brain(uint16_t* p, f32x16 x) {
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     uint32x4_t u = bits(x.v[i]), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
     uint32x4_t r = vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7FFF)));
     r = vbslq_u32(vceqq_f32(x.v[i], x.v[i]), r, vorrq_u32(u, vdupq_n_u32(0x400000)));

@@ -19,7 +19,7 @@ namespace {
 
 struct f32x16 { float v[16]; };
 struct f64x8 { double v[8]; };
-constexpr int kVectors = 1;  // registers, in f32x16
+constexpr int kVectors = 1, kRegisters = 16;  // of the processor, in f32x16; of one f32x16
 
 #define EACH(T, N, expression) \
   T r; \

@@ -2,9 +2,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -120,6 +120,10 @@ struct Pool {
   void run(size_t count, void (*task)(void*, size_t), void* context) {
     adjust();
     size_t threads = helpers.size() + 1;
+    if (threads == 1) {
+      for (size_t i = 0; i < count; i++) task(context, i);
+      return;
+    }
     for (size_t k = 0; k < threads; k++) {
       shares[k].next.store(count * k / threads, std::memory_order_relaxed);
       shares[k].end = count * (k + 1) / threads;
@@ -133,16 +137,17 @@ struct Pool {
     while (!soon(alone)) std::this_thread::yield();
   }
 
-  // As many helpers as are wanted, or as the system grants.
+  // As many helpers as are wanted, or as the system and its memory grant. Nothing is thrown: kernels have no tables by which an
+  // exception could find its way through them.
   void adjust() {
     size_t threads = sharing() ? wanted.load() : 1;
     if (helpers.size() + 1 > threads) end();
-    if (shares_made < threads) shares.reset(new Share[threads]), shares_made = threads;
     try {
+      if (shares_made < threads) shares.reset(new Share[threads]), shares_made = threads;
       while (helpers.size() + 1 < threads) {
         helpers.emplace_back([this, own = helpers.size() + 1, seen = round.load()] { help(own, seen); });
       }
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
       wanted = (unsigned)helpers.size() + 1;
     }
   }

@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect } from 'vitest';
-import { itWith, type Tool } from '../tools.js';
+import { itWith, tool, type Tool } from '../tools.js';
 import { ask, compiler, cross, linux, npmInstall, pack, prebuilds, project, temporary } from './package.js';
 
 const folder = temporary();
@@ -55,3 +55,12 @@ describe('a binary that is', () => {
     }, 60_000);
   }
 });
+
+const qemu = tool('qemu-x86_64', ['qemu-x86_64', '--version']);
+
+itWith([...needs, qemu], 'a processor without AVX2 loads the binary, which has nothing for it, and runs JavaScript', async () => {
+  const binaries = path.join(place, 'node_modules', 'flash-softmax', 'prebuilds');
+  mkdirSync(path.join(binaries, 'linux-x64'), { recursive: true });
+  cpSync(path.join(built, x64), path.join(binaries, x64));
+  expect(await ask([qemu.path, '-cpu', 'Nehalem', process.execPath], place)).toMatchObject({ backend: 'js', native: { loaded: true }, values: [0.5, 0.5, 0] });
+}, 120_000);
