@@ -207,7 +207,8 @@ template <class Keys> struct Attention {
   void go() {
     size_t all = 0, bytes = 0;
     for (size_t b = 0; b < s.batch; b++) all += parts_of(b), bytes += keys.keys(b);
-    bytes *= s.kv_heads * (s.depth + s.width()) * sizeof(typename E::T) * blocks();
+    // Few rows are bound by what they read, many by arithmetic: two multiplications take as long as a byte.
+    bytes *= s.kv_heads * (s.depth + s.width()) * (sizeof(typename E::T) > s.rows() / 2 ? sizeof(typename E::T) : s.rows() / 2);
     Run r = run;
     if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
     split = r.threads > 1 && units() < 4 * r.threads && all > s.batch && blocks() <= 4;
