@@ -240,8 +240,8 @@ template <class E> void attention_cached(const Run& run, const AttentionShape& s
 }
 
 #define CACHED(suffix, E)                                                                                              \
-  void attention_cached_##suffix(const Run& run, const double* shape, const double* spans, const float* q, Slabs<const E::T> slabs, Slabs<const float> scales, const uint32_t* table, const int32_t* lengths, const float* slopes, const float* sinks, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) { \
-    attention_cached<E>(run, AttentionShape::of(shape), {spans, q, slopes, sinks, nullptr, nullptr, out, lse, sums, mantissa, exponent}, slabs, scales, table, lengths); \
+  void attention_cached_##suffix(const Run& run, const double* shape, const double* spans, const float* q, Slabs<const E::T> slabs, Slabs<const float> scales, const uint32_t* table, const int32_t* lengths, const float* slopes, const float* sinks, const uint8_t* mask, const float* bias, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) { \
+    attention_cached<E>(run, AttentionShape::of(shape), {spans, q, slopes, sinks, mask, bias, out, lse, sums, mantissa, exponent}, slabs, scales, table, lengths); \
   }
 CACHED(f32, Single)
 CACHED(f16, Half)
