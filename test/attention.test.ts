@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { alibiSlopes, attention, type AttentionOptions } from '../lib/attention.js';
 import { shapeArray } from '../lib/attention/kv-cache.js';
 import type { BackendName } from '../lib/backend/backend.js';
+import { setThreads } from '../lib/index.js';
 import { BOUND, compare, dense, denseOn, numbers, type Dense } from './attention-cases.js';
 import { backends, nativeBackends } from './backends.js';
 
@@ -64,6 +65,16 @@ describe.each(backends)('%s', (name) => {
       if (name === 'scalar' && keys % 5 !== 0) continue;
       const call = dense({ heads: 4, kvHeads: 2, queries: 1, keys, headDim: 8, valueDim: 20, seed: keys, size: keys % 3 === 0 ? 60 : 1 });
       compare(call, denseOn(name, call), `${keys} keys`);
+    }
+  });
+
+  it('many queries: around the edges of steps and blocks of rows, over several parts of the keys', () => {
+    for (const [queries, keys, heads] of [[31, 20, 1], [33, 40, 1], [129, 20, 1], [511, 30, 1], [513, 30, 1], [519, 600, 1], [45, 530, 3]] as const) {
+      if (name === 'scalar' && queries * keys > 20000) continue;
+      for (const more of [{}, { causal: true }, { causal: true, window: 25, positionsFirst: true }, { size: 40, alibi: true }]) {
+        const call = dense({ heads, kvHeads: 1, queries, keys, headDim: 5, valueDim: 18, seed: queries, ...more });
+        compare(call, denseOn(name, call), `${queries} queries, ${keys} keys, ${JSON.stringify(more)}`);
+      }
     }
   });
 
@@ -134,6 +145,19 @@ describe('the same bits', () => {
     const first = nativeBackends[0];
     if (first === undefined) return;
     for (const name of nativeBackends.slice(1)) expect(results(name)).toEqual(results(first));
+  });
+
+  it('with any number of threads', () => {
+    const before = setThreads(1);
+    for (const [queries, keys, heads] of [[700, 700, 1], [300, 300, 3], [5, 4000, 2]] as const) {
+      const { q, k, v } = dense({ heads, queries, keys, headDim: 24, valueDim: 16, seed: 4, size: 3 });
+      const [first, ...others] = [1, 2, 3, 7].map((threads) => {
+        setThreads(threads);
+        return attention(q, k, v, { heads, headDim: 24, causal: true, lse: true });
+      });
+      for (const other of others) expect(other).toEqual(first);
+    }
+    setThreads(before);
   });
 });
 

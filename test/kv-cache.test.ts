@@ -3,7 +3,7 @@
  * values, ragged batches, and that a call which throws has changed nothing.
  */
 import { describe, expect, it } from 'vitest';
-import { attention, decodeAttention, KVCache, type DecodeOptions, type KVType } from '../lib/attention.js';
+import { attention, attentionPartial, decodeAttention, KVCache, type DecodeOptions, type KVType } from '../lib/attention.js';
 import { shapeArray } from '../lib/attention/kv-cache.js';
 import type { AppendKernel, BackendName, CachedAttentionKernel } from '../lib/backend/backend.js';
 import { backendNamed, choice } from '../lib/backend/select.js';
@@ -37,26 +37,41 @@ function filled(dtype: KVType, lengths: readonly number[], { kvHeads = 2, headDi
   return { cache, ids };
 }
 
-function decodeOn(name: BackendName, q: Float32Array, { cache, ids }: Filled, heads: number, queries: number, options: { causal?: boolean; window?: number; softcap?: number; positionsFirst?: boolean } = {}) {
+interface DecodeNumbers {
+  causal?: boolean;
+  window?: number;
+  softcap?: number;
+  /** [sequences, heads, queries, keys of the longest] */
+  mask?: Uint8Array;
+  bias?: Float32Array;
+}
+
+function decodeOn(name: BackendName, q: Float32Array, { cache, ids }: Filled, heads: number, queries: number, options: DecodeNumbers & { positionsFirst?: boolean } = {}) {
   const { kvHeads, headDim, valueDim, pageSize } = cache;
   const { slabs, scales, table, lengths } = cache.view(ids);
-  const { causal = true, window = 0, softcap = 0, positionsFirst = false } = options;
-  const shape = shapeArray({ batch: ids.length, heads, kvHeads, queries, headDim, valueDim, pageSize, positionsFirst: positionsFirst ? 1 : 0, causal: causal ? 1 : 0, window, softcap, scale: 1 / Math.sqrt(headDim) });
+  const { causal = true, window = 0, softcap = 0, positionsFirst = false, mask = null, bias = null } = options;
+  const keys = Math.max(...lengths);
+  const strides = { maskBatch: heads * queries * keys, maskHead: queries * keys, maskQuery: keys, biasBatch: heads * queries * keys, biasHead: queries * keys, biasQuery: keys };
+  const shape = shapeArray({ batch: ids.length, heads, kvHeads, queries, headDim, valueDim, pageSize, positionsFirst: positionsFirst ? 1 : 0, causal: causal ? 1 : 0, window, softcap, scale: 1 / Math.sqrt(headDim), ...strides });
   const out = new Float32Array(ids.length * heads * queries * valueDim);
   const lse = new Float64Array(ids.length * heads * queries);
   const kernel = backendNamed(name)[`attention_cached_${cache.kind}`] as CachedAttentionKernel<unknown>;
-  kernel(shape, null, q, slabs, scales, table, lengths, null, null, out, lse, null, null, null);
+  kernel(shape, null, q, slabs, scales, table, lengths, null, null, mask, bias, out, lse, null, null, null);
   return { out, lse };
 }
 
-function oracleOf(q: Float32Array, { cache, ids }: Filled, heads: number, queries: number, options: { causal?: boolean; window?: number; softcap?: number } = {}) {
+function oracleOf(q: Float32Array, { cache, ids }: Filled, heads: number, queries: number, { mask, bias, ...options }: DecodeNumbers = {}) {
   const { kvHeads, headDim, valueDim } = cache;
   const stored = ids.map((id) => cache.read(id));
+  const longest = Math.max(...ids.map((id) => cache.length(id)));
+  const entry = (b: number, head: number, m: number, n: number) => ((b * heads + head) * queries + m) * longest + n;
   return {
     heads, kvHeads, queries, keys: ids.map((id) => cache.length(id)), headDim, valueDim, causal: true, ...options,
     q: (b: number, head: number, m: number, d: number) => q[((b * heads + head) * queries + m) * headDim + d]!,
     k: (b: number, head: number, n: number, d: number) => stored[b]!.k[(n * kvHeads + head) * headDim + d]!,
     v: (b: number, head: number, n: number, d: number) => stored[b]!.v[(n * kvHeads + head) * valueDim + d]!,
+    ...(mask ? { sees: (b: number, head: number, m: number, n: number) => mask[entry(b, head, m, n)] !== 0 } : {}),
+    ...(bias ? { bias: (b: number, head: number, m: number, n: number) => bias[entry(b, head, m, n)]! } : {}),
   };
 }
 
@@ -68,6 +83,20 @@ describe.each(backends)('%s', (name) => {
         const all = filled(dtype, lengths, { size });
         const q = numbers(lengths.length * heads * queries * 12, heads);
         compareRows(oracleOf(q, all, heads, queries, options), decodeOn(name, q, all, heads, queries, options), `${heads} heads, ${queries} queries, size ${size}`);
+      }
+    });
+
+    it('a mask and a bias of a ragged batch', () => {
+      const lengths = name === 'scalar' ? [0, 40, 17] : [0, 1, 17, 530, 64];
+      const [heads, queries, longest] = [6, 2, Math.max(...lengths)];
+      const all = filled(dtype, lengths);
+      const q = numbers(lengths.length * heads * queries * 12, 7);
+      const n = lengths.length * heads * queries * longest;
+      const random = generator(5);
+      const mask = Uint8Array.from({ length: n }, () => random() % 3);
+      const bias = numbers(n, 6, 4).map((x) => (random() % 9 === 0 ? -Infinity : x));
+      for (const options of [{ mask }, { bias }, { mask, bias, causal: false }]) {
+        compareRows(oracleOf(q, all, heads, queries, options), decodeOn(name, q, all, heads, queries, options), Object.keys(options).join(', '));
       }
     });
 
@@ -151,6 +180,38 @@ describe('the same bits', () => {
       cache.append(id, k, v);
       expect(decodeAttention(q, cache, id, { lse: true })).toEqual(whole);
     }
+  });
+});
+
+describe('a mask and a bias', () => {
+  const [heads, lengths] = [4, [40, 7, 600]];
+  const all = filled('float32', lengths);
+  const q = numbers(3 * heads * 12, 8);
+  const [mask, bias] = [Uint8Array.from({ length: 3 * 600 }, (_, i) => (i * 7) % 3), numbers(3 * 600, 9)];
+  const of = (x: Uint8Array | Float32Array, b: number) => x.slice(600 * b, 600 * b + lengths[b]!);
+
+  it('of a batch have a row of the longest length for each sequence', () => {
+    const together = decodeAttention(q, all.cache, all.ids, { mask, bias, lse: true });
+    all.ids.forEach((id, b) => {
+      const alone = decodeAttention(q.slice(b * heads * 12, (b + 1) * heads * 12), all.cache, id, { mask: of(mask, b) as Uint8Array, bias: of(bias, b) as Float32Array, lse: true });
+      expect(alone).toEqual({ out: together.out.slice(b * heads * 20, (b + 1) * heads * 20), lse: together.lse.slice(b * heads, (b + 1) * heads) });
+    });
+  });
+
+  it('are those of attention, and of a partial result', () => {
+    const { k, v } = all.cache.read(all.ids[2]!);
+    const [one, options] = [q.slice(0, heads * 12), { mask: of(mask, 2) as Uint8Array, bias: of(bias, 2) as Float32Array }];
+    const out = decodeAttention(one, all.cache, all.ids[2]!, options);
+    if (isNative(choice().name)) expect(out).toEqual(attention(one, k, v, { heads, kvHeads: 2, headDim: 12, layout: 'bshd', ...options }));
+    const partial = attentionPartial(one, all.cache, all.ids[2]!, options).finish();
+    partial.forEach((x, i) => expect(Math.abs(x - out[i]!)).toBeLessThan(1e-6));
+  });
+
+  it('of a length that fits nothing, or two things, are errors', () => {
+    expect(() => decodeAttention(q, all.cache, all.ids, { mask: new Uint8Array(599) })).toThrow(/^Expected elements for .* with batch = 3, heads = 4, queries = 1, keys = 600 for mask but received 599$/);
+    const two = numbers(2 * 2 * 12, 1);
+    expect(() => decodeAttention(two, all.cache, all.ids.slice(0, 2), { bias: new Float32Array(2 * 40) })).toThrow(/have the same length/);
+    expect(() => decodeAttention(q, all.cache, all.ids, { mask: [1] as never })).toThrow(/^Expected a Uint8Array for mask/);
   });
 });
 
@@ -351,7 +412,7 @@ describe('decodeAttention', () => {
 
   it('refuses what does not fit', () => {
     const bad = (options: object, sequences: unknown = all.ids, x: unknown = q, cache: unknown = all.cache) => () => decodeAttention(x as Float32Array, cache as KVCache, sequences as number[], options as DecodeOptions);
-    expect(bad({ mask: 1 })).toThrow(/only queries, heads, .* for options but received 'mask'/);
+    expect(bad({ masks: 1 })).toThrow(/only queries, heads, .* for options but received 'masks'/);
     expect(bad({}, all.ids, q, {})).toThrow(/a KVCache for cache/);
     expect(bad({}, [])).toThrow(/one sequence at least for sequences/);
     expect(bad({}, 'all')).toThrow(TypeError);

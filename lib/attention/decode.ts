@@ -5,10 +5,12 @@ import { runNow, type Call } from '../call.js';
 import { checkOptions, count } from '../options.js';
 import type { AttentionResult, WithLse } from './dense.js';
 import { KVCache, shapeArray, type SequenceId } from './kv-cache.js';
-import { dimension, floats, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type ResultOptions, type ScoreOptions } from './options.js';
+import {
+  dimension, floats, MASK_OPTIONS, masksOf, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
+} from './options.js';
 
 /** What is said of q. */
-export interface CachedOptions extends ScoreOptions {
+export interface CachedOptions extends ScoreOptions, MaskOptions {
   /** Query positions, the last of each sequence. Default: 1. */
   queries?: number | undefined;
   /** Query heads, a multiple of the cache's kvHeads. Default: what the length of `q` says. */
@@ -17,12 +19,12 @@ export interface CachedOptions extends ScoreOptions {
 
 export type DecodeOptions = CachedOptions & ResultOptions;
 
-export const CACHED_OPTIONS = ['queries', 'heads', ...SCORE_OPTIONS] as const;
+export const CACHED_OPTIONS = ['queries', 'heads', ...SCORE_OPTIONS, ...MASK_OPTIONS] as const;
 
 /** The checked arguments of a call on a cache. */
 export function cachedArguments(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: CachedOptions) {
   const scores = scoresOf(options, true);
-  const { queries: m, heads: h } = options;
+  const { queries: m, heads: h, mask: seen, bias: added } = options;
   if (!(cache instanceof KVCache)) throw wrongType('a KVCache', 'cache', cache);
   const ids: readonly SequenceId[] = typeof sequences === 'number' ? [sequences] : sequences;
   if (!Array.isArray(ids)) throw wrongType('a sequence or an array of them', 'sequences', ids);
@@ -36,8 +38,9 @@ export function cachedArguments(q: Float32Array, cache: KVCache, sequences: Sequ
   const { positionsFirst, causal, window, softcap } = scores;
   const scale = scores.scale === scores.scale ? scores.scale : 1 / Math.sqrt(headDim);
   const view = cache.view(ids);
-  const shape = shapeArray({ batch: ids.length, heads, kvHeads, queries, headDim, valueDim, pageSize, positionsFirst, causal, window, scale, softcap });
-  return { shape, slopes, view, ids, heads, queries, valueDim, rows: ids.length * heads * queries };
+  const { mask, bias, strides } = masksOf({ mask: seen, bias: added }, { batch: ids.length, heads, queries, keys: Math.max(...view.lengths) });
+  const shape = shapeArray({ batch: ids.length, heads, kvHeads, queries, headDim, valueDim, pageSize, positionsFirst, causal, window, scale, softcap, ...strides });
+  return { shape, slopes, mask, bias, view, heads, queries, valueDim, rows: ids.length * heads * queries };
 }
 
 /**
@@ -69,15 +72,15 @@ export function decodeCall(
 ): Call<Float32Array | AttentionResult> {
   checkOptions(options, [...CACHED_OPTIONS, ...RESULT_OPTIONS, ...more]);
   const { sinks, out, lse } = options;
-  const { shape, slopes, view, heads, valueDim, rows } = cachedArguments(q, cache, sequences, options);
+  const { shape, slopes, mask, bias, view, heads, valueDim, rows } = cachedArguments(q, cache, sequences, options);
   const sinksOf = sinks === undefined ? null : perHead(sinks, heads, 'sinks');
-  const results = resultsOf(out, lse, rows, valueDim, { q, sinks: sinksOf, alibi: slopes });
+  const results = resultsOf(out, lse, rows, valueDim, { q, mask, bias, sinks: sinksOf, alibi: slopes });
   return {
     backend: backend(),
     kernel: `attention_cached_${cache.kind}`,
-    args: [shape, null, q, view.slabs, view.scales, view.table, view.lengths, slopes, sinksOf, results.out, results.lse, null, null, null],
-    theirs: { q: 2, alibi: 7, sinks: 8, ...Object.fromEntries(results.theirs.map((name) => [name, name === 'out' ? 9 : 10])) },
-    results: results.lse ? [9, 10] : [9],
+    args: [shape, null, q, view.slabs, view.scales, view.table, view.lengths, slopes, sinksOf, mask, bias, results.out, results.lse, null, null, null],
+    theirs: { q: 2, alibi: 7, sinks: 8, mask: 9, bias: 10, ...Object.fromEntries(results.theirs.map((name) => [name, name === 'out' ? 11 : 12])) },
+    results: results.lse ? [11, 12] : [11],
     work: (rows / view.lengths.length) * view.lengths.reduce((a, b) => a + b, 0),
     finish: () => (results.lse ? { out: results.out, lse: results.lse } : results.out),
   };

@@ -1,16 +1,15 @@
 /** attention: over keys and values in two arrays. */
-import { wrongType, wrongValue } from '../arguments.js';
+import { wrongValue } from '../arguments.js';
 import { backend } from '../backend/select.js';
 import { runNow, type Call } from '../call.js';
 import { checkOptions, count } from '../options.js';
-import { types } from '../types.js';
 import { shapeArray } from './kv-cache.js';
 import {
-  dimension, floats, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type ResultOptions, type ScoreOptions,
+  dimension, floats, MASK_OPTIONS, masksOf, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
 } from './options.js';
 
 /** What is said of q, k and v. */
-export interface DenseOptions extends ScoreOptions {
+export interface DenseOptions extends ScoreOptions, MaskOptions {
   /** Sequences. Default: 1. */
   batch?: number | undefined;
   /** Query positions. Default: what the length of `q` says. */
@@ -25,14 +24,6 @@ export interface DenseOptions extends ScoreOptions {
   headDim: number;
   /** Numbers of a value. Default: what the length of `v` says. */
   valueDim?: number | undefined;
-  /**
-   * Which keys count, a byte each, any but 0 counts: [batch, heads, queries, keys]; or less, for what is the same: [queries, keys],
-   * [batch, keys], [batch, queries, keys], [heads, queries, keys] or [keys]. A length that two of these have, with different
-   * meanings, is an error. A masked key and its value, NaN included, do not matter.
-   */
-  mask?: Uint8Array | undefined;
-  /** Added to the scores, after scale and softcap; −Infinity masks. Its shapes are those of `mask`. */
-  bias?: Float32Array | undefined;
 }
 
 export type AttentionOptions = DenseOptions & ResultOptions;
@@ -46,36 +37,12 @@ export interface AttentionResult {
 /** Options with which lse is asked for. */
 export type WithLse = { lse: true | Float64Array };
 
-export const DENSE_OPTIONS = ['batch', 'queries', 'keys', 'heads', 'kvHeads', 'headDim', 'valueDim', 'mask', 'bias', ...SCORE_OPTIONS] as const;
-
-/** Where the entries of a mask or bias are, by its length: how far apart those of sequences, heads and queries. */
-function strides(length: number, name: string, batch: number, heads: number, queries: number, keys: number): [batch: number, head: number, query: number] {
-  const forms: Record<string, [boolean, boolean, boolean]> = {
-    '[batch, heads, queries, keys]': [true, true, true],
-    '[batch, queries, keys]': [true, false, true],
-    '[heads, queries, keys]': [false, true, true],
-    '[queries, keys]': [false, false, true],
-    '[batch, keys]': [true, false, false],
-    '[keys]': [false, false, false],
-  };
-  const found = new Map<string, [string, [number, number, number]]>();
-  for (const [form, [b, h, q]] of Object.entries(forms)) {
-    if (length !== (b ? batch : 1) * (h ? heads : 1) * (q ? queries : 1) * keys) continue;
-    const [ofQuery, ofHead] = [q ? keys : 0, h ? queries * keys : 0];
-    const all: [number, number, number] = [b && batch > 1 ? (h ? heads : 1) * (q ? queries : 1) * keys : 0, heads > 1 ? ofHead : 0, queries > 1 ? ofQuery : 0];
-    if (!found.has(String(all))) found.set(String(all), [form, all]);
-  }
-  const [first, second] = [...found.values()];
-  const sizes = `batch = ${batch}, heads = ${heads}, queries = ${queries}, keys = ${keys}`;
-  if (first === undefined) throw wrongValue(`elements for ${Object.keys(forms).join(' or ')} with ${sizes}`, name, String(length));
-  if (second !== undefined) throw wrongValue(`all of [batch, heads, queries, keys], as ${first[0]} and ${second[0]} have the same length with ${sizes},`, name, String(length));
-  return first[1];
-}
+export const DENSE_OPTIONS = ['batch', 'queries', 'keys', 'heads', 'kvHeads', 'headDim', 'valueDim', ...SCORE_OPTIONS, ...MASK_OPTIONS] as const;
 
 /** The checked arguments of a call on q, k and v. */
 export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array, options: DenseOptions) {
   const scores = scoresOf(options, false);
-  const { batch: b, queries: m, keys: n, heads: h, kvHeads: hkv, headDim: d, valueDim: dv, mask, bias } = options;
+  const { batch: b, queries: m, keys: n, heads: h, kvHeads: hkv, headDim: d, valueDim: dv, mask: seen, bias: added } = options;
   const batch = b === undefined ? 1 : count(b, 'batch');
   const heads = count(h, 'heads');
   const kvHeads = hkv === undefined ? heads : count(hkv, 'kvHeads');
@@ -90,16 +57,13 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
   if (keys === 0 && v.length > 0) throw wrongValue('no elements, as there are no keys,', 'v', String(v.length));
 
   const slopes = slopesOf(scores.alibi, heads);
-  if (mask !== undefined && !types.isUint8Array(mask)) throw wrongType('a Uint8Array', 'mask', mask);
-  if (bias !== undefined) floats(bias, 'bias');
-  const [maskBatch, maskHead, maskQuery] = mask === undefined ? [0, 0, 0] : strides(mask.length, 'mask', batch, heads, queries, keys);
-  const [biasBatch, biasHead, biasQuery] = bias === undefined ? [0, 0, 0] : strides(bias.length, 'bias', batch, heads, queries, keys);
+  const { mask, bias, strides } = masksOf({ mask: seen, bias: added }, { batch, heads, queries, keys });
   const { positionsFirst, causal, window, softcap } = scores;
   const scale = scores.scale === scores.scale ? scores.scale : 1 / Math.sqrt(headDim);
   const shape = shapeArray({
-    batch, heads, kvHeads, queries, keys, headDim, valueDim, positionsFirst, causal, window, scale, softcap, maskBatch, maskHead, maskQuery, biasBatch, biasHead, biasQuery,
+    batch, heads, kvHeads, queries, keys, headDim, valueDim, positionsFirst, causal, window, scale, softcap, ...strides,
   });
-  return { shape, slopes, mask: mask ?? null, bias: bias ?? null, batch, heads, queries, keys, valueDim, rows: batch * heads * queries };
+  return { shape, slopes, mask, bias, batch, heads, queries, keys, valueDim, rows: batch * heads * queries };
 }
 
 /**

@@ -27,6 +27,19 @@ export interface ScoreOptions {
   alibi?: boolean | Float32Array | undefined;
 }
 
+/** Which keys count, and what is added to scores. */
+export interface MaskOptions {
+  /**
+   * Which keys count, a byte each, any but 0 counts: [batch, heads, queries, keys]; or less, for what is the same: [queries, keys],
+   * [batch, keys], [batch, queries, keys], [heads, queries, keys] or [keys]. A length that two of these have, with different
+   * meanings, is an error. A masked key and its value, NaN included, do not matter. Over a cache, `batch` are the sequences, and
+   * `keys` the length of the longest; what lies behind the keys of a shorter one does not matter.
+   */
+  mask?: Uint8Array | undefined;
+  /** Added to the scores, after scale and softcap; −Infinity masks. Its shapes are those of `mask`. */
+  bias?: Float32Array | undefined;
+}
+
 /** Results, and what is no part of a partial result. */
 export interface ResultOptions {
   /** A score for each query head that takes part in its softmax with a value of 0 (attention sinks, as in gpt-oss). Default: none. */
@@ -38,6 +51,7 @@ export interface ResultOptions {
 }
 
 export const SCORE_OPTIONS = ['layout', 'scale', 'causal', 'window', 'softcap', 'alibi'] as const;
+export const MASK_OPTIONS = ['mask', 'bias'] as const;
 export const RESULT_OPTIONS = ['sinks', 'out', 'lse'] as const;
 
 /** 1 for the layout in which positions come first. */
@@ -102,6 +116,39 @@ export function perHead(values: Float32Array, heads: number, name: string): Floa
 
 export function slopesOf(alibi: Float32Array | true | null, heads: number): Float32Array | null {
   return alibi === true ? alibiSlopes(heads) : alibi && perHead(alibi, heads, 'alibi');
+}
+
+/** Where the entries of a mask or bias are, by its length: how far apart those of sequences, heads and queries. */
+function stridesOf(length: number, name: string, { batch, heads, queries, keys }: Readonly<Record<'batch' | 'heads' | 'queries' | 'keys', number>>): [batch: number, head: number, query: number] {
+  const forms: Record<string, [boolean, boolean, boolean]> = {
+    '[batch, heads, queries, keys]': [true, true, true],
+    '[batch, queries, keys]': [true, false, true],
+    '[heads, queries, keys]': [false, true, true],
+    '[queries, keys]': [false, false, true],
+    '[batch, keys]': [true, false, false],
+    '[keys]': [false, false, false],
+  };
+  const found = new Map<string, [string, [number, number, number]]>();
+  for (const [form, [b, h, q]] of Object.entries(forms)) {
+    if (length !== (b ? batch : 1) * (h ? heads : 1) * (q ? queries : 1) * keys) continue;
+    const [ofQuery, ofHead] = [q ? keys : 0, h ? queries * keys : 0];
+    const all: [number, number, number] = [b && batch > 1 ? (h ? heads : 1) * (q ? queries : 1) * keys : 0, heads > 1 ? ofHead : 0, queries > 1 ? ofQuery : 0];
+    if (!found.has(String(all))) found.set(String(all), [form, all]);
+  }
+  const [first, second] = [...found.values()];
+  const sizes = `batch = ${batch}, heads = ${heads}, queries = ${queries}, keys = ${keys}`;
+  if (first === undefined) throw wrongValue(`elements for ${Object.keys(forms).join(' or ')} with ${sizes}`, name, String(length));
+  if (second !== undefined) throw wrongValue(`all of [batch, heads, queries, keys], as ${first[0]} and ${second[0]} have the same length with ${sizes},`, name, String(length));
+  return first[1];
+}
+
+/** The checked mask and bias, and their strides as a call's shape has them. */
+export function masksOf({ mask, bias }: MaskOptions, sizes: Readonly<Record<'batch' | 'heads' | 'queries' | 'keys', number>>) {
+  if (mask !== undefined && !types.isUint8Array(mask)) throw wrongType('a Uint8Array', 'mask', mask);
+  if (bias !== undefined) floats(bias, 'bias');
+  const [maskBatch, maskHead, maskQuery] = mask === undefined ? [0, 0, 0] : stridesOf(mask.length, 'mask', sizes);
+  const [biasBatch, biasHead, biasQuery] = bias === undefined ? [0, 0, 0] : stridesOf(bias.length, 'bias', sizes);
+  return { mask: mask ?? null, bias: bias ?? null, strides: { maskBatch, maskHead, maskQuery, biasBatch, biasHead, biasQuery } };
 }
 
 /** Checks `out` and `lse`, or makes them, once all else has been checked. */

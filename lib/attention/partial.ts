@@ -62,11 +62,11 @@ export function partialCall(
   if (unified === undefined && range !== undefined) throw wrongValue('no value', 'range without unifiedMax', describe(range));
 
   if (isCached) {
-    const { shape, slopes, view, valueDim, rows } = cachedArguments(q, a, b as SequenceId[], options as CachedPartOptions);
+    const { shape, slopes, mask, bias, view, valueDim, rows } = cachedArguments(q, a, b as SequenceId[], options as CachedPartOptions);
     const state = newState(rows, valueDim);
     const spans = spansOf(keyOffset, totalKeys, Array.from(view.lengths));
-    const args = [shape, spans, q, view.slabs, view.scales, view.table, view.lengths, slopes, null, null, null, ...state];
-    return { backend: backend(), kernel: `attention_cached_${a.kind}`, args, theirs: { q: 2, alibi: 7 }, results: [11, 12, 13], work: (rows / view.lengths.length) * view.lengths.reduce((x, y) => x + y, 0), finish: () => finished(state, unified) };
+    const args = [shape, spans, q, view.slabs, view.scales, view.table, view.lengths, slopes, null, mask, bias, null, null, ...state];
+    return { backend: backend(), kernel: `attention_cached_${a.kind}`, args, theirs: { q: 2, alibi: 7, mask: 9, bias: 10 }, results: [13, 14, 15], work: (rows / view.lengths.length) * view.lengths.reduce((x, y) => x + y, 0), finish: () => finished(state, unified) };
   }
   const { shape, slopes, mask, bias, batch, keys, valueDim, rows } = denseArguments(q, floats(a, 'k'), floats(b, 'v'), options as DensePartOptions);
   const state = newState(rows, valueDim);

@@ -139,7 +139,8 @@ export type AttentionKernel = (
  */
 export type CachedAttentionKernel<A> = (
   shape: Float64Array, spans: Float64Array | null, q: Float32Array, slabs: readonly A[], scales: readonly Float32Array[],
-  table: Uint32Array, lengths: Int32Array, slopes: Float32Array | null, sinks: Float32Array | null, ...results: AttentionResults
+  table: Uint32Array, lengths: Int32Array, slopes: Float32Array | null, sinks: Float32Array | null, mask: Uint8Array | null, bias: Float32Array | null,
+  ...results: AttentionResults
 ) => void;
 
 /** Writes `keys` tokens into the pages of a sequence, from token `from` on. */

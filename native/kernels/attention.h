@@ -22,6 +22,9 @@ struct AttentionData {
   int32_t* exponent;
 };
 
+// Rows of a block: as many as share a tile that was put together, unless threads would have too few blocks.
+constexpr size_t kMost = 512, kLeast = 128;
+
 template <class Keys> struct Attention {
   using E = typename Keys::E;
   const Run& run;
@@ -29,18 +32,27 @@ template <class Keys> struct Attention {
   const AttentionData& d;
   const Keys& keys;
   Scoring scoring;
+  size_t of_block = kMost;      // rows
+  bool long_keys = false;       // of some sequence there are several parts
   bool split = false;
   size_t* parts = nullptr;      // the first part of each sequence, if they are split
   float* part_acc = nullptr;    // [part][row of the part's block][width]
   double* part_sums = nullptr;  // [part][row]: sum, exponent
 
   Attention(const Run& run, const AttentionShape& s, const AttentionData& d, const Keys& keys)
-      : run(run), s(s), d(d), keys(keys), scoring{s.depth, s.width(), s.scale * kLog2E, s.softcap * kLog2E} {}
+      : run(run), s(s), d(d), keys(keys), scoring{s.depth, s.width(), s.scale * kLog2E, s.softcap * kLog2E} {
+    for (size_t b = 0; b < s.batch; b++) long_keys |= parts_of(b) > 1;
+    while (of_block > kLeast && units() < 4 * run.threads) of_block /= 2;
+  }
 
-  size_t blocks() const { return (s.rows() + Rows::kRows - 1) / Rows::kRows; }
+  size_t blocks() const { return (s.rows() + of_block - 1) / of_block; }
   size_t units() const { return s.batch * s.kv_heads * blocks(); }
   size_t parts_of(size_t b) const { return (keys.keys(b) + kPart - 1) / kPart; }
-  size_t memory() const { return Rows::bytes(scoring) + keys.scratch() * sizeof(float); }
+  // Rows of a block, as memory is made for them; whether they are many enough to keep the tiles of a part for the next of them.
+  size_t room() const { return ((s.rows() < of_block ? s.rows() : of_block) + kTogether - 1) / kTogether * kTogether; }
+  bool keeps() const { return room() > Rows::kStep; }
+  size_t totals() const { return long_keys || room() < Rows::kStep ? room() : Rows::kStep; }
+  size_t memory() const { return Rows::bytes(scoring, room(), totals()) + (keeps() ? kPart / kTile : 1) * keys.scratch() * sizeof(float) + 64; }
 
   // Row i of a key/value head: all heads of a query, then those of the next.
   void set(Row1& row, size_t b, size_t kv, size_t i) const {
@@ -59,59 +71,67 @@ template <class Keys> struct Attention {
   }
   static size_t within(double x, size_t n) { return x > 0 ? x < (double)n ? (size_t)x : n : 0; }
 
-  // The parts [first, end) of a block's keys; `each` is called after each.
+  // The parts [first, end) of a block's keys, a step of rows after the other; `each` is called after each.
   template <class Each> void go(Rows& rows, float* scratch, size_t b, size_t kv, size_t first, size_t end, Each each) const {
-    size_t from = rows.from(), to = rows.to();
-    for (size_t p = first; p < end && !run.stopped(); p++) {
-      rows.begin_part();
-      size_t stop = (p + 1) * kPart < to ? (p + 1) * kPart : to;
-      size_t key = p * kPart > from ? p * kPart : from / kTile * kTile;
-      for (; key < stop; key += kTile) {
-        Tile<E> tile = keys.tile(b, kv, key, scratch, rows.count);
-        keys.fetch(b, kv, key + kTile, rows.count);
-        rows.tile(tile, key);
+    for (size_t p = first; p < end; p++) {
+      uint32_t ready = 0;
+      for (size_t i = 0, next; i < rows.count && !run.stopped(); i = next) {
+        next = i + Rows::kStep < rows.count ? i + Rows::kStep : rows.count;
+        size_t from = rows.from(i, next), to = rows.to(i, next), stop = (p + 1) * kPart < to ? (p + 1) * kPart : to;
+        rows.begin_part(i, next);
+        for (size_t key = p * kPart > from ? p * kPart : from / kTile * kTile; key < stop; key += kTile) {
+          size_t slot = keeps() ? key % kPart / kTile : 0;
+          rows.tile(keys.tile(b, kv, key, scratch + slot * keys.scratch(), rows.count, ready >> slot & 1), key, i, next);
+          ready |= (uint32_t)keeps() << slot;
+        }
+        each(p, i, next);
       }
-      each(p);
     }
   }
   void fill(Rows& rows, size_t b, size_t kv, size_t block) const {
-    size_t first = block * Rows::kRows;
-    rows.count = s.rows() - first < Rows::kRows ? s.rows() - first : Rows::kRows;
+    size_t first = block * of_block;
+    rows.count = s.rows() - first < of_block ? s.rows() - first : of_block;
     for (size_t i = 0; i < rows.count; i++) set(rows.row[i], b, kv, first + i);
     rows.begin();
   }
-  // A block of rows by its number: `sum` adds up what it sees, and its results are written.
+  // A block of rows by its number: `sum` adds up what they see, and finishes them.
   template <class Sum> static void block_of(const Attention& a, size_t unit, Sum sum) {
     if (a.run.stopped()) return;
     Buffer<char> memory(a.run, a.memory());
-    Rows rows(a.scoring, memory.data);
+    Rows rows(a.scoring, a.room(), a.totals(), memory.data);
     size_t block = unit % a.blocks(), kv = unit / a.blocks() % a.s.kv_heads, b = unit / a.blocks() / a.s.kv_heads;
     a.fill(rows, b, kv, block);
     sum(rows, a.scratch(memory), b, kv, block);
-    a.finish(rows, b, kv, block);
   }
   static void whole(void* self, size_t unit) {
     const Attention& a = *(const Attention*)self;
-    block_of(a, unit, [&](Rows& rows, float* scratch, size_t b, size_t kv, size_t) { a.go(rows, scratch, b, kv, 0, a.parts_of(b), [&](size_t) { rows.end_part(); }); });
+    block_of(a, unit, [&](Rows& rows, float* scratch, size_t b, size_t kv, size_t block) {
+      size_t parts = a.parts_of(b);
+      if (parts == 0) return a.finish(rows, b, kv, block, 0, rows.count);
+      a.go(rows, scratch, b, kv, 0, parts, [&](size_t p, size_t i, size_t end) {
+        rows.end_part(i, end);
+        if (p + 1 == parts) a.finish(rows, b, kv, block, i, end);
+      });
+    });
   }
-  float* scratch(const Buffer<char>& memory) const { return (float*)(((uintptr_t)memory.data + Rows::bytes(scoring)) & ~(uintptr_t)63); }
+  float* scratch(const Buffer<char>& memory) const { return (float*)(((uintptr_t)memory.data + Rows::bytes(scoring, room(), totals()) + 63) & ~(uintptr_t)63); }
 
   // One part of the keys of a key/value head: index = (part of all sequences) · kv_heads + kv.
   static void one_part(void* self, size_t index) {
     const Attention& a = *(const Attention*)self;
     if (a.run.stopped()) return;
     Buffer<char> memory(a.run, a.memory());
-    Rows rows(a.scoring, memory.data);
+    Rows rows(a.scoring, a.room(), a.totals(), memory.data);
     size_t kv = index % a.s.kv_heads, part = index / a.s.kv_heads, b = 0;
     while (part >= a.parts[b + 1]) b++;
     for (size_t block = 0; block < a.blocks(); block++) {
       a.fill(rows, b, kv, block);
       size_t p = part - a.parts[b];
-      a.go(rows, a.scratch(memory), b, kv, p, p + 1, [&](size_t) {
-        for (size_t r = 0; r < rows.count; r++) {
-          size_t at = index * a.s.rows() + block * Rows::kRows + r;
+      a.go(rows, a.scratch(memory), b, kv, p, p + 1, [&](size_t, size_t r, size_t end) {
+        for (; r < end; r++) {
+          size_t at = index * a.s.rows() + block * a.of_block + r;
           a.part_sums[2 * at] = rows.part_sum(r), a.part_sums[2 * at + 1] = rows.sum[r].e;
-          COPY(a.part_acc + at * a.scoring.width, rows.acc + r * a.scoring.width, a.scoring.width * sizeof(float));
+          COPY(a.part_acc + at * a.scoring.width, rows.acc_of(r), a.scoring.width * sizeof(float));
         }
       });
     }
@@ -119,20 +139,23 @@ template <class Keys> struct Attention {
   static void fold_parts(void* self, size_t unit) {
     const Attention& a = *(const Attention*)self;
     block_of(a, unit, [&](Rows& rows, float*, size_t b, size_t kv, size_t block) {
-      for (size_t part = a.parts[b]; part < a.parts[b + 1]; part++)
-        for (size_t r = 0; r < rows.count; r++) {
-          size_t at = (part * a.s.kv_heads + kv) * a.s.rows() + block * Rows::kRows + r;
-          Rows::fold(rows.sum[r], rows.total + r * a.scoring.width, a.part_sums[2 * at], a.part_sums[2 * at + 1], a.part_acc + at * a.scoring.width, a.scoring.width);
+      for (size_t r = 0; r < rows.count; r++) {
+        for (size_t part = a.parts[b]; part < a.parts[b + 1]; part++) {
+          size_t at = (part * a.s.kv_heads + kv) * a.s.rows() + block * a.of_block + r;
+          Rows::fold(rows.sum[r], rows.total_of(r), a.part_sums[2 * at], a.part_sums[2 * at + 1], a.part_acc + at * a.scoring.width, a.scoring.width);
         }
+        a.finish(rows, b, kv, block, r, r + 1);
+      }
     });
   }
 
   // Results of a block: outputs, or states without the kernels' factor g.
-  void finish(Rows& rows, size_t b, size_t kv, size_t block) const {
-    for (size_t r = 0; r < rows.count && !run.stopped(); r++) {
-      size_t i = block * Rows::kRows + r, head = kv * s.shared() + i % s.shared(), at = s.place(b, head, s.heads, i / s.shared(), s.queries);
+  void finish(Rows& rows, size_t b, size_t kv, size_t block, size_t r, size_t end) const {
+    for (; r < end && !run.stopped(); r++) {
+      size_t i = block * of_block + r, head = kv * s.shared() + i % s.shared(), at = s.place(b, head, s.heads, i / s.shared(), s.queries);
       RowSum& m = rows.sum[r];
-      double* total = rows.total + r * s.width();
+      double* total = rows.total_of(r);
+      for (size_t c = 0; !m.any && c < s.width(); c++) total[c] = 0;
       double mantissa = m.mantissa / ExpTraits<float>::kG, e = m.exponent;
       if (d.sums) {
         finish_state(at, total, mantissa, e);
@@ -184,7 +207,8 @@ template <class Keys> struct Attention {
   void go() {
     size_t all = 0, bytes = 0;
     for (size_t b = 0; b < s.batch; b++) all += parts_of(b), bytes += keys.keys(b);
-    bytes *= s.kv_heads * (s.depth + s.width()) * sizeof(typename E::T) * blocks();
+    // Few rows are bound by what they read, many by arithmetic: two multiplications take as long as a byte.
+    bytes *= s.kv_heads * (s.depth + s.width()) * (sizeof(typename E::T) > s.rows() / 2 ? sizeof(typename E::T) : s.rows() / 2);
     Run r = run;
     if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
     split = r.threads > 1 && units() < 4 * r.threads && all > s.batch && blocks() <= 4;
@@ -216,8 +240,8 @@ template <class E> void attention_cached(const Run& run, const AttentionShape& s
 }
 
 #define CACHED(suffix, E)                                                                                              \
-  void attention_cached_##suffix(const Run& run, const double* shape, const double* spans, const float* q, Slabs<const E::T> slabs, Slabs<const float> scales, const uint32_t* table, const int32_t* lengths, const float* slopes, const float* sinks, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) { \
-    attention_cached<E>(run, AttentionShape::of(shape), {spans, q, slopes, sinks, nullptr, nullptr, out, lse, sums, mantissa, exponent}, slabs, scales, table, lengths); \
+  void attention_cached_##suffix(const Run& run, const double* shape, const double* spans, const float* q, Slabs<const E::T> slabs, Slabs<const float> scales, const uint32_t* table, const int32_t* lengths, const float* slopes, const float* sinks, const uint8_t* mask, const float* bias, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) { \
+    attention_cached<E>(run, AttentionShape::of(shape), {spans, q, slopes, sinks, mask, bias, out, lse, sums, mantissa, exponent}, slabs, scales, table, lengths); \
   }
 CACHED(f32, Single)
 CACHED(f16, Half)

@@ -34,18 +34,10 @@ struct DenseKeys {
   size_t scratch() const { return kTile * (s.depth + s.width()); }
   size_t keys(size_t) const { return s.keys; }
   size_t stride() const { return s.positions_first ? s.kv_heads : 1; }
-  // A tile that will be wanted soon, for rows enough to make that a while.
-  void fetch(size_t b, size_t head, size_t key, size_t rows) const {
-    if (rows < 16 || key >= s.keys) return;
+  // `rows` that will read it: for many, values are put where they are aligned too. `ready`: it is there from the time before.
+  Tile<E> tile(size_t b, size_t head, size_t key, float* scratch, size_t rows, bool ready) const {
     size_t n = s.keys - key < kTile ? s.keys - key : kTile, row = s.place(b, head, s.kv_heads, key, s.keys);
-    for (size_t i = 0; i < n; i++, row += stride()) {
-      for (size_t d = 0; d < s.depth; d += 16) prefetch(k + row * s.depth + d);
-      for (size_t d = 0; d < s.value_depth; d += 16) prefetch(v + row * s.value_depth + d);
-    }
-  }
-  // `rows` that will read it: for many, values are put where they are aligned too.
-  Tile<E> tile(size_t b, size_t head, size_t key, float* scratch, size_t rows) const {
-    size_t n = s.keys - key < kTile ? s.keys - key : kTile, row = s.place(b, head, s.kv_heads, key, s.keys);
+    if (ready) return {scratch, scratch + kTile * s.depth, s.width(), nullptr};
     transpose(k + row * s.depth, stride() * s.depth, n, s.depth, scratch);
     const float* from = v + row * s.value_depth;
     size_t width = s.width(), apart = stride() * s.value_depth;
@@ -90,9 +82,8 @@ template <class Stored> struct PagedKeys {
   Pages pages;
 
   size_t scratch() const { return 0; }
-  void fetch(size_t, size_t, size_t, size_t) const {}
   size_t keys(size_t b) const { return (size_t)lengths[b]; }
-  Tile<E> tile(size_t b, size_t head, size_t key, float*, size_t) const {
+  Tile<E> tile(size_t b, size_t head, size_t key, float*, size_t, bool) const {
     uint32_t entry = table[firsts[b] + (uint32_t)key / pages.page];
     size_t index = pages.tile(entry, head, (uint32_t)key);
     const T* k = slabs.data[entry >> 26] + index * pages.of_tile;

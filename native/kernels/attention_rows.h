@@ -54,16 +54,17 @@ struct Row1 {
 // A row's sums so far: of the part, with the exponent e; of all parts before it.
 struct RowSum {
   double e, mantissa, exponent;
+  bool plain = false;           // scores may stay as they are
   bool begun, any;              // the part has an exponent; there was a part
-  float most, near, base, low;  // for plain weights: scores up to `most` need no larger exponent, and so on
+  float most, near, base, low;  // for plain weights: those of scores from -kLarge to `most` stay in range with this exponent, and so on
 
-  // The exponent of the part from now on.
+  // The exponent of the part from now on. A part whose first scores are not large begins with 0, whatever they are.
   void set(double exponent, bool is_begun) {
     using X = ExpTraits<float>;
     e = exponent, begun = is_begun;
-    bool usual = begun && e < 4096 && e > -4096;  // else no score is plain
+    bool usual = plain && e < 4096 && e > -4096;  // else no score is plain
     double octave = e + X::kBias;
-    most = usual ? (float)(e + kHeadroom < kLarge ? e + kHeadroom : kLarge) : -infinity<float>();
+    most = usual && e < 64 ? (float)(e + kHeadroom < kLarge ? e + kHeadroom : kLarge) : -infinity<float>();
     near = usual ? (float)(e - kNear) : -infinity<float>();
     base = (float)(2 + (X::kTop - 8 * octave) * X::kUlp), low = (float)(octave - (X::kTop - 16) / 8.);
   }
@@ -71,70 +72,101 @@ struct RowSum {
 
 SIMD_INLINE f32x16 scaled_weights(f32x16 w, const float* scales) { return scales ? mul(w, load(scales + kTile)) : w; }
 
-// Rows of a block, with memory for them: `Rows` has no more than kRows.
+// Rows of a block, and memory for `room` of them, a multiple of kTogether. They go through a part of the keys kStep at a time, so
+// that the nearest cache has all that a step's rows are and sum up to.
 struct Rows {
-  static constexpr size_t kRows = 128;
+  static constexpr size_t kStep = 32;
   const Scoring& s;
   size_t count;
-  Row1 row[kRows];
-  RowSum sum[kRows];
-  size_t inner_from[kRows / 4], inner_to[kRows / 4];  // keys that all rows of a group see, which begins at a multiple of four
-  float* q;                // groups of rows, [depth][rows of the group], scaled
-  float* acc;              // [rows][width] of the part
-  float* sums;             // [rows][16]
-  double* total;           // [rows][width]
-  float* w;                // [kTogether][16]
+  Row1* row;
+  RowSum* sum;
+  size_t *inner_from, *inner_to;  // keys that all rows of a group see, which begins at a multiple of four
+  float* q;                       // scaled, [depth][rows of the group], see q_of
+  double* total;                  // [rows][width], of those rows that have any
+  size_t totals;                  // rows that it has room for: those of the block, or of a step
+  float* acc;                     // of the part, [rows of the step][width]
+  float* sums;                    // of the part, [rows of the step][16]
+  float* w;                       // [kTogether][16]
 
-  static size_t bytes(const Scoring& s) { return kRows * ((s.depth + 3 * s.width) * sizeof(float) + kTile * sizeof(float)) + kTogether * kTile * sizeof(float) + 2 * 64; }
-  Rows(const Scoring& s, void* memory) : s(s), count(0) {
-    uintptr_t at = ((uintptr_t)memory + 63) & ~(uintptr_t)63;
-    total = (double*)at, acc = (float*)(total + kRows * s.width), q = acc + kRows * s.width, sums = q + kRows * s.depth, w = sums + kRows * kTile;
+  static size_t bytes(const Scoring& s, size_t room, size_t totals) {
+    return (room + 2 * kTogether) * s.depth * sizeof(float) + totals * s.width * sizeof(double) + room * (sizeof(Row1) + sizeof(RowSum) + 2 * sizeof(size_t)) +
+           (kStep * (s.width + kTile) + kTogether * kTile) * sizeof(float) + 64;
+  }
+  Rows(const Scoring& s, size_t room, size_t totals, void* memory) : s(s), count(0), totals(totals) {
+    w = (float*)(((uintptr_t)memory + 63) & ~(uintptr_t)63), sums = w + kTogether * kTile, acc = sums + kStep * kTile;
+    total = (double*)(acc + kStep * s.width), q = (float*)(total + totals * s.width);
+    sum = (RowSum*)(q + (room + 2 * kTogether) * s.depth), row = (Row1*)(sum + room), inner_from = (size_t*)(row + room), inner_to = inner_from + room;
   }
   // Rows of the next group of those that are left: 8, 4, 2 or 1. A group of three has its first row twice.
   static size_t group(size_t left) { return left >= 8 ? 8 : left >= 3 ? 4 : left; }
+  float* acc_of(size_t i) const { return acc + i % kStep * s.width; }
+  float* sums_of(size_t i) const { return sums + i % kStep * kTile; }
+  double* total_of(size_t i) const { return total + i % totals * s.width; }
+  // Two groups of eight rows lie side by side, as sixteen rows are transposed at a time; what is left behind them, by itself.
+  size_t eights() const { return count / 8 * 8; }
+  float* q_of(size_t i) const { return i < eights() ? q + i / 16 * 16 * s.depth + i % 16 : q + (i + eights() % 16) * s.depth; }
 
   void begin() {
-    for (size_t i = 0; i < count; i++)
-      for (size_t d = 0; d < s.depth; d += 16) prefetch(row[i].q + d);
+    for (size_t r = count; r % kTogether; r++) sum[r].plain = false;
+    for (size_t i = 0; i < eights(); i += 16) scale_rows(i, eights() - i < 16 ? 8 : 16);
     for (size_t i = 0, n; i < count; i += n) {
       n = group(count - i);
       if (i + n > count) row[count] = row[i];
-      for (size_t r = 0; r < n; r++) scale_row(row[i + r].q, q + i * s.depth + r, n);
+      for (size_t r = 0; n < 8 && r < n; r++) scale_row(row[i + r].q, q_of(i) + r, n);
       size_t from = 0, to = (size_t)-1;
       for (size_t r = i; r < i + n; r++) {
         const Row1& x = row[r];
         from = x.from > from ? x.from : from, to = x.mask || x.bias ? 0 : x.to < to ? x.to : to;
+        sum[r].mantissa = sum[r].exponent = 0, sum[r].any = false, sum[r].plain = x.plain && s.plain();
       }
       inner_from[i / 4] = from, inner_to[i / 4] = to;
-      for (size_t r = i; r < i + n; r++) sum[r].mantissa = sum[r].exponent = 0, sum[r].any = false;
     }
-    for (size_t i = 0; i < count * s.width; i++) total[i] = 0;
   }
-  // A query's numbers, scaled, `stride` apart.
-  void scale_row(const float* from, float* to, size_t stride) const {
+  // Sixteen of a query's numbers, or n, scaled.
+  ALWAYS f32x16 scaled(const float* from, size_t n) const {
     f64x8 factor = splat(s.scale);
+    f32x16 x = n < kTile ? load_n(from, n, 0) : load(from);
+    return narrow(mul(low_f64(x), factor), mul(high_f64(x), factor));
+  }
+  // Queries `stride` apart, in columns.
+  void scale_row(const float* from, float* to, size_t stride) const {
     for (size_t d = 0; d < s.depth; d += kTile) {
       size_t n = s.depth - d < kTile ? s.depth - d : kTile;
-      f32x16 x = n < kTile ? load_n(from + d, n, 0) : load(from + d);
-      float scaled[kTile];
-      store(scaled, narrow(mul(low_f64(x), factor), mul(high_f64(x), factor)));
-      for (size_t i = 0; i < n; i++) to[(d + i) * stride] = scaled[i];
+      float numbers[kTile];
+      store(numbers, scaled(from + d, n));
+      for (size_t i = 0; i < n; i++) to[(d + i) * stride] = numbers[i];
     }
   }
-  void begin_part() {
-    size_t n = (count + kTogether - 1) / kTogether * kTogether;
-    for (size_t i = 0; i < n; i++) sum[i].set(0, false);
-    for (size_t i = 0; i < n * s.width; i++) acc[i] = 0;
-    for (size_t i = 0; i < n * kTile; i++) sums[i] = 0;
+  void scale_rows(size_t i, size_t n) const {
+    float numbers[16 * kTile], columns[16 * kTile];
+    for (size_t r = n; r < 16; r++) store(numbers + r * kTile, splat(0.f));
+    for (size_t d = 0; d < s.depth; d += kTile) {
+      size_t left = s.depth - d < kTile ? s.depth - d : kTile;
+      for (size_t r = 0; r < n; r++) store(numbers + r * kTile, scaled(row[i + r].q + d, left));
+      float* to = q_of(i) + d * 16;
+      transpose16(numbers, kTile, left < kTile ? columns : to);
+      for (size_t at = 0; left < kTile && at < left * 16; at += kTile) store(to + at, load(columns + at));
+    }
+  }
+  // A part, of the rows of a step.
+  void begin_part(size_t i, size_t end) {
+    for (; i < end; i += kTogether) {
+      for (size_t r = i; r < i + kTogether; r++) sum[r].set(0, false);
+      for (size_t at = 0; at < kTogether * s.width; at += kTile) store(acc_of(i) + at, splat(0.f));
+      for (size_t at = 0; at < kTogether * kTile; at += kTile) store(sums_of(i) + at, splat(0.f));
+    }
+  }
+  void end_part(size_t i, size_t end) {
+    for (; i < end; i++) fold(sum[i], total_of(i), part_sum(i), sum[i].e, acc_of(i), s.width);
   }
   // Keys that none of the rows sees, in front and behind.
-  size_t from() const { size_t k = (size_t)-1; for (size_t i = 0; i < count; i++) k = row[i].from < k ? row[i].from : k; return k; }
-  size_t to() const { size_t k = 0; for (size_t i = 0; i < count; i++) k = row[i].to > k ? row[i].to : k; return k; }
+  size_t from(size_t i, size_t end) const { size_t k = (size_t)-1; for (; i < end; i++) k = row[i].from < k ? row[i].from : k; return k; }
+  size_t to(size_t i, size_t end) const { size_t k = 0; for (; i < end; i++) k = row[i].to > k ? row[i].to : k; return k; }
 
   // The tile of keys from `key` on.
-  template <class E> void tile(const Tile<E>& t, size_t key) {
-    for (size_t i = 0, n; i < count; i += n) {
-      n = group(count - i);
+  template <class E> void tile(const Tile<E>& t, size_t key, size_t i, size_t end) {
+    for (size_t n; i < end; i += n) {
+      n = group(end - i);
       n == 8 ? one<E, 8>(t, key, i) : n == 4 ? one<E, 4>(t, key, i) : n == 2 ? one<E, 2>(t, key, i) : one<E, 1>(t, key, i);
     }
   }
@@ -144,39 +176,50 @@ struct Rows {
     for (int r = 0; !inside && r < R; r++) lanes[r] = row[i + r].lanes(key), all &= lanes[r], some |= lanes[r];
     if (!inside && !some) return;
     f32x16 z[R];
-    scores<E, R>(t.k, q + i * s.depth, s.depth, z);
-    weigh<E, R>(t, key, i, z, inside || all == 0xFFFF ? kAll : lanes);
-  }
-  // Scores to weights, and the values with these. `lanes`: what each row sees of the tile; kAll: everything.
-  static constexpr const uint32_t* kAll = nullptr;
-  template <class E, int R> ALWAYS void weigh(const Tile<E>& t, size_t key, size_t i, const f32x16* z, const uint32_t* lanes) {
-    for (int r = 0; r < R; r++) {
-      f32x16 x = t.scales ? mul(z[r], load(t.scales)) : z[r], weights;
-      uint32_t seen = lanes ? lanes[r] : 0xFFFF;
-      if (!plain_weights(i + r, x, seen, weights)) weights = any_weights<E>(t, i + r, key, x, seen);
-      float* of_row = sums + (i + r) * kTile;
-      store(of_row, add(load(of_row), weights));
-      store(w + r * kTile, scaled_weights(weights, t.scales));
-    }
-    if (!lanes) return values<E, R>(t.v, t.stride, w, acc + i * s.width, s.width);
+    scores<E, R>(t.k, q_of(i), s.depth, z);
+    for (int r = 0; r < R; r++) store(w + r * kTile, z[r]);
+    bool whole = inside || all == 0xFFFF;
+    if (!whole || !calm(t.scales, i, R)) weigh(t, key, i, R, whole ? kAll : lanes);
+    if (whole) return values<E, R>(t.v, t.stride, w, acc_of(i), s.width);
     for (int r = 0; r < R; r++)
-      if (i + r < count) values_of_lanes<E>(t.v, t.stride, w + r * kTile, lanes[r], acc + (i + r) * s.width, s.width);
+      if (i + r < count) values_of_lanes<E>(t.v, t.stride, w + r * kTile, lanes[r], acc_of(i + r), s.width);
   }
-
-  // Weights of scores as they are, if none is above the row's exponent, or large and not far below.
-  ALWAYS bool plain_weights(size_t r, f32x16 z, uint32_t lanes, f32x16& weights) {
-    const RowSum& m = sum[r];
-    f32x16 x = lanes == 0xFFFF ? z : select_bits(z, splat(-infinity<float>()), lanes);
-    if (lanes_outside(x, splat(-kLarge), splat(m.most)) & lanes) {
-      if (m.near == -infinity<float>() || any_nan(x) || lanes_above(x, splat((float)(m.e + kHeadroom)))) return false;
-      if ((lanes_above(x, splat(kLarge)) | lanes_above(splat(-kLarge), x)) & lanes & lanes_above(x, splat(m.near))) return false;
-    }
-    if (!row[r].plain || !s.plain()) return false;
+  static constexpr const uint32_t* kAll = nullptr;
+  // The scores in w of n rows that see the whole tile become weights, if all are usual: whether they were.
+  ALWAYS bool calm(const float* scales, size_t i, int n) {
+    uint32_t outside = 0;
+    for (int r = 0; r < n; r++) outside |= lanes_outside(score(scales, r), splat(-kLarge), splat(sum[i + r].most));
+    if (outside) return false;
     ExpVector<float> e(base_two(), ExpTraits<float>::kBias);
-    e.base = splat(m.base), e.low = splat(m.low);
-    f32x16 t;
-    weights = exp_below<false>(e, x, t);
+    for (int r = 0; r < n; r++) sum[i + r].begun = true, put(scales, i, r, plain<true>(e, sum[i + r], score(scales, r)));
     return true;
+  }
+  ALWAYS f32x16 score(const float* scales, int r) const { return scales ? mul(load(w + r * kTile), load(scales)) : load(w + r * kTile); }
+  ALWAYS void put(const float* scales, size_t i, int r, f32x16 weights) {
+    float* of_row = sums_of(i + r);
+    store(of_row, add(load(of_row), weights));
+    store(w + r * kTile, scaled_weights(weights, scales));
+  }
+  template <bool kCalm> static ALWAYS f32x16 plain(ExpVector<float>& e, const RowSum& m, f32x16 x) {
+    f32x16 t;
+    e.base = splat(m.base), e.low = splat(m.low);
+    return kCalm ? exp_inside<false>(e, x, t) : exp_below<false>(e, x, t);
+  }
+  // The same of any rows. `lanes`: what each sees of the tile; kAll: everything.
+  template <class E> NEVER_INLINE void weigh(const Tile<E>& t, size_t key, size_t i, int n, const uint32_t* lanes) {
+    ExpVector<float> e(base_two(), ExpTraits<float>::kBias);
+    for (int r = 0; r < n; r++) {
+      RowSum& m = sum[i + r];
+      uint32_t seen = lanes ? lanes[r] : 0xFFFF;
+      f32x16 z = score(t.scales, r), x = select_bits(z, splat(-infinity<float>()), seen);
+      put(t.scales, i, r, is_plain(m, x, seen) ? plain<false>(e, m, x) : any_weights<E>(t, i + r, key, z, seen));
+    }
+  }
+  // None is above the row's exponent, or large and not far below.
+  static ALWAYS bool is_plain(RowSum& m, f32x16 x, uint32_t lanes) {
+    if (!(lanes_outside(x, splat(-kLarge), splat(m.most)) & lanes)) return m.begun |= lanes != 0, true;
+    if (!m.begun || m.near == -infinity<float>() || any_nan(x) || lanes_above(x, splat((float)(m.e + kHeadroom)))) return false;
+    return !((lanes_above(x, splat(kLarge)) | lanes_above(splat(-kLarge), x)) & lanes & lanes_above(x, splat(m.near)));
   }
   static ALWAYS ExpScale<float> base_two() { return ExpScale<float>::of(kLog2E); }
 
@@ -225,33 +268,29 @@ struct Rows {
     double e = top < 0x1p51 && top > -0x1p51 ? nearest(top) : top;
     if (m.begun) {
       f32x16 f = splat((float)(e - m.e > 140 ? 0 : pow2((int)(m.e - e))));
-      for (size_t at = 0; at < s.width; at += kTile) store(acc + r * s.width + at, mul(load(acc + r * s.width + at), f));
-      store(sums + r * kTile, mul(load(sums + r * kTile), f));
+      for (float* x = acc_of(r); x < acc_of(r) + s.width; x += kTile) store(x, mul(load(x), f));
+      store(sums_of(r), mul(load(sums_of(r)), f));
     }
     m.set(e, true);
   }
 
   // The sum of a part's weights, NaN and +∞ included.
   double part_sum(size_t r) const {
-    f32x16 x = load(sums + r * kTile);
+    f32x16 x = load(sums_of(r));
     return reduce_add(add(low_f64(x), high_f64(x)));
   }
   // A part's sums, added to what was before it.
   static void fold(RowSum& m, double* total, double sum, double e, const float* acc, size_t width) {
     if (sum == 0) return;  // no key with weight
     double top = m.any && m.exponent > e ? m.exponent : e, old = m.any ? power(m.exponent - top, m.mantissa) : 0, add_on = power(e - top, sum);
-    for (size_t at = 0; at < width; at += kTile) {
-      f32x16 x = load(acc + at);
-      store(total + at, fma(low_f64(x), splat(add_on), mul(load(total + at), splat(old))));
-      store(total + at + 8, fma(high_f64(x), splat(add_on), mul(load(total + at + 8), splat(old))));
+    for (size_t at = 0; at < width; at += 8) {
+      f64x8 before = m.any ? mul(load(total + at), splat(old)) : splat(0.);
+      store(total + at, fma(at % kTile ? high_f64(load(acc + at - 8)) : low_f64(load(acc + at)), splat(add_on), before));
     }
     m.mantissa = FUSED_F64(sum, add_on, m.mantissa * old), m.exponent = top, m.any = true;
   }
   // 2^n for n ≤ 0, by which a number is multiplied: infinite ones stay.
   static double power(double n, double number) { return number - number != 0 ? 1 : n < -1000 ? 0 : pow2((int)n); }
-  void end_part() {
-    for (size_t r = 0; r < count; r++) fold(sum[r], total + r * s.width, part_sum(r), sum[r].e, acc + r * s.width, s.width);
-  }
 };
 
 }  // namespace

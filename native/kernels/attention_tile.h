@@ -38,7 +38,7 @@ template <class E, int R, int kRows> SIMD_INLINE void some_scores(const typename
 }
 template <class E, int R> SIMD_INLINE void scores(const typename E::T* k, const float* q, size_t depth, f32x16* z) {
   constexpr int kPass = kVectors < 32 && R > 2 ? 2 : R;  // what registers hold
-  for (int r = 0; r < R; r += kPass) some_scores<E, kPass, R>(k, q + r, depth, z + r);
+  for (int r = 0; r < R; r += kPass) some_scores<E, kPass, R == 8 ? 16 : R>(k, q + r, depth, z + r);
 }
 
 // acc[r] += Σ_key w[r][key] · v[key] for J vectors, a tile's sixteen first summed by themselves.
@@ -66,8 +66,9 @@ template <class E, int R, int J> SIMD_INLINE void some_values(const typename E::
     for (int j = 0; j < J; j++) store(acc + r * width + kTile * j, add(load(acc + r * width + kTile * j), s[r][j]));
 }
 template <class E, int R> SIMD_INLINE void values(const typename E::T* v, size_t stride, const float* w, float* acc, size_t width) {
-  // Floats are read in their order; of smaller types, which memory delivers sooner, each is converted for four rows at once.
-  constexpr int kFloat = sizeof(typename E::T) == 4, J = kVectors >= 32 && kFloat ? 8 : 4, kMost = kVectors < 32 ? 1 : kFloat ? 2 : 4, kPass = R < kMost ? R : kMost;
+  // Where floats are few to a read, they are read in their order. Else four rows share what was read, and converted.
+  constexpr bool kInOrder = sizeof(typename E::T) == 4 && R < 8;
+  constexpr int J = kVectors >= 32 && kInOrder ? 8 : 4, kMost = kVectors < 32 ? 1 : kInOrder ? 2 : 4, kPass = R < kMost ? R : kMost;
   for (int r = 0; r < R; r += kPass) {
     size_t at = 0;
     for (; at + J * kTile <= width; at += J * kTile) some_values<E, kPass, J>(v + at, stride, w + r * kTile, acc + r * width + at, width);

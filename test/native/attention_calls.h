@@ -15,6 +15,7 @@ struct AttentionSizes : Shape {
     depth = 1 + one_of(40), value_depth = 1 + one_of(60);
     if (s.outer > 1) batch_ = 1 + s.outer % 2;
     positions_first = random.bits() & 1, causal = random.bits() & 1, with_slopes = one_of(4) == 0, with_sinks = one_of(4) == 0, as_state = one_of(3) == 0;
+    if (keys < 200 && one_of(4) == 0) shared = 1, queries = 30 + one_of(100);
     window = one_of(3) ? 0 : 1 + (double)one_of(300), softcap = one_of(4) ? 0 : 20, scale = 1;
   }
   size_t batch_ = 1;
@@ -43,6 +44,13 @@ struct AttentionSizes : Shape {
     return k;
   }
   std::vector<float> normal(size_t n, uint32_t from) const { return row<float>(kOrdinary[0], n, seed + from); }
+  std::vector<uint8_t> mask_of() const {
+    Random random{mask_seed};
+    std::vector<uint8_t> mask(with_mask() ? entries() : 0);
+    for (auto& x : mask) x = (uint8_t)(random.bits() % 3);
+    return mask;
+  }
+  std::vector<float> biases_of() const { return with_bias() ? row<float>(bias_kind(), entries(), bias_seed) : std::vector<float>(); }
   std::string about() const {
     return text("%zu sequences, %zu/%zu heads, %zu queries, %zu keys, depths %zu and %zu, window %g, cap %g, %s%s%s", batch_, heads(), kv_heads, queries, keys, depth, value_depth, window, softcap, causal ? "causal, " : "", with_slopes ? "slopes, " : "", Shape::about().c_str());
   }
@@ -61,12 +69,9 @@ struct AttentionCall : AttentionSizes {
   std::vector<float> q, k, v, slopes, sinks, biases;
   std::vector<uint8_t> mask;
 
-  explicit AttentionCall(const Shape& s) : AttentionSizes(s), q(queries_of()), k(keys_of(batch_ * kv_heads * keys)), v(normal(batch_ * kv_heads * keys * value_depth, 3)) {
+  explicit AttentionCall(const Shape& s) : AttentionSizes(s), q(queries_of()), k(keys_of(batch_ * kv_heads * keys)), v(normal(batch_ * kv_heads * keys * value_depth, 3)), biases(biases_of()), mask(mask_of()) {
     if (with_slopes) slopes = std::vector<float>(heads(), 0.25f);
     if (with_sinks && !as_state) sinks = normal(heads(), 4);
-    if (with_bias()) biases = row<float>(bias_kind(), entries(), bias_seed);
-    Random random{mask_seed};
-    for (size_t i = 0; with_mask() && i < entries(); i++) mask.push_back((uint8_t)(random.bits() % 3));
   }
   std::vector<Span> inputs() const { return {span(q), span(k), span(v), span(slopes), span(sinks), span(mask), span(biases)}; }
   std::vector<Span> outputs() const { return results(); }
@@ -98,12 +103,13 @@ template <class T, bool kBrain> struct CacheOf : AttentionSizes {
 
 template <class T, bool kBrain> struct CachedCall : CacheOf<T, kBrain> {
   using Base = CacheOf<T, kBrain>;
-  using Kernel = void (*)(const Run&, const double*, const double*, const float*, Slabs<const T>, Slabs<const float>, const uint32_t*, const int32_t*, const float*, const float*, RESULTS);
+  using Kernel = void (*)(const Run&, const double*, const double*, const float*, Slabs<const T>, Slabs<const float>, const uint32_t*, const int32_t*, const float*, const float*, const uint8_t*, const float*, RESULTS);
   static constexpr bool kInPlace = false;
   using Base::as_state;
-  std::vector<float> q;
+  std::vector<float> q, biases;
+  std::vector<uint8_t> mask;
 
-  explicit CachedCall(const Shape& s) : Base(s), q(this->queries_of()) {
+  explicit CachedCall(const Shape& s) : Base(s), q(this->queries_of()), biases(this->biases_of()), mask(this->mask_of()) {
     Random random{s.seed};
     for (auto& slab : this->slabs)
       for (auto& x : slab) x = number(random.normal());
@@ -130,13 +136,14 @@ template <class T, bool kBrain> struct CachedCall : CacheOf<T, kBrain> {
     if (sizeof(T) == 4) return (T)(float)x;
     return kBrain ? (T)Brain16::of((float)x) : (T)Float16::of((float)x);
   }
-  std::vector<Span> inputs() const { return {span(q), span(this->slabs[0]), span(this->slabs[1]), span(this->scales[0]), span(this->scales[1]), span(this->table), span(this->lengths)}; }
+  std::vector<Span> inputs() const { return {span(q), span(this->slabs[0]), span(this->slabs[1]), span(this->scales[0]), span(this->scales[1]), span(this->table), span(this->lengths), span(mask), span(biases)}; }
   std::vector<Span> outputs() const { return this->results(); }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    std::vector<double> numbers = this->shape(false);
+    std::vector<double> numbers = this->shape(true);
     Slabs<const T> slabs = {{(const T*)in[1], (const T*)in[2]}, {this->slabs[0].size(), this->slabs[1].size()}, 2};
     Slabs<const float> scales = {{(const float*)in[3], (const float*)in[4]}, {this->scales[0].size(), this->scales[1].size()}, Base::kScales ? (size_t)2 : 0};
-    kernel(run, numbers.data(), nullptr, (const float*)in[0], slabs, scales, (const uint32_t*)in[5], (const int32_t*)in[6], nullptr, nullptr, RESULTS_OF(out));
+    kernel(run, numbers.data(), nullptr, (const float*)in[0], slabs, scales, (const uint32_t*)in[5], (const int32_t*)in[6], nullptr, nullptr,
+           mask.empty() ? nullptr : (const uint8_t*)in[7], biases.empty() ? nullptr : (const float*)in[8], RESULTS_OF(out));
   }
 };
 
@@ -162,7 +169,7 @@ template <class T, bool kBrain> struct AppendCall : CacheOf<T, kBrain> {
 };
 
 template <bool kBrain, bool kOneARow> AttentionCall call_of(AttentionCall::Kernel);
-template <bool kBrain, bool kOneARow, class T> CachedCall<T, kBrain> call_of(void (*)(const Run&, const double*, const double*, const float*, Slabs<const T>, Slabs<const float>, const uint32_t*, const int32_t*, const float*, const float*, RESULTS));
+template <bool kBrain, bool kOneARow, class T> CachedCall<T, kBrain> call_of(void (*)(const Run&, const double*, const double*, const float*, Slabs<const T>, Slabs<const float>, const uint32_t*, const int32_t*, const float*, const float*, const uint8_t*, const float*, RESULTS));
 template <bool kBrain, bool kOneARow, class T> AppendCall<T, kBrain> call_of(void (*)(const Run&, const double*, const float*, const float*, Slabs<T>, Slabs<float>, const uint32_t*, size_t));
 #undef RESULTS
 #undef RESULTS_OF

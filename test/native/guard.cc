@@ -40,8 +40,8 @@ class Arena {
 };
 
 struct Arenas {
-  Arena out[4], in[7];
-  explicit Arenas(size_t n) : out{Arena(n), Arena(n), Arena(n), Arena(n)}, in{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)} {}
+  Arena out[4], in[9];
+  explicit Arenas(size_t n) : out{Arena(n), Arena(n), Arena(n), Arena(n)}, in{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)} {}
 };
 
 template <class Call> void guarded(Arenas& arenas, const Call& call, typename Call::Kernel kernel, const Run& run, bool back, bool in_place, const Results& expected) {

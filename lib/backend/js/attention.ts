@@ -218,9 +218,9 @@ function finish(s: AttentionShape, [out, lse, sums, mantissas, exponents]: Resul
 }
 
 function cachedKernel<A extends Float32Array | Uint16Array | Int8Array>(toNumber: (stored: number) => number): CachedAttentionKernel<A> {
-  return (shape, spans, q, slabs, scales, table, lengths, slopes, sinks, ...results) => {
+  return (shape, spans, q, slabs, scales, table, lengths, slopes, sinks, mask, bias, ...results) => {
     const s = shapeOf(shape);
-    attend(s, cached(s, slabs, scales, table, lengths, toNumber), { spans, q, slopes, sinks, mask: null, bias: null }, results);
+    attend(s, cached(s, slabs, scales, table, lengths, toNumber), { spans, q, slopes, sinks, mask, bias }, results);
   };
 }
 
