@@ -50,3 +50,8 @@ SIMD_INLINE unsigned lowest_bit(uint64_t bits) {
   return (unsigned)__builtin_ctzll(bits);
 #endif
 }
+template <class T> SIMD_INLINE unsigned pack_bits(T* to, const T* from, uint32_t bits) {
+  unsigned n = 0;
+  for (; bits; bits &= bits - 1) to[n++] = from[lowest_bit(bits)];
+  return n;
+}
