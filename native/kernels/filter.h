@@ -48,7 +48,7 @@ template <class T> struct SampleRow {
 
   SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : memory(m), filters(f), x(x), n(n), writes(writes), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n), pages(weigher, m.list.run, x, n) {}
 
-  int32_t filter() {
+  NEVER_INLINE int32_t filter() {
     T* groups = memory.tops(T()).need(n / kTopGroup + 1);
     Look<T> seen = look_at<kTopGroup>(x, n, groups);
     if (seen.nan) return kHasNaN;
@@ -199,7 +199,7 @@ template <class T> struct SampleRow {
     if (probabilities) probabilities[i] = (R)(weigher.distance(z) > -512 ? w / ((double)total / weigher.unit) : 0);
   }
   // What is left of columns [from, to), and −∞ and 0 elsewhere.
-  template <class R> void write(R* kept, R* probabilities, size_t from, size_t to) const {
+  template <class R> NEVER_INLINE void write(R* kept, R* probabilities, size_t from, size_t to) const {
     if (kept) for (size_t i = from; i < to; i++) kept[i] = -infinity<R>();
     if (probabilities) for (size_t i = from; i < to; i++) probabilities[i] = 0;
     double w[kPage];
