@@ -16,20 +16,14 @@ struct Filters {
 
 enum { kSampled = 0, kHasNaN = 1, kNothingFinite = 2 };
 
-struct SampleMemory {
-  Buffer<float> floats, float_bias, float_tops;
-  Buffer<double> doubles, no_bias, double_tops;
+struct SampleMemory : RowMemory {
   Buffer<Item> list;
   NucleusMemory<float> float_nucleus;
   NucleusMemory<double> double_nucleus;
   Buffer<uint64_t> sums;
-  explicit SampleMemory(const Run& run) : floats(run), float_bias(run), float_tops(run), doubles(run), no_bias(run), double_tops(run), list(run), float_nucleus(run), double_nucleus(run), sums(run) {}
-  Buffer<float>& tops(float) { return float_tops; }
-  Buffer<double>& tops(double) { return double_tops; }
+  explicit SampleMemory(const Run& run) : RowMemory(run), list(run), float_nucleus(run), double_nucleus(run), sums(run) {}
   NucleusMemory<float>& nucleus(float) { return float_nucleus; }
   NucleusMemory<double>& nucleus(double) { return double_nucleus; }
-  Buffer<float>& bias(float) { return float_bias; }
-  Buffer<double>& bias(double) { return no_bias; }
 };
 
 template <class T> struct SampleRow {
@@ -63,7 +57,7 @@ template <class T> struct SampleRow {
     } else if (listed) {
       size_t k = filters.top_k < n ? filters.top_k : n;
       memory.list.need(k);
-      top_items(x, n, tops, k, memory.list.data);
+      top_items(x, n, tops, seen.top, k, memory.list.data);
       memory.list.size = k;
       weigh_list();
       cut_list();
@@ -131,8 +125,14 @@ template <class T> struct SampleRow {
   void use_list() {
     list = memory.list.data, size = memory.list.size;
     bool sorted = true;
-    for (size_t i = 0; i < size; i++) list[i].key = 0, sorted = sorted && (i == 0 || list[i - 1].index < list[i].index);
-    if (!sorted) sort_items(list, size);
+    for (size_t i = 0; i < size; i++) list[i].key = -(double)list[i].index, sorted = sorted && (i == 0 || list[i - 1].index < list[i].index);
+    if (!sorted && size <= kFew) {
+      Item items[kFew];
+      for (size_t i = 0; i < size; i++) items[i] = list[i];
+      place(items, size, list, size);
+    } else if (!sorted) {
+      sort_items(list, size);
+    }
     total = sum_list();
   }
 

@@ -18,7 +18,7 @@ template <class T> struct NucleusMemory {
 };
 
 template <class T> struct Nucleus {
-  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8, kSample = 4096, kBuckets = 512, kFine = 256, kFew = 1000;
+  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8, kSample = 4096, kBuckets = 512, kFine = 256, kAbove = 1000;
   Paged<T>& paged;
   const T* tops;
   double p;
@@ -69,7 +69,7 @@ template <class T> struct Nucleus {
     for (size_t b = 0; b < kBuckets; b++) {
       double off = cumulated - p * all, variance = (1 - p) * (1 - p) * squared + p * p * (squares - squared), edge = weigher.top - (double)b / factor;
       bool sure = off * off > 9 * variance;
-      if (sure && off < 0 && above >= kFew) high = (T)edge;
+      if (sure && off < 0 && above >= kAbove) high = (T)edge;
       if (off > 0 && (sure || (all - cumulated) * 8 < (1 - p) * all)) {  // or the sample has too few of what weighs, and its edge lies low
         low = (T)edge;
         return;
