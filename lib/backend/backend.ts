@@ -157,8 +157,13 @@ export type ArgmaxKernel<A> = (x: A, indices: Uint32Array, rows: number, cols: n
 
 export const NO_INDEX = 2 ** 32 - 1;
 
-/** The k ≤ cols largest logits of each row and their indices, largest first, lower indices first among equals; NO_INDEX first for a NaN. */
-export type TopKKernel<A> = (x: A, indices: Uint32Array, values: A, rows: number, cols: number, k: number) => void;
+/**
+ * The k ≤ cols largest logits of each row and their indices, largest first, lower indices first among equals; NO_INDEX first for a NaN. A
+ * bias counts, and what is masked is the least, but `values` are those of x.
+ */
+export type TopKKernel<A> = (
+  x: A, indices: Uint32Array, values: A, rows: number, cols: number, k: number, mask: Uint8Array | null, maskLayout: number, bias: A | null,
+) => void;
 
 /**
  * Filters and draws (native/kernels/sample.h). `tokens` gets `draws` of each row, one for each of `uniforms`, which lie in [0, 1);

@@ -1,11 +1,11 @@
 /** The Gumbel trick: logits with Gumbel noise, whose largest is a draw from softmax, whose k largest are one without replacement. */
 import { wrongValue, type FloatArray, type LogitArray } from '../arguments.js';
-import { MASK_BITS, MASK_ROW_BITS, MASK_ROW_BYTES } from '../backend/backend.js';
+import { MASK_NONE } from '../backend/backend.js';
 import { softmax } from '../softmax.js';
 import { count, optionsOf, positive } from '../options.js';
 import { types } from '../types.js';
 import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
-import { hasNaN, MASKED_OPTIONS, nothingFinite, reader, rowsOf, type MaskedOptions } from './rows.js';
+import { hasNaN, logitsOf, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
 import { topOf } from './select.js';
 
 export interface GumbelOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
@@ -27,45 +27,30 @@ export interface GumbelSoftmaxOptions<A extends LogitArray = LogitArray> extends
 
 const OPTIONS = [...MASKED_OPTIONS, ...SEED_OPTIONS, 'noise'];
 
-interface Perturbed {
-  readonly z: Float64Array;
-  readonly rows: number;
-  readonly cols: number;
-}
-
 /** (x + bias) / temperature + Gumbel noise, −∞ where the mask says so. */
-function perturb(logits: LogitArray, options: GumbelOptions, temperature: number): Perturbed {
+function perturb(logits: LogitArray, options: GumbelOptions, temperature: number): Rows & { readonly x: Float64Array } {
   const call = rowsOf(logits, options);
-  const { x, rows, cols, mask, maskLayout, bias, type } = call;
+  const { rows, cols } = call;
   checkEither(options);
-  const noise = options.noise === undefined ? undefined : noiseOf(options.noise, x.length, 'numbers', (g) => g === g);
+  const noise = options.noise === undefined ? undefined : noiseOf(options.noise, call.x.length, 'numbers', (g) => g === g);
   const stream = noise === undefined ? streamOf(options, rows) : undefined;
-  const read = reader(call);
-  const shift = bias === null ? undefined : reader({ x: bias, type });
-  const isBits = maskLayout === MASK_BITS || maskLayout === MASK_ROW_BITS;
-  const isShared = maskLayout === MASK_ROW_BYTES || maskLayout === MASK_ROW_BITS;
-  const z = new Float64Array(x.length);
+  const read = logitsOf(call);
+  const z = new Float64Array(call.x.length);
   for (let row = 0; row < rows; row++) {
-    const start = row * cols;
     let isNaNThere = false;
     let top = -Infinity;
     const take = (i: number, g: number) => {
-      const at = start + i;
-      if (mask !== null) {
-        const m = isShared ? i : at;
-        if ((isBits ? mask[m >> 3]! & (1 << (m & 7)) : mask[m]!) === 0) return void (z[at] = -Infinity);
-      }
-      const logit = shift === undefined ? read(at) : read(at) + shift(bias!.length === cols ? i : at);
+      const logit = read(row, i);
       isNaNThere ||= logit !== logit;
       if (logit > top) top = logit;
-      z[at] = logit / temperature + g;
+      z[row * cols + i] = logit === -Infinity ? logit : logit / temperature + g;
     };
-    if (noise !== undefined) for (let i = 0; i < cols; i++) take(i, noise[start + i]!);
+    if (noise !== undefined) for (let i = 0; i < cols; i++) take(i, noise[row * cols + i]!);
     else stream!.gumbel(row, cols, take);
     if (isNaNThere) throw hasNaN(row);
     if (!(Math.abs(top) < Infinity)) throw nothingFinite(row);
   }
-  return { z, rows, cols };
+  return { x: z, type: 'f64', rows, cols, mask: null, maskLayout: MASK_NONE, bias: null };
 }
 
 /**
@@ -82,11 +67,12 @@ export function gumbelSoftmax<A extends Exclude<LogitArray, Float64Array>>(logit
 export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions): FloatArray {
   const { tau, hard, ...given } = optionsOf(options, [...OPTIONS, 'tau', 'hard']);
   const temperature = positive(tau ?? 1, 'tau');
-  const { z, rows, cols } = perturb(logits, given, 1);
+  const perturbed = perturb(logits, given, 1);
+  const { x: z, cols } = perturbed;
   const isDouble = types.isFloat64Array(logits);
   if (hard) {
     const out = isDouble ? new Float64Array(z.length) : new Float32Array(z.length);
-    topOf(z, 'f64', rows, cols, 1).indices.forEach((index, row) => (out[row * cols + index] = 1));
+    topOf(perturbed, 1).indices.forEach((index, row) => (out[row * cols + index] = 1));
     return out;
   }
   if (isDouble) return softmax(z, { cols, temperature, out: z });
@@ -121,9 +107,10 @@ export function gumbelTopK<A extends LogitArray>(logits: A, k: number, options?:
   const { temperature, ...given } = optionsOf(options, [...OPTIONS, 'temperature']);
   const divisor = positive(temperature ?? 1, 'temperature');
   const most = count(k, 'k', 1);
-  const { z, rows, cols } = perturb(logits, given, divisor);
+  const perturbed = perturb(logits, given, divisor);
+  const { rows, cols } = perturbed;
   if (most > cols) throw wrongValue(`at most ${cols}, the length of a row,`, 'k', String(k));
-  const top = topOf(z, 'f64', rows, cols, most);
+  const top = topOf(perturbed, most);
   for (let row = 0; row < rows; row++) {
     if (top.values[(row + 1) * most - 1] === -Infinity) throw wrongValue(`${most} finite logits`, `row ${row} of logits`, 'fewer');
   }

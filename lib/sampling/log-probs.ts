@@ -3,10 +3,10 @@ import { outOfRange, wrongType, wrongValue, type KernelArray, type LogitArray } 
 import { NO_INDEX, type SoftmaxKernel } from '../backend/backend.js';
 import { backendFor } from '../backend/select.js';
 import { count, optionsOf, positive } from '../options.js';
-import { hasNaN, nothingFinite, reader, ROW_OPTIONS, rowsOf, type RowOptions } from './rows.js';
+import { hasNaN, logitsOf, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions } from './rows.js';
 import { topOf } from './select.js';
 
-export interface LogProbsOptions extends RowOptions {
+export interface LogProbsOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A> {
   /** What logits are divided by: finite and > 0. Default: 1. */
   temperature?: number | undefined;
   /** How many of the most probable tokens are wanted besides. Default: 0. */
@@ -21,10 +21,10 @@ export interface LogProbs {
 }
 
 /**
- * ln softmax(logits / temperature) of one chosen token of each row, and of the most probable ones. No softmax is written: it
+ * ln softmax((logits + bias) / temperature) of one chosen token of each row, and of the most probable ones. No softmax is written: it
  * takes the sum of the row's exponentials and the selection of `topK`.
  *
- *     ln p = logit / temperature − logSumExp(logits / temperature)        as exact as logSumExp is
+ *     ln p = logit / temperature − logSumExp(logits / temperature)        as exact as logSumExp is; −∞ for a masked token
  *
  * @param logits Row-major: all of them one row, or rows of `cols`.
  * @param tokens A token for each row, or one number for one row.
@@ -32,22 +32,23 @@ export interface LogProbs {
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a token that is no position of a row, lengths that do not fit, and a
  *   row with a NaN or without a finite largest logit, which it names.
  */
-export function logProbs(logits: LogitArray, tokens: ArrayLike<number> | number, options?: LogProbsOptions): LogProbs {
-  const given = optionsOf(options, [...ROW_OPTIONS, 'temperature', 'top']);
+export function logProbs<A extends LogitArray>(logits: A, tokens: ArrayLike<number> | number, options?: LogProbsOptions<A>): LogProbs {
+  const given = optionsOf<LogProbsOptions>(options, [...MASKED_OPTIONS, 'temperature', 'top']);
   const temperature = positive(given.temperature ?? 1, 'temperature');
   const wanted = count(given.top ?? 0, 'top', 0);
-  const { x, type, rows, cols } = rowsOf(logits, given);
+  const call = rowsOf(logits, given);
+  const { x, type, rows, cols, mask, maskLayout, bias } = call;
   const chosen = chosenOf(tokens, rows, cols);
   const sums = new Float64Array(rows);
-  if (cols > 0) (backendFor(x.length)[`log_sum_exp_${type}`] as SoftmaxKernel<KernelArray, Float64Array>)(x, sums, rows, cols, 1, temperature, null, 0, null);
+  if (cols > 0) (backendFor(x.length)[`log_sum_exp_${type}`] as SoftmaxKernel<KernelArray, Float64Array>)(x, sums, rows, cols, 1, temperature, mask, maskLayout, bias);
   for (let row = 0; row < rows; row++) {
     if (sums[row] !== sums[row]) throw hasNaN(row);
     if (cols === 0 || Math.abs(sums[row]!) === Infinity) throw nothingFinite(row);
   }
-  const read = reader({ x, type });
-  const logOf = (row: number, column: number) => read(row * cols + column) / temperature - sums[row]!;
+  const logit = logitsOf(call);
+  const logOf = (row: number, column: number) => logit(row, column) / temperature - sums[row]!;
   const n = Math.min(wanted, cols);
-  const { indices } = topOf(x, type, rows, cols, n);
+  const { indices } = topOf(call, n);
   if (n > 0 && indices.includes(NO_INDEX)) throw hasNaN(Math.floor(indices.indexOf(NO_INDEX) / n));
   return {
     logProbs: Float64Array.from({ length: rows }, (_, row) => logOf(row, chosen[row]!)),

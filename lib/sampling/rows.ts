@@ -1,6 +1,7 @@
 /** What the functions of flash-softmax/sampling have in common: rows of logits, the names of options, and rows that have no answer. */
 import { axisCall, outOfRange, wrongType, wrongValue, type AxisCall, type ElementType, type KernelArray, type LogitArray } from '../arguments.js';
 import { bfloat16, float16 } from '../backend/js/half.js';
+import { counts } from '../backend/js/sampling.js';
 
 export interface RowOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */
@@ -43,6 +44,18 @@ export function reader({ x, type }: Pick<Rows, 'x' | 'type'>): (i: number) => nu
   if (type === 'f16') return (i) => float16.toFloat(x[i]!);
   if (type === 'bf16') return (i) => bfloat16.toFloat(x[i]!);
   return (i) => x[i]!;
+}
+
+/** Reads logits with their bias; what is masked is −∞. */
+export function logitsOf(rows: Rows): (row: number, column: number) => number {
+  const { type, cols, mask, maskLayout, bias } = rows;
+  const read = reader(rows);
+  const more = bias && reader({ x: bias, type });
+  const shared = bias?.length === cols;
+  return (row, column) => {
+    if (mask !== null && !counts(mask, maskLayout, row * cols, column)) return -Infinity;
+    return read(row * cols + column) + (more === null ? 0 : more(shared ? column : row * cols + column));
+  };
 }
 
 export const hasNaN = (row: number, name = 'logits') => wrongValue('no NaN', `row ${row} of ${name}`, 'one');

@@ -108,7 +108,7 @@ export function sample<A extends LogitArray>(logits: A, options?: SampleOptions<
 }
 
 export function sampleCall(logits: LogitArray, options: SampleOptions | undefined, more: readonly string[] = []): Call<Uint32Array> {
-  return callOf(logits, optionsOf(options, [...SAMPLE_OPTIONS, ...more]), { draws: 1, filtered: false }, (tokens) => tokens);
+  return callOf(logits, optionsOf(options, more.length === 0 ? SAMPLE_OPTIONS : [...SAMPLE_OPTIONS, ...more]), { draws: 1, filtered: false }, (tokens) => tokens);
 }
 
 /**

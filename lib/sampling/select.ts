@@ -1,10 +1,10 @@
 /** argmax and topK: the largest logits of a row, and where they are. */
-import { wrongValue, type ElementType, type KernelArray, type LogitArray } from '../arguments.js';
+import { wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
 import { NO_INDEX, type ArgmaxKernel, type TopKKernel } from '../backend/backend.js';
 import { backendFor } from '../backend/select.js';
 import { runNow, type Call } from '../call.js';
 import { count, optionsOf } from '../options.js';
-import { hasNaN, ROW_OPTIONS, rowsOf, type RowOptions } from './rows.js';
+import { hasNaN, ROW_OPTIONS, rowsOf, type RowOptions, type Rows } from './rows.js';
 
 /**
  * The index of the largest logit of each row, the lowest of several.
@@ -50,7 +50,7 @@ export function topK<A extends LogitArray>(x: A, k: number, options?: RowOptions
 export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOptions | undefined, more: readonly string[] = []): Call<TopK<A>> {
   const given = optionsOf(options, [...ROW_OPTIONS, ...more]);
   const wanted = count(k, 'k', 1);
-  const { x: logits, type, rows, cols } = rowsOf(x, given, 'x');
+  const { x: logits, type, rows, cols, mask, maskLayout, bias } = rowsOf(x, given, 'x');
   const most = Math.min(wanted, cols);
   const indices = new Uint32Array(rows * most);
   const values = new (x.constructor as new (n: number) => A)(rows * most);
@@ -58,7 +58,7 @@ export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOpti
   return {
     backend: backendFor(x.length),
     kernel: `top_k_${type}` as const satisfies `top_k_${string}`,
-    args: [logits, indices, bits, most === 0 ? 0 : rows, cols, most],
+    args: [logits, indices, bits, most === 0 ? 0 : rows, cols, most, mask, maskLayout, bias],
     theirs: { x: 0 },
     results: [1, 2],
     finish() {
@@ -68,9 +68,9 @@ export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOpti
   };
 }
 
-/** The same for rows that have been checked already, and k ≤ cols; the first index of a row with a NaN is NO_INDEX. */
-export function topOf<A extends KernelArray>(x: A, type: ElementType, rows: number, cols: number, k: number): { indices: Uint32Array; values: A } {
+/** The same for rows that have been checked already, and k ≤ cols; the first index of a row with a NaN is NO_INDEX. `values` are those of x. */
+export function topOf<A extends KernelArray>({ x, type, rows, cols, mask, maskLayout, bias }: Rows & { readonly x: A }, k: number): { indices: Uint32Array; values: A } {
   const [indices, values] = [new Uint32Array(rows * k), new (x.constructor as new (n: number) => A)(rows * k)];
-  if (k > 0) (backendFor(x.length)[`top_k_${type}`] as TopKKernel<KernelArray>)(x, indices, values, rows, cols, k);
+  if (k > 0) (backendFor(x.length)[`top_k_${type}`] as TopKKernel<KernelArray>)(x, indices, values, rows, cols, k, mask, maskLayout, bias);
   return { indices, values };
 }

@@ -5,10 +5,10 @@ import { NO_INDEX } from '../backend/backend.js';
 import { count, optionsOf, positive } from '../options.js';
 import { exp, ln } from './log.js';
 import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
-import { hasNaN, nothingFinite, reader, ROW_OPTIONS, rowsOf, share, type RowOptions } from './rows.js';
+import { hasNaN, logitsOf, MASKED_OPTIONS, nothingFinite, rowsOf, share, type MaskedOptions } from './rows.js';
 import { topOf } from './select.js';
 
-export interface SoftTokenOptions extends RowOptions, SeedOptions {
+export interface SoftTokenOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
   /** What logits are divided by first: finite and > 0. Default: 1. */
   temperature?: number | undefined;
   /** How many tokens a soft token is made of at most. Default: 5, as in SofT-GRPO; Soft-Thinking has up to 30. */
@@ -41,7 +41,7 @@ export interface SoftToken {
 /**
  * A soft token of each row: the weights with which embeddings are mixed to make the next input.
  *
- *     p = softmax(logits / temperature) over the topK largest, cut to topP, renormalised
+ *     p = softmax((logits + bias) / temperature) over the topK largest, cut to topP, renormalised
  *     weights = softmax((ln p + g) / tau)        g: Gumbel noise, clamped to noiseRange        or p, with `noise: false`
  *
  * (Zhang et al., Soft Thinking, arXiv 2505.15778; Zheng et al., SofT-GRPO, arXiv 2511.06411.) `noised` and `logProbability` are what
@@ -50,32 +50,34 @@ export interface SoftToken {
  * @param logits Row-major: all of them one row, or rows of `cols`.
  * @throws TypeError, RangeError as `sample`.
  */
-export function softToken(logits: LogitArray, options?: SoftTokenOptions): SoftToken {
-  const given = optionsOf(options, [...ROW_OPTIONS, 'temperature', 'topK', 'topP', 'tau', 'noiseRange', 'noise', ...SEED_OPTIONS]);
+export function softToken<A extends LogitArray>(logits: A, options?: SoftTokenOptions<A>): SoftToken {
+  const given = optionsOf<SoftTokenOptions>(options, [...MASKED_OPTIONS, 'temperature', 'topK', 'topP', 'tau', 'noiseRange', 'noise', ...SEED_OPTIONS]);
   const temperature = positive(given.temperature ?? 1, 'temperature');
   const tau = positive(given.tau ?? 0.1, 'tau');
   const topP = share(given.topP ?? 0.95, 'topP');
   const [least, most] = rangeOf(given.noiseRange ?? [-1.5, 3]);
   const wanted = count(given.topK ?? 5, 'topK', 1);
-  const { x, type, rows, cols } = rowsOf(logits, given);
+  const call = rowsOf(logits, given);
+  const { rows, cols } = call;
   const k = Math.min(wanted, cols);
   checkEither(given);
   const noise = given.noise === false ? false : given.noise === undefined ? undefined : noiseOf(given.noise, rows * k, 'numbers', (g) => g === g);
   const stream = noise === undefined ? streamOf(given, rows) : undefined;
 
-  const { indices, values } = topOf(x, type, rows, cols, k);
-  const read = reader({ x: values, type });
+  const { indices } = topOf(call, k);
+  const logit = logitsOf(call);
   const [weights, noised] = [new Float64Array(rows * k), new Float64Array(rows * k).fill(-Infinity)];
   const [logProbability, counts] = [new Float64Array(rows), new Uint32Array(rows)];
   for (let row = 0; row < rows; row++) {
     const at = row * k;
     if (indices[at] === NO_INDEX) throw hasNaN(row);
-    if (k === 0 || !(Math.abs(read(at)) < Infinity)) throw nothingFinite(row);
-    const weigher = new Weigher(read(at), temperature, cols);
-    const kept = cut(k, (i) => (read(at + i) === -Infinity ? 0 : weigher.of(read(at + i))), topP);
+    const z = Float64Array.from(indices.subarray(at, at + k), (column) => logit(row, column));
+    if (k === 0 || !(Math.abs(z[0]!) < Infinity)) throw nothingFinite(row);
+    const weigher = new Weigher(z[0]!, temperature, cols);
+    const kept = cut(k, (i) => (z[i]! === -Infinity ? 0 : weigher.of(z[i]!)), topP);
     counts[row] = kept;
     indices.fill(0, at + kept, at + k);
-    const p = Float64Array.from({ length: kept }, (_, i) => weigher.exactly(read(at + i)));
+    const p = Float64Array.from({ length: kept }, (_, i) => weigher.exactly(z[i]!));
     const sum = p.reduce((a, b) => a + b, 0);
     const g = new Float64Array(k);
     if (noise) g.set(noise.subarray(at, at + k));

@@ -16,18 +16,14 @@ struct Filters {
 
 enum { kSampled = 0, kHasNaN = 1, kNothingFinite = 2 };
 
-struct SampleMemory {
-  Buffer<float> floats, float_bias, float_tops;
-  Buffer<double> doubles, no_bias, double_tops;
+struct SampleMemory : RowMemory {
   Buffer<Item> list;
-  NucleusMemory nucleus;
-  Buffer<uint64_t> pages;
-  Buffer<double> rough;
-  explicit SampleMemory(const Run& run) : floats(run), float_bias(run), float_tops(run), doubles(run), no_bias(run), double_tops(run), list(run), nucleus(run), pages(run), rough(run) {}
-  Buffer<float>& tops(float) { return float_tops; }
-  Buffer<double>& tops(double) { return double_tops; }
-  Buffer<float>& bias(float) { return float_bias; }
-  Buffer<double>& bias(double) { return no_bias; }
+  NucleusMemory<float> float_nucleus;
+  NucleusMemory<double> double_nucleus;
+  Buffer<uint64_t> sums;
+  explicit SampleMemory(const Run& run) : RowMemory(run), list(run), float_nucleus(run), double_nucleus(run), sums(run) {}
+  NucleusMemory<float>& nucleus(float) { return float_nucleus; }
+  NucleusMemory<double>& nucleus(double) { return double_nucleus; }
 };
 
 template <class T> struct SampleRow {
@@ -39,16 +35,14 @@ template <class T> struct SampleRow {
   bool writes;  // probabilities are wanted, which need exact sums
   Weigher weigher;
   const T* tops = nullptr;
-  Item* list = nullptr;  // what is left, by index; null: all that the cut keeps
+  Item* list = nullptr;  // what is left, by index; null: all that the cut of `pages` keeps
   size_t size = 0;
-  Cut cut = {-infinity<double>(), 0};
-  uint64_t* pages = nullptr;
   uint64_t total = 0;
-  double *rough = nullptr, rough_total = 0;  // sums of pages that are not exact; null: `pages` are there
+  Paged<T> pages;
 
-  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : memory(m), filters(f), x(x), n(n), writes(writes), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n) {}
+  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : memory(m), filters(f), x(x), n(n), writes(writes), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n), pages(weigher, m.list.run, x, n) {}
 
-  int32_t filter() {
+  NEVER_INLINE int32_t filter() {
     T* groups = memory.tops(T()).need(n / kTopGroup + 1);
     Look<T> seen = look_at<kTopGroup>(x, n, groups);
     if (seen.nan) return kHasNaN;
@@ -63,7 +57,7 @@ template <class T> struct SampleRow {
     } else if (listed) {
       size_t k = filters.top_k < n ? filters.top_k : n;
       memory.list.need(k);
-      top_items(x, n, tops, k, memory.list.data);
+      top_items(x, n, tops, seen.top, k, memory.list.data);
       memory.list.size = k;
       weigh_list();
       cut_list();
@@ -131,8 +125,14 @@ template <class T> struct SampleRow {
   void use_list() {
     list = memory.list.data, size = memory.list.size;
     bool sorted = true;
-    for (size_t i = 0; i < size; i++) list[i].key = 0, sorted = sorted && (i == 0 || list[i - 1].index < list[i].index);
-    if (!sorted) sort_items(list, size);
+    for (size_t i = 0; i < size; i++) list[i].key = -(double)list[i].index, sorted = sorted && (i == 0 || list[i - 1].index < list[i].index);
+    if (!sorted && size <= kFew) {
+      Item items[kFew];
+      for (size_t i = 0; i < size; i++) items[i] = list[i];
+      place(items, size, list, size);
+    } else if (!sorted) {
+      sort_items(list, size);
+    }
     total = sum_list();
   }
 
@@ -157,128 +157,41 @@ template <class T> struct SampleRow {
   }
 
   void use_pages() {
-    pages = memory.pages.need(n / kPage + 1);
-    cut = {-infinity<double>(), n};
-    bool summed = false;
-    if (may_be_rough()) summed = filter_roughly();
-    if (filters.top_p < 1 && !summed) {
-      Nucleus<T> nucleus{weigher, x, tops, n, filters.top_p, memory.nucleus, pages};
-      nucleus.find();
-      cut = nucleus.cut;
-      summed = true;
+    pages.begin(memory.sums.need(n / kPage + 1));
+    bool exactly = writes || filters.epsilon > 0;
+    if (filters.top_p < 1) {
+      Nucleus<T> nucleus(pages, tops, filters.top_p, memory.nucleus(T()));
+      if (exactly || !pages.may_be_near() || !nucleus.find(false)) nucleus.find(true);
     }
-    if (raise_cut() || !summed) sum_pages();
-    if (!rough) total_pages();
+    if (raise_cut() || filters.top_p >= 1) exactly ? pages.sum_exactly() : pages.sum_quickly(filters.temperature);
+    total = pages.total;
     if (filters.epsilon > 0) keep_likely_of_pages();
   }
   bool raise_cut() {
     double least = weigher.top + filters.min_distance;
-    bool raised = least > cut.z;
-    if (raised) cut = {least < weigher.top ? least : weigher.top, n};
+    bool raised = least > pages.cut.z;
+    if (raised) pages.cut = {least < weigher.top ? least : weigher.top, n};
     return raised;
-  }
-  void sum_pages() {
-    double w[kPage];
-    for (size_t from = 0; from < n && !stopped(); from += kPage) pages[from / kPage] = weigh_page(from, w);
-  }
-  void total_pages() {
-    total = 0;
-    for (size_t from = 0; from < n; from += kPage) total += pages[from / kPage];
-  }
-  bool may_be_rough() const { return sizeof(T) == 4 && !writes && filters.epsilon <= 0 && Rough::fits((float)weigher.top, filters.temperature, n); }
-  // The cut and rough sums of what it keeps; false, and nothing done, if rough sums do not tell.
-  bool filter_roughly() {
-    if constexpr (sizeof(T) == 4) {
-      Rough sums((float)weigher.top, ExpScale<float>::of(filters.temperature));
-      double *to = memory.rough.need(n / kPage + 1), all = 0;
-      if (filters.top_p < 1) {
-        Nucleus<T> nucleus{weigher, x, tops, n, filters.top_p, memory.nucleus, nullptr};
-        if (!nucleus.find(sums, to)) return false;
-        cut = nucleus.cut;
-      }
-      if (raise_cut() || filters.top_p >= 1) {
-        float least = cut.z > -infinity<double>() ? float_from(cut.z) : -largest<float>();
-        for (size_t from = 0; from < n; from += kPage) to[from / kPage] = sums.page(x + from, n - from < kPage ? n - from : kPage, 0, least, all, nullptr);
-      }
-      rough = to, rough_total = 0;
-      for (size_t from = 0; from < n; from += kPage) rough_total += to[from / kPage];
-    }
-    return true;
   }
   void keep_likely_of_pages() {
     double w[kPage], bound = filters.epsilon * (double)total;
     for (size_t from = 0; from < n; from += kPage) {
-      size_t end = n - from < kPage ? n - from : kPage;
-      weigh_page(from, w);
-      for (size_t i = 0; i < end; i++) {
-        double z = (double)x[from + i], rounded = rounded_weight(w[i]);
-        if (cut.keeps(z, from + i) && ((double)weigher.integer(rounded) >= bound || rounded == 1)) memory.list.push({0, z, rounded, from + i});
+      pages.weigh(from, w);
+      for (size_t i = 0, end = pages.count(from); i < end; i++) {
+        double z = (double)x[from + i], rounded = weigher.rounded(w[i]);
+        if (pages.cut.keeps(z, from + i) && ((double)weigher.integer(rounded) >= bound || rounded == 1)) memory.list.push({0, z, rounded, from + i});
       }
     }
     use_list();
   }
-  ALWAYS double rounded_weight(double w) const {
-    double rounding = 0x1.8p52 / weigher.unit;
-    return (w + rounding) - rounding;
-  }
-  // A page's weights, before they are rounded, and the sum of those that the cut keeps, rounded.
-  uint64_t weigh_page(size_t from, double* w) const {
-    size_t count = n - from < kPage ? n - from : kPage;
-    f64x8 sum = splat(0.), edge = splat(cut.z);
-    for (size_t i = 0; i < count; i += W) {
-      f64x8 z[kParts];
-      widen(count - i < W ? load_n(x + from + i, count - i, -infinity<T>()) : load(x + from + i), z);
-      UNROLL for (size_t p = 0; p < kParts; p++) {
-        f64x8 q = weigher.exactly(z[p]);
-        store(w + i + 8 * p, q);
-        sum = add(sum, zero_below(weigher.rounded(q), z[p], edge));
-      }
-    }
-    uint64_t kept = weigher.integer(sum);
-    if (from + count > cut.index + 1)  // of those at the cut, what comes after it
-      for (size_t i = from > cut.index ? 0 : cut.index + 1 - from; i < count; i++) if ((double)x[from + i] == cut.z) kept -= weigher.integer(rounded_weight(w[i]));
-    return kept;
-  }
 
   uint32_t draw(double u) {
-    uint32_t token;
-    if (rough && draw_roughly(u, token)) return token;
-    if (rough) rough = nullptr, sum_pages(), total_pages();
-    if (stopped()) return kNoIndex;
+    if (!list) return pages.draw(u);
     double target = u * (double)total;
     uint64_t sum = 0;
-    if (list) {
-      size_t i = 0;
-      while ((double)(sum += weigher.integer(list[i].weight)) <= target) i++;
-      return (uint32_t)list[i].index;
-    }
-    size_t page = 0;
-    while ((double)(sum + pages[page]) <= target) sum += pages[page++];
-    double w[kPage];
-    size_t from = page * kPage;
-    weigh_page(from, w);
-    for (size_t i = 0;; i++) {
-      if (cut.keeps((double)x[from + i], from + i)) sum += weigher.integer(rounded_weight(w[i]));
-      if ((double)sum > target) return (uint32_t)(from + i);
-    }
-  }
-  // False: rough sums do not tell.
-  bool draw_roughly(double u, uint32_t& token) const {
-    double target = u * rough_total, sum = 0, w[kPage];
-    size_t page = 0, last = (n - 1) / kPage;
-    while (page < last && sum + rough[page] <= target) sum += rough[page++];
-    size_t from = page * kPage, end = n - from < kPage ? n - from : kPage;
-    weigh_page(from, w);
-    for (size_t i = 0; i < end; i++) {
-      if (!cut.keeps((double)x[from + i], from + i)) continue;
-      double next = sum + rounded_weight(w[i]);
-      if (next > target) {
-        double error = Rough::error(u, sum, rough_total, n, weigher.unit);
-        return token = (uint32_t)(from + i), target - sum > error && next - target > error;
-      }
-      sum = next;
-    }
-    return false;
+    size_t i = 0;
+    while ((double)(sum += weigher.integer(list[i].weight)) <= target) i++;
+    return (uint32_t)list[i].index;
   }
 
   template <class R> void put(R* kept, R* probabilities, size_t i, double z, double w) const {
@@ -286,7 +199,7 @@ template <class T> struct SampleRow {
     if (probabilities) probabilities[i] = (R)(weigher.distance(z) > -512 ? w / ((double)total / weigher.unit) : 0);
   }
   // What is left of columns [from, to), and −∞ and 0 elsewhere.
-  template <class R> void write(R* kept, R* probabilities, size_t from, size_t to) const {
+  template <class R> NEVER_INLINE void write(R* kept, R* probabilities, size_t from, size_t to) const {
     if (kept) for (size_t i = from; i < to; i++) kept[i] = -infinity<R>();
     if (probabilities) for (size_t i = from; i < to; i++) probabilities[i] = 0;
     double w[kPage];
@@ -296,10 +209,10 @@ template <class T> struct SampleRow {
       put(kept, probabilities, list[i].index, list[i].z, w[0]);
     }
     for (size_t page = from; !list && page < to; page += kPage) {
-      weigh_page(page, w);
+      pages.weigh(page, w);
       for (size_t i = page; i < to && i < page + kPage; i++) {
         double z = (double)x[i];
-        if (cut.keeps(z, i) && z - z == 0) put(kept, probabilities, i, z, w[i - page]);
+        if (pages.cut.keeps(z, i) && z - z == 0) put(kept, probabilities, i, z, w[i - page]);
       }
     }
   }

@@ -1,175 +1,211 @@
 // Nucleus (top-p): the smallest set of the most probable tokens that has the share p of all, found without sorting.
 //
 // A sample of the row tells between which two logits its edge must lie. One reading of the row weighs it, sums what lies above,
-// and takes out what lies between; a histogram over the logits of these, and of one bucket of it, and so on, leads to the one
+// and marks what lies between; a histogram over the logits of these, and of one bucket of it, and so on, leads to the one
 // that is the edge. If the edge was not between them after all, it is looked for above or below: slower, and as right.
 #pragma once
-#include "rough.h"
+#include "pages.h"
 
 namespace {
 
-// The last logit that is kept, in the order of select.h.
-struct Cut {
-  double z;
-  size_t index;
-  ALWAYS bool keeps(double other, size_t at) const { return other > z || (other == z && at <= index); }
-};
-
-struct NucleusMemory {
-  Buffer<uint32_t> inside, bucket;  // the indices of what was taken out, and of what is left of it in one bucket
+template <class T> struct NucleusMemory {
+  Buffer<T> list, left;         // the logits about the edge, in the order of the row; what is left of them in one bucket
+  Buffer<double> weights;       // those of the list: integers, as bits
+  Buffer<uint32_t> at, starts;  // where these are in the list; where each page's begin there
+  Buffer<uint16_t> buckets;
   Buffer<Item> sorted;
-  explicit NucleusMemory(const Run& run) : inside(run), bucket(run), sorted(run) {}
+  explicit NucleusMemory(const Run& run) : list(run), left(run), weights(run), at(run), starts(run), buckets(run), sorted(run) {}
 };
 
 template <class T> struct Nucleus {
-  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8, kSample = 4096, kBuckets = 512, kFine = 256, kFew = 1000;
-  const Weigher& weigher;
-  const T *x, *tops;
-  size_t n;
+  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8, kSample = 4096, kBuckets = 512, kFine = 256, kAbove = 1000;
+  Paged<T>& paged;
+  const T* tops;
   double p;
-  NucleusMemory& memory;
-  uint64_t* pages;  // the sum of what is kept in each page
-  Cut cut = {0, 0};
-  double before = 0, after = 0;  // the sums that refine() started from and found, without and with the last one that is kept
+  NucleusMemory<T>& memory;
+  const Weigher& weigher = paged.weigher;
+  const T* x = paged.x;
+  size_t n = paged.n, stride = n / kSample * W;
+  size_t place = 0;              // of the last one that is kept, in the list,
+  double before = 0, after = 0;  // and the sums without and with it
 
-  static ALWAYS auto vector(const T* from, size_t n, size_t i) { return n - i < W ? load_n(from + i, n - i, -infinity<T>()) : load(from + i); }
+  Nucleus(Paged<T>& paged, const T* tops, double p, NucleusMemory<T>& memory) : paged(paged), tops(tops), p(p), memory(memory) {}
 
   // Logits between which the edge lies as far as a sample can tell: three standard deviations; and all above, if that is little.
   // The largest of each group are known, and stand for themselves: a few tokens may outweigh all others.
   void bracket(T& low, T& high) const {
-    struct { float mass, square, count; } buckets[kBuckets] = {};
-    size_t groups = (n + kTopGroup - 1) / kTopGroup, stride = n / kSample * W, sampled = 0;
+    const auto top = splat((T)weigher.top);
     auto deepest = splat((T)0);
-    for (size_t i = 0; i + W <= n; i += stride, sampled += W) deepest = max_skip_nan(deepest, sub(splat((T)weigher.top), load(x + i)));
+    size_t groups = (n + kTopGroup - 1) / kTopGroup, sampled = 0;
+    for (size_t i = 0; i + W <= n; i += stride, sampled += W) deepest = max_skip_nan(deepest, sub(top, load(x + i)));
     double range = (double)reduce_max(deepest), most = 46 * 8 / weigher.scale, each = (double)n / (double)sampled;
     if (range > most) range = most;
     if (!(range > 0 && range < 0x1p1000)) return;
     double factor = (kBuckets - 1) / range;
-    auto count = [&](double z, double w, double times) ALWAYS_LAMBDA {
-      double at = (weigher.top - z) * factor;
-      auto& bucket = buckets[at < kBuckets - 1 ? (size_t)at : kBuckets - 1];
-      bucket.mass += (float)(w * times), bucket.count += (float)times;
-      if (times != 1) bucket.square += (float)(w * w * times * times);
-    };
-    double w[W];
-    for (size_t g = 0; g < groups; g += W) weigh(vector(tops, groups, g), w, [&](size_t j) ALWAYS_LAMBDA { if (g + j < groups) count((double)tops[g + j], w[j], 1); });
-    for (size_t i = 0; i + W <= n; i += stride) {
-      T top = tops[i / kTopGroup];
-      weigh(load(x + i), w, [&](size_t j) ALWAYS_LAMBDA { if (x[i + j] != top) count((double)x[i + j], w[j], each); });
+    const auto steps = splat((T)factor), end = splat((T)(1 - (double)kBuckets)), nowhere = splat(-(T)kBuckets), shifter = splat(kShifter);
+    float mass[kBuckets + 1] = {}, w[kBuckets];
+    uint32_t counts[kBuckets + 1] = {};
+    T at[W];
+    auto place = [&](auto v, auto least) ALWAYS_LAMBDA { store(at, sub(shifter, select_bits(max_keep_nan(end, mul(sub(v, top), steps)), nowhere, lanes_above(least, v)))); };
+    for (size_t g = 0; g < groups; g += W) {
+      auto v = paged.vector(tops, groups, g);
+      f64x8 z[kParts];
+      double q[W];
+      widen(max_keep_nan(splat(paged.floor), v), z);
+      UNROLL for (size_t part = 0; part < kParts; part++) store(q + 8 * part, weigher.nearly(z[part]));
+      place(v, splat(infinity<T>()));
+      for (size_t j = 0; j < W; j++) mass[bits_of(at[j])] += (float)q[j];
     }
-    double all = 0, squares = 0, cumulated = 0, squared = 0, above = 0;
-    for (auto& b : buckets) all += b.mass, squares += b.square;
+    for (size_t i = 0; i + W <= n; i += stride) {
+      place(load(x + i), splat(tops[i / kTopGroup]));
+      for (size_t j = 0; j < W; j++) counts[bits_of(at[j])]++;
+    }
+    double all = 0, squares = 0, cumulated = 0, squared = 0, above = 0, fall = weight_at((T)(weigher.top - 1 / factor)), middle = weight_at((T)(weigher.top - .5 / factor));
+    for (size_t b = 0; b < kBuckets; b++, middle *= fall) {
+      double one = each * middle;
+      w[b] = (float)one, mass[b] += (float)(counts[b] * one);
+      all += mass[b], squares += counts[b] * one * one;
+    }
     for (size_t b = 0; b < kBuckets; b++) {
       double off = cumulated - p * all, variance = (1 - p) * (1 - p) * squared + p * p * (squares - squared), edge = weigher.top - (double)b / factor;
       bool sure = off * off > 9 * variance;
-      if (sure && off < 0 && above >= kFew) high = (T)edge;
+      if (sure && off < 0 && above >= kAbove) high = (T)edge;
       if (off > 0 && (sure || (all - cumulated) * 8 < (1 - p) * all)) {  // or the sample has too few of what weighs, and its edge lies low
         low = (T)edge;
         return;
       }
-      cumulated += buckets[b].mass, squared += buckets[b].square, above += buckets[b].count;
+      cumulated += mass[b], squared += (double)counts[b] * w[b] * w[b], above += counts[b] * each;
     }
   }
-  template <class V, class Use> ALWAYS void weigh(V v, double* w, Use use) const {
-    f64x8 z[kParts];
-    widen(v, z);
-    UNROLL for (size_t part = 0; part < kParts; part++) store(w + 8 * part, weigher.exactly(z[part]));
-    for (size_t j = 0; j < W; j++) use(j);
+  // A number from 0 to 1,023 that was added to kShifter, rounded.
+  static constexpr T kShifter = sizeof(T) == 4 ? (T)0x1p23 : (T)0x1p52;
+  static ALWAYS size_t bits_of(T shifted) {
+    uint16_t low;
+    COPY(&low, &shifted, 2);
+    return low & 1023;
   }
-
-  // Takes out those of a page whose bits are set.
-  ALWAYS void take(size_t from, size_t count, const uint64_t* between) {
-    uint32_t* to = memory.inside.need(memory.inside.size + count) + memory.inside.size;
-    const uint32_t* begin = to;
-    for (size_t i = 0; i < count; i += 64)
-      for (uint64_t bits = between[i / 64]; bits; bits &= bits - 1) *to++ = (uint32_t)(from + i + lowest_bit(bits));
-    memory.inside.size += to - begin;
+  double weight_at(T z) const {
+    double w[8];
+    store(w, weigher.exactly(splat((double)z)));
+    return w[0];
   }
-  // use(index, logit, weight) for all of a list.
-  template <class Use> ALWAYS void each_weight(const uint32_t* at, size_t count, Use use) const {
-    double z[64], w[64];  // many at a time: a vector is not loaded before the numbers in it have arrived
-    for (size_t i = 0; i < count; i += 64) {
-      size_t left = count - i < 64 ? count - i : 64;
-      for (size_t j = 0; j < left; j++) z[j] = (double)x[at[i + j]];
-      for (size_t j = left; j % 8; j++) z[j] = weigher.top;
-      for (size_t j = 0; j < left; j += 8) store(w + j, weigher.of(load(z + j)));
-      for (size_t j = 0; j < left; j++) use(at[i + j], z[j], w[j]);
-    }
-  }
-  // A page's sum of what is not below `high`, with what lies between taken out; `all` grows by the whole sum.
-  uint64_t page(size_t from, T low, T high, uint64_t& all) {
-    size_t count = n - from < kPage ? n - from : kPage;
-    uint64_t between[kPage / 64] = {};
-    f64x8 sum = splat(0.), head = splat(0.), edge = splat((double)high);
+  // If one logit alone makes up most of the sample between them, the edge is likely to be one of many equal ones.
+  void look_for_ties(T& low, T& high) const {
     const auto lowest = splat(low), highest = splat(high);
-    for (size_t i = 0; i < count; i += W) {
-      size_t left = count - i < W ? count - i : W;
-      auto v = vector(x + from, count, i);
-      f64x8 z[kParts];
-      widen(v, z);
-      UNROLL for (size_t part = 0; part < kParts; part++) {
-        f64x8 q = weigher.of(z[part]);
-        sum = add(sum, q), head = add(head, zero_below(q, z[part], edge));
-      }
-      uint32_t lanes = lanes_above(highest, v) & ~lanes_above(lowest, v) & ((1u << left) - 1);
-      between[i / 64] |= (uint64_t)lanes << (i & 63);
-    }
-    take(from, count, between);
-    all += weigher.integer(sum);
-    return weigher.integer(head);
+    T most = 0;
+    size_t votes = 0, seen = 0, alike = 0;
+    auto each = [&](auto use) ALWAYS_LAMBDA {
+      for (size_t i = 0; i + W <= n; i += stride)
+        for (uint32_t lanes = lanes_above(highest, load(x + i)) & ~lanes_above(lowest, load(x + i)); lanes; lanes &= lanes - 1) use(x[i + lowest_bit(lanes)]);
+    };
+    each([&](T z) ALWAYS_LAMBDA { seen++, votes += z == most ? 1 : votes ? (size_t)-1 : (most = z, 1); });  // Boyer and Moore's majority
+    if (!votes || seen < 16) return;
+    each([&](T z) ALWAYS_LAMBDA { alike += z == most; });
+    if (2 * alike > seen) low = most, high = next(most);
   }
 
-  // Finds the first of a list, in order, with which a sum that begins with `sum` reaches the target. False: none does. The list's
-  // logits lie from `bottom` to `top`; its indices rise.
-  bool refine(const uint32_t* at, size_t count, double top, double bottom, double target, uint64_t sum) {
+  // Finds the first of many equal ones with which a sum that begins with `sum` reaches the target. False: none does.
+  bool find_tie(T z, double target, uint64_t sum) {
+    uint64_t each = weigher.integer(weigher.rounded(weight_at(z))), count = memory.starts.data[last_page() + 1];
+    double share = each ? (target - (double)sum) / (double)each : infinity<double>();
+    if (!(share <= (double)count)) return false;
+    uint64_t k = (uint64_t)share;  // but for rounding
+    while (k > 0 && (double)(sum + k * each) >= target) k--;
+    while ((double)(sum + k * each) < target) k++;
+    if (k > count) return false;
+    return found((double)z, k - 1, (double)(sum + (k - 1) * each), (double)(sum + k * each)), true;
+  }
+
+  // Finds the first of the list, in order, with which a sum that begins with `sum` reaches the target. False: none does.
+  bool refine(T low, T high, double target, uint64_t sum) {
+    double depth = 64 * 8 / weigher.scale, deepest = weigher.top - depth;
+    // What lies deeper has no weight, but may be the last that a share of all but 1 takes.
+    T top = (double)high < weigher.top ? high : (T)weigher.top, bottom = deepest > (double)low ? (T)deepest : low;
+    size_t count = memory.list.size;
+    const T* z = memory.list.data;
+    const uint32_t* at = nullptr;
+    if (!(bottom < top)) {  // so low a temperature that the depth is lost in the logits: what there really is
+      bottom = infinity<T>(), top = -bottom;
+      for (size_t i = 0; i < count; i++) bottom = z[i] < bottom ? z[i] : bottom, top = z[i] > top ? z[i] : top;
+    }
+    double* weights = memory.weights.need(count + W);
+    for (size_t i = 0; i < count; i += W) {
+      f64x8 wide[kParts];
+      widen(paged.vector(z, count, i), wide);
+      UNROLL for (size_t part = 0; part < kParts; part++) store(weights + i + 8 * part, weigher.integers(weigher.exactly(wide[part])));
+    }
     for (bool splits = true;;) {
-      double range = top - bottom, factor = (kFine - 1) / range;
-      if (count <= 32 || top == bottom || !splits || !(range < 0x1p1000 && factor < 0x1p1000)) return walk(at, count, top == bottom, target, sum);
+      T range = top - bottom, factor = (kFine - 1) / range;
+      if (count <= 32 || top == bottom || !splits || !(range < largest<T>() && factor < largest<T>())) return walk(z, at, count, top == bottom, target, sum);
       uint64_t sums[kFine] = {};
-      uint32_t counts[kFine] = {};
-      auto bucket = [&](double z) ALWAYS_LAMBDA {
-        double distance = (top - z) * factor;
-        return distance < kFine - 1 ? (size_t)distance : kFine - 1;
-      };
-      each_weight(at, count, [&](uint32_t, double z, double w) ALWAYS_LAMBDA { sums[bucket(z)] += weigher.integer(w), counts[bucket(z)]++; });
+      uint16_t* of = memory.buckets.need(count);
+      for (size_t i = 0; i < count; i += W) {
+        auto v = paged.vector(z, count, i);
+        T bucket[W];
+        store(bucket, sub(splat(kShifter), max_keep_nan(splat((T)(1 - (double)kFine)), mul(sub(v, splat(top)), splat(factor)))));
+        for (size_t j = 0, end = count - i < W ? count - i : W; j < end; j++) {
+          size_t b = bits_of(bucket[j]);
+          sums[b] += integer(weights[at ? at[i + j] : i + j]), of[i + j] = (uint16_t)b;
+        }
+      }
       size_t b = 0, size = 0;
-      while (b < kFine && ((double)(sum + sums[b]) < target || counts[b] == 0)) sum += sums[b++];
+      while (b < kFine && (double)(sum + sums[b]) < target) sum += sums[b++];
       if (b == kFine) return false;
-      uint32_t* kept = memory.bucket.need(counts[b]);  // no more than before: from the second time on this is in place
-      double least = infinity<double>(), most = -least;
+      T* left = memory.left.need(count);  // from the second time on this is in place
+      uint32_t* where = memory.at.need(count);
+      T least = infinity<T>(), most = -least;
       for (size_t i = 0; i < count; i++) {
-        double z = (double)x[at[i]];
-        if (bucket(z) == b) kept[size++] = at[i], least = z < least ? z : least, most = z > most ? z : most;
+        if (of[i] != b) continue;
+        least = z[i] < least ? z[i] : least, most = z[i] > most ? z[i] : most;
+        where[size] = at ? at[i] : (uint32_t)i, left[size++] = z[i];
       }
       splits = size < count || least > bottom || most < top;
-      at = kept, count = size, top = most, bottom = least;
+      z = left, at = where, count = size, top = most, bottom = least;
     }
   }
-  bool walk(const uint32_t* at, size_t count, bool alike, double target, uint64_t sum) {
-    Item* items = memory.sorted.need(alike ? 1 : count);
-    size_t i = 0;
-    each_weight(at, alike && count ? 1 : count, [&](uint32_t index, double z, double w) ALWAYS_LAMBDA { items[i++] = {z, z, w, index}; });
-    if (!alike) sort_items(items, count);
-    for (i = 0; i < count; i++) {
+  static ALWAYS uint64_t integer(double bits) {
+    uint64_t integer;
+    COPY(&integer, &bits, 8);
+    return integer;
+  }
+  bool walk(const T* z, const uint32_t* at, size_t count, bool alike, double target, uint64_t sum) {
+    size_t different = alike && count ? 1 : count;
+    Item* items = memory.sorted.need(different);
+    for (size_t i = 0; i < different; i++) items[i] = {(double)z[i], (double)z[i], 0, at ? at[i] : i};
+    sort_items(items, different);
+    for (size_t i = 0; i < count; i++) {
       const Item& item = items[alike ? 0 : i];
-      before = (double)sum, sum += weigher.integer(item.weight), after = (double)sum;
-      cut = {item.z, alike ? at[i] : item.index};
-      if (after >= target) return true;
+      double before = (double)sum;
+      sum += integer(memory.weights.data[item.index]);
+      if ((double)sum >= target) return found(item.z, !alike ? item.index : at ? at[i] : i, before, (double)sum), true;
     }
     return false;
   }
-  bool refine(T low, T high, double target, uint64_t sum) {
-    double top = (double)high < weigher.top ? (double)high : weigher.top, depth = 64 * 8 / weigher.scale;
-    // What lies deeper has no weight, but may be the last that a share of all but 1 takes.
-    double bottom = weigher.top - depth > (double)low ? weigher.top - depth : (double)low;
-    if (!(bottom < top)) {  // so low a temperature that the depth is lost in the logits: what there really is
-      bottom = infinity<double>(), top = -bottom;
-      for (size_t i = 0; i < memory.inside.size; i++) {
-        double z = (double)x[memory.inside.data[i]];
-        bottom = z < bottom ? z : bottom, top = z > top ? z : top;
-      }
+  void found(double z, size_t in_list, double without, double with) { paged.cut.z = z, place = in_list, before = without, after = with; }
+
+  size_t last_page() const { return (n - 1) / kPage; }
+  // Where in the row the list's element `place` is.
+  size_t index_of_place(T low, T high) const {
+    size_t page = 0;
+    while (memory.starts.data[page + 1] <= place) page++;
+    size_t i = page * kPage, more = place - memory.starts.data[page];
+    for (;; i++) if (x[i] >= low && x[i] < high && more-- == 0) return i;
+  }
+  // Adds to the sums of pages what is kept of the list; of equal ones, that is what comes first.
+  void keep(bool ties) {
+    uint64_t each = weigher.integer(weigher.rounded(weight_at((T)paged.cut.z)));
+    for (size_t page = 0; page <= last_page(); page++) {
+      size_t from = memory.starts.data[page], to = memory.starts.data[page + 1], end = place + 1 < from ? from : place + 1 < to ? place + 1 : to;
+      paged.sums[page] += ties ? (end - from) * each : sum_from((T)paged.cut.z, from, end) + sum_from(next((T)paged.cut.z), end, to);
     }
-    return refine(memory.inside.data, memory.inside.size, top, bottom, target, sum);
+  }
+  uint64_t sum_from(T low, size_t i, size_t end) const {
+    f64x8 sum = splat(0.), z[kParts];
+    for (; i < end; i += W) {
+      widen(paged.vector(memory.list.data, end, i), z);
+      UNROLL for (size_t part = 0; part < kParts; part++) sum = add_integers(sum, zero_below(load(memory.weights.data + i + 8 * part), z[part], splat((double)low)));
+    }
+    return sum_integers(sum);
   }
 
   // Looks above or below what was looked at.
@@ -179,49 +215,37 @@ template <class T> struct Nucleus {
     else high = low, low = lower > -(double)largest<T>() ? (T)lower : -largest<T>();
   }
 
-  // Finds the cut; pages have the sums of what it keeps.
-  void find() {
+  // Finds the cut and the sums of what it keeps. False: near sums do not tell.
+  bool find(bool exactly) {
     T low = -largest<T>(), high = infinity<T>();
-    if (n >= 4 * kSample) bracket(low, high);
+    if (n >= 4 * kSample) bracket(low, high), look_for_ties(low, high);
+    uint32_t* starts = memory.starts.need(last_page() + 2);
+    memory.list.need(n / 16 + kPage + W);
     for (double step = 16 / weigher.scale;; step *= 64) {
       uint64_t all = 0, head = 0;
-      memory.inside.size = 0;
-      for (size_t from = 0; from < n && !memory.inside.run.stopped(); from += kPage) head += pages[from / kPage] = page(from, low, high, all);
-      if (memory.inside.run.stopped()) return;
-      double target = p * (double)all;
-      bool above = high < infinity<T>() && (double)head >= target;
-      if (!above && refine(low, high, target, head)) break;
+      bool ties = high == next(low);
+      memory.list.size = starts[0] = 0;
+      for (size_t page = 0; page <= last_page(); page++) {
+        if (paged.run.stopped()) return true;
+        T *begin = memory.list.need(memory.list.size + kPage + W) + memory.list.size, *list = begin;
+        head += paged.sums[page] = exactly ? paged.template sum<true>(page * kPage, low, high, all, list) : paged.template sum<false>(page * kPage, low, high, all, list);
+        starts[page + 1] = starts[page] + (uint32_t)(list - begin);
+        if (!ties) memory.list.size = starts[page + 1];
+      }
+      double target = p * (double)all, to = target - (double)head, slack = exactly ? 0 : paged.slack_of(paged.kNearError, p, (double)head, (double)all);
+      bool above = high < infinity<T>() && (exactly ? (double)head >= target : -to > slack);
+      if (!exactly && !above && to <= slack) return false;
+      if (!exactly) target = to, head = 0;
+      if (!above && (ties ? find_tie(low, target, head) : refine(low, high, target, head))) {
+        if (!exactly && !(target - before > slack && after - target > slack)) return false;
+        paged.cut.index = index_of_place(low, high);
+        keep(ties), paged.add_up();
+        if (!exactly) paged.slack = paged.slack_of(paged.kNearError, .5, 0, (double)paged.total);
+        return true;
+      }
+      if (!exactly && !above && !(low > -largest<T>())) return false;
       move(low, high, above, step);
     }
-    each_weight(memory.inside.data, memory.inside.size, [&](uint32_t at, double z, double w) ALWAYS_LAMBDA { if (cut.keeps(z, at)) pages[at / kPage] += weigher.integer(w); });
-  }
-
-  // The same from rough sums, for a float row; into `sums`. False: they do not tell.
-  bool find(const Rough& rough, double* sums) {
-    T low = -largest<T>(), high = infinity<T>();
-    if (n >= 4 * kSample) bracket(low, high);
-    for (double step = 16 / weigher.scale;; step *= 64) {
-      double all = 0, head = 0;
-      memory.inside.size = 0;
-      for (size_t from = 0; from < n && !memory.inside.run.stopped(); from += kPage) {
-        uint64_t between[kPage / 64];
-        size_t count = n - from < kPage ? n - from : kPage;
-        head += sums[from / kPage] = rough.page(x + from, count, low, high, all, between);
-        take(from, count, between);
-      }
-      if (memory.inside.run.stopped()) return false;
-      double target = p * all, error = Rough::error(p, head, all, n, weigher.unit), to = target - head;
-      bool above = high < infinity<T>() && -to > error;
-      if (!above && to <= error) return false;
-      if (!above && refine(low, high, to * weigher.unit, 0)) {
-        if (!(to - before / weigher.unit > error && after / weigher.unit - to > error)) return false;
-        break;
-      }
-      if (!above && !(low > -largest<T>())) return false;
-      move(low, high, above, step);
-    }
-    each_weight(memory.inside.data, memory.inside.size, [&](uint32_t at, double z, double w) ALWAYS_LAMBDA { if (cut.keeps(z, at)) sums[at / kPage] += w; });
-    return true;
   }
 };
 

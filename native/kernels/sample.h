@@ -32,40 +32,14 @@ template <class E, class X, class R> struct Sample {
     if (kept || probabilities) row.write(kept ? kept + i * cols : nullptr, probabilities ? probabilities + i * cols : nullptr);
   }
   void row(Memory& memory, size_t i) const {
-    const T* floats = E::floats(x + i * cols, cols, element_memory(memory, T()));
+    const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
     if (extras.any()) {
-      SampleRow<double> row(memory, filters, with_extras(memory, floats, i), cols, kept || probabilities);
+      SampleRow<double> row(memory, filters, with_extras<E>(memory, extras, floats, cols, i), cols, kept || probabilities);
       use(row, i);
     } else {
       SampleRow<T> row(memory, filters, floats, cols, kept || probabilities);
       use(row, i);
     }
-  }
-  static Buffer<float>& element_memory(Memory& memory, float) { return memory.floats; }
-  static Buffer<double>& element_memory(Memory& memory, double) { return memory.no_bias; }
-
-  // Logits with the bias added, as doubles; what is masked as −∞.
-  const double* with_extras(Memory& memory, const T* floats, size_t index) const {
-    constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8;
-    double* out = memory.doubles.need(cols);
-    bool shared = extras.bias.length == cols;
-    const T* bias = extras.bias.data ? E::floats(extras.bias.data + (shared ? 0 : index * cols), cols, memory.bias(T())) : nullptr;
-    size_t mask_at = extras.shared_mask() ? 0 : index * cols;
-    for (size_t i = 0; i < cols; i += W) {
-      size_t left = cols - i < W ? cols - i : W;
-      f64x8 z[kParts], b[kParts];
-      widen(left < W ? load_n(floats + i, left, (T)0) : load(floats + i), z);
-      if (bias) {
-        widen(left < W ? load_n(bias + i, left, (T)0) : load(bias + i), b);
-        UNROLL for (size_t p = 0; p < kParts; p++) z[p] = add(z[p], b[p]);
-      }
-      uint32_t lanes = extras.layout == kNoMask ? 0xFFFF : mask_lanes(extras.mask, extras.layout, mask_at + i, left);
-      for (size_t p = 0; p < kParts && 8 * p < left; p++) {
-        f64x8 v = select_bits(z[p], splat(-infinity<double>()), lanes >> 8 * p & 0xFF);
-        left - 8 * p < 8 ? store_n(out + i + 8 * p, v, left - 8 * p) : store(out + i + 8 * p, v);
-      }
-    }
-    return out;
   }
 };
 

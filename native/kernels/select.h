@@ -106,26 +106,72 @@ template <class T, class Take> SIMD_INLINE void for_each_above(const T* x, size_
   }
 }
 
-// The first k ≤ n logits in order, into items[0, k); `tops` are the largest of each kTopGroup. No NaN is among them.
-template <class T> void top_items(const T* x, size_t n, const T* tops, size_t k, Item* items) {
-  size_t groups = (n + kTopGroup - 1) / kTopGroup;
-  T bound = -infinity<T>();
-  bool strict = false;
-  First first = {items, k, 0};
-  if (k <= groups) {
-    for (size_t g = 0; g < groups; g++) first.offer({(double)tops[g], 0, 0, g});
-    bound = (T)items[0].key;
-    first.size = 0;
+SIMD_INLINE double sum_lanes(f32x16 v) { return reduce_add(add(low_f64(v), high_f64(v))); }
+SIMD_INLINE double sum_lanes(f64x8 v) { return reduce_add(v); }
+// A bound that at least k of the groups' largest reach, and not many more: by halves. −∞ if there is none.
+template <class T> T bound_of(const T* tops, size_t groups, size_t k, T high) {
+  constexpr size_t W = ExpTraits<T>::kLanes;
+  const auto finite = splat(-largest<T>()), above = splat(high);
+  auto vector = [&](size_t i) ALWAYS_LAMBDA { return groups - i < W ? load_n(tops + i, groups - i, -infinity<T>()) : load(tops + i); };
+  auto depth = splat(-infinity<T>());
+  if (high - high != 0) return -infinity<T>();
+  for (size_t i = 0; i < groups; i += W) depth = max_skip_nan(depth, sub(above, select_bits(above, vector(i), lanes_above(finite, vector(i)))));
+  T low = high - reduce_max(depth), bound = -infinity<T>(), tried = low;
+  for (int i = 0; i < 40; i++, tried = low / 2 + high / 2) {
+    auto count = splat((T)0);
+    for (size_t j = 0; j < groups; j += W) count = add(count, zero_below(splat((T)1), vector(j), splat(tried)));
+    double reached = sum_lanes(count);
+    if (reached < (double)k && i == 0) break;
+    reached < (double)k ? high = tried : bound = low = tried;
+    if (reached >= (double)k && reached <= (double)(k + k / 8 + 4)) break;
   }
+  return bound;
+}
+
+// Places items[0, n) in the order of their keys, and among equal ones in that in which they stand: without a branch that is hard to foresee.
+// The first `limit` of them go to `out`.
+constexpr size_t kFew = 128;
+static void place(const Item* items, size_t n, Item* out, size_t limit) {
+  double keys[kFew + 8];
+  bool taken[2 * kFew] = {};
+  for (size_t i = 0; i < n; i++) keys[i] = items[i].key;
+  for (size_t i = n; i % 8; i++) keys[i] = -infinity<double>();
+  size_t all = (n + 7) / 8 * 8;
+  for (size_t i = 0; i < n; i++) {
+    f64x8 others = splat(0.), key = splat(keys[i]);
+    for (size_t j = 0; j < all; j += 8) others = add(others, zero_below(splat(1.), key, load(keys + j)));
+    size_t at = all - (size_t)reduce_add(others);
+    while (taken[at]) at++;
+    taken[at] = true;
+    if (at < limit) out[at] = items[i];
+  }
+}
+
+// The first k ≤ n logits in order, into items[0, k); `tops` are the largest of each kTopGroup, `top` that of all. No NaN is among them.
+template <class T> void top_items(const T* x, size_t n, const T* tops, T top, size_t k, Item* items) {
+  size_t groups = (n + kTopGroup - 1) / kTopGroup;
+  T bound = k <= groups ? bound_of(tops, groups, k, top) : -infinity<T>();
+  // All from the bound on, if these are few; else what is in front so far, which raises it.
+  Item found[kFew];
+  size_t count = 0;
+  bool strict = false, few = k <= kFew / 2;
+  First first = {items, k, 0};
   for (size_t g = 0; g < groups; g++) {
     if (strict ? !(tops[g] > bound) : tops[g] < bound) continue;
     size_t from = g * kTopGroup, to = n - from < kTopGroup ? n : from + kTopGroup;
     for_each_above(x, from, to, bound, strict, [&](size_t i) ALWAYS_LAMBDA {
-      first.offer({(double)x[i], (double)x[i], 0, i});
+      Item item = {(double)x[i], (double)x[i], 0, i};
+      if (few && count < kFew) {
+        found[count++] = item;
+        return;
+      }
+      for (size_t j = 0; few && j < kFew; j++) first.offer(found[j]);
+      few = false;
+      first.offer(item);
       if (first.full()) bound = (T)items[0].key, strict = true;  // those that come later lose a tie
     });
   }
-  sort_items(items, k);
+  few ? place(found, count, items, k) : sort_items(items, k);
 }
 
 // Rows shared among threads, some short ones a task. Work has a Memory for each task, and row(memory, index).
@@ -158,6 +204,43 @@ template <class H> struct HalfElement {
   static const float* floats(const uint16_t* x, size_t n, Buffer<float>& memory) { return to_floats<H>(x, memory.need(n), n), memory.data; }
 };
 
+// What rows are read into.
+struct RowMemory {
+  Buffer<float> floats, float_bias, float_tops;
+  Buffer<double> doubles, no_bias, double_tops;
+  explicit RowMemory(const Run& run) : floats(run), float_bias(run), float_tops(run), doubles(run), no_bias(run), double_tops(run) {}
+  Buffer<float>& elements(float) { return floats; }
+  Buffer<double>& elements(double) { return no_bias; }
+  Buffer<float>& tops(float) { return float_tops; }
+  Buffer<double>& tops(double) { return double_tops; }
+  Buffer<float>& bias(float) { return float_bias; }
+  Buffer<double>& bias(double) { return no_bias; }
+};
+// A row with its bias added, as doubles; what is masked as −∞.
+template <class E, class X> const double* with_extras(RowMemory& memory, const Extras<X>& extras, const typename E::Float* floats, size_t cols, size_t index) {
+  using T = typename E::Float;
+  constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8;
+  double* out = memory.doubles.need(cols);
+  bool shared = extras.bias.length == cols;
+  const T* bias = extras.bias.data ? E::floats(extras.bias.data + (shared ? 0 : index * cols), cols, memory.bias(T())) : nullptr;
+  size_t mask_at = extras.shared_mask() ? 0 : index * cols;
+  for (size_t i = 0; i < cols; i += W) {
+    size_t left = cols - i < W ? cols - i : W;
+    f64x8 z[kParts], b[kParts];
+    widen(left < W ? load_n(floats + i, left, (T)0) : load(floats + i), z);
+    if (bias) {
+      widen(left < W ? load_n(bias + i, left, (T)0) : load(bias + i), b);
+      UNROLL for (size_t p = 0; p < kParts; p++) z[p] = add(z[p], b[p]);
+    }
+    uint32_t lanes = extras.layout == kNoMask ? 0xFFFF : mask_lanes(extras.mask, extras.layout, mask_at + i, left);
+    for (size_t p = 0; p < kParts && 8 * p < left; p++) {
+      f64x8 v = select_bits(z[p], splat(-infinity<double>()), lanes >> 8 * p & 0xFF);
+      left - 8 * p < 8 ? store_n(out + i + 8 * p, v, left - 8 * p) : store(out + i + 8 * p, v);
+    }
+  }
+  return out;
+}
+
 template <class E, class X> struct Argmax {
   using T = typename E::Float;
   using Memory = Buffer<T>;
@@ -175,26 +258,29 @@ template <class E, class X> struct Argmax {
 
 template <class E, class X> struct TopK {
   using T = typename E::Float;
-  struct Memory {
-    Buffer<T> floats, tops;
+  struct Memory : RowMemory {
     Buffer<Item> items;
-    explicit Memory(const Run& run) : floats(run), tops(run), items(run) {}
+    explicit Memory(const Run& run) : RowMemory(run), items(run) {}
   };
   const X* x;
   uint32_t* indices;
   X* values;
   size_t cols, k;
+  Extras<X> extras;
 
   void row(Memory& memory, size_t i) const {
-    const T* row = E::floats(x + i * cols, cols, memory.floats);
-    T* tops = memory.tops.need(cols / kTopGroup + 1);
+    const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
+    extras.any() ? choose(memory, with_extras<E>(memory, extras, floats, cols, i), i) : choose(memory, floats, i);
+  }
+  template <class F> NEVER_INLINE void choose(Memory& memory, const F* z, size_t i) const {
+    F* tops = memory.tops(F()).need(cols / kTopGroup + 1);
     Item* items = memory.items.need(k);
-    if (look_at<kTopGroup, T>(row, cols, tops).nan) {
-      for (size_t j = i * k; j < (i + 1) * k; j++) indices[j] = kNoIndex, values[j] = 0;
-      return;
+    Look<F> seen = look_at<kTopGroup, F>(z, cols, tops);
+    if (!seen.nan) top_items(z, cols, tops, seen.top, k, items);
+    for (size_t j = 0; j < k; j++) {
+      indices[i * k + j] = seen.nan ? kNoIndex : (uint32_t)items[j].index;
+      values[i * k + j] = seen.nan ? 0 : x[i * cols + items[j].index];
     }
-    top_items(row, cols, tops, k, items);
-    for (size_t j = 0; j < k; j++) indices[i * k + j] = (uint32_t)items[j].index, values[i * k + j] = x[i * cols + items[j].index];
   }
 };
 
@@ -202,8 +288,8 @@ template <class E, class X> struct TopK {
   void argmax_##name(const Run& run, const X* x, uint32_t* indices, size_t rows, size_t cols) {                        \
     share_rows(run, rows, cols, sizeof(X), Argmax<E, X>{x, indices, cols});                                            \
   }                                                                                                                    \
-  void top_k_##name(const Run& run, const X* x, uint32_t* indices, X* values, size_t rows, size_t cols, size_t k) {    \
-    share_rows(run, rows, cols, sizeof(X), TopK<E, X>{x, indices, values, cols, k});                                   \
+  void top_k_##name(const Run& run, const X* x, uint32_t* indices, X* values, size_t rows, size_t cols, size_t k, const uint8_t* mask, int32_t layout, Slice<const X> bias) { \
+    share_rows(run, rows, cols, sizeof(X), TopK<E, X>{x, indices, values, cols, k, {mask, layout, bias}});             \
   }
 SELECT(f32, Element<float>, float)
 SELECT(f64, Element<double>, double)

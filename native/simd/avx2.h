@@ -84,6 +84,7 @@ SIMD_INLINE f32x16 first_n(f32x16 x, size_t n) { return {_mm256_and_ps(x.a, _mm2
 SIMD_INLINE f64x8 first_n(f64x8 x, size_t n) { return {_mm256_and_pd(x.a, _mm256_castsi256_pd(first_lanes(2 * n, 0))), _mm256_and_pd(x.b, _mm256_castsi256_pd(first_lanes(2 * n, 8)))}; }
 SIMD_INLINE f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { return {_mm256_and_ps(x.a, _mm256_cmp_ps(v.a, low.a, _CMP_NLT_UQ)), _mm256_and_ps(x.b, _mm256_cmp_ps(v.b, low.b, _CMP_NLT_UQ))}; }
 SIMD_INLINE f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { return {_mm256_and_pd(x.a, _mm256_cmp_pd(v.a, low.a, _CMP_NLT_UQ)), _mm256_and_pd(x.b, _mm256_cmp_pd(v.b, low.b, _CMP_NLT_UQ))}; }
+SIMD_INLINE f64x8 add_from(f64x8 sum, f64x8 a, f64x8 x, f64x8 low) { return add(sum, zero_below(a, x, low)); }
 // x in the lanes whose bit is set, y in the others.
 SIMD_INLINE __m256 spread_f32(uint32_t lanes) {
   __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
@@ -101,6 +102,9 @@ SIMD_INLINE uint32_t lanes_equal(f32x16 x, f32x16 y) { return (uint32_t)(_mm256_
 SIMD_INLINE __m256 outside8(__m256 x, __m256 low, __m256 high) { return _mm256_or_ps(_mm256_cmp_ps(x, high, _CMP_NLE_UQ), _mm256_cmp_ps(x, low, _CMP_NGE_UQ)); }
 SIMD_INLINE uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) { return (uint32_t)(_mm256_movemask_ps(outside8(x.a, low.a, high.a)) | _mm256_movemask_ps(outside8(x.b, low.b, high.b)) << 8); }
 SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) { return (uint32_t)(_mm256_movemask_pd(_mm256_cmp_pd(x.a, y.a, _CMP_GT_OQ)) | _mm256_movemask_pd(_mm256_cmp_pd(x.b, y.b, _CMP_GT_OQ)) << 4); }
+// The lanes whose bits are set of what was loaded from `from`, one behind the other at `to`, where a whole vector may be written; how many.
+SIMD_INLINE unsigned pack(float* to, const float* from, f32x16, uint32_t lanes) { return pack_bits(to, from, lanes); }
+SIMD_INLINE unsigned pack(double* to, const double* from, f64x8, uint32_t lanes) { return pack_bits(to, from, lanes); }
 
 // Bits.
 SIMD_INLINE __m256i bits(__m256 x) { return _mm256_castps_si256(x); }
@@ -126,6 +130,9 @@ SIMD_INLINE f32x16 add_shifted(f32x16 x, f32x16 y) {
 }
 SIMD_INLINE f64x8 add_shifted(f64x8 x, f64x8 y) {
   return {_mm256_castsi256_pd(_mm256_add_epi64(bits(x.a), _mm256_slli_epi64(bits(y.a), 49))), _mm256_castsi256_pd(_mm256_add_epi64(bits(x.b), _mm256_slli_epi64(bits(y.b), 49)))};
+}
+SIMD_INLINE f64x8 add_integers(f64x8 x, f64x8 y) {
+  return {_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(x.a), _mm256_castpd_si256(y.a))), _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(x.b), _mm256_castpd_si256(y.b)))};
 }
 SIMD_INLINE f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) { return {_mm256_or_ps(_mm256_or_ps(x.a, y.a), z.a), _mm256_or_ps(_mm256_or_ps(x.b, y.b), z.b)}; }
 SIMD_INLINE f64x8 or_bits(f64x8 x, f64x8 y, f64x8 z) { return {_mm256_or_pd(_mm256_or_pd(x.a, y.a), z.a), _mm256_or_pd(_mm256_or_pd(x.b, y.b), z.b)}; }

@@ -68,6 +68,7 @@ SIMD_INLINE f32x16 first_n(f32x16 a, size_t n) { return {_mm512_maskz_mov_ps(fir
 SIMD_INLINE f64x8 first_n(f64x8 a, size_t n) { return {_mm512_maskz_mov_pd(first_f64(n), a.v)}; }
 SIMD_INLINE f32x16 zero_below(f32x16 a, f32x16 x, f32x16 low) { return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, low.v, _CMP_NLT_UQ), a.v)}; }
 SIMD_INLINE f64x8 zero_below(f64x8 a, f64x8 x, f64x8 low) { return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x.v, low.v, _CMP_NLT_UQ), a.v)}; }
+SIMD_INLINE f64x8 add_from(f64x8 sum, f64x8 a, f64x8 x, f64x8 low) { return {_mm512_mask_add_pd(sum.v, _mm512_cmp_pd_mask(x.v, low.v, _CMP_NLT_UQ), sum.v, a.v)}; }
 // a in the lanes whose bit is set, b in the others.
 SIMD_INLINE f32x16 select_bits(f32x16 a, f32x16 b, uint32_t lanes) { return {_mm512_mask_mov_ps(b.v, (__mmask16)lanes, a.v)}; }
 SIMD_INLINE f64x8 select_bits(f64x8 a, f64x8 b, uint32_t lanes) { return {_mm512_mask_mov_pd(b.v, (__mmask8)lanes, a.v)}; }
@@ -76,12 +77,16 @@ SIMD_INLINE uint32_t lanes_above(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask
 SIMD_INLINE uint32_t lanes_equal(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
 SIMD_INLINE uint32_t lanes_outside(f32x16 a, f32x16 low, f32x16 high) { return (uint32_t)(_mm512_cmp_ps_mask(a.v, high.v, _CMP_NLE_UQ) | _mm512_cmp_ps_mask(a.v, low.v, _CMP_NGE_UQ)); }
 SIMD_INLINE uint32_t lanes_above(f64x8 a, f64x8 b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_GT_OQ); }
+// The lanes whose bits are set of v, which was loaded from `from`, one behind the other at `to`, where a whole vector may be written; how many.
+SIMD_INLINE unsigned pack(float* to, const float*, f32x16 v, uint32_t lanes) { return _mm512_storeu_ps(to, _mm512_maskz_compress_ps((__mmask16)lanes, v.v)), (unsigned)_mm_popcnt_u32(lanes); }
+SIMD_INLINE unsigned pack(double* to, const double*, f64x8 v, uint32_t lanes) { return _mm512_storeu_pd(to, _mm512_maskz_compress_pd((__mmask8)lanes, v.v)), (unsigned)_mm_popcnt_u32(lanes); }
 
 // Bits.
 SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) { return {_mm512_permutexvar_ps(_mm512_castps_si512(index.v), _mm512_broadcast_f32x8(_mm256_load_ps(table)))}; }
 SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) { return {_mm512_permutexvar_pd(_mm512_castpd_si512(index.v), _mm512_load_pd(table))}; }
 SIMD_INLINE f32x16 add_shifted(f32x16 a, f32x16 b) { return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_slli_epi32(_mm512_castps_si512(b.v), 20)))}; }
 SIMD_INLINE f64x8 add_shifted(f64x8 a, f64x8 b) { return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.v), _mm512_slli_epi64(_mm512_castpd_si512(b.v), 49)))}; }
+SIMD_INLINE f64x8 add_integers(f64x8 a, f64x8 b) { return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.v), _mm512_castpd_si512(b.v)))}; }
 SIMD_INLINE f32x16 or_bits(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(b.v), _mm512_castps_si512(c.v), 0xFE))}; }
 SIMD_INLINE f64x8 or_bits(f64x8 a, f64x8 b, f64x8 c) { return {_mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(a.v), _mm512_castpd_si512(b.v), _mm512_castpd_si512(c.v), 0xFE))}; }
 SIMD_INLINE bool any_bits(f32x16 a, uint32_t mask) { return _mm512_test_epi32_mask(_mm512_castps_si512(a.v), _mm512_set1_epi32((int)mask)) != 0; }

@@ -60,3 +60,10 @@ SIMD_INLINE unsigned bit_count(uint32_t bits) {
   return (((bits + (bits >> 4)) & 0x0F0F0F0F) * 0x01010101) >> 24;
 #endif
 }
+
+// The items of an array whose bit is set, one behind the other in `to`; returns how many.
+template <class T> SIMD_INLINE unsigned pack_bits(T* to, const T* from, uint32_t bits) {
+  unsigned n = 0;
+  for (; bits; bits &= bits - 1) to[n++] = from[lowest_bit(bits)];
+  return n;
+}

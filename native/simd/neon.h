@@ -100,6 +100,7 @@ SIMD_INLINE f64x8 first_n(f64x8 x, size_t n) {
 }
 SIMD_INLINE f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { f32x16 r; EACH(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x.v[i]), vcltq_f32(v.v[i], low.v[i])))); }
 SIMD_INLINE f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { f64x8 r; EACH(vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(x.v[i]), vcltq_f64(v.v[i], low.v[i])))); }
+SIMD_INLINE f64x8 add_from(f64x8 sum, f64x8 a, f64x8 x, f64x8 low) { return add(sum, zero_below(a, x, low)); }
 // x in the lanes whose bit is set, y in the others.
 SIMD_INLINE f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) {
   const uint32_t four[4] = {1, 2, 4, 8};
@@ -138,6 +139,9 @@ SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) {
   }
   return lanes;
 }
+// The lanes whose bits are set of what was loaded from `from`, one behind the other at `to`, where a whole vector may be written; how many.
+SIMD_INLINE unsigned pack(float* to, const float* from, f32x16, uint32_t lanes) { return pack_bits(to, from, lanes); }
+SIMD_INLINE unsigned pack(double* to, const double* from, f64x8, uint32_t lanes) { return pack_bits(to, from, lanes); }
 
 // Bits. A byte table of 32 entries holds eight floats: lane index k becomes the bytes 4k, 4k+1, 4k+2, 4k+3.
 SIMD_INLINE uint32x4_t bits(float32x4_t x) { return vreinterpretq_u32_f32(x); }
@@ -162,6 +166,7 @@ SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) {
 }
 SIMD_INLINE f32x16 add_shifted(f32x16 x, f32x16 y) { f32x16 r; EACH(vreinterpretq_f32_u32(vaddq_u32(bits(x.v[i]), vshlq_n_u32(bits(y.v[i]), 20)))); }
 SIMD_INLINE f64x8 add_shifted(f64x8 x, f64x8 y) { f64x8 r; EACH(vreinterpretq_f64_u64(vaddq_u64(bits(x.v[i]), vshlq_n_u64(bits(y.v[i]), 49)))); }
+SIMD_INLINE f64x8 add_integers(f64x8 x, f64x8 y) { f64x8 r; EACH(vreinterpretq_f64_u64(vaddq_u64(bits(x.v[i]), bits(y.v[i])))); }
 SIMD_INLINE f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) { f32x16 r; EACH(vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(bits(x.v[i]), bits(y.v[i])), bits(z.v[i])))); }
 SIMD_INLINE f64x8 or_bits(f64x8 x, f64x8 y, f64x8 z) { f64x8 r; EACH(vreinterpretq_f64_u64(vorrq_u64(vorrq_u64(bits(x.v[i]), bits(y.v[i])), bits(z.v[i])))); }
 SIMD_INLINE bool any_bits(f32x16 x, uint32_t mask) {

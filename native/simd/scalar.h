@@ -85,6 +85,7 @@ LANES f32x16 first_n(f32x16 x, size_t n) { EACH_F32(i < n ? x.v[i] : 0); }
 LANES f64x8 first_n(f64x8 x, size_t n) { EACH_F64(i < n ? x.v[i] : 0); }
 LANES f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { EACH_F32(v.v[i] < low.v[i] ? 0 : x.v[i]); }
 LANES f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { EACH_F64(v.v[i] < low.v[i] ? 0 : x.v[i]); }
+LANES f64x8 add_from(f64x8 sum, f64x8 a, f64x8 x, f64x8 low) { EACH_F64(x.v[i] < low.v[i] ? sum.v[i] : sum.v[i] + a.v[i]); }
 // x in the lanes whose bit is set, y in the others.
 LANES f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) { EACH_F32(lanes >> i & 1 ? x.v[i] : y.v[i]); }
 LANES f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) { EACH_F64(lanes >> i & 1 ? x.v[i] : y.v[i]); }
@@ -110,6 +111,9 @@ LANES uint32_t lanes_above(f64x8 x, f64x8 y) {
   for (int i = 0; i < 8; i++) lanes |= (uint32_t)(x.v[i] > y.v[i]) << i;
   return lanes;
 }
+// The lanes whose bits are set of what was loaded from `from`, one behind the other at `to`, where a whole vector may be written; how many.
+LANES unsigned pack(float* to, const float* from, f32x16, uint32_t lanes) { return pack_bits(to, from, lanes); }
+LANES unsigned pack(double* to, const double* from, f64x8, uint32_t lanes) { return pack_bits(to, from, lanes); }
 
 // Bits: the table entry that the low three bits of a lane name (table aligned to 64 bytes); x plus y shifted so
 // that its fourth bit meets the exponent's lowest; or; whether a lane has a bit of the mask; whether one is a NaN.
@@ -121,6 +125,7 @@ LANES f32x16 lookup8(const float* table, f32x16 index) { EACH_F32(table[bits(ind
 LANES f64x8 lookup8(const double* table, f64x8 index) { EACH_F64(table[bits(index.v[i]) & 7]); }
 LANES f32x16 add_shifted(f32x16 x, f32x16 y) { EACH_F32(from_bits(bits(x.v[i]) + (bits(y.v[i]) << 20))); }
 LANES f64x8 add_shifted(f64x8 x, f64x8 y) { EACH_F64(from_bits(bits(x.v[i]) + (bits(y.v[i]) << 49))); }
+LANES f64x8 add_integers(f64x8 x, f64x8 y) { EACH_F64(from_bits(bits(x.v[i]) + bits(y.v[i]))); }
 LANES f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) { EACH_F32(from_bits(bits(x.v[i]) | bits(y.v[i]) | bits(z.v[i]))); }
 LANES f64x8 or_bits(f64x8 x, f64x8 y, f64x8 z) { EACH_F64(from_bits(bits(x.v[i]) | bits(y.v[i]) | bits(z.v[i]))); }
 LANES bool any_bits(f32x16 x, uint32_t mask) {

@@ -15,14 +15,16 @@ template <class E> struct ArgmaxCall : LogitsOf<E> {
 
 template <class E> struct TopKCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t);
+  using Kernel = void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t, const uint8_t*, int32_t, Slice<const T>);
   static constexpr bool kInPlace = false;
 
   using LogitsOf<E>::LogitsOf;
   size_t k() const { return 1 + this->seed * 7 % (this->cols < 90 ? this->cols : 90); }
-  std::vector<Span> inputs() const { return {span(this->x)}; }
+  std::vector<Span> inputs() const { return this->logits(); }
   std::vector<Span> outputs() const { return {room<uint32_t>(this->rows() * k()), room<T>(this->rows() * k())}; }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (uint32_t*)out[0], (T*)out[1], this->rows(), this->cols, k()); }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (uint32_t*)out[0], (T*)out[1], this->rows(), this->cols, k(), this->mask_of(in), this->layout, this->bias_of(in));
+  }
 };
 
 // With one filter or several, and in every second call draws alone, which need no exact sums.

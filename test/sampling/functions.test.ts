@@ -1,6 +1,7 @@
 /** argmax, topK, penalties, the sampler, log-probabilities, soft tokens; and what all of them say of wrong arguments. */
 import { describe, expect, it } from 'vitest';
 import { backends } from '../backends.js';
+import { MASK_NONE, MASK_ROW_BYTES, type TopKKernel } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/select.js';
 import { argmax, dirichletResample, filterLogits, gumbelMax, gumbelSoftmax, gumbelTopK, logProbs, penalize, sample, sampleMany, Sampler, softToken, topK, type SamplerState } from '../../lib/sampling.js';
 import { softmax } from '../../lib/softmax.js';
@@ -13,8 +14,8 @@ for (const name of backends) {
   const backend = backendNamed(name);
   const topOn = (x: Floats, k: number) => {
     const [indices, values] = [new Uint32Array(k), x.slice(0, k)];
-    if (x instanceof Float32Array) backend.top_k_f32(x, indices, values as Float32Array, 1, x.length, k);
-    else backend.top_k_f64(x, indices, values as Float64Array, 1, x.length, k);
+    const top = backend[x instanceof Float32Array ? 'top_k_f32' : 'top_k_f64'] as TopKKernel<Floats>;
+    top(x, indices, values as Floats, 1, x.length, k, null, MASK_NONE, null);
     return { indices, values };
   };
 
@@ -35,6 +36,40 @@ for (const name of backends) {
             expect([...values]).toEqual(order.slice(0, k).map((i) => x[i]));
           }
         }
+      }
+    }
+  });
+}
+
+for (const name of backends) {
+  const top = (x: Floats, k: number, mask: Uint8Array | null, bias: Floats | null) => {
+    const indices = new Uint32Array(k);
+    const kernel = backendNamed(name)[x instanceof Float32Array ? 'top_k_f32' : 'top_k_f64'] as TopKKernel<Floats>;
+    kernel(x, indices, x.slice(0, k) as Floats, 1, x.length, k, mask, mask === null ? MASK_NONE : MASK_ROW_BYTES, bias);
+    return [...indices];
+  };
+
+  it(`topK of rows that are mostly −∞ or +∞, or all alike but for a few, ${name}`, () => {
+    const n = name === 'scalar' ? 1000 : 20_000;
+    for (const type of typeNames) {
+      for (const [rest, few] of [[-Infinity, 1], [0, 1], [1, -Infinity], [2, Infinity], [-3e38, 3e38], [-Infinity, Infinity]] as const) {
+        for (const every of [3, 37, 900]) {
+          const x = row(type, 'N(0,1)', n, every).map((z, i) => (i % every === 0 ? (Math.abs(few) === Infinity ? few : few * z) : rest)) as Floats;
+          const order = [...x.keys()].sort(inOrder(x));
+          for (const k of [1, 7, 50, 64, 65, 300]) expect(top(x, k, null, null), `${rest}, ${few}, ${every}, ${k}`).toEqual(order.slice(0, k));
+        }
+      }
+    }
+  });
+
+  it(`topK with a mask and a bias, ${name}`, () => {
+    for (const [i, n] of (name === 'scalar' ? [40, 300] : [40, 300, 1025, 9000]).entries()) {
+      for (const type of typeNames) {
+        const [x, bias] = [row(type, 'N(0,8)', n, i), row(type, 'N(0,1)', n, i + 9)];
+        const mask = Uint8Array.from({ length: n }, (_, j) => (j * 7) % 3);
+        x[3] = NaN; // hidden
+        const z = Float64Array.from(x, (logit, j) => (mask[j] ? logit + bias[j]! : -Infinity));
+        for (const k of [1, 20, n]) expect(top(x, k, mask, bias)).toEqual([...z.keys()].sort(inOrder(z)).slice(0, k));
       }
     }
   });
@@ -170,6 +205,27 @@ describe('logProbs', () => {
     expect(logProbs(Uint16Array.of(0x3c00, 0x3c00), 0, { dtype: 'float16' }).logProbs[0]).toBeCloseTo(-Math.LN2, 7);
   });
 
+  it('take a mask and a bias, as filterLogits does', () => {
+    for (const type of typeNames) {
+      const [x, bias] = [row(type, 'N(0,8)', 2 * 900), row(type, 'N(0,1)', 900, 5)];
+      const mask = Uint8Array.from({ length: 900 }, (_, i) => i % 4);
+      x[904] = NaN; // hidden
+      const { probabilities } = filterLogits(x as Float64Array, { cols: 900, temperature: 0.8, mask, bias: bias as Float64Array });
+      const { logProbs: chosen, top } = logProbs(x as Float64Array, [7, 8], { cols: 900, temperature: 0.8, top: 700, mask, bias: bias as Float64Array });
+      expect(chosen[0]).toBeCloseTo(Math.log(probabilities[7]!), 5);
+      expect(chosen[1]).toBe(-Infinity);
+      top.indices.forEach((token, i) => {
+        const p = probabilities[Math.floor(i / 700) * 900 + token]!;
+        if (p > 1e-30 || token % 4 === 0) expect(Math.abs(top.logProbs[i]! - Math.log(p)) < 1e-5 || top.logProbs[i] === Math.log(p)).toBe(true);
+      });
+      const bits = new Uint8Array(Math.ceil(900 / 8));
+      mask.forEach((m, i) => (bits[i >> 3]! |= +(m !== 0) << (i & 7)));
+      expect(logProbs(x as Float64Array, [7, 8], { cols: 900, temperature: 0.8, top: 700, mask: bits, maskFormat: 'bits', bias: bias as Float64Array })).toEqual({ logProbs: chosen, top });
+    }
+    expect(() => logProbs(new Float32Array(3), 0, { mask: new Uint8Array(3) })).toThrow('row 0');
+    expect(() => logProbs(new Float32Array(3), 0, { mask: new Uint8Array(2) })).toThrow('for mask but received 2');
+  });
+
   it('want a token of each row', () => {
     const x = new Float32Array(6);
     expect(() => logProbs(x, [0], { cols: 3 })).toThrow('2 tokens, one a row,');
@@ -190,6 +246,22 @@ describe('softToken', () => {
       for (let i = 0; i < counts[r]!; i++) expect(weights[r * k + i]).toBeCloseTo(probabilities[r * 300 + indices[r * k + i]!]!, 6);
       expect(logProbability[r]).toBe(0);
     }
+  });
+
+  it('takes a mask and a bias', () => {
+    const [x, bias] = [row('f32', 'N(0,8)', 4 * 300), row('f32', 'N(0,8)', 4 * 300, 7)];
+    const mask = Uint8Array.from({ length: 300 }, (_, i) => i % 3);
+    x[303] = NaN; // hidden
+    const options = { cols: 300, topP: 0.9, topK: 30, mask, bias };
+    const { indices, weights, counts, k } = softToken(x, { ...options, noise: false });
+    const { probabilities } = filterLogits(x, options);
+    for (let r = 0; r < 4; r++) {
+      for (let i = 0; i < counts[r]!; i++) expect(weights[r * k + i]).toBeCloseTo(probabilities[r * 300 + indices[r * k + i]!]!, 6);
+      expect(probabilities.subarray(r * 300, (r + 1) * 300).filter((p) => p > 0)).toHaveLength(counts[r]!);
+    }
+    expect(softToken(Float32Array.of(1, 5, 3), { mask: Uint8Array.of(1, 0, 0), noise: false })).toMatchObject({ indices: Uint32Array.of(0, 0, 0), counts: Uint32Array.of(1) });
+    expect(softToken(Uint16Array.of(0, 0x3c00), { dtype: 'float16', bias: Uint16Array.of(0x4400, 0), noise: false, topP: 0 }).indices[0]).toBe(0);
+    expect(() => softToken(x, { cols: 300, mask: new Uint8Array(300) })).toThrow('a finite largest logit for row 0');
   });
 
   it('with noise: a Gumbel softmax of ln p, and the density of what was drawn', () => {

@@ -1,5 +1,5 @@
 /** The kernels of sampling: argmax, the k largest, and filters and draws. What they give is what native/kernels/sample.h gives. */
-import { MASK_BITS, MASK_NONE, MASK_ROW_BITS, MASK_ROW_BYTES, NO_INDEX, type SampleKernel, type SamplingKernels, type SamplingOfType } from '../backend.js';
+import { MASK_BITS, MASK_ROW_BITS, MASK_ROW_BYTES, NO_INDEX, type SampleKernel, type SamplingKernels, type SamplingOfType } from '../backend.js';
 import { bfloat16, float16 } from './half.js';
 import { DEEPEST, Sum, Weigher } from './weights.js';
 
@@ -199,13 +199,35 @@ const argmax = (x: Floats, indices: Uint32Array, rows: number, cols: number): vo
   for (let r = 0; r < rows; r++) indices[r] = first(x, r * cols, cols);
 };
 
-function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) => void, rows: number, cols: number, k: number): void {
+interface Extras {
+  readonly mask: Uint8Array | null;
+  readonly maskLayout: number;
+  readonly bias: Floats | null;
+}
+
+/** Whether a mask lets a column of the row that begins at `start` count. */
+export function counts(mask: Uint8Array, layout: number, start: number, column: number): boolean {
+  const at = layout === MASK_ROW_BYTES || layout === MASK_ROW_BITS ? column : start + column;
+  return (layout === MASK_BITS || layout === MASK_ROW_BITS ? mask[at >> 3]! & (1 << (at & 7)) : mask[at]!) !== 0;
+}
+
+/** A row with its bias added; what is masked as −∞. */
+function withExtras(x: Floats, r: number, cols: number, { mask, maskLayout, bias }: Extras): Float64Array {
+  const z = Float64Array.from(x.subarray(r * cols, (r + 1) * cols));
+  if (bias !== null) for (let i = 0, at = bias.length === cols ? 0 : r * cols; i < cols; i++) z[i]! += bias[at + i]!;
+  if (mask !== null) for (let i = 0; i < cols; i++) if (!counts(mask, maskLayout, r * cols, i)) z[i] = -Infinity;
+  return z;
+}
+
+function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) => void, rows: number, cols: number, k: number, extras: Extras): void {
+  const isPlain = extras.mask === null && extras.bias === null;
   for (let r = 0; r < rows; r++) {
-    if (first(x, r * cols, cols) === NO_INDEX) {
+    const [z, start] = isPlain ? [x, r * cols] : [withExtras(x, r, cols, extras), 0];
+    if (first(z, start, cols) === NO_INDEX) {
       indices.fill(NO_INDEX, r * k, (r + 1) * k);
       continue;
     }
-    topItems(x, r * cols, cols, k).forEach(({ index }, i) => {
+    topItems(z, start, cols, k).forEach(({ index }, i) => {
       indices[r * k + i] = index;
       take(r * k + i, r * cols + index);
     });
@@ -213,14 +235,8 @@ function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) 
 }
 
 const sample: SampleKernel<Floats> = (x, tokens, kept, probabilities, status, uniforms, rows, cols, draws, k, temperature, topP, minDistance, typicalP, epsilon, mask, maskLayout, bias) => {
-  const isBits = maskLayout === MASK_BITS || maskLayout === MASK_ROW_BITS;
-  const isShared = maskLayout === MASK_ROW_BYTES || maskLayout === MASK_ROW_BITS;
-  const counts = (at: number) => (isBits ? mask![at >> 3]! & (1 << (at & 7)) : mask![at]!) !== 0;
   for (let r = 0; r < rows; r++) {
-    const z = Float64Array.from(x.subarray(r * cols, (r + 1) * cols));
-    if (bias !== null) for (let i = 0, at = bias.length === cols ? 0 : r * cols; i < cols; i++) z[i]! += bias[at + i]!;
-    if (maskLayout !== MASK_NONE) for (let i = 0, at = isShared ? 0 : r * cols; i < cols; i++) if (!counts(at + i)) z[i] = -Infinity;
-    const row = new SampleRow(z, { topK: k, temperature, topP, minDistance, typicalP, epsilon });
+    const row = new SampleRow(withExtras(x, r, cols, { mask, maskLayout, bias }), { topK: k, temperature, topP, minDistance, typicalP, epsilon });
     status[r] = row.filter();
     if (status[r] !== SAMPLED) {
       tokens?.fill(NO_INDEX, r * draws, (r + 1) * draws);
@@ -233,7 +249,7 @@ const sample: SampleKernel<Floats> = (x, tokens, kept, probabilities, status, un
 
 const of = (): SamplingOfType<'f32', Floats, Floats> => ({
   argmax_f32: argmax,
-  top_k_f32: (x, indices, values, rows, cols, k) => topK(x, indices, (to, from) => (values[to] = x[from]!), rows, cols, k),
+  top_k_f32: (x, indices, values, rows, cols, k, mask, maskLayout, bias) => topK(x, indices, (to, from) => (values[to] = x[from]!), rows, cols, k, { mask, maskLayout, bias }),
   sample_f32: sample,
 });
 
@@ -241,7 +257,8 @@ function ofHalf(toFloat: (bits: number) => number): SamplingOfType<'f16', Uint16
   const wide = (x: Uint16Array) => Float32Array.from(x, toFloat);
   return {
     argmax_f16: (x, indices, rows, cols) => argmax(wide(x), indices, rows, cols),
-    top_k_f16: (x, indices, values, rows, cols, k) => topK(wide(x), indices, (to, from) => (values[to] = x[from]!), rows, cols, k),
+    top_k_f16: (x, indices, values, rows, cols, k, mask, maskLayout, bias) =>
+      topK(wide(x), indices, (to, from) => (values[to] = x[from]!), rows, cols, k, { mask, maskLayout, bias: bias && wide(bias) }),
     sample_f16: (x, tokens, kept, probabilities, status, uniforms, rows, cols, draws, k, temperature, topP, minDistance, typicalP, epsilon, mask, layout, bias) =>
       sample(wide(x), tokens, kept, probabilities, status, uniforms, rows, cols, draws, k, temperature, topP, minDistance, typicalP, epsilon, mask, layout, bias && wide(bias)),
   };
