@@ -92,9 +92,19 @@ if (entry) {
     for (let i = 0; i < p.length; i++) if ((u -= p[i]) < 0) return indices.data[i];
     return indices.data.at(-1);
   };
+  const rows = 8;
+  const [many, manyTensor] = [normal(rows * cols, 8, 4), new Tensor('float32', new Float32Array(rows * cols), [rows, cols])];
+  const theirBatch = async () => {
+    manyTensor.data.set(many);
+    const scores = warpers(Array.from({ length: rows }, () => []), manyTensor);
+    for (let row = 0; row < rows; row++) theirSoftmax((await topk(scores[row], 50))[0].data);
+  };
   const beside = await measure({
     'flash-softmax, top 50': (seed) => sample(peaked, { temperature: 0.8, topK: 50, seed }),
     'transformers.js, top 50': theirs(50),
+    'transformers.js, of that its temperature': () => (tensors.data.set(peaked), warpers([[]], tensors)),
+    'flash-softmax, 8 rows': (seed) => sample(many, { cols, temperature: 0.8, topK: 50, seed }),
+    'transformers.js, 8 rows': theirBatch,
     'flash-softmax, all tokens': (seed) => sample(peaked, { temperature: 0.8, seed }),
     'transformers.js, all tokens': theirs(cols),
   }, Math.max(5, rounds / 6));

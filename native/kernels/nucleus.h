@@ -31,7 +31,7 @@ template <class T> struct Nucleus {
 
   Nucleus(Paged<T>& paged, const T* tops, double p, NucleusMemory<T>& memory) : paged(paged), tops(tops), p(p), memory(memory) {}
 
-  // Logits between which the edge lies as far as a sample can tell: three standard deviations; and all above, if that is little.
+  // Logits between which the edge lies as far as a sample can tell: four standard deviations; and all above, if that is little.
   // The largest of each group are known, and stand for themselves: a few tokens may outweigh all others.
   void bracket(T& low, T& high) const {
     const auto top = splat((T)weigher.top);
@@ -68,7 +68,7 @@ template <class T> struct Nucleus {
     }
     for (size_t b = 0; b < kBuckets; b++) {
       double off = cumulated - p * all, variance = (1 - p) * (1 - p) * squared + p * p * (squares - squared), edge = weigher.top - (double)b / factor;
-      bool sure = off * off > 9 * variance;
+      bool sure = off * off > 16 * variance;
       if (sure && off < 0 && above >= kAbove) high = (T)edge;
       if (off > 0 && (sure || (all - cumulated) * 8 < (1 - p) * all)) {  // or the sample has too few of what weighs, and its edge lies low
         low = (T)edge;
@@ -210,18 +210,20 @@ template <class T> struct Nucleus {
 
   // Looks above or below what was looked at.
   static void move(T& low, T& high, bool above, double step) {
-    double lower = (double)low - step;
-    if (above) low = high, high = infinity<T>();
+    double lower = (double)low - step, higher = (double)high + step;
+    if (above) low = high, high = higher < (double)largest<T>() ? (T)higher : infinity<T>();
     else high = low, low = lower > -(double)largest<T>() ? (T)lower : -largest<T>();
   }
 
   // Finds the cut and the sums of what it keeps. False: near sums do not tell.
   bool find(bool exactly) {
     T low = -largest<T>(), high = infinity<T>();
-    if (n >= 4 * kSample) bracket(low, high), look_for_ties(low, high);
+    if (n >= 4 * kSample) bracket(low, high);
+    double step = high < infinity<T>() && low > -largest<T>() && high > low ? (double)high - (double)low : 16 / weigher.scale;
+    if (n >= 4 * kSample) look_for_ties(low, high);
     uint32_t* starts = memory.starts.need(last_page() + 2);
     memory.list.need(n / 16 + kPage + W);
-    for (double step = 16 / weigher.scale;; step *= 64) {
+    for (;; step *= 16) {
       uint64_t all = 0, head = 0;
       bool ties = high == next(low);
       memory.list.size = starts[0] = 0;

@@ -160,7 +160,7 @@ template <bool kBrain, bool kOneARow, class T, class R> BackwardCall<ElementOf<T
 template <bool kBrain, bool kOneARow, class T> ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, COMMON, Slice<const T>));
 template <bool kBrain, bool kOneARow, class T, class R> NormalizeCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, const double*, const int32_t*, COMMON, Slice<const T>));
 template <bool kBrain, bool kOneARow, class T> ArgmaxCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, size_t, size_t));
-template <bool kBrain, bool kOneARow, class T> TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t));
+template <bool kBrain, bool kOneARow, class T> TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t, const uint8_t*, int32_t, Slice<const T>));
 template <bool kBrain, bool kOneARow, class T, class R>
 SampleCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*, size_t, size_t, size_t, size_t, double, double, double, double, double, const uint8_t*, int32_t, Slice<const T>));
 #define CALL_OF(name) decltype(call_of<has(#name, "bf16"), has(#name, "log_sum_exp")>(decltype(Kernels::name)()))
