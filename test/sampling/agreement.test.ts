@@ -56,6 +56,19 @@ describe('every backend', () => {
     }
   });
 
+  it('top-p of long rows of few values, whose sample brackets nothing', () => {
+    const random = generator(5);
+    for (let i = 0; i < 24; i++) {
+      const type = typeNames[i & 1]!;
+      const spread = [1e-4, 3e-4, 0, 1][(i >> 1) % 4]!;
+      const x = makers['N(0,1)']!(type, 20_000, i).map((v) => 1000 + spread * v) as Floats;
+      const filters = [x.length, [1, 1e-3, 1e-4][i % 3]!, [0.05, 0.5, 0.95, 0.999][random() % 4]!, -Infinity, 1, 0];
+      const call = { x, cols: x.length, filters, mask: null, bias: null, writes: i % 3 === 0 };
+      const [first, ...others] = names.map((name) => run(name, call));
+      for (const other of others) expect(other, JSON.stringify({ i, type, spread, filters })).toEqual(first);
+    }
+  });
+
   it.runIf(backends.includes('scalar'))('plain C++ too', () => {
     const random = generator(7);
     for (let i = 0; i < 100; i++) {
