@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "place.h"
 #include "thread.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -85,18 +86,25 @@ struct Pool {
   std::mutex lock;  // for `job` and what decides whether a helper sleeps
   Condition wake;
   const Job* job = nullptr;
+  int caller = -1;  // the processor that the job came from
   std::atomic<unsigned> round{0};   // a new number is a new job
   std::atomic<bool> ending{false};
   std::atomic<unsigned> inside{0};  // helpers that may still touch the job
 
   void help(size_t own, unsigned seen) {
     auto news = [&] { return round.load(std::memory_order_relaxed) != seen || ending.load(std::memory_order_relaxed); };
-    for (;;) {
+    for (int off = -1;;) {
       soon(news);
       Job mine;
       {
         std::unique_lock<std::mutex> hold(lock);
         wake.wait(hold, news);
+        if (off != caller) {
+          off = caller;
+          hold.unlock();
+          keep_off(off);
+          hold.lock();
+        }
         if (ending) return;
         seen = round;
         if (!job) continue;  // it was done before this thread came by
@@ -111,7 +119,9 @@ struct Pool {
   void post(const Job* j) {
     std::lock_guard<std::mutex> hold(lock);
     job = j;
-    if (j) round.fetch_add(1, std::memory_order_relaxed);
+    if (!j) return;
+    caller = processor();
+    round.fetch_add(1, std::memory_order_relaxed);
   }
 
   bool sharing() const { return wanted > 1 && !closed; }

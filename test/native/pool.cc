@@ -2,10 +2,15 @@
 // that changes under way.
 #include "../../native/threads/pool.h"
 
+#include <chrono>
 #include <memory>
 #include <thread>
 
 #include "check.h"
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 namespace {
 
@@ -61,3 +66,32 @@ TEST(pool_within_the_pool) {
   w.check();
   pool::set_threads(1);
 }
+
+#if defined(__linux__)
+// Else both may be given the same processor for as long as the job lasts.
+TEST(pool_keeps_off_its_caller) {
+  struct Meeting {
+    std::thread::id caller = std::this_thread::get_id();
+    std::atomic<int> there{0}, processors{0};
+    static int allowed() {
+      cpu_set_t set;
+      return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+    }
+    static void task(void* self, size_t) {
+      Meeting& m = *(Meeting*)self;
+      if (std::this_thread::get_id() != m.caller) m.processors = allowed();
+      m.there++;
+      for (auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10); m.there < 2 && std::chrono::steady_clock::now() < end;) std::this_thread::yield();
+    }
+  };
+  pool::set_threads(2);
+  int all = Meeting::allowed();
+  for (int i = 0; i < 3; i++) {
+    Meeting m;
+    pool::parallel(2, Meeting::task, &m);
+    CHECK(m.there == 2, "%d of 2 pieces", (int)m.there);
+    CHECK(m.processors == (all > 1 ? all - 1 : all), "a helper may use %d processors of %d", (int)m.processors, all);
+  }
+  pool::set_threads(1);
+}
+#endif
