@@ -1,6 +1,6 @@
 /**
  * Attention over arrays: every backend against the oracle, over shapes, masks and scores of all sizes; what is not a
- * number; what is refused. test/kv-cache.test.ts has the cache, test/attention-partial.test.ts states.
+ * number; what is refused. test/kv-cache.test.ts has the cache, test/decode-attention.test.ts calls over it, test/attention-partial.test.ts states.
  */
 import { describe, expect, it } from 'vitest';
 import { alibiSlopes, attention, type AttentionOptions } from '../lib/attention.js';

@@ -1,7 +1,7 @@
 /** What the functions of flash-softmax/sampling have in common: rows of logits, the names of options, and rows that have no answer. */
 import { axisCall, outOfRange, wrongType, wrongValue, type AxisCall, type ElementType, type KernelArray, type LogitArray } from '../arguments.js';
 import { bfloat16, float16 } from '../backend/js/half.js';
-import { counts } from '../backend/js/sampling.js';
+import { counts } from '../backend/js/masks.js';
 
 export interface RowOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */
@@ -53,7 +53,7 @@ export function logitsOf(rows: Rows): (row: number, column: number) => number {
   const more = bias && reader({ x: bias, type });
   const shared = bias?.length === cols;
   return (row, column) => {
-    if (mask !== null && !counts(mask, maskLayout, row * cols, column)) return -Infinity;
+    if (mask !== null && !counts(mask, maskLayout, row * cols + column, column)) return -Infinity;
     return read(row * cols + column) + (more === null ? 0 : more(shared ? column : row * cols + column));
   };
 }

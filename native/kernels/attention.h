@@ -23,7 +23,7 @@ struct AttentionData {
 };
 
 // Rows of a block: as many as share a tile that was put together, unless threads would have too few blocks.
-constexpr size_t kMost = 512, kLeast = 128;
+constexpr size_t kMostRows = 512, kLeastRows = 128;
 
 template <class Keys> struct Attention {
   using E = typename Keys::E;
@@ -32,7 +32,7 @@ template <class Keys> struct Attention {
   const AttentionData& d;
   const Keys& keys;
   Scoring scoring;
-  size_t of_block = kMost;      // rows
+  size_t of_block = kMostRows;      // rows
   bool long_keys = false;       // of some sequence there are several parts
   bool split = false;
   size_t* parts = nullptr;      // the first part of each sequence, if they are split
@@ -42,7 +42,7 @@ template <class Keys> struct Attention {
   Attention(const Run& run, const AttentionShape& s, const AttentionData& d, const Keys& keys)
       : run(run), s(s), d(d), keys(keys), scoring{s.depth, s.width(), s.scale * kLog2E, s.softcap * kLog2E} {
     for (size_t b = 0; b < s.batch; b++) long_keys |= parts_of(b) > 1;
-    while (of_block > kLeast && units() < 4 * run.threads) of_block /= 2;
+    while (of_block > kLeastRows && units() < 4 * run.threads) of_block /= 2;
   }
 
   size_t blocks() const { return (s.rows() + of_block - 1) / of_block; }

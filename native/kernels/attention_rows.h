@@ -283,9 +283,10 @@ struct Rows {
   static void fold(RowSum& m, double* total, double sum, double e, const float* acc, size_t width) {
     if (sum == 0) return;  // no key with weight
     double top = m.any && m.exponent > e ? m.exponent : e, old = m.any ? power(m.exponent - top, m.mantissa) : 0, add_on = power(e - top, sum);
-    for (size_t at = 0; at < width; at += 8) {
-      f64x8 before = m.any ? mul(load(total + at), splat(old)) : splat(0.);
-      store(total + at, fma(at % kTile ? high_f64(load(acc + at - 8)) : low_f64(load(acc + at)), splat(add_on), before));
+    auto add_to = [&](double* t, f64x8 x) ALWAYS_LAMBDA { store(t, fma(x, splat(add_on), m.any ? mul(load(t), splat(old)) : splat(0.))); };
+    for (size_t at = 0; at < width; at += kTile) {
+      f32x16 x = load(acc + at);
+      add_to(total + at, low_f64(x)), add_to(total + at + 8, high_f64(x));
     }
     m.mantissa = FUSED_F64(sum, add_on, m.mantissa * old), m.exponent = top, m.any = true;
   }

@@ -40,14 +40,14 @@ struct Partials {
   template <class Source, class V> double light_sum(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const Repeated<V>& repeated) const {
     f64x8 a = splat(0.), b = a;
     for (size_t i = 0; i < count; i++) {
-      uint32_t light = ~lanes_above(sums[i], bound);
       for (size_t j = 0, at = first(i); j < vectors(i); j++, at += 16) {
         size_t left = n - at < 16 ? n - at : 16;
+        uint32_t light = ~lanes_above(sums[i], bound) & ((1u << left) - 1);
         V v = left < 16 ? x.at(from + at, left) : x.at(from + at);
-        f32x16 t, q = select_bits(exp_below<false>(e, v, t), splat(0.f), light & ((1u << left) - 1));
+        f32x16 t, q = select_bits(exp_below<false>(e, v, t), splat(0.f), light);
         f64x8 low = low_f64(q), high = high_f64(q);
         for (size_t k = 0; k < repeated.values.count; k++) {
-          uint32_t lanes = repeated.values.lanes(k, v) & light & ((1u << left) - 1);
+          uint32_t lanes = repeated.values.lanes(k, v) & light;
           f64x8 term = splat(repeated.q[k]);
           low = select_bits(term, low, lanes), high = select_bits(term, high, lanes >> 8);
         }

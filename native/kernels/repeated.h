@@ -11,10 +11,6 @@ namespace {
 
 constexpr size_t kSample = 16;  // vectors: what makes up a twentieth of a block is met more than once, most often
 
-// q from the double exponential, in the float kernel's units: the same exponent window and the same g.
-constexpr double kDoubleToFloat = ExpTraits<float>::kG / ExpTraits<double>::kG * 0x1p-480;
-static_assert(ExpTraits<float>::kBias - ExpTraits<double>::kBias == -480, "the power of two in kDoubleToFloat");
-
 // Logits of one vector, be they floats or (Two) sums of two.
 SIMD_INLINE f32x16 low_part(f32x16) { return splat(0.f); }
 SIMD_INLINE f32x16 low_part(Two<f32x16> v) { return v.low; }
@@ -37,11 +33,6 @@ template <class V> struct Values {
       if (high[i] == a[lane] && low[i] == b[lane]) return;
     if (count < 16) high[count] = a[lane], low[count++] = b[lane];
   }
-  V all() const {
-    V v;
-    assign(v, load(high), load(low));
-    return v;
-  }
   ALWAYS uint32_t lanes(size_t i, V v) const {
     V one;
     assign(one, splat(high[i]), splat(low[i]));
@@ -54,7 +45,7 @@ template <class V> struct Repeated {
   Values<V> values;
   double q[16];
   bool many = false;  // enough to do the sum again
-  
+
   template <class Source> NEVER_INLINE Repeated(const Source& x, size_t from, size_t n, const ExpVector<float>& e, const ExpVector<double>& fine, double sum) {
     size_t m = n / 16 < kSample ? n / 16 : kSample, step = n / 16 / m * 16;
     V v[kSample], last = v[0] = x.at(from);

@@ -181,6 +181,10 @@ template <bool kUnit, class T, class Value, class V> SIMD_INLINE V exp_below(con
   return q;
 }
 
+// q as the float kernel has it, from the double one: the same exponent window and the same g.
+constexpr double kDoubleToFloat = ExpTraits<float>::kG / ExpTraits<double>::kG * 0x1p-480;
+static_assert(ExpTraits<float>::kBias - ExpTraits<double>::kBias == -480, "the power of two in kDoubleToFloat");
+
 // q in double for what ends as a float, of a sum or by itself: the series to r^5 is 2^-36 of it off, and as |k| stays below 2^18
 // one number is enough for ln 2 / 8.
 SIMD_INLINE f64x8 exp_for_float(const ExpVector<double>& e, f64x8 x) {

@@ -122,7 +122,7 @@ SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) {
 SIMD_INLINE uint32_t lanes_equal(f32x16 x, f32x16 y) {
   const uint32_t four[4] = {1, 2, 4, 8};
   uint32_t lanes = 0;
-  for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vceqq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
+  UNROLL for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vceqq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
   return lanes;
 }
 SIMD_INLINE uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) {

@@ -1,6 +1,6 @@
 /** softmaxBackward: dx = y (dy − Σ y dy) / T. Products and sums carry what rounding takes from them along. */
-import { MASK_BITS, MASK_NONE, MASK_ROW_BITS, MASK_ROW_BYTES } from '../backend.js';
 import { twoSum } from './log.js';
+import { counts } from './masks.js';
 import { exactProduct } from './powers.js';
 
 type Floats = Float32Array | Float64Array;
@@ -9,13 +9,7 @@ export function softmaxBackward(
   y: Floats, dy: Floats, out: Floats, outer: number, cols: number, inner: number, temperature: number,
   mask: Uint8Array | null, maskLayout: number,
 ): void {
-  const isShared = maskLayout === MASK_ROW_BYTES || maskLayout === MASK_ROW_BITS;
-  const isBits = maskLayout === MASK_BITS || maskLayout === MASK_ROW_BITS;
-  const isKept = (at: number, column: number): boolean => {
-    if (mask === null || maskLayout === MASK_NONE) return true;
-    const i = isShared ? column : at;
-    return isBits ? (mask[Math.floor(i / 8)]! & (1 << (i & 7))) !== 0 : mask[i] !== 0;
-  };
+  const isKept = (at: number, column: number): boolean => mask === null || counts(mask, maskLayout, at, column);
   for (let o = 0; o < outer; o++) {
     for (let start = o * cols * inner, end = start + inner; start < end; start++) {
       let sum = 0;

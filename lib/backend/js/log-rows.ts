@@ -5,10 +5,10 @@
  *
  * so that log(1 + S) keeps its digits where the largest stands alone. All in the arithmetic of float64, for float32 too.
  */
-import { MASK_BITS, MASK_ROW_BITS, MASK_ROW_BYTES } from '../backend.js';
 import { reduction, type Reduction } from './exp-sum.js';
 import { log1p, twoSum } from './log.js';
 import { addBias, cells, expSum_f64, load_f32, load_f64, Logits, remainders, settle, total } from './logits.js';
+import { counts } from './masks.js';
 import { exactProduct, HEADROOM } from './powers.js';
 
 type Floats = Float32Array | Float64Array;
@@ -197,10 +197,7 @@ export class LogRows extends Logits<Floats> {
   }
 
   private isMasked(at: number, column: number): boolean {
-    const { mask, maskLayout } = this;
-    if (mask === null) return false;
-    const i = maskLayout === MASK_ROW_BYTES || maskLayout === MASK_ROW_BITS ? column : at;
-    return maskLayout === MASK_BITS || maskLayout === MASK_ROW_BITS ? (mask[Math.floor(i / 8)]! & (1 << (i & 7))) === 0 : mask[i] === 0;
+    return this.mask !== null && !counts(this.mask, this.maskLayout, at, column);
   }
 }
 

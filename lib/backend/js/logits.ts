@@ -5,8 +5,8 @@
  * A row no longer than HELD is loaded once and stays where it is from one step to the next. A longer one is taken part
  * by part, and its parts are loaded and weighed again where they are wanted again.
  */
-import { MASK_BITS, MASK_ROW_BITS, MASK_ROW_BYTES } from '../backend.js';
 import { expSums, reduction, stepAt, type Reduction } from './exp-sum.js';
+import { isBits, isShared } from './masks.js';
 import { LN2, octavesOf, STEPS, type Octaves } from './powers.js';
 import { HELD, PART, rowSteps } from './row.js';
 
@@ -142,9 +142,7 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     let max = this.load(at, n);
     if (bias !== null) max = bias.length === cols ? this.shift(bias, column, 1, n) : this.shift(bias, at, inner, n);
     if (mask !== null) {
-      const isBits = maskLayout === MASK_BITS || maskLayout === MASK_ROW_BITS;
-      const isShared = maskLayout === MASK_ROW_BYTES || maskLayout === MASK_ROW_BITS;
-      max = isShared ? hide(mask, isBits, column, 1, n) : hide(mask, isBits, at, inner, n);
+      max = isShared(maskLayout) ? hide(mask, isBits(maskLayout), column, 1, n) : hide(mask, isBits(maskLayout), at, inner, n);
     }
     return max;
   }

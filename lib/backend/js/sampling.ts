@@ -1,6 +1,7 @@
 /** The kernels of sampling: argmax, the k largest, and filters and draws. What they give is what native/kernels/sample.h gives. */
-import { MASK_BITS, MASK_ROW_BITS, MASK_ROW_BYTES, NO_INDEX, type SampleKernel, type SamplingKernels, type SamplingOfType } from '../backend.js';
+import { NO_INDEX, type SampleKernel, type SamplingKernels, type SamplingOfType } from '../backend.js';
 import { bfloat16, float16 } from './half.js';
+import { counts } from './masks.js';
 import { DEEPEST, Sum, Weigher } from './weights.js';
 
 type Floats = Float32Array | Float64Array;
@@ -205,17 +206,11 @@ interface Extras {
   readonly bias: Floats | null;
 }
 
-/** Whether a mask lets a column of the row that begins at `start` count. */
-export function counts(mask: Uint8Array, layout: number, start: number, column: number): boolean {
-  const at = layout === MASK_ROW_BYTES || layout === MASK_ROW_BITS ? column : start + column;
-  return (layout === MASK_BITS || layout === MASK_ROW_BITS ? mask[at >> 3]! & (1 << (at & 7)) : mask[at]!) !== 0;
-}
-
 /** A row with its bias added; what is masked as −∞. */
 function withExtras(x: Floats, r: number, cols: number, { mask, maskLayout, bias }: Extras): Float64Array {
   const z = Float64Array.from(x.subarray(r * cols, (r + 1) * cols));
   if (bias !== null) for (let i = 0, at = bias.length === cols ? 0 : r * cols; i < cols; i++) z[i]! += bias[at + i]!;
-  if (mask !== null) for (let i = 0; i < cols; i++) if (!counts(mask, maskLayout, r * cols, i)) z[i] = -Infinity;
+  if (mask !== null) for (let i = 0; i < cols; i++) if (!counts(mask, maskLayout, r * cols + i, i)) z[i] = -Infinity;
   return z;
 }
 
