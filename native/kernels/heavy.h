@@ -15,7 +15,7 @@ struct Partials {
   f32x16 sums[kMost];     // of sixteen vectors each, then of four, then of one
   size_t count = 0, sixteens = 0, fours = 0;
 
-  ALWAYS void keep(f32x16 v) { sums[count++] = v; }
+  ALWAYS void keep(const f32x16* v, size_t n) { for (size_t i = 0; i < n; i++) sums[count++] = v[i]; }
   size_t vectors(size_t i) const { return i < sixteens ? 16 : i < sixteens + fours ? 4 : 1; }
   size_t first(size_t i) const {
     if (i < sixteens) return 256 * i;

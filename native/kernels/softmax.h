@@ -2,8 +2,8 @@
 //
 // Two plans, the same bits: `store` writes q to the output while it sums and scales it in a second sweep (one exp
 // an element: for rows in cache); `two-pass` reads the row twice and writes once (Dukhan & Ablavatski 2020: for
-// rows beyond the cache, where bytes are dearer than exps), the second time backwards, so that the row's end is
-// met in cache, and past the caches. Both compute y = fma(q, hi, q · lo) with the reciprocal of the sum as hi + lo.
+// rows beyond the cache, where bytes are dearer than exps), and writes past the caches. Both compute
+// y = fma(q, hi, q · lo) with the reciprocal of the sum as hi + lo.
 #pragma once
 #include "columns.h"
 #include "state.h"
@@ -70,7 +70,7 @@ SIMD_INLINE void write_block(const Source& x, size_t from, size_t n, T* y, const
 // A part of a row from x once more, each block with the exponent it was summed with.
 template <class T> void write_part(const Row<T>& row, size_t from, size_t to, T* out, const Block* blocks, const Reciprocal<T>& r, bool streaming) {
   const ExpScale<T>& scale = *row.scale;
-  for (size_t b = (to - from + kBlock - 1) / kBlock; b-- > 0;) {
+  for (size_t b = 0; from + b * kBlock < to; b++) {
     size_t at = from + b * kBlock, n = to - at < kBlock ? to - at : kBlock;
     T* y = out + at;
     ExpVector<T> e(scale, (double)blocks[b].exponent + ExpTraits<T>::kBias);
@@ -113,7 +113,7 @@ template <class T> struct SoftmaxRow {
   static void write(void* self, size_t i) {
     SoftmaxRow& s = *(SoftmaxRow*)self;
     if (s.run.stopped()) return;
-    size_t part = s.run.threads > 1 ? i : s.parts() - 1 - i, from = part * kSuper;
+    size_t part = s.run.threads > 1 || !s.storing ? i : s.parts() - 1 - i, from = part * kSuper;
     Reciprocal<T> r(s.total);
     if (s.storing) scale_part(s.out, from, s.end(part), s.blocks + from / kBlock, r);
     else write_part(s.row, from, s.end(part), s.out, s.blocks + from / kBlock, r, s.streaming);

@@ -18,7 +18,7 @@ alignas(64) const int32_t kFirst[48] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 
 SIMD_INLINE __m256i first_lanes(size_t n32, size_t from32) { return _mm256_loadu_si256((const __m256i*)(kFirst + 32 - n32 + from32)); }
 
 #if defined(__GNUC__)
-#define KEEP(x) __asm__("" : "+x"((x).a), "+x"((x).b))
+#define KEEP(x) __asm__ volatile("" : "+x"((x).a), "+x"((x).b))
 #else
 #define KEEP(x) ((void)0)
 #endif

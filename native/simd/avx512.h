@@ -22,9 +22,9 @@ struct f32x16 { __m512 v; };
 struct f64x8 { __m512d v; };
 constexpr int kVectors = 32, kRegisters = 1;  // of the processor, in f32x16; of one f32x16
 
-// In a register: GCC would read it from memory again for each of its uses.
+// In a register, and in the order of the code: GCC would read it from memory again for each of its uses, and whenever it likes.
 #if defined(__GNUC__)
-#define KEEP(x) __asm__("" : "+v"((x).v))
+#define KEEP(x) __asm__ volatile("" : "+v"((x).v))
 #else
 #define KEEP(x) ((void)0)
 #endif
