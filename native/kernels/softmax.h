@@ -238,7 +238,7 @@ void softmax(const Run& run, const T* x, T* out, size_t outer, size_t cols, size
   Extras<T> extras = {mask, layout, bias};
   ExpScale<T> scale = ExpScale<T>::of(temperature);
   if (inner == 1) Softmax<T>{run, x, out, outer, cols, 1, scale, extras, ExpScale<double>::of(scale.temperature)}.go();
-  else SoftmaxColumns<T>{run, x, out, outer, cols, inner, scale, extras}.go();
+  else Columns<T>{run, x, out, nullptr, nullptr, outer, cols, inner, scale, extras}.go();
 }
 
 void softmax_f32(const Run& run, const float* x, float* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const float> bias) {
