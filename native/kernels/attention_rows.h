@@ -98,8 +98,8 @@ struct Rows {
     total = (double*)(acc + kStep * s.width), q = (float*)(total + totals * s.width);
     sum = (RowSum*)(q + (room + 2 * kTogether) * s.depth), row = (Row1*)(sum + room), inner_from = (size_t*)(row + room), inner_to = inner_from + room;
   }
-  // Rows of the next group of those that are left: 8, 4 or 1. A group of two or three is filled up with its first row.
-  static size_t group(size_t left) { return left >= 8 ? 8 : left >= 2 ? 4 : left; }
+  // Rows of the next group of those that are left: 8, 4, 2 or 1. A group of three has its first row twice.
+  static size_t group(size_t left) { return left >= 8 ? 8 : left >= 3 ? 4 : left; }
   float* acc_of(size_t i) const { return acc + i % kStep * s.width; }
   float* sums_of(size_t i) const { return sums + i % kStep * kTile; }
   double* total_of(size_t i) const { return total + i % totals * s.width; }
@@ -112,7 +112,7 @@ struct Rows {
     for (size_t i = 0; i < eights(); i += 16) scale_rows(i, eights() - i < 16 ? 8 : 16);
     for (size_t i = 0, n; i < count; i += n) {
       n = group(count - i);
-      for (size_t r = count; r < i + n; r++) row[r] = row[i];
+      if (i + n > count) row[count] = row[i];
       for (size_t r = 0; n < 8 && r < n; r++) scale_row(row[i + r].q, q_of(i) + r, n);
       size_t from = 0, to = (size_t)-1;
       for (size_t r = i; r < i + n; r++) {
@@ -173,7 +173,7 @@ struct Rows {
     bool inside = key >= inner_from[i / 4] && key + kTile <= inner_to[i / 4];
     for (size_t r = 0; !inside && r < n; r++) lanes[r] = row[i + r].lanes(key), all &= lanes[r], some |= lanes[r];
     if (!inside && !some) return;
-    size_t kind = n == 8 ? 0 : n == 4 ? 1 : 2;
+    size_t kind = lowest_bit(n);
     reading.scores[kind](t.k, q_of(i), s.depth, w);
     bool whole = inside || all == 0xFFFF;
     if (!whole || !calm(t.scales, i, n)) weigh(t, key, i, n, whole ? kAll : lanes);

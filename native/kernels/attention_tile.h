@@ -104,16 +104,17 @@ template <class E> void exact_scores(const void* k, const float* q, size_t depth
   store(z, low), store(z + 8, high);
 }
 
-// All that depends on how keys and values are stored, of eight rows together, of four, and of one.
+// All that depends on how keys and values are stored, of 1, 2, 4 and 8 rows together.
 struct Reading {
   size_t bytes;  // of a number
-  void (*scores[3])(const void* k, const float* q, size_t depth, float* z);
-  void (*values[3])(const void* v, size_t stride, const float* w, float* acc, size_t width);
+  void (*scores[4])(const void* k, const float* q, size_t depth, float* z);
+  void (*values[4])(const void* v, size_t stride, const float* w, float* acc, size_t width);
   void (*values_of_lanes)(const void* v, size_t stride, const float* w, uint32_t lanes, float* acc, size_t width);
   void (*exact_scores)(const void* k, const float* q, size_t depth, double* z);
 };
 template <class E> constexpr Reading kReading = {
-    sizeof(typename E::T), {scores<E, 8>, scores<E, 4>, scores<E, 1>}, {values<E, 8>, values<E, 4>, values<E, 1>}, values_of_lanes<E>, exact_scores<E>,
+    sizeof(typename E::T), {scores<E, 1>, scores<E, 2>, scores<E, 4>, scores<E, 8>}, {values<E, 1>, values<E, 2>, values<E, 4>, values<E, 8>},
+    values_of_lanes<E>, exact_scores<E>,
 };
 
 // tanh(x) = sign(x) · (1 − E) / (1 + E), E = exp(−2|x|), to about 1e-16 of 1. A NaN stays one.

@@ -46,9 +46,8 @@ template <class T> struct Columns {
     size_t i = (t.o * cols + c) * inner + t.at, n = t.n;
     Two<V> z = {n == W ? load(x + i) : load_n(x + i, n, (T)0), splat((T)0)};
     if (extras.bias.data) z = two_sum(z.x, extras.bias.length == cols ? splat(extras.bias.data[c]) : n == W ? load(extras.bias.data + i) : load_n(extras.bias.data + i, n, (T)0));
-    uint32_t lanes = (1u << W) - 1;
     if (extras.layout != kNoMask) {
-      lanes = !extras.shared_mask() ? mask_lanes(extras.mask, extras.layout, i, n) : mask_lanes(extras.mask, extras.layout, c, 1) ? lanes : 0;
+      uint32_t lanes = extras.lanes(i, c, n, true);
       z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
     }
     return z;

@@ -26,53 +26,19 @@ struct SampleMemory : RowMemory {
   NucleusMemory<double>& nucleus(double) { return double_nucleus; }
 };
 
-template <class T> struct SampleRow {
-  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8;
+// What is left of a row as a list, of whatever type the row is.
+struct SampleList {
   SampleMemory& memory;
   const Filters& filters;
-  const T* x;
-  size_t n;
-  bool writes;  // probabilities are wanted, which need exact sums
   Weigher weigher;
-  const T* tops = nullptr;
-  Item* list = nullptr;  // what is left, by index; null: all that the cut of `pages` keeps
+  Item* list = nullptr;  // what is left, by index; null: all that the cut of the row's pages keeps
   size_t size = 0;
   uint64_t total = 0;
-  Paged<T> pages;
 
-  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : memory(m), filters(f), x(x), n(n), writes(writes), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n), pages(weigher, m.list.run, x, n) {}
-
-  NEVER_INLINE int32_t filter() {
-    T* groups = memory.tops(T()).need(n / kTopGroup + 1);
-    Look<T> seen = look_at<kTopGroup>(x, n, groups);
-    if (seen.nan) return kHasNaN;
-    if (seen.top - seen.top != 0) return kNothingFinite;
-    tops = groups, weigher.top = (double)seen.top;
-    memory.list.size = 0;
-    bool listed = filters.top_k < n || filters.typical_p < 1;
-    if (filters.temperature == 0 || (filters.top_p <= 0 && !listed)) {
-      size_t first = index_of(x, seen.group * kTopGroup, n, seen.top);
-      memory.list.push({0, weigher.top, 1, first});
-      use_list();
-    } else if (listed) {
-      size_t k = filters.top_k < n ? filters.top_k : n;
-      memory.list.need(k);
-      top_items(x, n, tops, seen.top, k, memory.list.data);
-      memory.list.size = k;
-      weigh_list();
-      cut_list();
-    } else if (filters.top_p >= 1 && is_rare(weigher.top + filters.min_distance)) {
-      take_from(weigher.top + filters.min_distance);
-      weigh_list();
-      keep_likely();
-    } else {
-      use_pages();
-    }
-    return kSampled;
-  }
+  SampleList(SampleMemory& m, const Filters& f, size_t n) : memory(m), filters(f), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n) {}
 
   // A list in the order of logits, cut by the other filters.
-  void cut_list() {
+  NEVER_INLINE void cut_list() {
     Buffer<Item>& items = memory.list;
     if (filters.top_p < 1) {
       double target = filters.top_p * (double)sum_list();
@@ -102,7 +68,7 @@ template <class T> struct SampleRow {
     do reached += weigher.integer(items.data[kept++].weight); while (kept < items.size && (double)reached < target);
     items.size = kept;
   }
-  void keep_likely() {
+  NEVER_INLINE void keep_likely() {
     if (filters.epsilon > 0) {
       double least = filters.epsilon * (double)sum_list(), most = 0;
       for (size_t i = 0; i < memory.list.size; i++) most = memory.list.data[i].weight > most ? memory.list.data[i].weight : most;
@@ -122,7 +88,7 @@ template <class T> struct SampleRow {
     return sum;
   }
   void weigh_list() { weigh_items(weigher, memory.list.data, memory.list.size); }
-  void use_list() {
+  NEVER_INLINE void use_list() {
     list = memory.list.data, size = memory.list.size;
     bool sorted = true;
     for (size_t i = 0; i < size; i++) list[i].key = -(double)list[i].index, sorted = sorted && (i == 0 || list[i - 1].index < list[i].index);
@@ -134,6 +100,45 @@ template <class T> struct SampleRow {
       sort_items(list, size);
     }
     total = sum_list();
+  }
+};
+
+template <class T> struct SampleRow : SampleList {
+  const T* x;
+  size_t n;
+  bool writes;  // probabilities are wanted, which need exact sums
+  const T* tops = nullptr;
+  Paged<T> pages;
+
+  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : SampleList(m, f, n), x(x), n(n), writes(writes), pages(weigher, m.list.run, x, n) {}
+
+  NEVER_INLINE int32_t filter() {
+    T* groups = memory.tops(T()).need(n / kTopGroup + 1);
+    Look<T> seen = look_at<kTopGroup>(x, n, groups);
+    if (seen.nan) return kHasNaN;
+    if (seen.top - seen.top != 0) return kNothingFinite;
+    tops = groups, weigher.top = (double)seen.top;
+    memory.list.size = 0;
+    bool listed = filters.top_k < n || filters.typical_p < 1;
+    if (filters.temperature == 0 || (filters.top_p <= 0 && !listed)) {
+      size_t first = index_of(x, seen.group * kTopGroup, n, seen.top);
+      memory.list.push({0, weigher.top, 1, first});
+      use_list();
+    } else if (listed) {
+      size_t k = filters.top_k < n ? filters.top_k : n;
+      memory.list.need(k);
+      top_items(x, n, tops, seen.top, k, memory.list.data);
+      memory.list.size = k;
+      weigh_list();
+      cut_list();
+    } else if (filters.top_p >= 1 && is_rare(weigher.top + filters.min_distance)) {
+      take_from(weigher.top + filters.min_distance);
+      weigh_list();
+      keep_likely();
+    } else {
+      use_pages();
+    }
+    return kSampled;
   }
 
   // Whether few groups have a logit as large: few enough for a list.

@@ -161,18 +161,18 @@ template <class T>
 void exp_sum(const Run& run, const T* x, double* mantissa, int32_t* exponent, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) {
   if (outer * cols * inner == 0) return;
   Extras<T> extras = {mask, layout, bias};
-  ExpScale<T> scale = ExpScale<T>::of(temperature);
-  if (inner == 1) Partial<T>{run, x, nullptr, mantissa, exponent, outer, cols, scale, extras, ExpScale<double>::of(scale.temperature)}.sums();
+  ExpScale<T> scale = ExpScale<T>::of_call(temperature);
+  if (inner == 1) Partial<T>{run, x, nullptr, mantissa, exponent, outer, cols, scale, extras, ExpScale<double>::of_call(scale.temperature)}.sums();
   else Columns<T>{run, x, nullptr, mantissa, exponent, outer, cols, inner, scale, extras}.go();
 }
 template <class T>
 void normalize(const Run& run, const T* x, T* out, const double* mantissa, const int32_t* exponent, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) {
   if (outer * cols * inner == 0) return;
   Extras<T> extras = {mask, layout, bias};
-  ExpScale<T> scale = ExpScale<T>::of(temperature);
+  ExpScale<T> scale = ExpScale<T>::of_call(temperature);
   double* m = const_cast<double*>(mantissa);
   int32_t* e = const_cast<int32_t*>(exponent);
-  if (inner == 1) Partial<T>{run, x, out, m, e, outer, cols, scale, extras, ExpScale<double>::of(scale.temperature)}.writes();
+  if (inner == 1) Partial<T>{run, x, out, m, e, outer, cols, scale, extras, ExpScale<double>::of_call(scale.temperature)}.writes();
   else Columns<T>{run, x, out, m, e, outer, cols, inner, scale, extras}.go();
 }
 
