@@ -87,7 +87,7 @@ struct Attention {
       }
     }
   }
-  void fill(Rows& rows, size_t b, size_t kv, size_t block) const {
+  NEVER_INLINE void fill(Rows& rows, size_t b, size_t kv, size_t block) const {
     size_t first = block * of_block;
     rows.count = s.rows() - first < of_block ? s.rows() - first : of_block;
     for (size_t i = 0; i < rows.count; i++) set(rows.row[i], b, kv, first + i);
@@ -172,7 +172,7 @@ struct Attention {
       }
     }
   }
-  void finish_state(size_t at, const double* total, double mantissa, double e) const {
+  SELDOM void finish_state(size_t at, const double* total, double mantissa, double e) const {
     bool usual = ordinary(mantissa);
     int shift = usual ? exponent_of(mantissa) : 0;
     double factor = (usual ? pow2(-shift) : mantissa == 0 ? 0 : not_a_number<double>()) / ExpTraits<float>::kG, exponent = usual ? e + shift : 0;
@@ -183,7 +183,7 @@ struct Attention {
   // NaNs of other bits come about on other processors.
   static double one_nan(double x) { return x == x ? x : not_a_number<double>(); }
   // A key with this score and the value 0.
-  void add_sink(double sink, double& mantissa, double& e, double* total) const {
+  SELDOM void add_sink(double sink, double& mantissa, double& e, double* total) const {
     if (!(sink > -infinity<double>())) mantissa += sink == sink ? 0 : sink;
     else if (sink == infinity<double>()) mantissa += sink;
     else {

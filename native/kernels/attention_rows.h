@@ -258,7 +258,7 @@ struct Rows {
   f64x8 cap(f64x8 z) const { return mul(tanh_f64(mul(z, splat(1 / s.softcap))), splat(s.softcap)); }
 
   // A larger exponent for the part's sums: an exact power of two.
-  void raise(size_t r, double top) {
+  SELDOM void raise(size_t r, double top) {
     RowSum& m = sum[r];
     double e = top < 0x1p51 && top > -0x1p51 ? nearest(top) : top;
     if (m.begun) {

@@ -61,12 +61,12 @@ template <class T> struct Columns {
     return difference(difference(scale.scale1 < 1 ? scaled(z) : z, t.minus), t.second);
   }
   // What rounding took from x + bias is all there is of the largest, and may itself be large.
-  NEVER_INLINE V second_of(const Tile& t) const {
+  SELDOM V second_of(const Tile& t) const {
     V most = splat(-infinity<T>());
     for (size_t c = 0; c < cols; c++) most = max_skip_nan(most, from_top(t, c).x);
     return sub(splat((T)0), most);
   }
-  NEVER_INLINE bool nan_in_lane(const Tile& t, size_t lane) const {
+  SELDOM bool nan_in_lane(const Tile& t, size_t lane) const {
     Tile one = {t.o, t.at + lane, 1, t.minus, t.second};
     bool nan = false;
     for (size_t c = 0; c < cols; c++) {

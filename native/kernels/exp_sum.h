@@ -215,7 +215,7 @@ template <class T> struct Row {
   ALWAYS double octave(T value) const { return nearest((double)value * scale->octaves); }
   ALWAYS bool in_reach(T value) const { return 8 * scale->octaves * (value < 0 ? -value : value) <= ExpTraits<T>::kLimit; }
   // The row's maximum decides how it is read from now on. False: it is not finite.
-  bool look() {
+  SELDOM bool look() {
     T m = plain ? maximum<T>(source(), 0, n) : maximum<T>(logits, 0, n);
     if (m - m != 0) return false;
     if (scale->scaled || !in_reach(m)) {

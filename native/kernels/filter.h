@@ -52,7 +52,7 @@ struct SampleList {
     keep_likely();
   }
   // By the distance of −log p from its mean: the smallest set with the share typical_p.
-  void keep_typical() {
+  SELDOM void keep_typical() {
     Buffer<Item>& items = memory.list;
     double sum = 0, weights = 0;
     for (size_t i = 0; i < items.size; i++) sum += items.data[i].weight * weigher.distance(items.data[i].z), weights += items.data[i].weight;

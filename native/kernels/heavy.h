@@ -37,7 +37,7 @@ struct Partials {
     if (repeated.many) sum.mantissa = heavy + light_sum(x, from, n, bound, e, repeated);
   }
   // The sum of all terms but those of the lanes above `bound`.
-  template <class Source, class V> double light_sum(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const Repeated<V>& repeated) const {
+  template <class Source, class V> SELDOM double light_sum(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const Repeated<V>& repeated) const {
     f64x8 a = splat(0.), b = a;
     for (size_t i = 0; i < count; i++) {
       for (size_t j = 0, at = first(i); j < vectors(i); j++, at += 16) {
@@ -100,7 +100,7 @@ struct Partials {
   // The sum of all but the peak, to a part of a float's last place. `heavy` is that of the lanes above `bound` without it; what
   // makes up a sixteenth of the others is computed again too. Are the rest equal terms, their errors do not average out: one
   // vector of sums is looked at, and a NaN says that its error is more than 0.4 · 2^-24.
-  template <class Source> NEVER_INLINE double others(const Source& x, size_t from, f32x16 bound, const ExpVector<double>& e, double heavy) const {
+  template <class Source> ALWAYS double others(const Source& x, size_t from, f32x16 bound, const ExpVector<double>& e, double heavy) const {
     const f32x16 none = splat(0.f);
     f64x8 a = splat(0.), b = a;
     for (size_t i = 0; i < count; i++) {

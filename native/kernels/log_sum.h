@@ -172,7 +172,7 @@ template <class T> struct LogRows {
     return sum.hi + (sum.lo + (rest + m.log_lo[i]));
   }
   // Of rows with +∞: those that have a NaN as well.
-  NEVER_INLINE uint32_t with_nan(const Measured<T>& m) const {
+  SELDOM uint32_t with_nan(const Measured<T>& m) const {
     uint32_t nan = 0;
     for (size_t v = 0; v < vectors(); v++) {
       Two<f64x8> z[kParts];
