@@ -25,8 +25,7 @@ struct AttentionData {
 // Rows of a block: as many as share a tile that was put together, unless threads would have too few blocks.
 constexpr size_t kMostRows = 512, kLeastRows = 128;
 
-template <class Keys> struct Attention {
-  using E = typename Keys::E;
+struct Attention {
   const Run& run;
   const AttentionShape& s;
   const AttentionData& d;
@@ -47,7 +46,7 @@ template <class Keys> struct Attention {
 
   size_t blocks() const { return (s.rows() + of_block - 1) / of_block; }
   size_t units() const { return s.batch * s.kv_heads * blocks(); }
-  size_t parts_of(size_t b) const { return (keys.keys(b) + kPart - 1) / kPart; }
+  size_t parts_of(size_t b) const { return (keys.of(b) + kPart - 1) / kPart; }
   // Rows of a block, as memory is made for them; whether they are many enough to keep the tiles of a part for the next of them.
   size_t room() const { return ((s.rows() < of_block ? s.rows() : of_block) + kTogether - 1) / kTogether * kTogether; }
   bool keeps() const { return room() > Rows::kStep; }
@@ -56,7 +55,7 @@ template <class Keys> struct Attention {
 
   // Row i of a key/value head: all heads of a query, then those of the next.
   void set(Row1& row, size_t b, size_t kv, size_t i) const {
-    size_t query = i / s.shared(), head = kv * s.shared() + i % s.shared(), n = keys.keys(b);
+    size_t query = i / s.shared(), head = kv * s.shared() + i % s.shared(), n = keys.of(b);
     double start = d.spans ? d.spans[2 * b] : 0, total = d.spans ? d.spans[2 * b + 1] : (double)n;
     double at = total - (double)s.queries + (double)query - start;  // on the scale of this sequence's first key
     double from = s.window > 0 ? at - s.window + 1 : 0, to = s.causal ? at + 1 : s.window > 0 ? at + s.window : (double)n;
@@ -88,7 +87,7 @@ template <class Keys> struct Attention {
       }
     }
   }
-  void fill(Rows& rows, size_t b, size_t kv, size_t block) const {
+  NEVER_INLINE void fill(Rows& rows, size_t b, size_t kv, size_t block) const {
     size_t first = block * of_block;
     rows.count = s.rows() - first < of_block ? s.rows() - first : of_block;
     for (size_t i = 0; i < rows.count; i++) set(rows.row[i], b, kv, first + i);
@@ -98,7 +97,7 @@ template <class Keys> struct Attention {
   template <class Sum> static void block_of(const Attention& a, size_t unit, Sum sum) {
     if (a.run.stopped()) return;
     Buffer<char> memory(a.run, a.memory());
-    Rows rows(a.scoring, a.room(), a.totals(), memory.data);
+    Rows rows(a.scoring, a.keys.reading, a.room(), a.totals(), memory.data);
     size_t block = unit % a.blocks(), kv = unit / a.blocks() % a.s.kv_heads, b = unit / a.blocks() / a.s.kv_heads;
     a.fill(rows, b, kv, block);
     sum(rows, a.scratch(memory), b, kv, block);
@@ -121,7 +120,7 @@ template <class Keys> struct Attention {
     const Attention& a = *(const Attention*)self;
     if (a.run.stopped()) return;
     Buffer<char> memory(a.run, a.memory());
-    Rows rows(a.scoring, a.room(), a.totals(), memory.data);
+    Rows rows(a.scoring, a.keys.reading, a.room(), a.totals(), memory.data);
     size_t kv = index % a.s.kv_heads, part = index / a.s.kv_heads, b = 0;
     while (part >= a.parts[b + 1]) b++;
     for (size_t block = 0; block < a.blocks(); block++) {
@@ -173,7 +172,7 @@ template <class Keys> struct Attention {
       }
     }
   }
-  void finish_state(size_t at, const double* total, double mantissa, double e) const {
+  SELDOM void finish_state(size_t at, const double* total, double mantissa, double e) const {
     bool usual = ordinary(mantissa);
     int shift = usual ? exponent_of(mantissa) : 0;
     double factor = (usual ? pow2(-shift) : mantissa == 0 ? 0 : not_a_number<double>()) / ExpTraits<float>::kG, exponent = usual ? e + shift : 0;
@@ -184,7 +183,7 @@ template <class Keys> struct Attention {
   // NaNs of other bits come about on other processors.
   static double one_nan(double x) { return x == x ? x : not_a_number<double>(); }
   // A key with this score and the value 0.
-  void add_sink(double sink, double& mantissa, double& e, double* total) const {
+  SELDOM void add_sink(double sink, double& mantissa, double& e, double* total) const {
     if (!(sink > -infinity<double>())) mantissa += sink == sink ? 0 : sink;
     else if (sink == infinity<double>()) mantissa += sink;
     else {
@@ -206,9 +205,9 @@ template <class Keys> struct Attention {
 
   void go() {
     size_t all = 0, bytes = 0;
-    for (size_t b = 0; b < s.batch; b++) all += parts_of(b), bytes += keys.keys(b);
+    for (size_t b = 0; b < s.batch; b++) all += parts_of(b), bytes += keys.of(b);
     // Few rows are bound by what they read, many by arithmetic: two multiplications take as long as a byte.
-    bytes *= s.kv_heads * (s.depth + s.width()) * (sizeof(typename E::T) > s.rows() / 2 ? sizeof(typename E::T) : s.rows() / 2);
+    bytes *= s.kv_heads * (s.depth + s.width()) * (keys.reading.bytes > s.rows() / 2 ? keys.reading.bytes : s.rows() / 2);
     Run r = run;
     if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
     split = r.threads > 1 && units() < 4 * r.threads && all > s.batch && blocks() <= 4;
@@ -227,21 +226,22 @@ template <class Keys> struct Attention {
 void attention_f32(const Run& run, const double* shape, const double* spans, const float* q, const float* k, const float* v, const float* slopes, const float* sinks, const uint8_t* mask, const float* bias, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) {
   AttentionShape s = AttentionShape::of(shape);
   AttentionData data = {spans, q, slopes, sinks, mask, bias, out, lse, sums, mantissa, exponent};
-  DenseKeys keys = {s, k, v};
-  Attention<DenseKeys>(run, s, data, keys).go();
+  Keys keys = {s, kReading<Single>, k, v};
+  Attention(run, s, data, keys).go();
 }
 
-template <class E> void attention_cached(const Run& run, const AttentionShape& s, const AttentionData& data, const Slabs<const typename E::T>& slabs, const Slabs<const float>& scales, const uint32_t* table, const int32_t* lengths) {
+void attention_cached(const Run& run, const AttentionShape& s, const AttentionData& data, const Reading& reading, const Pages& pages, const Slabs<const float>& scales, const uint32_t* table, const int32_t* lengths) {
   Buffer<size_t> firsts(run, s.batch + 1);
   firsts.data[0] = 0;
   for (size_t b = 0; b < s.batch; b++) firsts.data[b + 1] = firsts.data[b] + ((size_t)lengths[b] + s.page - 1) / s.page;
-  PagedKeys<E> keys = {s, slabs, scales, table, lengths, firsts.data, Pages(s, slabs)};
-  Attention<PagedKeys<E>>(run, s, data, keys).go();
+  Keys keys = {s, reading, nullptr, nullptr, &pages, &scales, table, lengths, firsts.data};
+  Attention(run, s, data, keys).go();
 }
 
 #define CACHED(suffix, E)                                                                                              \
   void attention_cached_##suffix(const Run& run, const double* shape, const double* spans, const float* q, Slabs<const E::T> slabs, Slabs<const float> scales, const uint32_t* table, const int32_t* lengths, const float* slopes, const float* sinks, const uint8_t* mask, const float* bias, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) { \
-    attention_cached<E>(run, AttentionShape::of(shape), {spans, q, slopes, sinks, mask, bias, out, lse, sums, mantissa, exponent}, slabs, scales, table, lengths); \
+    AttentionShape s = AttentionShape::of(shape);                                                                      \
+    attention_cached(run, s, {spans, q, slopes, sinks, mask, bias, out, lse, sums, mantissa, exponent}, kReading<E>, Pages(s, slabs), scales, table, lengths); \
   }
 CACHED(f32, Single)
 CACHED(f16, Half)

@@ -25,22 +25,53 @@ struct AttentionShape {
   }
 };
 
-// Keys and values as two arrays of floats: a tile is put together in `scratch`.
-struct DenseKeys {
-  using E = Single;
-  const AttentionShape& s;
-  const float *k, *v;
+// The pages of a cache, in slabs, an entry of the table being a page: its slab in the upper six bits, its place there in the
+// others. A slab holds, head after head, that head's share of all its pages, so that pages taken one after the other are one
+// stream of bytes for each head: tiles, of keys [depth][16], then values [16][width]. Scales, if there are any, lie likewise,
+// sixteen of the keys and sixteen of the values for each tile.
+struct Pages {
+  uint32_t page, tiles;
+  size_t of_tile, kv_heads;
+  const void* data[Slabs<void>::kMost];  // of each slab
+  size_t capacity[Slabs<void>::kMost];   // its pages
 
-  size_t scratch() const { return kTile * (s.depth + s.width()); }
-  size_t keys(size_t) const { return s.keys; }
-  size_t stride() const { return s.positions_first ? s.kv_heads : 1; }
+  template <class T> Pages(const AttentionShape& s, const Slabs<T>& slabs) : page((uint32_t)s.page), tiles((uint32_t)(s.page / kTile)), of_tile(kTile * (s.depth + s.width())), kv_heads(s.kv_heads) {
+    for (size_t i = 0; i < slabs.count; i++) data[i] = slabs.data[i], capacity[i] = slabs.length[i] / (tiles * of_tile * kv_heads);
+  }
+  // The tile of a token, in tiles of its slab.
+  size_t tile(uint32_t entry, size_t head, uint32_t token) const {
+    return (head * capacity[entry >> 26] + (entry & 0x3FFFFFF)) * tiles + token % page / kTile;
+  }
+};
+
+// Keys and values: two arrays of floats, or the pages of a cache.
+struct Keys {
+  const AttentionShape& s;
+  const Reading& reading;
+  const float *k, *v;
+  const Pages* pages = nullptr;
+  const Slabs<const float>* scales = nullptr;
+  const uint32_t* table = nullptr;
+  const int32_t* lengths = nullptr;
+  const size_t* firsts = nullptr;  // of each sequence, in the table
+
+  size_t of(size_t b) const { return pages ? (size_t)lengths[b] : s.keys; }
+  // Floats, in which a tile is put together, if it has to be.
+  size_t scratch() const { return pages ? 0 : kTile * (s.depth + s.width()); }
   // `rows` that will read it: for many, values are put where they are aligned too. `ready`: it is there from the time before.
-  Tile<E> tile(size_t b, size_t head, size_t key, float* scratch, size_t rows, bool ready) const {
-    size_t n = s.keys - key < kTile ? s.keys - key : kTile, row = s.place(b, head, s.kv_heads, key, s.keys);
+  Tile tile(size_t b, size_t head, size_t key, float* scratch, size_t rows, bool ready) const {
+    if (!pages) return together(b, head, key, scratch, rows, ready);
+    uint32_t entry = table[firsts[b] + (uint32_t)key / pages->page];
+    size_t index = pages->tile(entry, head, (uint32_t)key);
+    const char* at = (const char*)pages->data[entry >> 26] + index * pages->of_tile * reading.bytes;
+    return {at, at + kTile * s.depth * reading.bytes, s.width(), scales->count ? scales->data[entry >> 26] + index * 2 * kTile : nullptr};
+  }
+  Tile together(size_t b, size_t head, size_t key, float* scratch, size_t rows, bool ready) const {
+    size_t n = s.keys - key < kTile ? s.keys - key : kTile, row = s.place(b, head, s.kv_heads, key, s.keys), stride = s.positions_first ? s.kv_heads : 1;
     if (ready) return {scratch, scratch + kTile * s.depth, s.width(), nullptr};
-    transpose(k + row * s.depth, stride() * s.depth, n, s.depth, scratch);
+    transpose(k + row * s.depth, stride * s.depth, n, s.depth, scratch);
     const float* from = v + row * s.value_depth;
-    size_t width = s.width(), apart = stride() * s.value_depth;
+    size_t width = s.width(), apart = stride * s.value_depth;
     if (width == s.value_depth && rows < 16) return {scratch, from, apart, nullptr};
     float* values = scratch + kTile * s.depth;
     for (size_t i = 0; i < n; i++)
@@ -49,45 +80,6 @@ struct DenseKeys {
         store(values + i * width + at, left < kTile ? load_n(from + i * apart + at, left, 0) : load(from + i * apart + at));
       }
     return {scratch, values, width, nullptr};
-  }
-};
-
-// The pages of a cache, in slabs, an entry of the table being a page: its slab in the upper six bits, its place there in the
-// others. A slab holds, head after head, that head's share of all its pages, so that pages taken one after the other are one
-// stream of bytes for each head: tiles, of keys [depth][16], then values [16][width]. Scales, if there are any, lie likewise,
-// sixteen of the keys and sixteen of the values for each tile.
-struct Pages {
-  uint32_t page, tiles;
-  size_t of_tile, kv_heads;
-  size_t capacity[Slabs<void>::kMost];  // pages of each slab
-
-  template <class T> Pages(const AttentionShape& s, const Slabs<T>& slabs) : page((uint32_t)s.page), tiles((uint32_t)(s.page / kTile)), of_tile(kTile * (s.depth + s.width())), kv_heads(s.kv_heads) {
-    for (size_t i = 0; i < slabs.count; i++) capacity[i] = slabs.length[i] / (tiles * of_tile * kv_heads);
-  }
-  // The tile of a token, in tiles of its slab.
-  size_t tile(uint32_t entry, size_t head, uint32_t token) const {
-    return (head * capacity[entry >> 26] + (entry & 0x3FFFFFF)) * tiles + token % page / kTile;
-  }
-};
-
-template <class Stored> struct PagedKeys {
-  using E = Stored;
-  using T = typename E::T;
-  const AttentionShape& s;
-  const Slabs<const T>& slabs;
-  const Slabs<const float>& scales;
-  const uint32_t* table;
-  const int32_t* lengths;
-  const size_t* firsts;    // of each sequence, in the table
-  Pages pages;
-
-  size_t scratch() const { return 0; }
-  size_t keys(size_t b) const { return (size_t)lengths[b]; }
-  Tile<E> tile(size_t b, size_t head, size_t key, float*, size_t, bool) const {
-    uint32_t entry = table[firsts[b] + (uint32_t)key / pages.page];
-    size_t index = pages.tile(entry, head, (uint32_t)key);
-    const T* k = slabs.data[entry >> 26] + index * pages.of_tile;
-    return {k, k + kTile * s.depth, s.width(), scales.count ? scales.data[entry >> 26] + index * 2 * kTile : nullptr};
   }
 };
 

@@ -77,6 +77,7 @@ SIMD_INLINE f32x16 scaled_weights(f32x16 w, const float* scales) { return scales
 struct Rows {
   static constexpr size_t kStep = 32;
   const Scoring& s;
+  const Reading& reading;
   size_t count;
   Row1* row;
   RowSum* sum;
@@ -92,7 +93,7 @@ struct Rows {
     return (room + 2 * kTogether) * s.depth * sizeof(float) + totals * s.width * sizeof(double) + room * (sizeof(Row1) + sizeof(RowSum) + 2 * sizeof(size_t)) +
            (kStep * (s.width + kTile) + kTogether * kTile) * sizeof(float) + 64;
   }
-  Rows(const Scoring& s, size_t room, size_t totals, void* memory) : s(s), count(0), totals(totals) {
+  Rows(const Scoring& s, const Reading& reading, size_t room, size_t totals, void* memory) : s(s), reading(reading), count(0), totals(totals) {
     w = (float*)(((uintptr_t)memory + 63) & ~(uintptr_t)63), sums = w + kTogether * kTile, acc = sums + kStep * kTile;
     total = (double*)(acc + kStep * s.width), q = (float*)(total + totals * s.width);
     sum = (RowSum*)(q + (room + 2 * kTogether) * s.depth), row = (Row1*)(sum + room), inner_from = (size_t*)(row + room), inner_to = inner_from + room;
@@ -164,38 +165,33 @@ struct Rows {
   size_t to(size_t i, size_t end) const { size_t k = 0; for (; i < end; i++) k = row[i].to > k ? row[i].to : k; return k; }
 
   // The tile of keys from `key` on.
-  template <class E> void tile(const Tile<E>& t, size_t key, size_t i, size_t end) {
-    for (size_t n; i < end; i += n) {
-      n = group(end - i);
-      n == 8 ? one<E, 8>(t, key, i) : n == 4 ? one<E, 4>(t, key, i) : n == 2 ? one<E, 2>(t, key, i) : one<E, 1>(t, key, i);
-    }
+  void tile(const Tile& t, size_t key, size_t i, size_t end) {
+    for (size_t n; i < end; i += n) one(t, key, i, n = group(end - i));
   }
-  template <class E, int R> ALWAYS void one(const Tile<E>& t, size_t key, size_t i) {
-    uint32_t lanes[R], all = 0xFFFF, some = 0;
+  void one(const Tile& t, size_t key, size_t i, size_t n) {
+    uint32_t lanes[kTogether], all = 0xFFFF, some = 0;
     bool inside = key >= inner_from[i / 4] && key + kTile <= inner_to[i / 4];
-    for (int r = 0; !inside && r < R; r++) lanes[r] = row[i + r].lanes(key), all &= lanes[r], some |= lanes[r];
+    for (size_t r = 0; !inside && r < n; r++) lanes[r] = row[i + r].lanes(key), all &= lanes[r], some |= lanes[r];
     if (!inside && !some) return;
-    f32x16 z[R];
-    scores<E, R>(t.k, q_of(i), s.depth, z);
-    for (int r = 0; r < R; r++) store(w + r * kTile, z[r]);
+    size_t kind = lowest_bit(n);
+    reading.scores[kind](t.k, q_of(i), s.depth, w);
     bool whole = inside || all == 0xFFFF;
-    if (!whole || !calm(t.scales, i, R)) weigh(t, key, i, R, whole ? kAll : lanes);
-    if (whole) return values<E, R>(t.v, t.stride, w, acc_of(i), s.width);
-    for (int r = 0; r < R; r++)
-      if (i + r < count) values_of_lanes<E>(t.v, t.stride, w + r * kTile, lanes[r], acc_of(i + r), s.width);
+    if (!whole || !calm(t.scales, i, n)) weigh(t, key, i, n, whole ? kAll : lanes);
+    if (whole) return reading.values[kind](t.v, t.stride, w, acc_of(i), s.width);
+    for (size_t r = 0; r < n && i + r < count; r++) reading.values_of_lanes(t.v, t.stride, w + r * kTile, lanes[r], acc_of(i + r), s.width);
   }
   static constexpr const uint32_t* kAll = nullptr;
   // The scores in w of n rows that see the whole tile become weights, if all are usual: whether they were.
-  ALWAYS bool calm(const float* scales, size_t i, int n) {
+  ALWAYS bool calm(const float* scales, size_t i, size_t n) {
     uint32_t outside = 0;
-    for (int r = 0; r < n; r++) outside |= lanes_outside(score(scales, r), splat(-kLarge), splat(sum[i + r].most));
+    for (size_t r = 0; r < n; r++) outside |= lanes_outside(score(scales, r), splat(-kLarge), splat(sum[i + r].most));
     if (outside) return false;
     ExpVector<float> e(base_two(), ExpTraits<float>::kBias);
-    for (int r = 0; r < n; r++) sum[i + r].begun = true, put(scales, i, r, plain<true>(e, sum[i + r], score(scales, r)));
+    for (size_t r = 0; r < n; r++) sum[i + r].begun = true, put(scales, i, r, plain<true>(e, sum[i + r], score(scales, r)));
     return true;
   }
-  ALWAYS f32x16 score(const float* scales, int r) const { return scales ? mul(load(w + r * kTile), load(scales)) : load(w + r * kTile); }
-  ALWAYS void put(const float* scales, size_t i, int r, f32x16 weights) {
+  ALWAYS f32x16 score(const float* scales, size_t r) const { return scales ? mul(load(w + r * kTile), load(scales)) : load(w + r * kTile); }
+  ALWAYS void put(const float* scales, size_t i, size_t r, f32x16 weights) {
     float* of_row = sums_of(i + r);
     store(of_row, add(load(of_row), weights));
     store(w + r * kTile, scaled_weights(weights, scales));
@@ -206,13 +202,13 @@ struct Rows {
     return kCalm ? exp_inside<false>(e, x, t) : exp_below<false>(e, x, t);
   }
   // The same of any rows. `lanes`: what each sees of the tile; kAll: everything.
-  template <class E> NEVER_INLINE void weigh(const Tile<E>& t, size_t key, size_t i, int n, const uint32_t* lanes) {
+  NEVER_INLINE void weigh(const Tile& t, size_t key, size_t i, size_t n, const uint32_t* lanes) {
     ExpVector<float> e(base_two(), ExpTraits<float>::kBias);
-    for (int r = 0; r < n; r++) {
+    for (size_t r = 0; r < n; r++) {
       RowSum& m = sum[i + r];
       uint32_t seen = lanes ? lanes[r] : 0xFFFF;
       f32x16 z = score(t.scales, r), x = select_bits(z, splat(-infinity<float>()), seen);
-      put(t.scales, i, r, is_plain(m, x, seen) ? plain<false>(e, m, x) : any_weights<E>(t, i + r, key, z, seen));
+      put(t.scales, i, r, is_plain(m, x, seen) ? plain<false>(e, m, x) : any_weights(t, i + r, key, z, seen));
     }
   }
   // None is above the row's exponent, or large and not far below.
@@ -224,22 +220,21 @@ struct Rows {
   static ALWAYS ExpScale<float> base_two() { return ExpScale<float>::of(kLog2E); }
 
   // Weights of any scores. Above, below and beyond all doubles nothing is lost but what has no weight.
-  template <class E> NEVER_INLINE f32x16 any_weights(const Tile<E>& t, size_t r, size_t key, f32x16 z, uint32_t lanes) {
+  NEVER_INLINE f32x16 any_weights(const Tile& t, size_t r, size_t key, f32x16 z, uint32_t lanes) {
     const Row1& q = row[r];
     RowSum& m = sum[r];
     f32x16 infinite = splat(-infinity<float>()), x = select_bits(z, splat(0.f), lanes);
     uint32_t large = lanes_above(x, splat(kLarge)) | lanes_above(splat(-kLarge), x);
     if (s.plain() && q.plain && m.begun && m.e < 0x1p20 && m.e > -0x1p20) large &= lanes_above(x, splat((float)(m.e - kNear)));
     if (q.exact) large = lanes;
-    Wide y = widen(x);
-    if (large || any_nan(x)) {
-      y = exact_scores<E>(t.k, q.q, s.depth);
-      Wide scales = widen(t.scales ? load(t.scales) : splat(1.f));
-      y = {mul(y.low, mul(scales.low, splat(s.scale))), mul(y.high, mul(scales.high, splat(s.scale)))};
-    }
-    if (!s.plain()) y = {cap(y.low), cap(y.high)};
+    f64x8 y[2] = {low_f64(x), high_f64(x)};
     double v[kTile];
-    store(v, y.low), store(v + 8, y.high);
+    if (large || any_nan(x)) {
+      reading.exact_scores(t.k, q.q, s.depth, v);
+      f32x16 scales = t.scales ? load(t.scales) : splat(1.f);
+      y[0] = mul(load(v), mul(low_f64(scales), splat(s.scale))), y[1] = mul(load(v + 8), mul(high_f64(scales), splat(s.scale)));
+    }
+    for (size_t i = 0; i < 2; i++) store(v + 8 * i, s.plain() ? y[i] : cap(y[i]));
     double top = -infinity<double>();
     for (size_t i = 0; i < kTile; i++) {
       if (!(lanes >> i & 1)) { v[i] = -infinity<double>(); continue; }
@@ -263,7 +258,7 @@ struct Rows {
   f64x8 cap(f64x8 z) const { return mul(tanh_f64(mul(z, splat(1 / s.softcap))), splat(s.softcap)); }
 
   // A larger exponent for the part's sums: an exact power of two.
-  void raise(size_t r, double top) {
+  SELDOM void raise(size_t r, double top) {
     RowSum& m = sum[r];
     double e = top < 0x1p51 && top > -0x1p51 ? nearest(top) : top;
     if (m.begun) {

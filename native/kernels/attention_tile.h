@@ -13,8 +13,8 @@ constexpr size_t kTile = 16;  // keys, a lane each
 
 // A tile as it lies in memory: keys [depth][16], values as sixteen rows `stride` apart, padded to whole vectors. `scales`:
 // sixteen of the keys and sixteen of the values, or null.
-template <class E> struct Tile {
-  const typename E::T *k, *v;
+struct Tile {
+  const void *k, *v;
   size_t stride;
   const float* scales;
 };
@@ -36,9 +36,14 @@ template <class E, int R, int kRows> SIMD_INLINE void some_scores(const typename
   UNROLL
   for (int r = 0; r < R; r++) z[r] = add(a[r], b[r]);
 }
-template <class E, int R> SIMD_INLINE void scores(const typename E::T* k, const float* q, size_t depth, f32x16* z) {
+template <class E, int R> void scores(const void* k, const float* q, size_t depth, float* z) {
   constexpr int kPass = kVectors < 32 && R > 2 ? 2 : R;  // what registers hold
-  for (int r = 0; r < R; r += kPass) some_scores<E, kPass, R == 8 ? 16 : R>(k, q + r, depth, z + r);
+  for (int r = 0; r < R; r += kPass) {
+    f32x16 some[kPass];
+    some_scores<E, kPass, R == 8 ? 16 : R>((const typename E::T*)k, q + r, depth, some);
+    UNROLL
+    for (int i = 0; i < kPass; i++) store(z + (r + i) * kTile, some[i]);
+  }
 }
 
 // acc[r] += Σ_key w[r][key] · v[key] for J vectors, a tile's sixteen first summed by themselves.
@@ -65,7 +70,8 @@ template <class E, int R, int J> SIMD_INLINE void some_values(const typename E::
     UNROLL
     for (int j = 0; j < J; j++) store(acc + r * width + kTile * j, add(load(acc + r * width + kTile * j), s[r][j]));
 }
-template <class E, int R> SIMD_INLINE void values(const typename E::T* v, size_t stride, const float* w, float* acc, size_t width) {
+template <class E, int R> void values(const void* from, size_t stride, const float* w, float* acc, size_t width) {
+  const typename E::T* v = (const typename E::T*)from;
   // Where floats are few to a read, they are read in their order. Else four rows share what was read, and converted.
   constexpr bool kInOrder = sizeof(typename E::T) == 4 && R < 8;
   constexpr int J = kVectors >= 32 && kInOrder ? 8 : 4, kMost = kVectors < 32 ? 1 : kInOrder ? 2 : 4, kPass = R < kMost ? R : kMost;
@@ -77,7 +83,8 @@ template <class E, int R> SIMD_INLINE void values(const typename E::T* v, size_t
   }
 }
 // The same of one row, of the keys whose bit is set alone: what the others hold does not matter.
-template <class E> NEVER_INLINE void values_of_lanes(const typename E::T* v, size_t stride, const float* w, uint32_t lanes, float* acc, size_t width) {
+template <class E> void values_of_lanes(const void* from, size_t stride, const float* w, uint32_t lanes, float* acc, size_t width) {
+  const typename E::T* v = (const typename E::T*)from;
   for (size_t at = 0; at < width; at += kTile) {
     f32x16 s = splat(0.f);
     for (size_t key = 0; key < kTile; key++)
@@ -86,20 +93,29 @@ template <class E> NEVER_INLINE void values_of_lanes(const typename E::T* v, siz
   }
 }
 
-// Sixteen scores, as doubles.
-struct Wide { f64x8 low, high; };
-SIMD_INLINE Wide widen(f32x16 z) { return {low_f64(z), high_f64(z)}; }
-
 // The scores of one row with no rounding to speak of, for those that are large.
-template <class E> NEVER_INLINE Wide exact_scores(const typename E::T* k, const float* q, size_t depth) {
-  Wide s = {splat(0.), splat(0.)};
+template <class E> void exact_scores(const void* k, const float* q, size_t depth, double* z) {
+  f64x8 low = splat(0.), high = low;
   for (size_t d = 0; d < depth; d++) {
-    Wide x = widen(E::load(k + d * kTile));
+    f32x16 x = E::load((const typename E::T*)k + d * kTile);
     f64x8 y = splat((double)q[d]);
-    s = {fma(x.low, y, s.low), fma(x.high, y, s.high)};
+    low = fma(low_f64(x), y, low), high = fma(high_f64(x), y, high);
   }
-  return s;
+  store(z, low), store(z + 8, high);
 }
+
+// All that depends on how keys and values are stored, of 1, 2, 4 and 8 rows together.
+struct Reading {
+  size_t bytes;  // of a number
+  void (*scores[4])(const void* k, const float* q, size_t depth, float* z);
+  void (*values[4])(const void* v, size_t stride, const float* w, float* acc, size_t width);
+  void (*values_of_lanes)(const void* v, size_t stride, const float* w, uint32_t lanes, float* acc, size_t width);
+  void (*exact_scores)(const void* k, const float* q, size_t depth, double* z);
+};
+template <class E> constexpr Reading kReading = {
+    sizeof(typename E::T), {scores<E, 1>, scores<E, 2>, scores<E, 4>, scores<E, 8>}, {values<E, 1>, values<E, 2>, values<E, 4>, values<E, 8>},
+    values_of_lanes<E>, exact_scores<E>,
+};
 
 // tanh(x) = sign(x) · (1 − E) / (1 + E), E = exp(−2|x|), to about 1e-16 of 1. A NaN stays one.
 SIMD_INLINE f64x8 tanh_f64(f64x8 x) {

@@ -44,7 +44,7 @@ template <> struct Total<double> {
   }
 };
 
-template <class T, class Source> SIMD_INLINE T maximum(const Source& x, size_t from, size_t n) {
+template <class T, class Source> NEVER_INLINE T maximum(const Source& x, size_t from, size_t n) {
   constexpr size_t W = ExpTraits<T>::kLanes;
   auto m = splat(-infinity<T>()), a = m, b = m, c = m;
   size_t i = 0;
@@ -57,7 +57,7 @@ template <class T, class Source> SIMD_INLINE T maximum(const Source& x, size_t f
   return reduce_max(max_skip_nan(max_skip_nan(m, a), max_skip_nan(b, c)));
 }
 
-template <class T, class Source> SIMD_INLINE bool has_nan(const Source& x, size_t from, size_t n) {
+template <class T, class Source> NEVER_INLINE bool has_nan(const Source& x, size_t from, size_t n) {
   constexpr size_t W = ExpTraits<T>::kLanes;
   bool nan = false;
   for (size_t i = 0; i < n; i += W) nan |= any_nan(high_part(n - i < W ? x.at(from + i, n - i) : x.at(from + i)));
@@ -104,6 +104,15 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
       for (int j = 0; kStore && j < 4; j++) store(out + i + j * W, q[j]);
       seen = or_bits(or_bits(seen, t[0], t[1]), t[2], t[3]);
       return add(add(q[0], q[1]), add(q[2], q[3]));
+    }
+    if constexpr (!Source::kOneNumber || kRegisters == 4) {  // large code
+      V sum;
+      for (size_t j = 0; j < 2; j++) {
+        V t0, t1, a = one(i + 2 * j * W, t0), b = one(i + 2 * j * W + W, t1);
+        if (kWatch) seen = or_bits(seen, t0, t1);
+        sum = j ? add(sum, add(a, b)) : add(a, b);
+      }
+      return sum;
     }
     V t0, t1, t2, t3;
     V a = one(i, t0), b = one(i + W, t1);
@@ -192,7 +201,7 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   return true;
 }
 
-// Of blocks that are seldom met, and are large code: out of line, once.
+// Blocks that are not calm.
 template <class T, class Source>
 NEVER_INLINE void sum_below(const Source& x, size_t from, size_t n, const ExpScale<T>& scale, const ExpScale<double>& fine, double octave, bool parted, T* out, Sum& sum) {
   sum_block<false, false, false>(x, from, n, scale, fine, octave, parted, out, sum);
@@ -214,7 +223,7 @@ template <class T> struct Row {
   ALWAYS double octave(T value) const { return nearest((double)value * scale->octaves); }
   ALWAYS bool in_reach(T value) const { return 8 * scale->octaves * (value < 0 ? -value : value) <= ExpTraits<T>::kLimit; }
   // The row's maximum decides how it is read from now on. False: it is not finite.
-  bool look() {
+  SELDOM bool look() {
     T m = plain ? maximum<T>(source(), 0, n) : maximum<T>(logits, 0, n);
     if (m - m != 0) return false;
     if (scale->scaled || !in_reach(m)) {
@@ -230,6 +239,25 @@ template <class T> struct Row {
     return true;
   }
 };
+
+// A block that is not calm, or may not be. False: as below.
+template <class T> NEVER_INLINE bool sum_any(const Row<T>& row, size_t b, size_t n, T* q, Sum& s) {
+  double top = row.top;
+  if (!row.topped) {
+    T m = row.plain ? maximum<T>(row.source(), b, n) : maximum<T>(row.logits, b, n);
+    if (m - m != 0) {  // nothing finite, or +∞
+      bool nan = has_nan<T>(row.logits, b, n);
+      s = {nan ? not_a_number<double>() : m > 0 ? (double)m : 0, 0, 0, 0, 0, 0};
+      for (size_t i = 0; q && i < n; i++) q[i] = 0;
+      return true;
+    }
+    if (!row.in_reach(m)) return false;
+    top = row.octave(m);
+  }
+  if (row.plain) sum_below<T>(row.source(), b, n, *row.scale, *row.fine, top, row.parted, q, s);
+  else sum_below<T>(row.logits, b, n, *row.scale, *row.fine, top, row.parted, q, s);
+  return true;
+}
 
 // The sum of a part of a row (at most kSuper elements, starting at a block), with a Block each, q stored if kStore.
 // False: a value is out of the reduction's reach, and the row must be looked at as a whole first.
@@ -249,24 +277,7 @@ template <bool kStore, class T> bool sum_part(const Row<T>& row, size_t from, si
       calm = done = kHasUnit<T> && scale.unit ? sum_block<kStore, true, kHasUnit<T>>(row.source(), b, n, scale, *row.fine, row.octave(first), row.parted, q, s)
                                               : sum_block<kStore, true, false>(row.source(), b, n, scale, *row.fine, row.octave(first), row.parted, q, s);
     }
-    if (!done) {
-      double top = row.top;
-      if (!row.topped) {
-        T m = row.plain ? maximum<T>(row.source(), b, n) : maximum<T>(row.logits, b, n);
-        if (m - m != 0) {  // nothing finite, or +∞
-          bool nan = has_nan<T>(row.logits, b, n);
-          if (nan || m > 0) s = {nan ? not_a_number<double>() : (double)m, 0, 0, 0, 0, 0};
-          if (kStore) for (size_t i = 0; i < n; i++) q[i] = 0;
-          sum = merge(sum, s);
-          *blocks++ = {0, 0};
-          continue;
-        }
-        if (!row.in_reach(m)) return false;
-        top = row.octave(m);
-      }
-      if (row.plain) sum_below<T>(row.source(), b, n, scale, *row.fine, top, row.parted, q, s);
-      else sum_below<T>(row.logits, b, n, scale, *row.fine, top, row.parted, q, s);
-    }
+    if (!done && !sum_any<T>(row, b, n, q, s)) return false;
     *blocks++ = {s.exponent, done};
     sum = merge(sum, s);
   }

@@ -26,21 +26,91 @@ struct SampleMemory : RowMemory {
   NucleusMemory<double>& nucleus(double) { return double_nucleus; }
 };
 
-template <class T> struct SampleRow {
-  static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8;
+// What is left of a row as a list, of whatever type the row is.
+struct SampleList {
   SampleMemory& memory;
   const Filters& filters;
+  Weigher weigher;
+  Item* list = nullptr;  // what is left, by index; null: all that the cut of the row's pages keeps
+  size_t size = 0;
+  uint64_t total = 0;
+
+  SampleList(SampleMemory& m, const Filters& f, size_t n) : memory(m), filters(f), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n) {}
+
+  // A list in the order of logits, cut by the other filters.
+  NEVER_INLINE void cut_list() {
+    Buffer<Item>& items = memory.list;
+    if (filters.top_p < 1) {
+      double target = filters.top_p * (double)sum_list();
+      uint64_t sum = 0;
+      size_t kept = 0;
+      do sum += weigher.integer(items.data[kept++].weight); while (kept < items.size && (double)sum < target);
+      items.size = kept;
+    }
+    keep([&](const Item& item) ALWAYS_LAMBDA { return item.z >= weigher.top + filters.min_distance || item.z == weigher.top; });
+    if (filters.typical_p < 1) keep_typical();
+    keep_likely();
+  }
+  // By the distance of −log p from its mean: the smallest set with the share typical_p.
+  SELDOM void keep_typical() {
+    Buffer<Item>& items = memory.list;
+    double sum = 0, weights = 0;
+    for (size_t i = 0; i < items.size; i++) sum += items.data[i].weight * weigher.distance(items.data[i].z), weights += items.data[i].weight;
+    double mean = sum / weights;
+    for (size_t i = 0; i < items.size; i++) {
+      double off = weigher.distance(items.data[i].z) - mean;
+      items.data[i].key = off < 0 ? off : -off;
+    }
+    double target = filters.typical_p * (double)sum_list();
+    sort_items(items.data, items.size);
+    uint64_t reached = 0;
+    size_t kept = 0;
+    do reached += weigher.integer(items.data[kept++].weight); while (kept < items.size && (double)reached < target);
+    items.size = kept;
+  }
+  NEVER_INLINE void keep_likely() {
+    if (filters.epsilon > 0) {
+      double least = filters.epsilon * (double)sum_list(), most = 0;
+      for (size_t i = 0; i < memory.list.size; i++) most = memory.list.data[i].weight > most ? memory.list.data[i].weight : most;
+      keep([&](const Item& item) ALWAYS_LAMBDA { return (double)weigher.integer(item.weight) >= least || item.weight == most; });
+    }
+    use_list();
+  }
+  template <class Which> ALWAYS void keep(Which which) {
+    Buffer<Item>& items = memory.list;
+    size_t kept = 0;
+    for (size_t i = 0; i < items.size; i++) if (which(items.data[i])) items.data[kept++] = items.data[i];
+    items.size = kept;
+  }
+  uint64_t sum_list() const {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < memory.list.size; i++) sum += weigher.integer(memory.list.data[i].weight);
+    return sum;
+  }
+  void weigh_list() { weigh_items(weigher, memory.list.data, memory.list.size); }
+  NEVER_INLINE void use_list() {
+    list = memory.list.data, size = memory.list.size;
+    bool sorted = true;
+    for (size_t i = 0; i < size; i++) list[i].key = -(double)list[i].index, sorted = sorted && (i == 0 || list[i - 1].index < list[i].index);
+    if (!sorted && size <= kFew) {
+      Item items[kFew];
+      for (size_t i = 0; i < size; i++) items[i] = list[i];
+      place(items, size, list, size);
+    } else if (!sorted) {
+      sort_items(list, size);
+    }
+    total = sum_list();
+  }
+};
+
+template <class T> struct SampleRow : SampleList {
   const T* x;
   size_t n;
   bool writes;  // probabilities are wanted, which need exact sums
-  Weigher weigher;
   const T* tops = nullptr;
-  Item* list = nullptr;  // what is left, by index; null: all that the cut of `pages` keeps
-  size_t size = 0;
-  uint64_t total = 0;
   Paged<T> pages;
 
-  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : memory(m), filters(f), x(x), n(n), writes(writes), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n), pages(weigher, m.list.run, x, n) {}
+  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : SampleList(m, f, n), x(x), n(n), writes(writes), pages(weigher, m.list.run, x, n) {}
 
   NEVER_INLINE int32_t filter() {
     T* groups = memory.tops(T()).need(n / kTopGroup + 1);
@@ -69,71 +139,6 @@ template <class T> struct SampleRow {
       use_pages();
     }
     return kSampled;
-  }
-
-  // A list in the order of logits, cut by the other filters.
-  void cut_list() {
-    Buffer<Item>& items = memory.list;
-    if (filters.top_p < 1) {
-      double target = filters.top_p * (double)sum_list();
-      uint64_t sum = 0;
-      size_t kept = 0;
-      do sum += weigher.integer(items.data[kept++].weight); while (kept < items.size && (double)sum < target);
-      items.size = kept;
-    }
-    keep([&](const Item& item) ALWAYS_LAMBDA { return item.z >= weigher.top + filters.min_distance || item.z == weigher.top; });
-    if (filters.typical_p < 1) keep_typical();
-    keep_likely();
-  }
-  // By the distance of −log p from its mean: the smallest set with the share typical_p.
-  void keep_typical() {
-    Buffer<Item>& items = memory.list;
-    double sum = 0, weights = 0;
-    for (size_t i = 0; i < items.size; i++) sum += items.data[i].weight * weigher.distance(items.data[i].z), weights += items.data[i].weight;
-    double mean = sum / weights;
-    for (size_t i = 0; i < items.size; i++) {
-      double off = weigher.distance(items.data[i].z) - mean;
-      items.data[i].key = off < 0 ? off : -off;
-    }
-    double target = filters.typical_p * (double)sum_list();
-    sort_items(items.data, items.size);
-    uint64_t reached = 0;
-    size_t kept = 0;
-    do reached += weigher.integer(items.data[kept++].weight); while (kept < items.size && (double)reached < target);
-    items.size = kept;
-  }
-  void keep_likely() {
-    if (filters.epsilon > 0) {
-      double least = filters.epsilon * (double)sum_list(), most = 0;
-      for (size_t i = 0; i < memory.list.size; i++) most = memory.list.data[i].weight > most ? memory.list.data[i].weight : most;
-      keep([&](const Item& item) ALWAYS_LAMBDA { return (double)weigher.integer(item.weight) >= least || item.weight == most; });
-    }
-    use_list();
-  }
-  template <class Which> ALWAYS void keep(Which which) {
-    Buffer<Item>& items = memory.list;
-    size_t kept = 0;
-    for (size_t i = 0; i < items.size; i++) if (which(items.data[i])) items.data[kept++] = items.data[i];
-    items.size = kept;
-  }
-  uint64_t sum_list() const {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < memory.list.size; i++) sum += weigher.integer(memory.list.data[i].weight);
-    return sum;
-  }
-  void weigh_list() { weigh_items(weigher, memory.list.data, memory.list.size); }
-  void use_list() {
-    list = memory.list.data, size = memory.list.size;
-    bool sorted = true;
-    for (size_t i = 0; i < size; i++) list[i].key = -(double)list[i].index, sorted = sorted && (i == 0 || list[i - 1].index < list[i].index);
-    if (!sorted && size <= kFew) {
-      Item items[kFew];
-      for (size_t i = 0; i < size; i++) items[i] = list[i];
-      place(items, size, list, size);
-    } else if (!sorted) {
-      sort_items(list, size);
-    }
-    total = sum_list();
   }
 
   // Whether few groups have a logit as large: few enough for a list.

@@ -37,7 +37,7 @@ struct Partials {
     if (repeated.many) sum.mantissa = heavy + light_sum(x, from, n, bound, e, repeated);
   }
   // The sum of all terms but those of the lanes above `bound`.
-  template <class Source, class V> double light_sum(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const Repeated<V>& repeated) const {
+  template <class Source, class V> SELDOM double light_sum(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const Repeated<V>& repeated) const {
     f64x8 a = splat(0.), b = a;
     for (size_t i = 0; i < count; i++) {
       for (size_t j = 0, at = first(i); j < vectors(i); j++, at += 16) {

@@ -96,13 +96,13 @@ template <class T> struct LogOperators {
   struct Target { size_t at; T gradient; bool counts; };
 
   // The loss of row i of a tile.
-  Target judge(const Measured<T>& m, size_t i) const {
+  NEVER_INLINE Target judge(const Measured<T>& m, size_t i) const {
     size_t row = row_of(m) + i;
     loss[row] = 0;
     if (targets[row] < 0) return {0, 0, false};
     size_t target = (size_t)targets[row], v = rows.across() ? target : target / W, lane = rows.across() ? i : target % W;
     Two<f64x8> z[kParts];
-    uint32_t lanes = rows.read(m, v, z);
+    uint32_t lanes = rows.read_one(m, v, z);
     const ExpVector<double> e(rows.scale, 0);
     double x[W], low[W], q[W];
     UNROLL for (size_t p = 0; p < kParts; p++) {
@@ -201,8 +201,8 @@ template <class T>
 void log_operators(const Run& run, const T* x, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias,
                    T* logs, double* log_sums, const int32_t* targets, double* loss, T* gradient) {
   if (outer * cols * inner == 0) return;
-  const ExpScale<double> scale = ExpScale<double>::of(temperature);
-  LogOperators<T>{run, {x, cols, inner, scale, {mask, layout, bias}}, outer, logs, log_sums, loss, targets, gradient, ExpScale<T>::of(temperature), 1}.go();
+  const ExpScale<double> scale = ExpScale<double>::of_call(temperature);
+  LogOperators<T>{run, {x, cols, inner, scale, {mask, layout, bias}}, outer, logs, log_sums, loss, targets, gradient, ExpScale<T>::of_call(temperature), 1}.go();
 }
 
 #define LOG_KERNELS(T, name) \

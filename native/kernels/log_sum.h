@@ -48,6 +48,7 @@ template <class T> struct LogRows {
   size_t step() const { return across() ? inner : W; }
   ALWAYS size_t width(const Measured<T>& m, size_t v) const { return across() ? m.n : cols - v * W < W ? cols - v * W : W; }
 
+  NEVER_INLINE uint32_t read_one(const Measured<T>& m, size_t v, Two<f64x8>* z) const { return read(m, v, z); }
   // Vector v of a tile, what is masked or outside as −∞. Returns the lanes that are not.
   template <bool kLean = false> ALWAYS uint32_t read(const Measured<T>& m, size_t v, Two<f64x8>* z) const {
     size_t i = m.first + v * step(), n = width(m, v), column = across() ? v : v * W;
@@ -64,11 +65,7 @@ template <class T> struct LogRows {
       }
     }
     uint32_t lanes = (1u << n) - 1;
-    if (extras.layout != kNoMask) {
-      if (!extras.shared_mask()) lanes &= mask_lanes(extras.mask, extras.layout, i, n);
-      else if (!across()) lanes &= mask_lanes(extras.mask, extras.layout, column, n);
-      else if (!mask_lanes(extras.mask, extras.layout, column, 1)) lanes = 0;
-    }
+    if (extras.layout != kNoMask) lanes = extras.lanes(i, column, n, across());
     if (lanes != (1u << W) - 1) {
       UNROLL for (size_t p = 0; p < kParts; p++) z[p] = {select_bits(z[p].x, splat(-infinity<double>()), lanes >> 8 * p), select_bits(z[p].low, splat(0.), lanes >> 8 * p)};
     }
@@ -175,12 +172,12 @@ template <class T> struct LogRows {
     return sum.hi + (sum.lo + (rest + m.log_lo[i]));
   }
   // Of rows with +∞: those that have a NaN as well.
-  uint32_t with_nan(const Measured<T>& m) const {
+  SELDOM uint32_t with_nan(const Measured<T>& m) const {
     uint32_t nan = 0;
     for (size_t v = 0; v < vectors(); v++) {
       Two<f64x8> z[kParts];
       double at[W];
-      read(m, v, z);
+      read_one(m, v, z);
       UNROLL for (size_t p = 0; p < kParts; p++) store(at + 8 * p, z[p].x);
       for (size_t i = 0; i < W; i++) nan |= (uint32_t)(at[i] != at[i]) << i;
     }

@@ -103,6 +103,12 @@ template <class T> struct Extras {
 
   bool any() const { return layout != kNoMask || bias.data; }
   bool shared_mask() const { return layout == kMaskRowBytes || layout == kMaskRowBits; }
+  // What a mask leaves of elements [i, i + n), in columns from `column` on or, `across`, all in that one.
+  ALWAYS uint32_t lanes(size_t i, size_t column, size_t n, bool across) const {
+    bool shared = shared_mask(), one = shared && across;
+    uint32_t some = mask_lanes(mask, layout, shared ? column : i, one ? 1 : n);
+    return one && some ? (1u << n) - 1 : some;
+  }
   Logits<T> row(const T* x, size_t index, size_t cols) const {
     return {x, bias.data && bias.length != cols ? bias.data + index * cols : bias.data, layout == kNoMask ? nullptr : mask, layout, shared_mask() ? 0 : index * cols};
   }

@@ -90,7 +90,7 @@ template <class T> struct Nucleus {
     return w[0];
   }
   // If one logit alone makes up most of the sample between them, the edge is likely to be one of many equal ones.
-  void look_for_ties(T& low, T& high) const {
+  SELDOM void look_for_ties(T& low, T& high) const {
     const auto lowest = splat(low), highest = splat(high);
     T most = 0;
     size_t votes = 0, seen = 0, alike = 0;
@@ -105,7 +105,7 @@ template <class T> struct Nucleus {
   }
 
   // Finds the first of many equal ones with which a sum that begins with `sum` reaches the target. False: none does.
-  bool find_tie(T z, double target, uint64_t sum) {
+  SELDOM bool find_tie(T z, double target, uint64_t sum) {
     uint64_t each = weigher.integer(weigher.rounded(weight_at(z))), count = memory.starts.data[last_page() + 1];
     double share = each ? (target - (double)sum) / (double)each : infinity<double>();
     if (!(share <= (double)count)) return false;
@@ -168,7 +168,7 @@ template <class T> struct Nucleus {
     COPY(&integer, &bits, 8);
     return integer;
   }
-  bool walk(const T* z, const uint32_t* at, size_t count, bool alike, double target, uint64_t sum) {
+  SELDOM bool walk(const T* z, const uint32_t* at, size_t count, bool alike, double target, uint64_t sum) {
     size_t different = alike && count ? 1 : count;
     Item* items = memory.sorted.need(different);
     for (size_t i = 0; i < different; i++) items[i] = {(double)z[i], (double)z[i], 0, at ? at[i] : i};
@@ -185,7 +185,7 @@ template <class T> struct Nucleus {
 
   size_t last_page() const { return (n - 1) / kPage; }
   // Where in the row the list's element `place` is.
-  size_t index_of_place(T low, T high) const {
+  SELDOM size_t index_of_place(T low, T high) const {
     size_t page = 0;
     while (memory.starts.data[page + 1] <= place) page++;
     size_t i = page * kPage, more = place - memory.starts.data[page];

@@ -86,7 +86,7 @@ template <class T> struct Paged {
     auto put = [&](const T* at, auto v) ALWAYS_LAMBDA { to += pack(to, at, v, lanes_above(highest, v) & ~lanes_above(lowest, v)); };
     const T* x = this->x + from;
     size_t i = 0, end = count(from);
-    for (; !kExact && i + 4 * W <= end; i += 4 * W) {  // four are read before what may lie in the same memory, for all the compiler knows, is written
+    for (; !kExact && kRegisters < 4 && i + 4 * W <= end; i += 4 * W) {  // four are read before what may lie in the same memory, for all the compiler knows, is written
       auto a = load(x + i), b = load(x + i + W), c = load(x + i + 2 * W), d = load(x + i + 3 * W);
       take(a), take(b), take(c), take(d);
       put(x + i, a), put(x + i + W, b), put(x + i + 2 * W, c), put(x + i + 3 * W, d);

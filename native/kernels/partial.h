@@ -157,114 +157,23 @@ template <class T> struct Partial {
   }
 };
 
-// The same along an axis that is not the last, each lane a row of its own (columns.h).
-template <class T, bool kSum> struct PartialColumns : SoftmaxColumns<T> {
-  using Base = SoftmaxColumns<T>;
-  using V = typename Base::V;
-  static constexpr size_t W = Base::W;
-  double* mantissa;
-  int32_t* exponent;
-
-  static void tile(void* self, size_t index) {
-    PartialColumns& s = *(PartialColumns*)self;
-    if (!s.run.stopped()) s.tile(index / s.tiles(), index % s.tiles() * W);
-  }
-  void tile(size_t o, size_t at) {
-    size_t n = this->inner - at < W ? this->inner - at : W, first = o * this->inner + at;
-    const ExpScale<T>& scale = this->scale;
-    uint32_t usual = 0, infinite = 0, empty = 0, finite = 0;
-    V top = splat(-infinity<T>()), zero = splat((T)0), k1 = splat(scale.scale1), k2 = splat(scale.scale2);
-    for (size_t c = 0; c < this->cols; c++) top = max_skip_nan(top, this->logit(o, c, at, n).x);
-    T tops[W], seconds[W], constant[W] = {}, down[W] = {}, hi[W] = {}, lo[W] = {};
-    Octaves octaves[W];
-    store(tops, top);
-    for (size_t i = 0; i < W; i++) {
-      if (tops[i] - tops[i] == 0) finite |= 1u << i;
-      else (tops[i] > 0 ? infinite : empty) |= 1u << i, tops[i] = 0;
-    }
-    V minus = sub(zero, load(tops)), second = zero;
-    auto scaled = [&](Two<V> z) ALWAYS_LAMBDA { return number(Two<V>{mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)}); };
-    auto from_top = [&](size_t c) ALWAYS_LAMBDA {
-      Two<V> z = number(this->logit(o, c, at, n));
-      return difference(difference(scale.scale1 < 1 ? scaled(z) : z, minus), second);
-    };
-    if (scale.scale1 < 1) minus = mul(mul(minus, k1), k2);
-    if (this->extras.bias.data) {
-      V above = splat(-infinity<T>());
-      for (size_t c = 0; c < this->cols; c++) above = max_skip_nan(above, from_top(c).x);
-      second = sub(zero, select_bits(above, zero, finite));
-    }
-    store(tops, sub(zero, minus)), store(seconds, sub(zero, second));
-    double up = scale.scale1 > 1 ? (double)scale.scale1 * scale.scale2 : 1;
-    for (size_t i = 0; i < n; i++) octaves[i] = Octaves::of(tops[i] * up, seconds[i] * up, scale.temperature);
-    for (size_t i = 0; !kSum && i < n; i++) {
-      double m = mantissa[first + i];
-      constant[i] = m == 0 && this->extras.layout != kNoMask && (empty >> i & 1) && !nan_in_lane(o, at, i) ? 0 : not_a_number<T>();
-      if (!ordinary(m)) continue;
-      usual |= 1u << i;
-      Scaler<T> s(Reciprocal<T>(relative<T>(m, exponent[first + i], octaves[i])), -ExpTraits<T>::kBias);
-      T lanes[W];
-      store(lanes, s.first), down[i] = lanes[0];
-      store(lanes, s.hi), hi[i] = lanes[0];
-      store(lanes, s.lo), lo[i] = lanes[0];
-    }
-    V d0 = load(down), h = load(hi), l = load(lo), k = load(constant);
-    const ExpVector<T> e(scale, 0);
-    LaneTotal<T> total;
-    for (size_t c = 0; c < this->cols; c++) {
-      Two<V> d = from_top(c);
-      if (scale.scale1 > 1) d = scaled(d);
-      V t, rest, q = exp_below<false>(e, d, t, &rest);
-      if (kSum) total.add_both(q, rest);
-      else {
-        q = mul(q, d0);
-        V y = fma(q, h, mul(q, l));  // no number where the state is not of this row; which NaN depends on the processor
-        this->put(o, c, at, n, select_bits(y, k, usual & lanes_above(y, splat((T)-1))));
-      }
-    }
-    if (!kSum) return;
-    double sums[W], rests[W];
-    total.sums(sums, rests);
-    for (size_t i = 0; i < n; i++) {
-      Sum s = to_state<T>(Sum{sums[i], sums[i] == sums[i] ? rests[i] : 0, -ExpTraits<T>::kBias});
-      // ∞ − ∞ gives NaN where there may be none but a +∞
-      if ((infinite >> i & 1) && !nan_in_lane(o, at, i)) s.mantissa = infinity<double>();
-      put_state(canonical(s, octaves[i]), mantissa + first + i, exponent + first + i);
-    }
-  }
-  bool nan_in_lane(size_t o, size_t at, size_t lane) const {
-    bool nan = false;
-    for (size_t c = 0; c < this->cols; c++) {
-      T v[W];
-      store(v, this->logit(o, c, at + lane, 1).x);
-      nan |= v[0] != v[0];
-    }
-    return nan;
-  }
-  void go() {
-    Run r = this->run;
-    if (this->outer * this->cols * this->inner * sizeof(T) < r.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
-    r.parallel(this->outer * this->tiles(), tile, this);
-  }
-};
-
 template <class T>
 void exp_sum(const Run& run, const T* x, double* mantissa, int32_t* exponent, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) {
   if (outer * cols * inner == 0) return;
   Extras<T> extras = {mask, layout, bias};
-  ExpScale<T> scale = ExpScale<T>::of(temperature);
-  if (inner == 1) Partial<T>{run, x, nullptr, mantissa, exponent, outer, cols, scale, extras, ExpScale<double>::of(scale.temperature)}.sums();
-  else PartialColumns<T, true>{{run, x, nullptr, outer, cols, inner, scale, extras}, mantissa, exponent}.go();
+  ExpScale<T> scale = ExpScale<T>::of_call(temperature);
+  if (inner == 1) Partial<T>{run, x, nullptr, mantissa, exponent, outer, cols, scale, extras, ExpScale<double>::of_call(scale.temperature)}.sums();
+  else Columns<T>{run, x, nullptr, mantissa, exponent, outer, cols, inner, scale, extras}.go();
 }
 template <class T>
 void normalize(const Run& run, const T* x, T* out, const double* mantissa, const int32_t* exponent, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) {
   if (outer * cols * inner == 0) return;
   Extras<T> extras = {mask, layout, bias};
-  ExpScale<T> scale = ExpScale<T>::of(temperature);
+  ExpScale<T> scale = ExpScale<T>::of_call(temperature);
   double* m = const_cast<double*>(mantissa);
   int32_t* e = const_cast<int32_t*>(exponent);
-  if (inner == 1) Partial<T>{run, x, out, m, e, outer, cols, scale, extras, ExpScale<double>::of(scale.temperature)}.writes();
-  else PartialColumns<T, false>{{run, x, out, outer, cols, inner, scale, extras}, m, e}.go();
+  if (inner == 1) Partial<T>{run, x, out, m, e, outer, cols, scale, extras, ExpScale<double>::of_call(scale.temperature)}.writes();
+  else Columns<T>{run, x, out, m, e, outer, cols, inner, scale, extras}.go();
 }
 
 #define PARTIAL(suffix, T)                                                                                             \

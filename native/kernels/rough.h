@@ -13,13 +13,13 @@ struct Rough {
   const double factor;  // makes the largest weight that of the weigher, in integers
 
   static bool fits(const Weigher& w, double temperature, size_t n) {
-    ExpScale<float> scale = ExpScale<float>::of(temperature);
+    ExpScale<float> scale = ExpScale<float>::of_call(temperature);
     return n <= kMost && !scale.scaled && 8 * scale.octaves * (w.top < 0 ? -w.top : w.top) <= ExpTraits<float>::kLimit;
   }
-  Rough(const Weigher& w, double temperature) : Rough(w, ExpScale<float>::of(temperature)) {}
+  Rough(const Weigher& w, double temperature) : Rough(w, ExpScale<float>::of_call(temperature)) {}
   Rough(const Weigher& w, const ExpScale<float>& scale) : e(scale, nearest(w.top * scale.octaves)), factor(w.unit / weight_of(w.top, scale)) {}
   static double weight_of(double top, const ExpScale<float>& scale) {
-    const ExpVector<double> exact(ExpScale<double>::of(scale.temperature), nearest(top * scale.octaves));
+    const ExpVector<double> exact(ExpScale<double>::of_call(scale.temperature), nearest(top * scale.octaves));
     f64x8 t;
     double q[8];
     store(q, exp_below<false>(exact, splat(top), t));
@@ -36,7 +36,7 @@ struct Rough {
       low = add(low, low_f64(q)), high = add(high, high_f64(q));
     };
     size_t i = 0;
-    for (; i + 64 <= count; i += 64) UNROLL for (size_t j = 0; j < 64; j += 16) take(load(x + i + j));
+    for (; kRegisters < 4 && i + 64 <= count; i += 64) UNROLL for (size_t j = 0; j < 64; j += 16) take(load(x + i + j));
     for (; i < count; i += 16) take(count - i < 16 ? load_n(x + i, count - i, -infinity<float>()) : load(x + i));
     return (uint64_t)(int64_t)(reduce_add(add(low, high)) * factor);
   }

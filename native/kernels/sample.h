@@ -4,19 +4,17 @@
 
 namespace {
 
-template <class E, class X, class R> struct Sample {
-  using T = typename E::Float;
-  using Memory = SampleMemory;
-  const X* x;
+// What a call wants of its rows, in results of type R.
+template <class R> struct Draws {
   uint32_t* tokens;
   R *kept, *probabilities;
   int32_t* status;
   const double* uniforms;
   size_t cols, draws;
   Filters filters;
-  Extras<X> extras;
 
-  template <class F> void use(SampleRow<F>& row, size_t i) const {
+  template <class F> NEVER_INLINE void take(SampleMemory& memory, const F* logits, size_t i) const {
+    SampleRow<F> row(memory, filters, logits, cols, kept || probabilities);
     int32_t outcome = row.filter();
     if (row.stopped()) return;
     status[i] = outcome;
@@ -31,22 +29,26 @@ template <class E, class X, class R> struct Sample {
     for (size_t d = i * draws; d < (i + 1) * draws; d++) tokens[d] = row.draw(uniforms[d]);
     if (kept || probabilities) row.write(kept ? kept + i * cols : nullptr, probabilities ? probabilities + i * cols : nullptr);
   }
+};
+
+template <class E, class X, class R> struct Sample {
+  using T = typename E::Float;
+  using Memory = SampleMemory;
+  const X* x;
+  Draws<R> draws;
+  Extras<X> extras;
+
   void row(Memory& memory, size_t i) const {
+    size_t cols = draws.cols;
     const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
-    if (extras.any()) {
-      SampleRow<double> row(memory, filters, with_extras<E>(memory, extras, floats, cols, i), cols, kept || probabilities);
-      use(row, i);
-    } else {
-      SampleRow<T> row(memory, filters, floats, cols, kept || probabilities);
-      use(row, i);
-    }
+    extras.any() ? draws.take(memory, with_extras<E>(memory, extras, floats, cols, i), i) : draws.take(memory, floats, i);
   }
 };
 
 #define SAMPLE(name, E, X, R)                                                                                          \
   void sample_##name(const Run& run, const X* x, uint32_t* tokens, R* kept, R* probabilities, int32_t* status, const double* uniforms, size_t rows, size_t cols, size_t draws, \
                      size_t top_k, double temperature, double top_p, double min_distance, double typical_p, double epsilon, const uint8_t* mask, int32_t layout, Slice<const X> bias) { \
-    share_rows(run, rows, cols, sizeof(X), Sample<E, X, R>{x, tokens, kept, probabilities, status, uniforms, cols, draws, {top_k, temperature, top_p, min_distance, typical_p, epsilon}, {mask, layout, bias}}); \
+    share_rows(run, rows, cols, sizeof(X), Sample<E, X, R>{x, {tokens, kept, probabilities, status, uniforms, cols, draws, {top_k, temperature, top_p, min_distance, typical_p, epsilon}}, {mask, layout, bias}}); \
   }
 SAMPLE(f32, Element<float>, float, float)
 SAMPLE(f64, Element<double>, double, double)

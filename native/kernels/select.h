@@ -190,8 +190,7 @@ template <class Work> struct Shared {
 template <class Work> void share_rows(const Run& run, size_t rows, size_t cols, size_t element, const Work& work) {
   Shared<Work> shared = {run, work, rows, cols < kSuper / 8 ? kSuper / 8 / (cols + 1) + 1 : 1};
   size_t tasks = (rows + shared.each - 1) / shared.each;
-  if (rows * cols * element < run.plan.parallel_bytes) serial(tasks, Shared<Work>::task, &shared);
-  else run.parallel(tasks, Shared<Work>::task, &shared);
+  (rows * cols * element < run.plan.parallel_bytes ? serial : run.parallel)(tasks, Shared<Work>::task, &shared);
 }
 
 // Logits of type X as a kernel computes with them: halves as floats, a row at a time.

@@ -43,28 +43,30 @@ template <class T> void scale_part(T* y, size_t from, size_t to, const Block* bl
   }
 }
 
-template <bool kCalm, bool kUnit, bool kStream, class T, class Source>
-SIMD_INLINE void write_block(const Source& x, size_t from, size_t n, T* y, const ExpVector<T>& e, const Scaler<T>& s) {
+template <bool kCalm, bool kUnit, class T, class Source>
+SIMD_INLINE void write_block(const Source& x, size_t from, size_t n, T* y, const ExpVector<T>& e, const Scaler<T>& s, bool streaming) {
   constexpr size_t W = ExpTraits<T>::kLanes;
   auto value = [&](auto v) ALWAYS_LAMBDA {
     decltype(high_part(v)) t;
     return s.template apply<kCalm>(kCalm ? exp_inside<kUnit>(e, v, t) : exp_below<kUnit>(e, v, t));
   };
-  auto edge = [&](size_t i, size_t left) ALWAYS_LAMBDA { store_n(y + i, value(x.at(from + i, left)), left); };
   size_t i = 0;
-  if (kStream && ((uintptr_t)y & 63)) {  // up to the first whole line
+  if (streaming && ((uintptr_t)y & 63)) {  // up to the first whole line
     i = (64 - ((uintptr_t)y & 63)) / sizeof(T);
     if (i > n) i = n;
-    edge(0, i);
+    store_n(y, value(x.at(from, i)), i);
   }
-  for (; kRegisters < 4 && i + 4 * W <= n; i += 4 * W)  // four registers keep a processor as busy, be they of one vector
+  for (; Source::kOneNumber && kRegisters < 4 && i + 4 * W <= n; i += 4 * W)  // four registers keep a processor as busy, be they of one vector
     UNROLL
     for (size_t j = 0; j < 4; j++) {
       auto v = value(x.at(from + i + j * W));
-      kStream ? stream(y + i + j * W, v) : store(y + i + j * W, v);
+      streaming ? stream(y + i + j * W, v) : store(y + i + j * W, v);
     }
-  for (; i + W <= n; i += W) store(y + i, value(x.at(from + i)));
-  if (i < n) edge(i, n - i);
+  for (; i < n; i += W) {
+    size_t left = n - i;
+    auto v = value(left < W ? x.at(from + i, left) : x.at(from + i));
+    left < W ? store_n(y + i, v, left) : store(y + i, v);
+  }
 }
 
 // A part of a row from x once more, each block with the exponent it was summed with.
@@ -75,12 +77,10 @@ template <class T> void write_part(const Row<T>& row, size_t from, size_t to, T*
     T* y = out + at;
     ExpVector<T> e(scale, (double)blocks[b].exponent + ExpTraits<T>::kBias);
     Scaler<T> s(r, blocks[b].exponent);
-    if (!row.plain) write_block<false, false, false>(row.logits, at, n, y, e, s);
-    else if (!blocks[b].calm || !s.folded) write_block<false, false, false>(row.source(), at, n, y, e, s);
-    else if (kHasUnit<T> && scale.unit && streaming) write_block<true, kHasUnit<T>, true>(row.source(), at, n, y, e, s);
-    else if (kHasUnit<T> && scale.unit) write_block<true, kHasUnit<T>, false>(row.source(), at, n, y, e, s);
-    else if (streaming) write_block<true, false, true>(row.source(), at, n, y, e, s);
-    else write_block<true, false, false>(row.source(), at, n, y, e, s);
+    if (!row.plain) write_block<false, false>(row.logits, at, n, y, e, s, false);
+    else if (!blocks[b].calm || !s.folded) write_block<false, false>(row.source(), at, n, y, e, s, false);
+    else if (kHasUnit<T> && scale.unit) write_block<true, kHasUnit<T>>(row.source(), at, n, y, e, s, streaming);
+    else write_block<true, false>(row.source(), at, n, y, e, s, streaming);
   }
   if (streaming) stream_end();
 }
@@ -236,9 +236,9 @@ template <class T>
 void softmax(const Run& run, const T* x, T* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) {
   if (outer * cols * inner == 0) return;
   Extras<T> extras = {mask, layout, bias};
-  ExpScale<T> scale = ExpScale<T>::of(temperature);
-  if (inner == 1) Softmax<T>{run, x, out, outer, cols, 1, scale, extras, ExpScale<double>::of(scale.temperature)}.go();
-  else SoftmaxColumns<T>{run, x, out, outer, cols, inner, scale, extras}.go();
+  ExpScale<T> scale = ExpScale<T>::of_call(temperature);
+  if (inner == 1) Softmax<T>{run, x, out, outer, cols, 1, scale, extras, ExpScale<double>::of_call(scale.temperature)}.go();
+  else Columns<T>{run, x, out, nullptr, nullptr, outer, cols, inner, scale, extras}.go();
 }
 
 void softmax_f32(const Run& run, const float* x, float* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const float> bias) {

@@ -45,9 +45,7 @@ template <class T> struct Backward {
     i = t.first + (across() ? v * inner : v * W);
     widen(n == W ? load(y + i) : load_n(y + i, n, (T)0), a), widen(n == W ? load(dy + i) : load_n(dy + i, n, (T)0), b);
     if (extras.layout == kNoMask) return n;
-    uint32_t lanes = !extras.shared_mask() ? mask_lanes(extras.mask, extras.layout, i, n)
-                   : !across() ? mask_lanes(extras.mask, extras.layout, column, n)
-                   : mask_lanes(extras.mask, extras.layout, column, 1) ? (1u << W) - 1 : 0;
+    uint32_t lanes = extras.lanes(i, column, n, across());
     UNROLL for (size_t p = 0; p < kParts; p++) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p), b[p] = select_bits(b[p], splat(0.), lanes >> 8 * p);
     return n;
   }

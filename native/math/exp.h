@@ -98,7 +98,8 @@ template <class T> struct ExpScale {
   T c, step_hi, step_lo, slope, terms[ExpTraits<T>::kTerms], scale1, scale2;
   bool unit, scaled;
 
-  static ALWAYS ExpScale of(double temperature) {
+  static NEVER_INLINE ExpScale of_call(double temperature) { return of(temperature); }
+  static ALWAYS ExpScale of(double temperature) {  // of a constant it is one
     using X = ExpTraits<T>;
     ExpScale s;
     // Beyond these every float32 row is one-hot or uniform, and a double's scale factors stay finite.

@@ -26,7 +26,7 @@ SIMD_INLINE void store(float* p, f32x16 x) { UNROLL for (int i = 0; i < 4; i++) 
 SIMD_INLINE void store(double* p, f64x8 x) { UNROLL for (int i = 0; i < 4; i++) vst1q_f64(p + 2 * i, x.v[i]); }
 SIMD_INLINE f32x16 splat(float x) { f32x16 r; EACH(vdupq_n_f32(x)); }
 SIMD_INLINE f64x8 splat(double x) { f64x8 r; EACH(vdupq_n_f64(x)); }
-SIMD_INLINE f32x16 load_n(const float* p, size_t n, float rest) {
+NEVER_INLINE static f32x16 load_n(const float* p, size_t n, float rest) {
   float a[16], *to = a;
   if (n & 16) return load(p);
   store(a, splat(rest));
@@ -36,7 +36,7 @@ SIMD_INLINE f32x16 load_n(const float* p, size_t n, float rest) {
   if (n & 1) *to = *p;
   return load(a);
 }
-SIMD_INLINE f64x8 load_n(const double* p, size_t n, double rest) {
+NEVER_INLINE static f64x8 load_n(const double* p, size_t n, double rest) {
   double a[8], *to = a;
   if (n & 8) return load(p);
   store(a, splat(rest));
@@ -45,7 +45,7 @@ SIMD_INLINE f64x8 load_n(const double* p, size_t n, double rest) {
   if (n & 1) *to = *p;
   return load(a);
 }
-SIMD_INLINE void store_n(float* p, f32x16 x, size_t n) {
+NEVER_INLINE static void store_n(float* p, f32x16 x, size_t n) {
   float32x4_t a = x.v[0], b = x.v[1];
   if (n & 16) return store(p, x);
   if (n & 8) vst1q_f32(p, a), vst1q_f32(p + 4, b), p += 8, a = x.v[2], b = x.v[3];
@@ -54,7 +54,7 @@ SIMD_INLINE void store_n(float* p, f32x16 x, size_t n) {
   if (n & 2) vst1_f32(p, half), p += 2, half = vget_high_f32(a);
   if (n & 1) vst1_lane_f32(p, half, 0);
 }
-SIMD_INLINE void store_n(double* p, f64x8 x, size_t n) {
+NEVER_INLINE static void store_n(double* p, f64x8 x, size_t n) {
   float64x2_t a = x.v[0], b = x.v[1];
   if (n & 8) return store(p, x);
   if (n & 4) vst1q_f64(p, a), vst1q_f64(p + 2, b), p += 4, a = x.v[2], b = x.v[3];
@@ -88,12 +88,12 @@ SIMD_INLINE f32x16 max_skip_nan(f32x16 acc, f32x16 x) { f32x16 r; EACH(vmaxnmq_f
 SIMD_INLINE f64x8 max_skip_nan(f64x8 acc, f64x8 x) { f64x8 r; EACH(vmaxnmq_f64(acc.v[i], x.v[i])); }
 
 // The first n lanes, zero behind them; x where v is not below `low` (a NaN is not), zero elsewhere.
-SIMD_INLINE f32x16 first_n(f32x16 x, size_t n) {
+NEVER_INLINE static f32x16 first_n(f32x16 x, size_t n) {
   const uint32_t four[4] = {0, 1, 2, 3};
   f32x16 r;
   EACH(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x.v[i]), vcltq_u32(vaddq_u32(vld1q_u32(four), vdupq_n_u32((uint32_t)(4 * i))), vdupq_n_u32((uint32_t)n)))));
 }
-SIMD_INLINE f64x8 first_n(f64x8 x, size_t n) {
+NEVER_INLINE static f64x8 first_n(f64x8 x, size_t n) {
   const uint64_t two[2] = {0, 1};
   f64x8 r;
   EACH(vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(x.v[i]), vcltq_u64(vaddq_u64(vld1q_u64(two), vdupq_n_u64((uint64_t)(2 * i))), vdupq_n_u64((uint64_t)n)))));
