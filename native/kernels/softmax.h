@@ -59,7 +59,9 @@ SIMD_INLINE void write_block(const Source& x, size_t from, size_t n, T* y, const
   for (; Source::kOneNumber && kRegisters < 4 && i + 4 * W <= n; i += 4 * W)  // four registers keep a processor as busy, be they of one vector
     UNROLL
     for (size_t j = 0; j < 4; j++) {
-      auto v = value(x.at(from + i + j * W));
+      auto z = x.at(from + i + j * W);
+      if constexpr (kCalm && kVectors >= 32) KEEP(z);  // read in order, or memory is not read ahead
+      auto v = value(z);
       streaming ? stream(y + i + j * W, v) : store(y + i + j * W, v);
     }
   for (; i < n; i += W) {
