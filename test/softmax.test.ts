@@ -64,6 +64,26 @@ for (const type of typeNames) {
       }
     }, 120_000);
 
+    if (type === 'f32') {
+      it('rows that some dozens of copies make up, which a sample seldom meets', () => {
+        const rows = [
+          { n: 65_536, many: -6.765575408935547, few: { 2.192603349685669: 22, 6.289164066314697: 23, '-5.6876420974731445': 17 } },
+          { n: 65_536, many: -7.586978912353516, few: { 1.1548620462417603: 39, 7.7062273025512695: 35, 0.4329413175582886: 38 } },
+          { n: 65_536, many: -5.9314494132995605, few: { 3.007005214691162: 231, '-5.399141788482666': 224, 7.802800178527832: 246 } },
+          { n: 4000, many: -4.323668003082275, few: { 5.710361957550049: 23, '-1.8691015243530273': 21, '-1.7539865970611572': 20 } },
+          { n: 2000, many: -7.337985992431641, few: { 3.8118648529052734: 20 } },
+        ];
+        for (const { n, many, few } of rows) {
+          for (let seed = 1; seed <= 10; seed++) {
+            const x = new Float32Array(n).fill(many);
+            const draw = generator(seed);
+            for (const [value, copies] of Object.entries(few)) for (let i = 0; i < copies; i++) x[draw() % n] = Number(value);
+            check(type, x, `${JSON.stringify(few)} among ${n}, seed ${seed}`);
+          }
+        }
+      }, 120_000);
+    }
+
     it('temperatures', () => {
       for (const temperature of temperatures) {
         for (const kind of ['N(0,1)', 'N(0,100)', 'about 1e5', 'every third -∞', 'about 1e7'] as const) {

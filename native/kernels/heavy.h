@@ -33,8 +33,45 @@ struct Partials {
       if (uint32_t lanes = lanes_above(sums[i], bound)) take(x, from, i, lanes, t);
     double heavy = t.n ? correct(x, from, bound, exact, parted, t, sum) : 0;
     if (n < 2 * 16 || sum.mantissa - heavy < sum.mantissa / 8) return;
-    const Repeated<decltype(x.at(from))> repeated(x, from, n, e, exact, sum.mantissa);
-    if (repeated.many) sum.mantissa = heavy + light_sum(x, from, n, bound, e, repeated);
+    Repeated<decltype(x.at(from))> repeated(x, from, n, e, exact, sum.mantissa);
+    float level = n > kThinly ? alike(bound) : 0;
+    if (level > 0) include_largest(x, from, level, e, exact, repeated);
+    if (repeated.many && repeated.largest_share(x, from, n) > sum.mantissa / 16) sum.mantissa = heavy + light_sum(x, from, n, bound, e, repeated);
+  }
+  static constexpr size_t kThinly = 1024;  // from here on a sample is less than a quarter
+  // Some dozens or hundreds of copies of one value may be most of a sum and yet seldom met in a sample. Then lanes hold one each,
+  // some two, or something else as well: of the largest of sixteen at least three are alike, and far above the mean. Such a one, not above
+  // `bound`, or 0.
+  NEVER_INLINE float alike(f32x16 bound) const {
+    const f32x16 none = splat(0.f), least = sub(none, bound);
+    f32x16 top = none, tops = none;
+    auto light = [&](size_t i) ALWAYS_LAMBDA { return zero_below(sums[i], sub(none, sums[i]), least); };
+    for (size_t i = 0; i + 2 <= count; i += 2) top = max_skip_nan(top, light(i)), tops = max_skip_nan(tops, light(i + 1));
+    top = max_skip_nan(max_skip_nan(top, tops), light(count - 1));
+    float mean = reduce_max(bound) / (float)count;
+    for (int tries = 0; tries < 5; tries++) {
+      float most = reduce_max(top);
+      if (most < 2.5f * mean) break;
+      uint32_t near = lanes_above(top, splat(0.99f * most));
+      if (bit_count(near) > 2) return most;
+      top = select_bits(none, top, near);
+    }
+    return 0;
+  }
+  // The largest value of a lane with this sum, if it is a good part of it.
+  template <class Source, class V> SELDOM void include_largest(const Source& x, size_t from, float level, const ExpVector<float>& e, const ExpVector<double>& fine, Repeated<V>& repeated) const {
+    size_t i = 0;
+    while (!lanes_equal(sums[i], splat(level))) i++;
+    size_t lane = lowest_bit(lanes_equal(sums[i], splat(level)));
+    V best = x.at(from + first(i) + lane, 1);
+    float largest = 0;
+    for (size_t j = 0, at = from + first(i) + lane; j < vectors(i); j++, at += 16) {
+      V v = x.at(at, 1);
+      f32x16 t;
+      float q = reduce_max(first_n(exp_below<false>(e, v, t), 1));
+      if (q > largest) largest = q, best = v;
+    }
+    if (largest > 0.3f * level) repeated.include(best, 1, fine);
   }
   // The sum of all terms but those of the lanes above `bound`.
   template <class Source, class V> SELDOM double light_sum(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const Repeated<V>& repeated) const {

@@ -104,7 +104,7 @@ template <class T> struct Extras {
   bool any() const { return layout != kNoMask || bias.data; }
   bool shared_mask() const { return layout == kMaskRowBytes || layout == kMaskRowBits; }
   // What a mask leaves of elements [i, i + n), in columns from `column` on or, `across`, all in that one.
-  ALWAYS uint32_t lanes(size_t i, size_t column, size_t n, bool across) const {
+  NEVER_INLINE uint32_t lanes(size_t i, size_t column, size_t n, bool across) const {
     bool shared = shared_mask(), one = shared && across;
     uint32_t some = mask_lanes(mask, layout, shared ? column : i, one ? 1 : n);
     return one && some ? (1u << n) - 1 : some;

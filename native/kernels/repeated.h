@@ -44,7 +44,7 @@ template <class V> struct Values {
 template <class V> struct Repeated {
   Values<V> values;
   double q[16];
-  bool many = false;  // enough to do the sum again
+  bool many = false;  // enough to count them
 
   template <class Source> NEVER_INLINE Repeated(const Source& x, size_t from, size_t n, const ExpVector<float>& e, const ExpVector<double>& fine, double sum) {
     size_t m = n / 16 < kSample ? n / 16 : kSample, step = n / 16 / m * 16;
@@ -53,7 +53,7 @@ template <class V> struct Repeated {
     uint32_t again = 0;
     for (size_t j = 1; j < m; j++) {
       v[j] = x.at(from + j * step);
-      again |= lanes_equal(v[j], last), top = max_skip_nan(top, high_part(v[j]));
+      again |= lanes_equal(v[j], last) & lanes_above(high_part(last), e.low), top = max_skip_nan(top, high_part(v[j]));  // −∞ is no value
       last = v[j];
     }
     f32x16 largest = splat(reduce_max(top));
@@ -77,6 +77,29 @@ template <class V> struct Repeated {
       many |= share > sum / 16;
       if (share > sum / 64) q[values.count] = terms[i], values.high[values.count] = twice.high[i], values.low[values.count++] = twice.low[i];
     }
+  }
+  // The value in one lane of v as well.
+  void include(V v, uint32_t lane, const ExpVector<double>& fine) {
+    size_t before = values.count;
+    values.add(v, lane);
+    double term[8];
+    store(term, exp_for_float(fine, splat((double)values.high[before] + (double)values.low[before])));
+    if (values.count > before) q[before] = term[0] * kDoubleToFloat;
+    many = true;
+  }
+  // A sample that has seen a value once or twice says little of how often it is there; counting is cheap beside adding up again.
+  template <class Source> double largest_share(const Source& x, size_t from, size_t n) const {
+    size_t times[16] = {};
+    for (size_t i = 0; i < n; i += 16) {
+      size_t left = n - i;
+      V v = left < 16 ? x.at(from + i, left) : x.at(from + i);
+      uint32_t all = left < 16 ? (1u << left) - 1 : 0xFFFF;
+      for (size_t k = 0; k < values.count; k++) times[k] += bit_count(values.lanes(k, v) & all);
+    }
+    double most = 0;
+    for (size_t k = 0; k < values.count; k++)
+      if (double share = (double)times[k] * q[k]; share > most) most = share;
+    return most;
   }
 };
 
