@@ -52,13 +52,9 @@ template <class T> struct Columns {
     }
     return z;
   }
-  ALWAYS Two<V> scaled(Two<V> z) const {
-    V k1 = splat(scale.scale1), k2 = splat(scale.scale2);
-    return number(Two<V>{mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)});
-  }
   ALWAYS Two<V> from_top(const Tile& t, size_t c) const {
     Two<V> z = number(logit(t, c));
-    return difference(difference(scale.scale1 < 1 ? scaled(z) : z, t.minus), t.second);
+    return difference(difference(scale.scale1 < 1 ? number(scaled_by(z, scale.scale1, scale.scale2)) : z, t.minus), t.second);
   }
   // What rounding took from x + bias is all there is of the largest, and may itself be large.
   SELDOM V second_of(const Tile& t) const {
@@ -124,7 +120,7 @@ template <class T> struct Columns {
     LaneTotal<T> total;
     for (size_t c = 0; c < cols; c++) {
       Two<V> d = from_top(t, c);
-      if (scale.scale1 > 1) d = scaled(d);
+      if (scale.scale1 > 1) d = number(scaled_by(d, scale.scale1, scale.scale2));
       V seen, rest, q = exp_below<false>(e, d, seen, &rest);
       if (normalizing) {
         q = mul(q, d0);

@@ -121,8 +121,8 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
     if (kWatch) seen = or_bits(seen, t2, t3);
     return add(add(a, b), add(c, d));
   };
-  constexpr size_t kTogether = kStore ? 1 : 4;
-  V recent[kTogether];
+  constexpr size_t kAtOnce = kStore ? 1 : 4;
+  V recent[kAtOnce];
   size_t i = 0, kept = 0;
   for (; n >= kSixteen && i + 16 * W <= n; i += 16 * W) {
     V part[4];
@@ -130,10 +130,10 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
     else for (size_t j = 0; j < 4; j++) part[j] = four(i + 4 * j * W);
     V a = add(add(part[0], part[1]), add(part[2], part[3]));
     total += a;
-    // Kept four at a time: a store every KB, to a line long out of the first cache, upsets what the processor foresees of the row,
-    // and one that comes from memory takes 1.3 times as long.
+    // Where q is not stored four are kept at once: a store every KB, to a line long out of the first cache, upsets what the processor foresees of the row,
+    // and such a row that comes from memory takes 1.3 times as long.
     recent[kept++] = a;
-    if (kept == kTogether) partials.keep(recent, kept), kept = 0;
+    if (kept == kAtOnce) partials.keep(recent, kept), kept = 0;
   }
   partials.keep(recent, kept);
   partials.sixteens = partials.count;

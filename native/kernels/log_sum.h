@@ -71,10 +71,7 @@ template <class T> struct LogRows {
     }
     return lanes;
   }
-  ALWAYS Two<f64x8> scaled(Two<f64x8> z) const {
-    f64x8 k1 = splat(scale.scale1), k2 = splat(scale.scale2);
-    return {mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)};
-  }
+  ALWAYS Two<f64x8> scaled(Two<f64x8> z) const { return scaled_by(z, scale.scale1, scale.scale2); }
   // Float rows without a bias, at a temperature that needs no scaling: a logit is one double, and so is its distance,
   // exactly for floats of like size.
   static constexpr bool kMayBeLean = sizeof(T) == 4;

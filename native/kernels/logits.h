@@ -52,6 +52,12 @@ template <class V> SIMD_INLINE Two<V> difference(Two<V> z, V minus) {
   return number(two_sum(d.x, add(d.low, z.low)));
 }
 
+// z · k1 · k2
+template <class T, class V> SIMD_INLINE Two<V> scaled_by(Two<V> z, T k1, T k2) {
+  V a = splat(k1), b = splat(k2);
+  return {mul(mul(z.x, a), b), mul(mul(z.low, a), b)};
+}
+
 template <class T> struct Logits {
   using V = typename ExpTraits<T>::Vector;
   static constexpr size_t W = ExpTraits<T>::kLanes;
@@ -72,14 +78,10 @@ template <class T> struct Logits {
     return z;
   }
   NEVER_INLINE Two<V> moved(Two<V> z) const {  // seldom
-    if (scale1 < 1) z = scaled(z);  // down first, where a difference could overflow
+    if (scale1 < 1) z = number(scaled_by(z, scale1, scale2));  // down first, where a difference could overflow
     if (shift != 0) z = difference(z, splat(-shift));
     if (second != 0) z = difference(z, splat(-second));
-    return scale1 > 1 ? scaled(z) : z;
-  }
-  ALWAYS Two<V> scaled(Two<V> z) const {
-    V k1 = splat(scale1), k2 = splat(scale2);
-    return number(Two<V>{mul(mul(z.x, k1), k2), mul(mul(z.low, k1), k2)});
+    return scale1 > 1 ? number(scaled_by(z, scale1, scale2)) : z;
   }
   // Inlined it is fast, and large: `read` is for the innermost loop, `at` for all others.
   ALWAYS Two<V> read(size_t i) const { return finish(load(x + i), bias ? load(bias + i) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, W) : 0); }

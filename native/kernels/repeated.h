@@ -82,10 +82,11 @@ template <class V> struct Repeated {
   void include(V v, uint32_t lane, const ExpVector<double>& fine) {
     size_t before = values.count;
     values.add(v, lane);
+    many = true;
+    if (values.count == before) return;
     double term[8];
     store(term, exp_for_float(fine, splat((double)values.high[before] + (double)values.low[before])));
-    if (values.count > before) q[before] = term[0] * kDoubleToFloat;
-    many = true;
+    q[before] = term[0] * kDoubleToFloat;
   }
   // A sample that has seen a value once or twice says little of how often it is there; counting is cheap beside adding up again.
   template <class Source> double largest_share(const Source& x, size_t from, size_t n) const {
