@@ -146,9 +146,12 @@ for (const name of isUsual ? backends : backends.slice(0, 1)) {
       await expect(later.softmax(x, { signal: AbortSignal.abort('enough') })).rejects.toBe('enough');
 
       const shared = new Float64Array(new SharedArrayBuffer(8 * LONG));
-      const started = performance.now();
-      await later.expSum(shared);
-      const whole = performance.now() - started;
+      let whole = Infinity; // of the shortest: the first meets memory that nobody has touched, and takes several times as long
+      for (let i = 0; i < 3; i++) {
+        const started = performance.now();
+        await later.expSum(shared);
+        whole = Math.min(whole, performance.now() - started);
+      }
       for (const [input, wait] of [[x, 0], [x, 5], [shared, 0], [shared, whole / 4]] as const) {
         const controller = new AbortController();
         const out = new (input.constructor as typeof Float32Array)(input instanceof Float32Array ? LONG : 0).fill(2);
