@@ -63,7 +63,8 @@ struct Job {
   }
 };
 
-// Whose holder has the pool to himself. Not a std::mutex: a task may try again what its own caller holds.
+// Whose holder has the pool to himself. Not a std::mutex: a task may try again what its own caller holds. Not to be waited for while
+// others have work: each of them takes it again for its next job, and who only waits may never be the one that gets it.
 struct Turn {
   std::atomic<bool> taken{false};
 
@@ -77,9 +78,10 @@ struct Turn {
 struct Pool {
   std::atomic<unsigned> wanted{0};  // threads; 0: no number set
   std::atomic<bool> closed{false};
+  std::mutex door;  // of those that come and go
+  unsigned users = 0;
   Turn turn;
-  unsigned users = 0;  // this and what follows are the holder's of `turn`
-  std::vector<Thread> helpers;
+  std::vector<Thread> helpers;  // these are the holder's of `turn`
   std::unique_ptr<Share[]> shares;
   size_t shares_made = 0;
 
@@ -172,6 +174,13 @@ struct Pool {
     helpers.clear();
     ending = false;
   }
+
+  // For anyone. No job begins from here on, so the wait is for one at most.
+  void shut() {
+    closed = true;
+    std::lock_guard<Turn> mine(turn);
+    adjust();
+  }
 };
 
 // Never destroyed: threads that are still at work while the process ends may look at it.
@@ -179,11 +188,7 @@ Pool* pool = new Pool;
 
 #if !defined(_WIN32)  // there, threads are dead by the time that destructors run, and may have died with a lock
 struct AtExit {
-  ~AtExit() {
-    pool->closed = true;
-    std::lock_guard<Turn> mine(pool->turn);
-    pool->adjust();
-  }
+  ~AtExit() { pool->shut(); }
 } at_exit;
 
 // The child of a fork has none of its parent's helpers, and may have locks that nobody will ever open.
@@ -197,16 +202,14 @@ const int at_fork = pthread_atfork(nullptr, nullptr, [] {
 }  // namespace
 
 void open() {
-  std::lock_guard<Turn> mine(pool->turn);
+  std::lock_guard<std::mutex> alone(pool->door);
   pool->users++;
   pool->closed = false;
 }
 
 void close() {
-  std::lock_guard<Turn> mine(pool->turn);
-  if (--pool->users > 0) return;
-  pool->closed = true;
-  pool->adjust();
+  std::lock_guard<std::mutex> alone(pool->door);
+  if (--pool->users == 0) pool->shut();
 }
 
 unsigned threads() {

@@ -67,6 +67,27 @@ TEST(pool_within_the_pool) {
   pool::set_threads(1);
 }
 
+// A worker that is being ended, or loads the package, does not wait for what others compute: they need never be done.
+TEST(pool_lets_come_and_go_while_it_works) {
+  pool::set_threads(3);
+  pool::open();
+  Work w(8);
+  pool::parallel(8, [](void* self, size_t i) {
+    std::thread([] { pool::open(), pool::close(); }).join();
+    Work::task(self, i);
+  }, &w);
+  w.check();
+
+  pool::close();  // the last one
+  struct Closed {
+    std::thread::id caller = std::this_thread::get_id();
+    static void task(void* self, size_t) { CHECK(std::this_thread::get_id() == ((Closed*)self)->caller, "a helper after the last close()"); }
+  } closed;
+  pool::parallel(1000, Closed::task, &closed);
+  pool::open();  // for the tests that follow
+  pool::set_threads(1);
+}
+
 #if defined(__linux__)
 // Else both may be given the same processor for as long as the job lasts.
 TEST(pool_keeps_off_its_caller) {
