@@ -152,18 +152,31 @@ for (const name of isUsual ? backends : backends.slice(0, 1)) {
         await later.expSum(shared);
         whole = Math.min(whole, performance.now() - started);
       }
-      for (const [input, wait] of [[x, 0], [x, 5], [shared, 0], [shared, whole / 4]] as const) {
+      /** What became of a job that is told to stop after so many milliseconds, and how many more it took. */
+      const stopped = async (input: typeof x | typeof shared, out: Float32Array, wait: number): Promise<{ found: unknown; late: number }> => {
         const controller = new AbortController();
-        const out = new (input.constructor as typeof Float32Array)(input instanceof Float32Array ? LONG : 0).fill(2);
-        const job = input === x ? later.softmax(x, { out, signal: controller.signal }) : later.expSum(shared, { signal: controller.signal });
+        const { signal } = controller;
+        const job = input === x ? later.softmax(x, { out, signal }) : later.expSum(shared, { signal });
         const settled = job.catch((error: unknown) => error);
         const from = performance.now();
         while (performance.now() - from < wait) await setImmediate();
         controller.abort();
         const at = performance.now();
-        expect(await settled).toMatchObject({ name: 'AbortError' });
+        return { found: await settled, late: performance.now() - at };
+      };
+      for (const [input, wait] of [[x, 0], [x, 5], [shared, 0], [shared, whole / 4]] as const) {
         // A native job ends with its block; a worker thread takes its time to end.
-        if (isNative(name) && name !== 'scalar') expect(performance.now() - at, `${wait} ms into the job of ${whole}`).toBeLessThan(Math.max(20, whole / 2));
+        const limit = isNative(name) && name !== 'scalar' ? Math.max(20, whole / 2) : Infinity;
+        const out = new Float32Array(input === x ? LONG : 0);
+        // Other programs may keep this thread from the processor until the job is over, or longer than the job would take to stop.
+        let [last, sooner] = [{ found: undefined as unknown, late: Infinity }, 1];
+        for (let i = 0; i < 10 && !(last.found instanceof Error && last.late < limit); i++) {
+          last = await stopped(input, out.fill(2), wait / sooner);
+          if (wait > 0 && !(last.found instanceof Error)) sooner *= 2;
+          else expect(last.found, `after ${wait / sooner} ms of ${whole}`).toMatchObject({ name: 'AbortError' });
+        }
+        expect(last.found, `after ${wait / sooner} ms of ${whole}`).toMatchObject({ name: 'AbortError' });
+        expect(last.late, `after ${wait / sooner} ms of ${whole}`).toBeLessThan(limit);
         expect(out.every((v) => v === 2)).toBe(true);
       }
 
