@@ -12,7 +12,7 @@ struct AttentionShape {
   double window, scale, softcap;
   size_t mask_batch, mask_head, mask_query, bias_batch, bias_head, bias_query;  // strides
 
-  static AttentionShape of(const double* d) {
+  static NEVER_INLINE AttentionShape of(const double* d) {
     auto n = [&](int i) { return (size_t)d[i]; };
     return {n(0), n(1), n(2), n(3), n(4), n(5), n(6), n(7), d[8] != 0, d[9] != 0, d[10], d[11], d[12], n(13), n(14), n(15), n(16), n(17), n(18)};
   }
