@@ -98,8 +98,8 @@ template <class T> struct ExpScale {
   T c, step_hi, step_lo, slope, terms[ExpTraits<T>::kTerms], scale1, scale2;
   bool unit, scaled;
 
-  // Of a call's temperature: large code, out of line.
-  static NEVER_INLINE ExpScale of_call(double temperature) { return of(temperature); }
+  // Of a call's temperature: large code, out of line. For 1 the compiler has done it: 10 to 30 ns of a call.
+  static NEVER_INLINE ExpScale of_call(double temperature) { return temperature == 1 ? of(1) : of(temperature); }
   static ALWAYS ExpScale of(double temperature) {  // of a constant it is one
     using X = ExpTraits<T>;
     ExpScale s;
