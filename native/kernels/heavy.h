@@ -31,32 +31,36 @@ struct Partials {
     Terms t;
     for (size_t i = 0; i < count; i++)
       if (uint32_t lanes = lanes_above(sums[i], bound)) take(x, from, i, lanes, t);
-    double heavy = t.n ? correct(x, from, bound, exact, parted, t, sum) : 0;
-    if (n < 2 * 16 || sum.mantissa - heavy < sum.mantissa / 8) return;
-    Repeated<decltype(x.at(from))> repeated(x, from, n, e, exact, sum.mantissa);
-    float level = n > kThinly ? alike(bound) : 0;
-    if (level > 0) include_largest(x, from, level, e, exact, repeated);
-    if (repeated.many && repeated.largest_share(x, from, n) > sum.mantissa / 16) sum.mantissa = heavy + light_sum(x, from, n, bound, e, repeated);
+    double heavy = t.n ? correct(x, from, n, bound, e, exact, parted, t, sum) : 0;
+    if (n < kFewest || sum.mantissa - heavy < sum.mantissa / 8) return;
+    auto found = copies(x, from, n, bound, e, exact, sum.mantissa);
+    if (found.many) sum.mantissa = heavy + light_sum(x, from, n, bound, e, found);
   }
-  static constexpr size_t kThinly = 1024;  // from here on a sample is less than a quarter
-  // Some dozens or hundreds of copies of one value may be most of a sum and yet seldom met in a sample. Then lanes hold one each,
-  // some two, or something else as well: of the largest of sixteen at least three are alike, and far above the mean. Such a one, not above
-  // `bound`, or 0.
-  NEVER_INLINE float alike(f32x16 bound) const {
-    const f32x16 none = splat(0.f), least = sub(none, bound);
+  static constexpr size_t kFewest = 2 * 16;  // elements, for a sample
+  // Values whose copies are a good part of a sum of which `bound` is a sixteenth, `many` if there are such.
+  template <class Source> ALWAYS auto copies(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const ExpVector<double>& exact, double sum) const {
+    Repeated<decltype(x.at(from))> found(x, from, n, e, exact, sum);
+    include_alike(x, from, n, bound, e, exact, (float)(sum / 16), found);
+    found.many = found.many && found.largest_share(x, from, n) > sum / 16;
+    return found;
+  }
+  // Some dozens or hundreds of copies of a value may be most of a sum and yet seldom met in a sample. Then lanes hold one each,
+  // some two, or something else as well: of the largest of sixteen at least three are alike, and far above the mean. (Where the sample is
+  // a quarter of all, the largest such value is enough.)
+  template <class Source, class V> NEVER_INLINE void include_alike(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const ExpVector<double>& exact, float sixteenth, Repeated<V>& found) const {
+    const f32x16 none = splat(0.f);
     f32x16 top = none, tops = none;
-    auto light = [&](size_t i) ALWAYS_LAMBDA { return zero_below(sums[i], sub(none, sums[i]), least); };
+    auto light = [&](size_t i) ALWAYS_LAMBDA { return zero_below(sums[i], bound, sums[i]); };
     for (size_t i = 0; i + 2 <= count; i += 2) top = max_skip_nan(top, light(i)), tops = max_skip_nan(tops, light(i + 1));
     top = max_skip_nan(max_skip_nan(top, tops), light(count - 1));
-    float mean = reduce_max(bound) / (float)count;
-    for (int tries = 0; tries < 5; tries++) {
+    const float far = 2.5f * sixteenth / (float)count;  // of a mean lane
+    for (int tries = n > 1024 ? 5 : 1; tries > 0; tries--) {
       float most = reduce_max(top);
-      if (most < 2.5f * mean) break;
       uint32_t near = lanes_above(top, splat(0.99f * most));
-      if (bit_count(near) > 2) return most;
+      if (most < far) break;
+      if (bit_count(near) > 2) include_largest(x, from, most, e, exact, found);
       top = select_bits(none, top, near);
     }
-    return 0;
   }
   // The largest value of a lane with this sum, if it is a good part of it.
   template <class Source, class V> SELDOM void include_largest(const Source& x, size_t from, float level, const ExpVector<float>& e, const ExpVector<double>& fine, Repeated<V>& repeated) const {
@@ -121,8 +125,8 @@ struct Partials {
     return reduce_add(total) * kDoubleToFloat;
   }
   // Puts the terms in place of their float sums, and returns their sum.
-  template <class Source> ALWAYS double correct(const Source& x, size_t from, f32x16 bound, const ExpVector<double>& e, bool parted, Terms& t, Sum& sum) const {
-    double peak, heavy = evaluate(e, t, peak);
+  template <class Source> ALWAYS double correct(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const ExpVector<double>& exact, bool parted, Terms& t, Sum& sum) const {
+    double peak, heavy = evaluate(exact, t, peak);
     sum.mantissa += heavy - t.old;
     if (peak * kDoubleToFloat <= sum.mantissa / 8) return heavy;  // log_quick.h asks for an eighth, softmax.h for more
     size_t which = t.n;
@@ -131,13 +135,13 @@ struct Partials {
     if (!parted) return heavy;
     double without = 0;
     for (size_t i = 0; i < t.n; i++) without += i == which ? 0 : t.q[i] * kDoubleToFloat;
-    sum.others = others(x, from, bound, e, without);
+    sum.others = others(x, from, n, bound, e, exact, without);
     return heavy;
   }
   // The sum of all but the peak, to a part of a float's last place. `heavy` is that of the lanes above `bound` without it; what
-  // makes up a sixteenth of the others is computed again too. Are the rest equal terms, their errors do not average out: one
-  // vector of sums is looked at, and a NaN says that its error is more than 0.4 · 2^-24.
-  template <class Source> ALWAYS double others(const Source& x, size_t from, f32x16 bound, const ExpVector<double>& e, double heavy) const {
+  // makes up a sixteenth of the others, or are copies that do, is computed again too. Are there signs that errors of the rest do not average
+  // out either, it is a NaN.
+  template <class Source> ALWAYS double others(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const ExpVector<double>& exact, double heavy) const {
     const f32x16 none = splat(0.f);
     f64x8 a = splat(0.), b = a;
     for (size_t i = 0; i < count; i++) {
@@ -152,21 +156,39 @@ struct Partials {
       if (lanes) take(x, from, i, lanes & ~lanes_above(sums[i], bound), t);
       most = max_skip_nan(most, select_bits(none, sums[i], lanes));
     }
-    double largest_term, again = evaluate(e, t, largest_term);
+    double largest_term, again = evaluate(exact, t, largest_term);
     light -= t.old;
     double all = heavy + again + light;
     if (!(light > all / 8)) return all;
-    f32x16 near = splat(reduce_max(most) * 0.99f);
-    size_t i = 0;
-    while (i + 1 < count && !(lanes_above(sums[i], near) & ~lanes_above(sums[i], finer))) i++;
-    if (i + 1 == count) return all;  // it may end within a vector
-    Terms sample;
-    for (uint32_t lanes = ~lanes_above(sums[i], finer) & 0xFFFF; lanes; lanes &= lanes - 1) take(x, from, i, lanes & -lanes, sample);
-    double off = evaluate(e, sample, largest_term) - sample.old, squares = 0;
-    for (size_t j = 0; j < sample.n; j++) squares += sample.q[j] * kDoubleToFloat * (sample.q[j] * kDoubleToFloat);
-    // Of a few large terms it may be chance.
-    bool means_much = off * off > 0x1.4p-51 * (9 * squares > sample.old * sample.old ? 9 * squares : sample.old * sample.old);
-    return means_much ? not_a_number<double>() : all;
+    if (n >= kFewest)
+      if (auto found = copies(x, from, n, finer, e, exact, all); found.many) return heavy + again + light_sum(x, from, n, finer, e, found);
+    return err_together(x, from, splat(reduce_max(most)), finer, exact) ? not_a_number<double>() : all;
+  }
+  // Whether the sums of lanes not above `bound` are off by more than 0.4 · 2^-24 together. Those beside the largest are computed again, then
+  // others, until these are not or there are eight times sixteen of them. By chance they might be, where a few large terms make up most:
+  // then they are off by not much more than as many lanes that err each by itself.
+  template <class Source> NEVER_INLINE bool err_together(const Source& x, size_t from, f32x16 largest, f32x16 bound, const ExpVector<double>& e) const {
+    size_t i = 0, whole = count - 1, step = whole < 8 ? 1 : whole / 8;  // the last may end within a vector
+    while (i < whole && !lanes_equal(sums[i], largest)) i++;
+    double off = 0, old = 0, squares = 0;
+    for (size_t k = 0; i < whole && k < 8 && k < whole; k++) {
+      size_t at = (i + k * step) % whole;
+      uint32_t lanes = ~lanes_above(sums[at], bound) & 0xFFFF;
+      if (k == 0) lanes &= ~(1u << lowest_bit(lanes_equal(sums[i], largest)));
+      Terms t;
+      take(x, from, at, lanes, t);
+      double term;
+      off += evaluate(e, t, term) - t.old, old += t.old;
+      float floats[16];
+      store(floats, sums[at]);
+      for (size_t j = 0; j < t.n; lanes &= lanes - 1) {
+        double error = -(double)floats[lowest_bit(lanes)];
+        for (size_t end = j + vectors(at); j < end; j++) error += t.q[j] * kDoubleToFloat;
+        squares += error * error;
+      }
+      if (off * off <= 0x1.4p-51 * old * old) return false;
+    }
+    return off * off > 6 * squares;
   }
   static ALWAYS void exact(f32x16 v, f64x8& low, f64x8& high) { low = low_f64(v), high = high_f64(v); }
   static ALWAYS void exact(Two<f32x16> v, f64x8& low, f64x8& high) {

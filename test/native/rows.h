@@ -73,6 +73,33 @@ const Kind kPeakOverEqual = {"a peak over equal values", [](Random& r, size_t i,
   return i == 70 ? peak : value;
 }};
 
+// One value nearly everywhere, and copies of up to three others: from a thousandth of the row on.
+const Kind kCopies = {"copies of a few values", [](Random& r, size_t i, size_t) {
+  static thread_local double values[4], share;
+  static thread_local uint32_t few;
+  if (i == 0) {
+    double reach = r.bits() % 2 ? 16 : 4;
+    for (double& v : values) v = (r.unit() - 0.5) * reach;
+    few = 1 + r.bits() % 3, share = std::exp(-7 * r.unit());
+  }
+  return r.unit() < share ? values[1 + r.bits() % few] : values[0];
+}};
+
+// The same far above all else, noise or nothing, and one that towers over their sum or is a small part of it.
+const Kind kPeakOverCopies = {"a peak over copies", [](Random& r, size_t i, size_t n) {
+  static thread_local double values[4], share, peak;
+  static thread_local uint32_t few, noisy;
+  static thread_local size_t peak_at;
+  if (i == 0) {
+    double base = 10 * r.normal();
+    for (double& v : values) v = base - 3 * r.unit();
+    few = 1 + r.bits() % 4, noisy = r.bits() % 2, share = std::pow(8. / (double)n, r.unit());
+    peak = base + std::log((double)n * share) + 16 * r.unit() - 4, peak_at = r.bits() % n;
+  }
+  double copy = values[r.bits() % few], other = noisy ? copy - 12 - std::fabs(3 * r.normal()) : -kInfinity;
+  return i == peak_at ? peak : r.unit() < share ? copy : other;
+}};
+
 // What is added to logits: little, or as much as they are, or so much that it decides alone.
 const Kind kBiases[] = {
     {"N(0,3)", [](Random& r, size_t, size_t) { return 3 * r.normal(); }},
