@@ -28,38 +28,36 @@ struct Partials {
   NEVER_INLINE void refine(const Source& x, size_t from, size_t n, const ExpVector<float>& e, const ExpScale<double>& fine, double octave, bool parted, Sum& sum) const {
     const ExpVector<double> exact(fine, octave);
     f32x16 bound = splat((float)(sum.mantissa / 16));
+    f32x16 top = splat(0.f);  // of the lanes not above it
     Terms t;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
       if (uint32_t lanes = lanes_above(sums[i], bound)) take(x, from, i, lanes, t);
+      top = max_skip_nan(top, zero_below(sums[i], bound, sums[i]));
+    }
     double heavy = t.n ? correct(x, from, n, bound, e, exact, parted, t, sum) : 0;
     if (n < kFewest || sum.mantissa - heavy < sum.mantissa / 8) return;
-    auto found = copies(x, from, n, bound, e, exact, sum.mantissa);
+    auto found = copies(x, from, n, top, e, exact, sum.mantissa, n > 1024 ? 5 : 1);
     if (found.many) sum.mantissa = heavy + light_sum(x, from, n, bound, e, found);
   }
   static constexpr size_t kFewest = 2 * 16;  // elements, for a sample
-  // Values whose copies are a good part of a sum of which `bound` is a sixteenth, `many` if there are such.
-  template <class Source> ALWAYS auto copies(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const ExpVector<double>& exact, double sum) const {
+  // Values whose copies are a good part of a sum, `many` if there are such. `top` are the largest sums of each lane.
+  template <class Source> ALWAYS auto copies(const Source& x, size_t from, size_t n, f32x16 top, const ExpVector<float>& e, const ExpVector<double>& exact, double sum, int levels) const {
     Repeated<decltype(x.at(from))> found(x, from, n, e, exact, sum);
-    include_alike(x, from, n, bound, e, exact, (float)(sum / 16), found);
+    include_alike(x, from, top, e, exact, (float)sum, levels, found);
     found.many = found.many && found.largest_share(x, from, n) > sum / 16;
     return found;
   }
   // Some dozens or hundreds of copies of a value may be most of a sum and yet seldom met in a sample. Then lanes hold one each,
-  // some two, or something else as well: of the largest of sixteen at least three are alike, and far above the mean. (Where the sample is
-  // a quarter of all, the largest such value is enough.)
-  template <class Source, class V> NEVER_INLINE void include_alike(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e, const ExpVector<double>& exact, float sixteenth, Repeated<V>& found) const {
-    const f32x16 none = splat(0.f);
-    f32x16 top = none, tops = none;
-    auto light = [&](size_t i) ALWAYS_LAMBDA { return zero_below(sums[i], bound, sums[i]); };
-    for (size_t i = 0; i + 2 <= count; i += 2) top = max_skip_nan(top, light(i)), tops = max_skip_nan(tops, light(i + 1));
-    top = max_skip_nan(max_skip_nan(top, tops), light(count - 1));
-    const float far = 2.5f * sixteenth / (float)count;  // of a mean lane
-    for (int tries = n > 1024 ? 5 : 1; tries > 0; tries--) {
+  // some two, or something else as well: of the largest of sixteen at least three are alike, and far above the mean. So many `levels` are looked at:
+  // five, or one where the sample is a quarter of all and time is short.
+  template <class Source, class V> NEVER_INLINE void include_alike(const Source& x, size_t from, f32x16 top, const ExpVector<float>& e, const ExpVector<double>& exact, float sum, int levels, Repeated<V>& found) const {
+    const float far = sum * 2.5f / 16 / (float)count;  // of a mean lane
+    for (; levels > 0; levels--) {
       float most = reduce_max(top);
       uint32_t near = lanes_above(top, splat(0.99f * most));
       if (most < far) break;
       if (bit_count(near) > 2) include_largest(x, from, most, e, exact, found);
-      top = select_bits(none, top, near);
+      top = select_bits(splat(0.f), top, near);
     }
   }
   // The largest value of a lane with this sum, if it is a good part of it.
@@ -149,20 +147,20 @@ struct Partials {
       a = add(a, low_f64(v)), b = add(b, high_f64(v));
     }
     double light = reduce_add(add(a, b));
-    f32x16 finer = splat((float)((light + heavy) / 16)), most = none;
+    f32x16 finer = splat((float)((light + heavy) / 16)), top = none;
     Terms t;
     for (size_t i = 0; i < count; i++) {
       uint32_t lanes = lanes_above(sums[i], finer);
       if (lanes) take(x, from, i, lanes & ~lanes_above(sums[i], bound), t);
-      most = max_skip_nan(most, select_bits(none, sums[i], lanes));
+      top = max_skip_nan(top, zero_below(sums[i], finer, sums[i]));
     }
     double largest_term, again = evaluate(exact, t, largest_term);
     light -= t.old;
     double all = heavy + again + light;
     if (!(light > all / 8)) return all;
     if (n >= kFewest)
-      if (auto found = copies(x, from, n, finer, e, exact, all); found.many) return heavy + again + light_sum(x, from, n, finer, e, found);
-    return err_together(x, from, splat(reduce_max(most)), finer, exact) ? not_a_number<double>() : all;
+      if (auto found = copies(x, from, n, top, e, exact, all, 5); found.many) return heavy + again + light_sum(x, from, n, finer, e, found);
+    return err_together(x, from, splat(reduce_max(top)), finer, exact) ? not_a_number<double>() : all;
   }
   // Whether the sums of lanes not above `bound` are off by more than 0.4 · 2^-24 together. Those beside the largest are computed again, then
   // others, until these are not or there are eight times sixteen of them. By chance they might be, where a few large terms make up most:

@@ -53,7 +53,7 @@ template <class V> struct Repeated {
     uint32_t again = 0;
     for (size_t j = 1; j < m; j++) {
       v[j] = x.at(from + j * step);
-      again |= lanes_equal(v[j], last) & lanes_above(high_part(last), e.low), top = max_skip_nan(top, high_part(v[j]));  // −∞ is no value
+      again |= lanes_equal(v[j], last), top = max_skip_nan(top, high_part(v[j]));
       last = v[j];
     }
     f32x16 largest = splat(reduce_max(top));
@@ -61,7 +61,7 @@ template <class V> struct Repeated {
     if (!again && !(tops & (tops - 1))) return;
     Values<V> twice;
     for (size_t j = 0; j < m; j++) {
-      uint32_t counts = lanes_above(high_part(v[j]), e.low);
+      uint32_t counts = lanes_above(high_part(v[j]), e.low);  // −∞ is no value
       again = lanes_equal(v[j], v[j ? j - 1 : m - 1]) & counts, tops = lanes_equal(high_part(v[j]), largest) & counts;
       if (again) twice.add(v[j], again);
       if (tops) twice.add(v[j], tops);
