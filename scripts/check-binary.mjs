@@ -10,8 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 const KB = 1024;
-export const MOST_BYTES = 840 * KB; // one binary, as it lies on disk: x64 has 754 KB, arm64 450
-export const MOST_BYTES_TOGETHER = 2560 * KB; // all of eight platforms, compressed as npm delivers them: 331 KB for x64, 234 for arm64
+export const MOST_BYTES = 840 * KB; // one binary, as it lies on disk: x64 has 758 KB, arm64 514
+export const MOST_BYTES_TOGETHER = 2560 * KB; // all of eight platforms, compressed as npm delivers them: 336 KB for x64, 236 for arm64
 
 // glibc 2.28 and what came with it in the distributions that have it (Debian 10, RHEL 8): what Node 20 itself needs.
 const NEWEST = { GLIBC: '2.28', GLIBCXX: '3.4.25', CXXABI: '1.3.11', GCC: '4.2.0' };

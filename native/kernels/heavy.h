@@ -41,7 +41,7 @@ struct Partials {
   }
   static constexpr size_t kFewest = 2 * 16;  // elements, for a sample
   // Values whose copies are a good part of a sum, `many` if there are such. `top` are the largest sums of each lane.
-  template <class Source> ALWAYS auto copies(const Source& x, size_t from, size_t n, f32x16 top, const ExpVector<float>& e, const ExpVector<double>& exact, double sum, int levels) const {
+  template <class Source> NEVER_INLINE auto copies(const Source& x, size_t from, size_t n, f32x16 top, const ExpVector<float>& e, const ExpVector<double>& exact, double sum, int levels) const {
     Repeated<decltype(x.at(from))> found(x, from, n, e, exact, sum);
     include_alike(x, from, top, e, exact, (float)sum, levels, found);
     found.many = found.many && found.largest_share(x, from, n) > sum / 16;
@@ -50,7 +50,7 @@ struct Partials {
   // Some dozens or hundreds of copies of a value may be most of a sum and yet seldom met in a sample. Then lanes hold one each,
   // some two, or something else as well: of the largest of sixteen at least three are alike, and far above the mean. So many `levels` are looked at:
   // five, or one where the sample is a quarter of all and time is short.
-  template <class Source, class V> NEVER_INLINE void include_alike(const Source& x, size_t from, f32x16 top, const ExpVector<float>& e, const ExpVector<double>& exact, float sum, int levels, Repeated<V>& found) const {
+  template <class Source, class V> ALWAYS void include_alike(const Source& x, size_t from, f32x16 top, const ExpVector<float>& e, const ExpVector<double>& exact, float sum, int levels, Repeated<V>& found) const {
     const float far = sum * 2.5f / 16 / (float)count;  // of a mean lane
     for (; levels > 0; levels--) {
       float most = reduce_max(top);

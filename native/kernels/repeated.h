@@ -46,7 +46,7 @@ template <class V> struct Repeated {
   double q[16];
   bool many = false;  // enough to count them
 
-  template <class Source> NEVER_INLINE Repeated(const Source& x, size_t from, size_t n, const ExpVector<float>& e, const ExpVector<double>& fine, double sum) {
+  template <class Source> ALWAYS Repeated(const Source& x, size_t from, size_t n, const ExpVector<float>& e, const ExpVector<double>& fine, double sum) {
     size_t m = n / 16 < kSample ? n / 16 : kSample, step = n / 16 / m * 16;
     V v[kSample], last = v[0] = x.at(from);
     f32x16 top = high_part(last);
