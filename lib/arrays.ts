@@ -1,0 +1,86 @@
+/**
+ * Typed arrays as they really are. `length`, `constructor`, `slice` and the like can be overridden by a subclass or an own
+ * property, and `Symbol.species` decides what `slice` and `subarray` make. Nothing here asks the array itself: lengths and
+ * buffers come from the getters of %TypedArray%.prototype, and new arrays are made by kind.
+ */
+import { types } from './types.js';
+
+type TypedArray = ArrayBufferView & { readonly length: number; [index: number]: number };
+type Constructor<A> = { new (length: number): A; new (buffer: ArrayBufferLike, byteOffset?: number, length?: number): A; readonly BYTES_PER_ELEMENT: number };
+
+const { Float16Array } = globalThis as { Float16Array?: Constructor<TypedArray> }; // from Node 24 on
+const CONSTRUCTORS = {
+  Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array, Float16Array,
+};
+
+export type ArrayKind = keyof typeof CONSTRUCTORS;
+export type ArrayOfKind<K extends ArrayKind> = InstanceType<NonNullable<(typeof CONSTRUCTORS)[K]>>;
+
+const constructorOf = (kind: string | undefined): Constructor<TypedArray> => CONSTRUCTORS[kind as ArrayKind] as unknown as Constructor<TypedArray>;
+
+const prototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
+const getterOf = <T>(name: PropertyKey) => Object.getOwnPropertyDescriptor(prototype, name)!.get as (this: unknown) => T;
+const kindGetter = getterOf<string | undefined>(Symbol.toStringTag);
+const lengthGetter = getterOf<number>('length');
+const byteLengthGetter = getterOf<number>('byteLength');
+const byteOffsetGetter = getterOf<number>('byteOffset');
+const bufferGetter = getterOf<ArrayBufferLike>('buffer');
+const { keys, set } = Uint8Array.prototype as unknown as { keys: () => unknown; set: (source: ArrayLike<number>, at: number) => void };
+
+/** 'Float32Array', …; undefined for what is no typed array. */
+export const kindOf = (x: unknown): string | undefined => kindGetter.call(x);
+
+/** Elements that the array has now: 0 if its buffer was detached, or shrunk to before its end. */
+export const lengthOf = (x: ArrayBufferView): number => lengthGetter.call(x);
+
+export const byteLengthOf = (x: ArrayBufferView): number => byteLengthGetter.call(x);
+export const byteOffsetOf = (x: ArrayBufferView): number => byteOffsetGetter.call(x);
+export const bufferOf = (x: ArrayBufferView): ArrayBufferLike => bufferGetter.call(x);
+export const bytesPerElement = (x: ArrayBufferView): number => constructorOf(kindOf(x)).BYTES_PER_ELEMENT;
+
+/** Whether the array's memory is gone: its buffer was transferred, or shrunk to before its end. */
+export function isDetached(x: ArrayBufferView): boolean {
+  if (lengthOf(x) > 0) return false;
+  try {
+    keys.call(x); // refuses such an array, and nothing else does on Node 20 that costs as little
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** Whether two views have memory in common, as far as JavaScript can tell: two handles of one SharedArrayBuffer look apart. */
+export function overlap(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  const [from, other] = [byteOffsetOf(a), byteOffsetOf(b)];
+  return bufferOf(a) === bufferOf(b) && from < other + byteLengthOf(b) && other < from + byteLengthOf(a);
+}
+
+/** A new array of a kind: zeros in memory of its own, or all of `memory`. */
+export function newArray<K extends ArrayKind>(kind: K, memory: number | ArrayBufferLike): ArrayOfKind<K> {
+  return new (constructorOf(kind) as new (memory: number | ArrayBufferLike) => unknown)(memory) as ArrayOfKind<K>;
+}
+
+/** The elements [from, to) in place, as a plain array of the same kind: no subclass, no species. */
+export function viewOf<A extends ArrayBufferView>(x: A, from = 0, to = lengthOf(x)): A {
+  const Kind = constructorOf(kindOf(x));
+  return new Kind(bufferOf(x), byteOffsetOf(x) + from * Kind.BYTES_PER_ELEMENT, to - from) as unknown as A;
+}
+
+/** A copy of the elements [from, to), as a plain array of the same kind in memory of its own. */
+export function copyOf<A extends ArrayBufferView>(x: A, from = 0, to = lengthOf(x)): A {
+  const copy = newArray(kindOf(x) as ArrayKind, to - from);
+  copyInto(copy, viewOf(x, from, to));
+  return copy as unknown as A;
+}
+
+/** Copies all elements of an array into another one, from element `at` on. */
+export function copyInto(target: ArrayBufferView, source: ArrayBufferView, at = 0): void {
+  set.call(target, source as unknown as ArrayLike<number>, at);
+}
+
+export const isShared = (x: ArrayBufferView): boolean => typeof SharedArrayBuffer !== 'undefined' && bufferOf(x) instanceof SharedArrayBuffer;
+
+/** A copy of a list of the caller's, each element read once: a typed array by its true length, any other list by what it says. */
+export function elementsOf(list: ArrayLike<unknown>): unknown[] {
+  return types.isTypedArray(list) ? Array.from(viewOf(list as unknown as Float64Array)) : Array.from(list);
+}
