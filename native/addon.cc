@@ -26,11 +26,14 @@ struct Entry {
   size_t at;  // in the table
   napi_callback sync, async;
 };
-#define KERNEL(name, ...) {#name, offsetof(Kernels, name), binding::caller(&Kernels::name), binding::starter(&Kernels::name)},
+#define OF_TYPE(op, type, X, Y)                                            \
+  {#op "_" #type, offsetof(Kernels, op##_##type),                          \
+   binding::caller<binding::op##_holds>(&Kernels::op##_##type), binding::starter<binding::op##_holds>(&Kernels::op##_##type)},
+#define OPERATOR(op, TYPES) TYPES(OF_TYPE, op)
 const Entry all_kernels[] = {
-#include "kernels.def"
+#include "operators.def"
 };
-#undef KERNEL
+#undef OF_TYPE
 
 Napi::Value functions(const Napi::CallbackInfo& info, napi_callback Entry::*callback) {
   const Kernels& k = *named(info);

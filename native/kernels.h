@@ -1,12 +1,29 @@
-// The kernels of one instruction set as a table of functions, stamped from kernels.def.
+// The kernels of one instruction set as a table of functions, stamped from operators.def.
 #pragma once
 #include "kernels/run.h"
 
+// softmax_kernel<X, Y>, …: what a kernel of an operator looks like for logits X and results Y.
+#define OPERATOR(op, TYPES) template <class X, class Y> using op##_kernel = void (*)(const Run&
+#define SIZE(name) , size_t
+#define NUMBER(name) , double
+#define CODE(name) , int32_t
+#define INPUT(T, name, length) , const T*
+#define OPTIONAL_INPUT(T, name, length) , const T*
+#define OUTPUT(T, name, length) , T*
+#define OPTIONAL_OUTPUT(T, name, length) , T*
+#define MASK(name, layout, elements, cols) , const uint8_t*, int32_t
+#define BIAS(X, name, elements, cols) , Slice<const X>
+#define SHAPE(name) , const double*
+#define SLABS(T, name) , Slabs<T>
+#define END(op) );
+#include "operators.def"
+
 struct Kernels {
   const char* isa;
-#define KERNEL(name, ...) void (*name)(const Run&, __VA_ARGS__);
-#include "kernels.def"
-#undef KERNEL
+#define OF_TYPE(op, type, X, Y) op##_kernel<X, Y> op##_##type;
+#define OPERATOR(op, TYPES) TYPES(OF_TYPE, op)
+#include "operators.def"
+#undef OF_TYPE
 };
 
 // The tables that this build has for its processor family; which of them may run: cpu/cpu.h. Prebuilt binaries are built

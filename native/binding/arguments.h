@@ -1,6 +1,6 @@
-// JavaScript values to C++ parameters: how each type that a kernel may have in kernels.def is read. One reader serves all
-// kernels and is told what their parameters are, on Node-API's plain functions: a call is to be short, in time and in bytes.
-// lib/ has validated what a person can get wrong; what is checked here is what would make memory unsafe.
+// JavaScript values to C++ parameters: how each type that a kernel may have is read. One reader serves all kernels and is
+// told what their parameters are, on Node-API's plain functions: a call is to be short, in time and in bytes. lib/ has
+// validated what a person can get wrong; what would make memory unsafe is checked here and in contract.h.
 #pragma once
 #include <napi.h>
 
@@ -19,42 +19,61 @@ struct Kind {
   napi_typedarray_type type;  // of an array, or of each of the slabs
 };
 
+// Data and length as the engine has them: no property of a JavaScript object is asked.
 struct TypedArray {
   void* data;
   size_t length;
+  bool is_null;
+  bool is_given() const { return !is_null; }
 };
 
-// The message of a TypeError; false for the caller to return.
+// An array of typed arrays.
+struct SlabList : Slabs<void> {
+  napi_typedarray_type type;
+};
+
+// Throws a coded error in JavaScript; returns false for the caller to return.
+enum class Refused : uint8_t { type, value };
+inline bool refuse(napi_env env, Refused what, const char* message) {
+  if (what == Refused::type) napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
+  else napi_throw_range_error(env, "ERR_INVALID_ARG_VALUE", message);
+  return false;
+}
 inline bool refuse(napi_env env, const char* before, const char* expected, const char* after) {
   char text[128];
   snprintf(text, sizeof text, "Expected %s%s%s", before, expected, after);
-  napi_throw_type_error(env, nullptr, text);
-  return false;
+  return refuse(env, Refused::type, text);
 }
 
+// Whole, not negative, and exact as a double.
+inline bool is_size(double d) { return d >= 0 && d <= 9007199254740991.0 && d == std::floor(d); }
+
 inline const char* name_of(napi_typedarray_type type) {
-  static const char* const names[] = {"an Int8Array", "a Uint8Array", "a Uint8ClampedArray", "an Int16Array", "a Uint16Array", "an Int32Array", "a Uint32Array", "a Float32Array", "a Float64Array"};
+  static const char* const names[] = {"an Int8Array", "a Uint8Array",  "a Uint8ClampedArray", "an Int16Array", "a Uint16Array",
+                                      "an Int32Array", "a Uint32Array", "a Float32Array",      "a Float64Array"};
   return names[type];
 }
 
 inline bool read_array(napi_env env, napi_value v, napi_typedarray_type expected, TypedArray& a) {
   napi_typedarray_type type;
+  a.is_null = false;
   if (napi_get_typedarray_info(env, v, &type, &a.length, &a.data, nullptr, nullptr) == napi_ok && type == expected) return true;
-  a = {nullptr, 0};
+  a = {nullptr, 0, true};
   napi_valuetype kind;
   if (napi_typeof(env, v, &kind) == napi_ok && kind == napi_null) return true;
   return refuse(env, "", name_of(expected), " or null for a kernel's array but received something else");
 }
 
-// An array of typed arrays.
-inline bool read_slabs(napi_env env, napi_value v, napi_typedarray_type expected, Slabs<void>& slabs) {
+inline bool read_slabs(napi_env env, napi_value v, napi_typedarray_type expected, SlabList& slabs) {
   uint32_t n = 0;
   if (napi_get_array_length(env, v, &n) != napi_ok || n > Slabs<void>::kMost) return refuse(env, "an array of ", name_of(expected), " for a kernel's slabs");
+  slabs.type = expected;
   for (slabs.count = 0; slabs.count < n; slabs.count++) {
     napi_value each;
     TypedArray a;
     if (napi_get_element(env, v, (uint32_t)slabs.count, &each) != napi_ok || !read_array(env, each, expected, a)) return false;
-    slabs.data[slabs.count] = a.data, slabs.length[slabs.count] = a.length;
+    slabs.data[slabs.count] = a.data;
+    slabs.length[slabs.count] = a.length;
   }
   return true;
 }
@@ -66,9 +85,9 @@ inline bool read_number(napi_env env, napi_value v, double& d) {
 inline bool read_size(napi_env env, napi_value v, size_t& n) {
   double d;
   if (!read_number(env, v, d)) return false;
-  if (d >= 0 && d <= 9007199254740991.0 && d == std::floor(d)) return n = (size_t)d, true;
-  napi_throw_range_error(env, nullptr, "Expected a size for a kernel's parameter");
-  return false;
+  if (!is_size(d)) return refuse(env, Refused::value, "Expected a size for a kernel's parameter");
+  n = (size_t)d;
+  return true;
 }
 
 // The arguments of a call as they were read, in order.
@@ -79,7 +98,7 @@ struct Arguments {
     double number;
     size_t size;  // slabs: their number in `slabs`
   } slots[kMost];
-  Slabs<void> slabs[kMostSlabs];
+  SlabList slabs[kMostSlabs];
 
   // False: an exception waits in JavaScript.
   bool read(napi_env env, const napi_value* values, const Kind* kinds, size_t count) {
@@ -122,8 +141,9 @@ template <class T> struct Parameter<Slabs<T>> {
   static constexpr Kind kKind = {Form::kSlabs, Type<T>::kType};
   static Slabs<T> get(const Arguments& a, size_t i) {
     Slabs<T> slabs;
-    static_assert(sizeof slabs == sizeof a.slabs[0]);
-    return memcpy((void*)&slabs, &a.slabs[a.slots[i].size], sizeof slabs), slabs;
+    static_assert(sizeof slabs == sizeof(Slabs<void>));
+    memcpy((void*)&slabs, (const Slabs<void>*)&a.slabs[a.slots[i].size], sizeof slabs);
+    return slabs;
   }
 };
 template <> struct Parameter<double> {

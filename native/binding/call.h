@@ -13,7 +13,7 @@
 #include "../kernels.h"
 #include "../plan.h"
 #include "../threads/pool.h"
-#include "arguments.h"
+#include "contract.h"
 
 namespace binding {
 
@@ -24,6 +24,12 @@ struct Shape {
   const Kind* kinds;
   size_t count;
   void (*run)(const void* place, const Run&, const Arguments&);  // throws nothing: neither does a kernel nor what it calls
+  Contract holds;
+
+  // False: an exception waits in JavaScript.
+  bool read(napi_env env, const napi_value* values, Arguments& arguments) const {
+    return arguments.read(env, values, kinds, count) && holds(env, arguments);
+  }
 };
 
 inline napi_value call(napi_env env, napi_callback_info info, const Shape& shape) {
@@ -32,7 +38,7 @@ inline napi_value call(napi_env env, napi_callback_info info, const Shape& shape
   size_t count = shape.count;
   void* place = nullptr;
   Arguments arguments;
-  if (napi_get_cb_info(env, info, &count, values, nullptr, &place) == napi_ok && arguments.read(env, values, shape.kinds, shape.count)) shape.run(place, make_run(&never), arguments);
+  if (napi_get_cb_info(env, info, &count, values, nullptr, &place) == napi_ok && shape.read(env, values, arguments)) shape.run(place, make_run(&never), arguments);
   return nullptr;
 }
 
@@ -80,9 +86,9 @@ inline napi_value start(napi_env env, napi_callback_info info, const Shape& shap
   size_t count = 1 + shape.count;
   TypedArray flag;
   if (napi_get_cb_info(env, info, &count, values, nullptr, &job->place) != napi_ok || !read_array(env, values[0], napi_int32_array, flag)) return nullptr;
-  if (!flag.data) return refuse(env, name_of(napi_int32_array), "", " for the stop flag"), nullptr;
+  if (flag.length < 1) return refuse(env, name_of(napi_int32_array), "", " of one element for the stop flag"), nullptr;
   job->stop = (const volatile int32_t*)flag.data;
-  if (!job->arguments.read(env, values + 1, shape.kinds, shape.count)) return nullptr;
+  if (!shape.read(env, values + 1, job->arguments)) return nullptr;
   for (size_t i = 0; i < 1 + shape.count; i++) job->hold(values[i]);
   bool started = napi_create_string_utf8(env, "flash-softmax", NAPI_AUTO_LENGTH, &name) == napi_ok && napi_create_async_work(env, nullptr, name, Job::execute, Job::complete, job.get(), &job->work) == napi_ok &&
                  napi_create_promise(env, &job->deferred, &promise) == napi_ok && napi_queue_async_work(env, job->work) == napi_ok;
@@ -100,13 +106,16 @@ template <class... A> struct Parameters {
     (*(const Kernel<A...>*)place)(r, Parameter<A>::get(a, I)...);
   }
   static void run(const void* place, const Run& r, const Arguments& a) { run(place, r, a, std::index_sequence_for<A...>()); }
-  static constexpr Shape kShape = {kKinds, sizeof...(A), run};
+};
+
+template <Contract holds, class... A> struct Function {
+  static constexpr Shape kShape = {Parameters<A...>::kKinds, sizeof...(A), Parameters<A...>::run, holds};
 
   static napi_value call(napi_env env, napi_callback_info info) { return binding::call(env, info, kShape); }
   static napi_value start(napi_env env, napi_callback_info info) { return binding::start(env, info, kShape); }
 };
 
-template <class... A> constexpr napi_callback caller(Kernel<A...> Kernels::*) { return Parameters<A...>::call; }
-template <class... A> constexpr napi_callback starter(Kernel<A...> Kernels::*) { return Parameters<A...>::start; }
+template <Contract holds, class... A> constexpr napi_callback caller(Kernel<A...> Kernels::*) { return Function<holds, A...>::call; }
+template <Contract holds, class... A> constexpr napi_callback starter(Kernel<A...> Kernels::*) { return Function<holds, A...>::start; }
 
 }  // namespace binding
