@@ -1,14 +1,17 @@
 /**
- * Every check of what a caller passes, and every message: "Expected X for Y but received Z". A wrong kind of thing is a
- * TypeError, a wrong value of the right kind a RangeError, and both have a `code`.
+ * The checks of an operator's arguments along an axis.
  *
  * Options are read once each and first of all: a getter may do anything, detach a buffer too, so that lengths are taken
- * only afterwards. Nothing is written before every check passed.
+ * only afterwards, and by intrinsic getters (arrays.ts). Nothing is written before every check passed.
  */
+import { bufferOf, byteLengthOf, byteOffsetOf, bytesPerElement, kindOf, lengthOf, newArray, overlap } from './arrays.js';
+import { describe, outOfRange, trueLength, wrongType, wrongValue } from './errors.js';
 import { MASK_BITS, MASK_BYTES, MASK_NONE, MASK_ROW_BITS, MASK_ROW_BYTES } from './backend/backend.js';
 import { types } from './types.js';
 
-const { isFloat32Array, isFloat64Array, isUint8Array, isTypedArray } = types;
+export { describe, outOfRange, wrongType, wrongValue, type ErrorCode } from './errors.js';
+
+const { isFloat32Array, isFloat64Array, isUint8Array } = types;
 
 export type FloatArray = Float32Array | Float64Array;
 
@@ -68,6 +71,8 @@ export type KernelArray = FloatArray | Uint16Array;
 /** A checked call, as the kernels take it. */
 export interface AxisCall {
   readonly x: KernelArray;
+  /** How many of them. */
+  readonly elements: number;
   /** What the caller gets, and the same as the kernel takes it. */
   readonly out: LogitArray;
   readonly kernelOut: KernelArray;
@@ -84,43 +89,11 @@ export interface AxisCall {
   readonly bias: KernelArray | null;
 }
 
-export type ErrorCode = 'ERR_INVALID_ARG_TYPE' | 'ERR_INVALID_ARG_VALUE' | 'ERR_OUT_OF_RANGE';
-
-function coded<E extends Error>(error: E, code: ErrorCode): E & { code: ErrorCode } {
-  return Object.assign(error, { code });
-}
-
-/** For a wrong kind of thing. */
-export function wrongType(expected: string, name: string, received: unknown): TypeError & { code: ErrorCode } {
-  return coded(new TypeError(`Expected ${expected} for ${name} but received ${describe(received)}`), 'ERR_INVALID_ARG_TYPE');
-}
-
-/** For a number outside of what makes sense. */
-export function outOfRange(expected: string, name: string, received: unknown): RangeError & { code: ErrorCode } {
-  return coded(new RangeError(`Expected ${expected} for ${name} but received ${describe(received)}`), 'ERR_OUT_OF_RANGE');
-}
-
-/** For anything else that does not fit; `received` is a phrase. */
-export function wrongValue(expected: string, name: string, received: string): RangeError & { code: ErrorCode } {
-  return coded(new RangeError(`Expected ${expected} for ${name} but received ${received}`), 'ERR_INVALID_ARG_VALUE');
-}
-
-/** A value in a few words: 3, 'abc', an Array, a Float32Array of 5. */
-export function describe(value: unknown): string {
-  if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
-  if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'function') return 'a function';
-  if (typeof value !== 'object' || value === null) return String(value);
-  const kind = Object.prototype.toString.call(value).slice(8, -1);
-  const article = /^[AEIO]/.test(kind) ? 'an' : 'a';
-  return isTypedArray(value) ? `${article} ${kind} of ${value.length}` : `${article} ${kind}`;
-}
-
 /** Checks the arguments of an operator along an axis; `more` names the options that it has beyond the common ones. */
 export function axisCall(x: LogitArray, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = [], result: Result = 'element', name = 'x'): AxisCall {
   if (options === undefined && result === 'element') {
-    if (isFloat32Array(x)) return plainCall(x, new Float32Array(x.length), 'f32');
-    if (isFloat64Array(x)) return plainCall(x, new Float64Array(x.length), 'f64');
+    if (isFloat32Array(x)) return plainCall(x, new Float32Array(trueLength(x, name)), 'f32');
+    if (isFloat64Array(x)) return plainCall(x, new Float64Array(trueLength(x, name)), 'f64');
   }
   if (options !== undefined) checkNames(options, more, result !== 'state');
   const { cols, shape, axis, temperature = 1, mask, maskFormat = 'bytes', bias, out, dtype } = options ?? {};
@@ -131,63 +104,73 @@ export function axisCall(x: LogitArray, options?: AxisOptions<LogitArray, LogitA
 
   if (shape === undefined && axis !== undefined) throw wrongValue('no value', 'axis without shape', describe(axis));
   if (shape !== undefined && cols !== undefined) throw wrongValue('no value', 'cols beside shape', describe(cols));
-  const rows = shape === undefined ? rowsOf(x.length, cols) : rowsAlong(shape, axis, x);
+  const sizes = shape === undefined ? undefined : Array.isArray(shape) ? Array.from(shape as readonly unknown[]) : shape;
+  const elements = trueLength(x, name); // behind all that could run a caller's code
+  const rows = sizes === undefined ? rowsOf(elements, cols) : rowsAlong(sizes, axis, elements);
 
-  const maskLayout = mask === undefined ? MASK_NONE : layoutOf(mask, maskFormat, x.length, rows.cols);
+  const maskLayout = mask === undefined ? MASK_NONE : layoutOf(mask, maskFormat, elements, rows.cols);
   if (bias !== undefined) {
     if (!isLike(bias, x)) throw wrongType(`a ${kindOf(x)}, as ${name} is,`, 'bias', bias);
-    if (bias.length !== x.length && bias.length !== rows.cols) {
-      throw wrongValue(lengths(x.length, rows.cols, 'element'), 'bias', String(bias.length));
-    }
+    const biases = trueLength(bias, 'bias');
+    if (biases !== elements && biases !== rows.cols) throw wrongValue(lengths(elements, rows.cols, 'element'), 'bias', String(biases));
   }
   const isHalf = type === 'f16' || type === 'bf16';
+  const { outer, cols: length, inner } = rows;
   if (out !== undefined) {
-    if (result === 'row') {
-      if (!isFloat64Array(out)) throw wrongType('a Float64Array', 'out', out);
-      if (out.length !== rows.outer * rows.inner) throw wrongValue(`${rows.outer * rows.inner} elements, one a row,`, 'out', String(out.length));
-      if (overlap(out, x)) throw wrongValue(`memory apart from ${name}`, 'out', 'an overlap');
-    } else {
-      if (!isLike(out, x) && !(isHalf && isFloat32Array(out))) {
-        throw wrongType(`a ${kindOf(x)}, as ${name} is,${isHalf ? ' or a Float32Array' : ''}`, 'out', out);
-      }
-      if (out.length !== x.length) throw wrongValue(`${x.length} elements, as in ${name},`, 'out', String(out.length));
-      // One byteOffset and one length mean the same memory or none in common. Where they differ `buffer` is looked at, which
-      // costs more: V8 makes it the first time it is asked for.
-      const mayBeSame = out.byteOffset === x.byteOffset && out.BYTES_PER_ELEMENT === x.BYTES_PER_ELEMENT;
-      if (!mayBeSame && overlap(out, x)) throw wrongValue(`${name} itself or memory apart from it`, 'out', `a part of ${name}`);
-    }
+    checkOut(out, x, { result, name, isHalf, elements, rows: outer * inner });
     if (mask !== undefined && overlap(out, mask)) throw wrongValue('memory apart from out', 'mask', 'an overlap');
     if (bias !== undefined && overlap(out, bias)) throw wrongValue('memory apart from out', 'bias', 'an overlap');
   }
-  const { outer, inner } = rows;
-  const results = out ?? (result === 'state' ? x : result === 'row' ? new Float64Array(outer * inner) : newLike(x));
+  const results = out ?? (result === 'state' ? x : result === 'row' ? new Float64Array(outer * inner) : newLike(x, elements));
   const kernel = isHalf && isFloat32Array(results) ? (`${type}_f32` as const) : type;
   return {
-    x: bitsOf(x), out: results, kernelOut: bitsOf(results), isOutNew: out === undefined, kernel, outer, cols: rows.cols, inner, temperature, mask: mask ?? null, maskLayout,
-    bias: bias === undefined ? null : bitsOf(bias),
+    x: bitsOf(x), elements, out: results, kernelOut: bitsOf(results), isOutNew: out === undefined, kernel, outer, cols: length, inner,
+    temperature, mask: mask ?? null, maskLayout, bias: bias === undefined ? null : bitsOf(bias),
   };
 }
 
+/** Checks the array for results: its kind, its length, and that it is x itself or apart from it. */
+function checkOut(out: LogitArray, x: LogitArray, { result, name, isHalf, elements, rows }: { result: Result; name: string; isHalf: boolean; elements: number; rows: number }): void {
+  if (result === 'row') {
+    if (!isFloat64Array(out)) throw wrongType('a Float64Array', 'out', out);
+    const given = trueLength(out, 'out');
+    if (given !== rows) throw wrongValue(`${rows} elements, one a row,`, 'out', String(given));
+    if (overlap(out, x)) throw wrongValue(`memory apart from ${name}`, 'out', 'an overlap');
+    return;
+  }
+  if (!isLike(out, x) && !(isHalf && isFloat32Array(out))) {
+    throw wrongType(`a ${kindOf(x)}, as ${name} is,${isHalf ? ' or a Float32Array' : ''}`, 'out', out);
+  }
+  const given = trueLength(out, 'out');
+  if (given !== elements) throw wrongValue(`${elements} elements, as in ${name},`, 'out', String(given));
+  // One byteOffset and one length mean the same memory or none in common. Where they differ `buffer` is looked at, which
+  // costs more: V8 makes it the first time it is asked for.
+  const mayBeSame = byteOffsetOf(out) === byteOffsetOf(x) && bytesPerElement(out) === bytesPerElement(x);
+  if (!mayBeSame && overlap(out, x)) throw wrongValue(`${name} itself or memory apart from it`, 'out', `a part of ${name}`);
+}
+
 function plainCall<A extends FloatArray>(x: A, out: A, kernel: ElementType): AxisCall {
-  return { x, out, kernelOut: out, isOutNew: true, kernel, outer: 1, cols: x.length, inner: 1, temperature: 1, mask: null, maskLayout: MASK_NONE, bias: null };
+  const elements = lengthOf(x);
+  return { x, elements, out, kernelOut: out, isOutNew: true, kernel, outer: 1, cols: elements, inner: 1, temperature: 1, mask: null, maskLayout: MASK_NONE, bias: null };
 }
 
 /** Checks another array of logits that belongs to a call: of the kind and length of x. */
 export function likeArray(value: unknown, x: LogitArray, name: string, owner: string): KernelArray {
   if (!isLike(value, x)) throw wrongType(`a ${kindOf(x)}, as ${owner} is,`, name, value);
-  if (value.length !== x.length) throw wrongValue(`${x.length} elements, as in ${owner},`, name, String(value.length));
+  const [given, wanted] = [trueLength(value, name), lengthOf(x)];
+  if (given !== wanted) throw wrongValue(`${wanted} elements, as in ${owner},`, name, String(given));
   return bitsOf(value);
 }
 
 /** Checks that an array that is written is apart from another one, or, if it may be, the same. */
 export function apart(written: ArrayBufferView, name: string, other: ArrayBufferView | null, otherName: string, maySame = false): void {
-  if (other === null || (maySame && written.byteOffset === other.byteOffset && written.byteLength === other.byteLength)) return;
+  if (other === null || (maySame && byteOffsetOf(written) === byteOffsetOf(other) && byteLengthOf(written) === byteLengthOf(other))) return;
   if (overlap(written, other)) throw wrongValue(`memory apart from ${otherName}`, name, 'an overlap');
 }
 
 /** The type of an array's elements, with what is said of a Uint16Array. */
 function elementType(x: LogitArray, dtype: unknown, name: string): ElementType {
-  const kind = isTypedArray(x) ? kindOf(x) : '';
+  const kind = kindOf(x) ?? '';
   if (kind === 'Uint16Array') {
     if (dtype === 'float16') return 'f16';
     if (dtype === 'bfloat16') return 'bf16';
@@ -232,10 +215,9 @@ function rowsOf(length: number, cols: number | undefined): Rows {
   return { outer: length / cols, cols, inner: 1 };
 }
 
-/** Rows along one axis of a shape. The length of x is looked at last, as a shape can have getters too. */
-function rowsAlong(shape: readonly number[], axis: number = -1, x: LogitArray): Rows {
-  if (!Array.isArray(shape)) throw wrongType('an array of integers', 'shape', shape);
-  const sizes: unknown[] = Array.from(shape);
+/** Rows along one axis of a shape. */
+function rowsAlong(sizes: readonly unknown[], axis: number = -1, elements: number): Rows {
+  if (!Array.isArray(sizes)) throw wrongType('an array of integers', 'shape', sizes);
   const size = (first: number, end: number) =>
     sizes.slice(first, end).reduce((product: number, n) => {
       if (typeof n !== 'number') throw wrongType('integers', 'shape', n);
@@ -250,7 +232,7 @@ function rowsAlong(shape: readonly number[], axis: number = -1, x: LogitArray): 
   if (!(Number.isInteger(axis) && axis >= -rank && axis < rank)) {
     throw outOfRange(`an integer from ${-rank} to ${rank - 1}`, 'axis', axis);
   }
-  if (total !== x.length) throw wrongValue(`a product of ${x.length}, the length of x,`, 'shape', `[${sizes.join(', ')}]`);
+  if (total !== elements) throw wrongValue(`a product of ${elements}, the length of x,`, 'shape', `[${sizes.join(', ')}]`);
 
   const along = axis < 0 ? axis + rank : axis;
   return { outer: size(0, along), cols: size(along, along + 1), inner: size(along + 1, rank) };
@@ -264,14 +246,15 @@ function layoutOf(mask: Uint8Array, format: unknown, length: number, cols: numbe
   const perByte = format === 'bits' ? 8 : 1;
   const all = Math.ceil(length / perByte);
   const row = Math.ceil(cols / perByte);
-  const isAll = mask.length === all;
-  const isRow = mask.length === row;
+  const given = trueLength(mask, 'mask');
+  const isAll = given === all;
+  const isRow = given === row;
   if (isAll && isRow && length !== cols) {
     throw wrongValue("maskFormat 'bytes', as so few bits may be one row's or all rows',", 'mask', "'bits'");
   }
   if (isAll) return format === 'bits' ? MASK_BITS : MASK_BYTES;
   if (isRow) return format === 'bits' ? MASK_ROW_BITS : MASK_ROW_BYTES;
-  throw wrongValue(lengths(all, row, 'byte'), 'mask', String(mask.length));
+  throw wrongValue(lengths(all, row, 'byte'), 'mask', String(given));
 }
 
 function lengths(all: number, row: number, unit: string): string {
@@ -279,28 +262,14 @@ function lengths(all: number, row: number, unit: string): string {
   return all === row ? some : `${some}, or ${row} for one row,`;
 }
 
-function isLike<A extends LogitArray>(value: unknown, x: A): value is A {
-  if (isFloat32Array(x)) return isFloat32Array(value);
-  return isTypedArray(value) && kindOf(value) === kindOf(x);
-}
+const isLike = <A extends LogitArray>(value: unknown, x: A): value is A => kindOf(value) === kindOf(x);
 
-function newLike(x: LogitArray): LogitArray {
-  if (isFloat32Array(x)) return new Float32Array(x.length);
-  if (isFloat64Array(x)) return new Float64Array(x.length);
-  return new (x.constructor as new (length: number) => Uint16Array | Float16ArrayLike)(x.length);
-}
+/** By kind and not by constructor, which can be anything. */
+const newLike = (x: LogitArray, length: number): LogitArray =>
+  newArray(kindOf(x) as 'Float32Array' | 'Float64Array' | 'Uint16Array' | 'Float16Array', length) as LogitArray;
 
 /** A typed array as kernels take it. */
-function bitsOf(x: LogitArray): KernelArray {
+export function bitsOf(x: LogitArray): KernelArray {
   if (isFloat32Array(x) || isFloat64Array(x)) return x;
-  return types.isUint16Array(x) ? x : new Uint16Array(x.buffer, x.byteOffset, x.length);
-}
-
-/** 'Float32Array', … : what an array is, whatever it calls itself. */
-const kindOf = (x: ArrayBufferView): string => arrayKind.call(x) as string;
-const arrayKind = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!.get!;
-
-/** Whether two views have memory in common, as far as JavaScript can tell: two handles of one SharedArrayBuffer look apart. */
-function overlap(a: ArrayBufferView, b: ArrayBufferView): boolean {
-  return a.buffer === b.buffer && a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength;
+  return types.isUint16Array(x) ? x : new Uint16Array(bufferOf(x), byteOffsetOf(x), lengthOf(x));
 }

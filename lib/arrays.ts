@@ -3,8 +3,6 @@
  * property, and `Symbol.species` decides what `slice` and `subarray` make. Nothing here asks the array itself: lengths and
  * buffers come from the getters of %TypedArray%.prototype, and new arrays are made by kind.
  */
-import { types } from './types.js';
-
 type TypedArray = ArrayBufferView & { readonly length: number; [index: number]: number };
 type Constructor<A> = { new (length: number): A; new (buffer: ArrayBufferLike, byteOffset?: number, length?: number): A; readonly BYTES_PER_ELEMENT: number };
 
@@ -82,5 +80,5 @@ export const isShared = (x: ArrayBufferView): boolean => typeof SharedArrayBuffe
 
 /** A copy of a list of the caller's, each element read once: a typed array by its true length, any other list by what it says. */
 export function elementsOf(list: ArrayLike<unknown>): unknown[] {
-  return types.isTypedArray(list) ? Array.from(viewOf(list as unknown as Float64Array)) : Array.from(list);
+  return kindOf(list) === undefined ? Array.from(list) : Array.from(viewOf(list as unknown as Float64Array));
 }

@@ -1,38 +1,62 @@
 /** A call that passed all checks, ready to be run: at once, or by lib/promises.ts off the event loop. */
 import type { AxisCall, LogitArray } from './arguments.js';
 import type { Backend, Kernels } from './backend/backend.js';
+import type { AnyOperator, Operator, OperatorArguments, OperatorOf, OperatorTypes, Positional } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
 
-export interface Call<R> {
+type NamesOf<O extends Operator> = Extract<keyof OperatorArguments[O], string>;
+
+interface CallParts<O extends Operator, R> {
   readonly backend: Backend;
-  readonly kernel: keyof Kernels;
-  readonly args: readonly unknown[];
-  /** Which arguments are the caller's arrays, under which names; all others are new. */
-  readonly theirs: Readonly<Record<string, number>>;
-  /** Which arguments the kernel writes; all of each. */
-  readonly results: readonly number[];
-  /** About how many exponentials it takes. Default: the length of the first argument, x. */
-  readonly work?: number;
-  /** The first argument, x, may be the first result as well. */
-  readonly inPlace?: boolean;
-  /** What is made of them when the kernel has run. */
+  readonly type: OperatorTypes[O];
+  readonly args: OperatorArguments[O];
+  /**
+   * The arrays that were made for this call and that nobody else knows. All others are the caller's, who may write, transfer
+   * or shrink them while a job runs: a job copies those.
+   */
+  readonly own: readonly NamesOf<O>[];
+  /** What the caller calls arguments that have another name here. */
+  readonly names?: { readonly [N in NamesOf<O>]?: string };
+  /** About how many exponentials it takes. */
+  readonly work: number;
+  /** What is made of the arguments when the kernel has run. */
   finish(): R;
 }
 
-/** An operator of one array that gives another, from its checked arguments. */
-export function elementCall(operator: 'softmax' | 'log_softmax', { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias }: AxisCall): Call<LogitArray> {
-  return {
-    backend: backendFor(x.length),
-    kernel: `${operator}_${kernel}`,
-    args: [x, kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias],
-    theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
-    results: [1],
-    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
-    finish: () => out,
-  };
+export interface Call<R> {
+  readonly backend: Backend;
+  readonly operator: AnyOperator;
+  readonly kernel: keyof Kernels;
+  readonly args: Readonly<Record<string, unknown>>;
+  readonly own: readonly string[];
+  readonly names?: Readonly<Record<string, string | undefined>>;
+  readonly work: number;
+  finish(): R;
 }
 
-export function runNow<R>({ backend, kernel, args, finish }: Call<R>): R {
-  (backend[kernel] as (...args: readonly unknown[]) => void)(...args);
+export function callOf<O extends Operator, R>(operator: OperatorOf<O>, { type, ...parts }: CallParts<O, R>): Call<R> {
+  return { ...parts, operator, kernel: `${operator.name}_${type}` as keyof Kernels };
+}
+
+/** An operator of one array that gives another, from its checked arguments. */
+export function elementCall(operator: OperatorOf<'softmax'> | OperatorOf<'log_softmax'>, call: AxisCall): Call<LogitArray> {
+  const { x, elements, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
+  return callOf(operator, {
+    backend: backendFor(elements),
+    type: kernel,
+    args: { x, out: kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias },
+    own: isOutNew ? ['out'] : [],
+    work: elements,
+    finish: () => out,
+  });
+}
+
+export function runNow<R>({ backend, operator, kernel, args, finish }: Call<R>): R {
+  operator.call(backend[kernel] as Positional, args);
   return finish();
 }
+
+const collect: Positional = (...values) => values;
+
+/** Arguments in the order in which kernels take them. */
+export const inOrder = (operator: AnyOperator, args: Readonly<Record<string, unknown>>): unknown[] => operator.call(collect, args) as unknown[];

@@ -1,9 +1,12 @@
 /** crossEntropy: what logits cost against the classes that were right, and the gradient of that. */
 import { types } from './types.js';
-import { apart, axisCall, describe, likeArray, outOfRange, wrongType, wrongValue } from './arguments.js';
+import { apart, axisCall, likeArray } from './arguments.js';
+import { describe, outOfRange, trueLength, wrongType, wrongValue } from './errors.js';
+import { readable } from './options.js';
 import type { AxisOptions, ElementType, KernelArray, LogitArray } from './arguments.js';
+import { CROSS_ENTROPY } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
-import { runNow, type Call } from './call.js';
+import { callOf, runNow, type Call } from './call.js';
 
 export interface CrossEntropyOptions<A extends LogitArray = LogitArray> extends AxisOptions<A, Float64Array> {
   /** Where the gradient of each row's loss by its logits goes, if that is wanted: as x, x itself or apart from it. */
@@ -43,12 +46,14 @@ export function crossEntropy(logits: LogitArray, targets: Targets, options?: Cro
 }
 
 export function crossEntropyCall(logits: LogitArray, targets: Targets, options: CrossEntropyOptions = {}, more: readonly string[] = []): Call<Float64Array> {
+  // Whatever could run a caller's code is read before axisCall takes lengths.
+  const { gradient, ignoreIndex = -100 } = readable(options);
+  const indices = indicesOf(targets);
   const call = axisCall(logits, options, ['gradient', 'ignoreIndex', ...more], 'row', 'logits');
-  const { x, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
-  const { gradient, ignoreIndex = -100 } = options;
+  const { x, elements, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
   const loss = out as Float64Array;
   if (!Number.isInteger(ignoreIndex)) throw wrongType('an integer', 'ignoreIndex', ignoreIndex);
-  const positions = positionsOf(targets, outer * inner, cols, ignoreIndex);
+  const positions = positionsOf(indices, outer * inner, cols, ignoreIndex);
 
   let slopes: KernelArray | null = null;
   if (gradient !== undefined) {
@@ -58,22 +63,29 @@ export function crossEntropyCall(logits: LogitArray, targets: Targets, options: 
     apart(slopes, 'gradient', mask, 'mask');
     apart(slopes, 'gradient', bias, 'bias');
   }
-  return {
-    backend: backendFor(x.length),
-    kernel: `cross_entropy_${kernel as ElementType}`,
-    args: [x, positions, loss, slopes, outer, cols, inner, temperature, mask, maskLayout, bias],
-    theirs: { logits: 0, mask: 8, bias: 10, ...(isOutNew ? undefined : { out: 2 }), ...(slopes === null ? undefined : { gradient: 3 }) },
-    results: slopes === null ? [2] : [3, 2],
-    inPlace: slopes !== null,
+  return callOf(CROSS_ENTROPY, {
+    backend: backendFor(elements),
+    type: kernel as ElementType,
+    args: { x, targets: positions, loss, gradient: slopes, outer, cols, inner, temperature, mask, maskLayout, bias },
+    own: isOutNew ? ['targets', 'loss'] : ['targets'],
+    names: { x: 'logits', loss: 'out' },
+    work: elements,
     finish: () => loss,
-  };
+  });
+}
+
+/** Targets whose elements run no code when they are read: a list's are read here, once. */
+function indicesOf(targets: Targets): Targets {
+  if (Array.isArray(targets)) return Array.from(targets as readonly number[]);
+  const isIndices = isInt32Array(targets) || isUint32Array(targets) || isUint8Array(targets) || isUint16Array(targets) || isInt8Array(targets) || isInt16Array(targets);
+  if (!isIndices) throw wrongType('an Int32Array, another array of integers,', 'targets', targets);
+  return targets;
 }
 
 /** A checked copy: kernels read memory at these, and nobody else can change them. */
 function positionsOf(targets: Targets, rows: number, cols: number, ignoreIndex: number): Int32Array {
-  const isIndices = isInt32Array(targets) || isUint32Array(targets) || isUint8Array(targets) || isUint16Array(targets) || isInt8Array(targets) || isInt16Array(targets);
-  if (!isIndices && !Array.isArray(targets)) throw wrongType('an Int32Array, another array of integers,', 'targets', targets);
-  if (targets.length !== rows) throw wrongValue(`${rows} elements, one a row,`, 'targets', String(targets.length));
+  const given = Array.isArray(targets) ? targets.length : trueLength(targets as Int32Array, 'targets');
+  if (given !== rows) throw wrongValue(`${rows} elements, one a row,`, 'targets', String(given));
   const positions = new Int32Array(rows);
   for (let i = 0; i < rows; i++) {
     const target: unknown = targets[i];

@@ -2,8 +2,11 @@
 import { axisCall, describe, outOfRange, wrongType, wrongValue } from './arguments.js';
 import type { AxisOptions, ElementType, Float16ArrayLike, LogitArray, ReductionOptions } from './arguments.js';
 import { NO_EXPONENT } from './backend/backend.js';
+import { EXP_SUM, NORMALIZE } from './backend/operators.js';
 import { backend } from './backend/select.js';
-import { runNow, type Call } from './call.js';
+import { callOf, runNow, type Call } from './call.js';
+import { copyOf } from './arrays.js';
+import { readable } from './options.js';
 import { extended, isOrdinary, powerOfTwo, type Extended } from './extended.js';
 import { types } from './types.js';
 
@@ -58,25 +61,26 @@ export function expSum<A extends LogitArray>(x: A, options?: ExpSumOptions<A>): 
 // Always the backend in force, however few elements: which one runs must not depend on how a row is cut.
 
 export function expSumCall(logits: LogitArray, options?: ExpSumOptions, more: readonly string[] = []): Call<ExpSums> {
-  const { unifiedMax, range } = typeof options === 'object' && options !== null ? options : {};
-  const { x, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, ['unifiedMax', 'range', ...more], 'state');
+  const { unifiedMax, range: ends } = readable(options);
+  const range: unknown = Array.isArray(ends) ? Array.from(ends as readonly unknown[]) : ends; // its elements are read before lengths are taken
+  const { x, elements, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, ['unifiedMax', 'range', ...more], 'state');
   const unified = unifiedMax === undefined ? undefined : unify(unifiedMax, range, temperature);
   if (unified === undefined && range !== undefined) throw wrongValue('no value', 'range without unifiedMax', describe(range));
 
   const mantissa = new Float64Array(outer * inner);
   const exponent = new Int32Array(outer * inner);
-  return {
+  return callOf(EXP_SUM, {
     backend: backend(),
-    kernel: `exp_sum_${kernel as ElementType}`,
-    args: [x, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias],
-    theirs: { x: 0, mask: 7, bias: 9 },
-    results: [1, 2],
+    type: kernel as ElementType,
+    args: { x, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias },
+    own: ['mantissa', 'exponent'],
+    work: elements,
     finish() {
       const beyond = exponent.indexOf(NO_EXPONENT);
       if (beyond >= 0) throw wrongValue('logits within 1.48e9 temperatures, for an exponent of 32 bits,', `row ${beyond} of x`, 'larger ones');
       return unified === undefined ? { mantissa, exponent } : share(mantissa, exponent, unified);
     },
-  };
+  });
 }
 
 export interface Unified {
@@ -197,6 +201,13 @@ function settle(mantissa: Float64Array, exponent: Int32Array, r: number): void {
   exponent[r] = e;
 }
 
+/** The fields of a state, each read once: a getter may do anything. */
+function stateOf(state: unknown, name: string): ExpSums {
+  if (typeof state !== 'object' || state === null) throw wrongType('a state { mantissa, exponent }', name, state);
+  const { mantissa, exponent, raised } = state as ExpSums;
+  return { mantissa, exponent, ...(raised === undefined ? undefined : { raised }) };
+}
+
 /** A state has one entry for each row: `rows` of them. */
 export function checkState(state: unknown, name: string, rows?: number): asserts state is ExpSums {
   if (typeof state !== 'object' || state === null) throw wrongType('a state { mantissa, exponent }', name, state);
@@ -235,20 +246,19 @@ export function normalize(x: LogitArray, state: ExpSums, options?: AxisOptions<L
 }
 
 export function normalizeCall(logits: LogitArray, state: ExpSums, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
-  const { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more);
-  checkState(state, 'state', outer * inner);
-  const mantissa = state.mantissa.slice();
-  const exponent = state.exponent.slice();
+  const sums = stateOf(state, 'state');
+  const { x, elements, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more);
+  checkState(sums, 'state', outer * inner);
+  const [mantissa, exponent] = [copyOf(sums.mantissa), copyOf(sums.exponent)];
   for (let r = 0; r < mantissa.length; r++) settle(mantissa, exponent, r);
-  return {
+  return callOf(NORMALIZE, {
     backend: backend(),
-    kernel: `normalize_${kernel}`,
-    args: [x, kernelOut, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias],
-    theirs: { x: 0, mask: 8, bias: 10, ...(isOutNew ? undefined : { out: 1 }) },
-    results: [1],
-    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
+    type: kernel,
+    args: { x, out: kernelOut, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias },
+    own: isOutNew ? ['mantissa', 'exponent', 'out'] : ['mantissa', 'exponent'],
+    work: elements,
     finish: () => out,
-  };
+  });
 }
 
 /**

@@ -1,5 +1,6 @@
 /** logSoftmax: the logarithms of the probabilities that belong to logits. */
 import { axisCall, type AxisOptions, type Float16ArrayLike, type LogitArray } from './arguments.js';
+import { LOG_SOFTMAX } from './backend/operators.js';
 import { elementCall, runNow, type Call } from './call.js';
 
 /**
@@ -33,5 +34,5 @@ export function logSoftmax(logits: LogitArray, options?: AxisOptions<LogitArray,
 }
 
 export function logSoftmaxCall(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
-  return elementCall('log_softmax', axisCall(logits, options, more));
+  return elementCall(LOG_SOFTMAX, axisCall(logits, options, more));
 }

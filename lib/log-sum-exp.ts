@@ -1,8 +1,9 @@
 /** logSumExp: the logarithm of a row's sum of exponentials. */
 import { axisCall, type AxisOptions, type LogitArray } from './arguments.js';
 import type { ElementType } from './arguments.js';
+import { LOG_SUM_EXP } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
-import { runNow, type Call } from './call.js';
+import { callOf, runNow, type Call } from './call.js';
 import { logSumExpOfState, type ExpSums } from './exp-sum.js';
 
 export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A, Float64Array>;
@@ -32,14 +33,14 @@ export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptio
 }
 
 export function logSumExpCall(logits: LogitArray, options?: LogSumExpOptions, more: readonly string[] = []): Call<Float64Array> {
-  const { x, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more, 'row');
+  const { x, elements, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more, 'row');
   const sums = out as Float64Array;
-  return {
-    backend: backendFor(x.length),
-    kernel: `log_sum_exp_${kernel as ElementType}`,
-    args: [x, sums, outer, cols, inner, temperature, mask, maskLayout, bias],
-    theirs: { x: 0, mask: 6, bias: 8, ...(isOutNew ? undefined : { out: 1 }) },
-    results: [1],
+  return callOf(LOG_SUM_EXP, {
+    backend: backendFor(elements),
+    type: kernel as ElementType,
+    args: { x, out: sums, outer, cols, inner, temperature, mask, maskLayout, bias },
+    own: isOutNew ? ['out'] : [],
+    work: elements,
     finish: () => (cols === 0 ? sums.fill(-Infinity) : sums), // kernels leave empty rows alone
-  };
+  });
 }

@@ -14,6 +14,9 @@ export function optionsOf<O extends object>(options: O | undefined, names: reado
   return { ...options } as O;
 }
 
+/** Options to take some of before they are checked: what is no object has none. */
+export const readable = <O extends object>(options: O | undefined): Partial<O> => (typeof options === 'object' && options !== null ? options : {});
+
 /** A size or a count: a positive integer, or an integer from 0 on. */
 export function count(value: unknown, name: string, least: 0 | 1 = 1): number {
   const expected = least ? 'a positive integer' : 'an integer from 0';

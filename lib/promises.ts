@@ -11,7 +11,8 @@
  * Each function takes what that of its name takes, and `signal`. It rejects with what that throws, and with the reason of `signal`.
  */
 import type { AxisOptions, Float16ArrayLike, FloatArray, LogitArray } from './arguments.js';
-import { offLoop, signalOf, type AsyncOptions } from './async/off-loop.js';
+import { signalOf, type AsyncOptions } from './async/abort.js';
+import { offLoop } from './async/off-loop.js';
 import type { Call } from './call.js';
 import { crossEntropyCall, type CrossEntropyOptions, type Targets } from './cross-entropy.js';
 import { expSumCall, logSumExpOfState, normalizeCall, type ExpSumOptions, type ExpSums } from './exp-sum.js';
@@ -23,7 +24,7 @@ import { topKCall, type TopK } from './sampling/select.js';
 import { softmaxBackwardCall, type SoftmaxBackwardOptions } from './softmax-backward.js';
 import { softmaxCall } from './softmax.js';
 
-export type { AbortSignalLike, AsyncOptions } from './async/off-loop.js';
+export type { AbortSignalLike, AsyncOptions } from './async/abort.js';
 export type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
 export type { BackendName } from './backend/backend.js';
 export type { Caches, Plan } from './backend/native.js';

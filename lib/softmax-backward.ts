@@ -1,8 +1,9 @@
 /** softmaxBackward: the gradient of softmax. */
 import { apart, axisCall, likeArray, wrongType } from './arguments.js';
 import type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
+import { SOFTMAX_BACKWARD } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
-import { runNow, type Call } from './call.js';
+import { callOf, runNow, type Call } from './call.js';
 
 /** Those of softmax, without the bias: y has it in it already. */
 export type SoftmaxBackwardOptions<A extends LogitArray = LogitArray, Out = A> = Omit<AxisOptions<A, Out>, 'bias'>;
@@ -36,16 +37,15 @@ export function softmaxBackward(y: LogitArray, dy: LogitArray, options?: Softmax
 export function softmaxBackwardCall(y: LogitArray, dy: LogitArray, options?: SoftmaxBackwardOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
   const call = axisCall(y, options, more, 'element', 'y');
   if (call.bias !== null) throw wrongType('no bias, which y has in it already,', 'options', 'bias');
-  const { x, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout } = call;
+  const { x, elements, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout } = call;
   const other = likeArray(dy, y, 'dy', 'y');
   apart(kernelOut, 'out', other, 'dy', true);
-  return {
-    backend: backendFor(x.length),
-    kernel: `softmax_backward_${kernel}`,
-    args: [x, other, kernelOut, outer, cols, inner, temperature, mask, maskLayout],
-    theirs: { y: 0, dy: 1, mask: 7, ...(isOutNew ? undefined : { out: 2 }) },
-    results: [2],
-    inPlace: x.BYTES_PER_ELEMENT === kernelOut.BYTES_PER_ELEMENT,
+  return callOf(SOFTMAX_BACKWARD, {
+    backend: backendFor(elements),
+    type: kernel,
+    args: { y: x, dy: other, out: kernelOut, outer, cols, inner, temperature, mask, maskLayout },
+    own: isOutNew ? ['out'] : [],
+    work: elements,
     finish: () => out,
-  };
+  });
 }

@@ -1,6 +1,7 @@
 /** softmax: logits to probabilities. */
 import { axisCall, type AxisOptions, type Float16ArrayLike, type FloatArray, type KernelArray, type LogitArray } from './arguments.js';
 import type { SoftmaxKernel } from './backend/backend.js';
+import { SOFTMAX } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
 import { elementCall, type Call } from './call.js';
 
@@ -32,9 +33,9 @@ export function softmax(x: Uint16Array, options: SoftmaxOptions<Uint16Array>): U
 export function softmax<A extends Float16ArrayLike>(x: A, options: SoftmaxOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
 export function softmax<A extends Float16ArrayLike>(x: A, options?: SoftmaxOptions<A>): A;
 export function softmax(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
-  const { x, out, kernelOut, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options);
-  if (out.length === 0) return out;
-  const backend = backendFor(out.length);
+  const { x, elements, out, kernelOut, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options);
+  if (elements === 0) return out;
+  const backend = backendFor(elements);
   if (kernel === 'f32') {
     backend.softmax_f32(x as Float32Array, kernelOut as Float32Array, outer, cols, inner, temperature, mask, maskLayout, bias as Float32Array | null);
   } else {
@@ -46,5 +47,5 @@ export function softmax(logits: LogitArray, options?: AxisOptions<LogitArray, Lo
 
 /** The same call, to be run later. */
 export function softmaxCall(logits: LogitArray, options: AxisOptions<LogitArray, LogitArray> | undefined, more: readonly string[]): Call<LogitArray> {
-  return elementCall('softmax', axisCall(logits, options, more));
+  return elementCall(SOFTMAX, axisCall(logits, options, more));
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { packageRoot } from '../backend/native.js';
+import { onAbort } from './abort.js';
 
 /** Whether a job's arrays must be in shared memory. */
 export const inSharedMemory: boolean = true;
@@ -38,7 +39,7 @@ function order(worker: Worker, kernel: string, args: readonly unknown[], signal:
   return new Promise((resolve, reject) => {
     const end = () => {
       worker.off('message', done).off('error', fail).off('exit', exit);
-      signal?.removeEventListener('abort', stop);
+      forget();
     };
     const done = () => {
       end();
@@ -56,7 +57,7 @@ function order(worker: Worker, kernel: string, args: readonly unknown[], signal:
       worker.terminate().then(() => resolve(), reject);
     };
     worker.on('message', done).on('error', fail).on('exit', exit);
-    signal?.addEventListener('abort', stop);
+    const forget = onAbort(signal, stop);
     worker.ref();
     worker.postMessage({ kernel, args });
   });

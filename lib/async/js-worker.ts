@@ -1,9 +1,10 @@
 /** A worker thread that runs kernels of the JavaScript backend, on shared memory, and says when each is done. */
 import { parentPort } from 'node:worker_threads';
 import type { Kernels } from '../backend/backend.js';
+import type { Positional } from '../backend/operators.js';
 import { js } from '../backend/js/index.js';
 
 parentPort!.on('message', ({ kernel, args }: { kernel: keyof Kernels; args: readonly unknown[] }) => {
-  (js[kernel] as (...args: readonly unknown[]) => void)(...args);
+  Reflect.apply(js[kernel] as Positional, undefined, args);
   parentPort!.postMessage('done');
 });

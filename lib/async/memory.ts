@@ -3,42 +3,38 @@
  * nobody else knows, and results out of such arrays, a slice at a time so that the event loop stays free. Only
  * SharedArrayBuffers, which can be neither transferred nor shrunk, are used where they are.
  */
-import { wrongValue } from '../arguments.js';
+import { bytesPerElement, copyInto, kindOf, lengthOf, newArray, viewOf, type ArrayKind } from '../arrays.js';
+import { wrongValue } from '../errors.js';
 import { turn } from './js-jobs.js';
-
-export type View = Float32Array | Float64Array | Int32Array | Uint32Array | Uint16Array | Uint8Array;
 
 /** Bytes copied in one turn of the event loop: some tenths of a millisecond, page faults included. */
 const SLICE = 2 ** 20;
 
-export const isView = (value: unknown): value is View => ArrayBuffer.isView(value);
-export const isShared = (view: View): boolean => typeof SharedArrayBuffer !== 'undefined' && view.buffer instanceof SharedArrayBuffer;
-
 /** A new array of the same kind, in memory that worker threads can see if `shared`. */
-export function newLike(view: View, length: number, shared: boolean): View {
-  const kind = view.constructor as new (source: number | SharedArrayBuffer) => View;
-  return new kind(shared ? new SharedArrayBuffer(length * view.BYTES_PER_ELEMENT) : length);
+export function newLike(view: ArrayBufferView, length: number, shared: boolean): ArrayBufferView {
+  return newArray(kindOf(view) as ArrayKind, shared ? new SharedArrayBuffer(length * bytesPerElement(view)) : length);
 }
 
-/** The caller's array, which had so many elements when they were checked. */
-export interface Theirs {
-  readonly view: View;
+/** An array of the caller's, which had so many elements when the call was checked. */
+export interface CallerArray {
+  readonly view: ArrayBufferView;
   readonly name: string;
   readonly length: number;
 }
 
-/** Detached buffers have no elements, resized ones another number. */
-export function check({ view, name, length }: Theirs): void {
-  if (view.length !== length) throw wrongValue(`${length} elements until the promise settles`, name, `${view.length}, as its buffer was transferred or resized`);
+/** Throws if the array has lost elements or gained some: detached buffers have none, resized ones another number. */
+export function checkWhole({ view, name, length }: CallerArray): void {
+  const now = lengthOf(view);
+  if (now !== length) throw wrongValue(`${length} elements until the promise settles`, name, `${now}, as its buffer was transferred or resized`);
 }
 
 /** Copies all elements; at each turn the caller's array must still be whole and the signal not raised. */
-export async function copy(from: View, to: View, length: number, theirs: Theirs | undefined, signal: AbortSignal | undefined): Promise<void> {
-  const step = SLICE / from.BYTES_PER_ELEMENT;
+export async function copy(from: ArrayBufferView, to: ArrayBufferView, length: number, caller: CallerArray | undefined, signal: AbortSignal | undefined): Promise<void> {
+  const step = SLICE / bytesPerElement(from);
   for (let at = 0; ; at += step) {
-    if (theirs) check(theirs);
+    if (caller) checkWhole(caller);
     if (at >= length) return;
-    to.set(from.subarray(at, Math.min(length, at + step)), at);
+    copyInto(to, viewOf(from, at, Math.min(length, at + step)), at);
     if (at + step >= length) return;
     await turn();
     signal?.throwIfAborted();

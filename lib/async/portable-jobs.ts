@@ -3,6 +3,7 @@
  * Node's. A kernel runs at a later turn of the event loop, and holds that turn until it is done.
  */
 import type { Kernels } from '../backend/backend.js';
+import type { Positional } from '../backend/operators.js';
 import { js } from '../backend/js/index.js';
 import type * as node from './js-jobs.js';
 
@@ -15,5 +16,5 @@ const surroundings = globalThis as unknown as { setTimeout(run: () => void, mill
 
 export const runInWorker: typeof node.runInWorker = async (kernel, args, signal) => {
   await turn();
-  if (!signal?.aborted) (js[kernel as keyof Kernels] as (...args: readonly unknown[]) => void)(...args);
+  if (!signal?.aborted) Reflect.apply(js[kernel as keyof Kernels] as Positional, undefined, args);
 };

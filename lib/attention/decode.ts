@@ -1,12 +1,13 @@
 /** decodeAttention: the newest queries of sequences in a cache. */
 import { wrongType, wrongValue } from '../arguments.js';
+import { ATTENTION_CACHED } from '../backend/operators.js';
 import { backend } from '../backend/select.js';
-import { runNow, type Call } from '../call.js';
+import { callOf, runNow, type Call } from '../call.js';
 import { checkOptions, count } from '../options.js';
 import type { AttentionResult, WithLse } from './dense.js';
 import { KVCache, shapeArray, type SequenceId } from './kv-cache.js';
 import {
-  dimension, floats, MASK_OPTIONS, masksOf, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
+  dimension, floats, MASK_OPTIONS, masksOf, NO_STATE, perHead, RESULT_OPTIONS, SCORE_NAMES, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
 } from './options.js';
 
 /** What is said of q. */
@@ -75,13 +76,14 @@ export function decodeCall(
   const { shape, slopes, mask, bias, view, heads, valueDim, rows } = cachedArguments(q, cache, sequences, options);
   const sinksOf = sinks === undefined ? null : perHead(sinks, heads, 'sinks');
   const results = resultsOf(out, lse, rows, valueDim, { q, mask, bias, sinks: sinksOf, alibi: slopes });
-  return {
+  const { slabs, scales, table, lengths } = view;
+  return callOf(ATTENTION_CACHED, {
     backend: backend(),
-    kernel: `attention_cached_${cache.kind}`,
-    args: [shape, null, q, view.slabs, view.scales, view.table, view.lengths, slopes, sinksOf, mask, bias, results.out, results.lse, null, null, null],
-    theirs: { q: 2, alibi: 7, sinks: 8, mask: 9, bias: 10, ...Object.fromEntries(results.theirs.map((name) => [name, name === 'out' ? 11 : 12])) },
-    results: results.lse ? [11, 12] : [11],
-    work: (rows / view.lengths.length) * view.lengths.reduce((a, b) => a + b, 0),
+    type: cache.kind,
+    args: { shape, spans: null, q, slabs, scales, table, lengths, slopes, sinks: sinksOf, mask, bias, out: results.out, lse: results.lse, ...NO_STATE },
+    own: ['shape', 'table', 'lengths', ...results.own],
+    names: SCORE_NAMES,
+    work: (rows / lengths.length) * lengths.reduce((a, b) => a + b, 0),
     finish: () => (results.lse ? { out: results.out, lse: results.lse } : results.out),
-  };
+  });
 }

@@ -1,11 +1,12 @@
 /** attention: over keys and values in two arrays. */
 import { wrongValue } from '../arguments.js';
+import { ATTENTION } from '../backend/operators.js';
 import { backend } from '../backend/select.js';
-import { runNow, type Call } from '../call.js';
+import { callOf, runNow, type Call } from '../call.js';
 import { checkOptions, count } from '../options.js';
 import { shapeArray } from './kv-cache.js';
 import {
-  dimension, floats, MASK_OPTIONS, masksOf, perHead, RESULT_OPTIONS, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
+  dimension, floats, MASK_OPTIONS, masksOf, NO_STATE, perHead, RESULT_OPTIONS, SCORE_NAMES, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
 } from './options.js';
 
 /** What is said of q, k and v. */
@@ -101,19 +102,14 @@ export function attentionCall(q: Float32Array, k: Float32Array, v: Float32Array,
   const { shape, slopes, mask, bias, rows, valueDim, heads, keys } = denseArguments(q, k, v, options);
   const sinksOf = sinks === undefined ? null : perHead(sinks, heads, 'sinks');
   const results = resultsOf(out, lse, rows, valueDim, { q, k, v, mask, bias, sinks: sinksOf, alibi: slopes });
-  return {
+  return callOf(ATTENTION, {
     backend: backend(),
-    kernel: 'attention_f32',
-    args: [shape, null, q, k, v, slopes, sinksOf, mask, bias, results.out, results.lse, null, null, null],
-    theirs: { q: 2, k: 3, v: 4, alibi: 5, sinks: 6, mask: 7, bias: 8, ...theirResults(results.theirs) },
-    results: results.lse ? [9, 10] : [9],
+    type: 'f32',
+    args: { shape, spans: null, q, k, v, slopes, sinks: sinksOf, mask, bias, out: results.out, lse: results.lse, ...NO_STATE },
+    own: ['shape', ...results.own],
+    names: SCORE_NAMES,
     work: rows * keys,
     finish: () => (results.lse ? { out: results.out, lse: results.lse } : results.out),
-  };
-}
-
-/** Which of `out` and `lse` are the caller's, as arguments of the kernel of attention. */
-function theirResults(names: readonly string[]): Record<string, number> {
-  return Object.fromEntries(names.map((name) => [name, name === 'out' ? 9 : 10]));
+  });
 }
 

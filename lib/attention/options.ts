@@ -54,6 +54,11 @@ export const SCORE_OPTIONS = ['layout', 'scale', 'causal', 'window', 'softcap', 
 export const MASK_OPTIONS = ['mask', 'bias'] as const;
 export const RESULT_OPTIONS = ['sinks', 'out', 'lse'] as const;
 
+/** What callers call the arguments of kernels. */
+export const SCORE_NAMES = { slopes: 'alibi' } as const;
+/** A call that is not for a state. */
+export const NO_STATE = { sums: null, mantissa: null, exponent: null } as const;
+
 /** 1 for the layout in which positions come first. */
 export function layoutFlag(layout: unknown, positionsFirst: string, headsFirst: string): 0 | 1 {
   if (typeof layout !== 'string') throw wrongType(`'${headsFirst}' or '${positionsFirst}'`, 'layout', layout);
@@ -168,6 +173,6 @@ export function resultsOf(out: Float32Array | undefined, lse: boolean | Float64A
   return {
     out: out ?? new Float32Array(rows * valueDim),
     lse: lse === true ? new Float64Array(rows) : lse === false || lse === undefined ? null : lse,
-    theirs: written.map(([name]) => name),
+    own: [...(out === undefined ? ['out' as const] : []), ...(typeof lse === 'object' ? [] : ['lse' as const])],
   };
 }

@@ -1,11 +1,12 @@
 /** attentionPartial: attention over some of the keys, as a state that can be taken elsewhere and added to others. */
 import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
 import { NO_EXPONENT } from '../backend/backend.js';
+import { ATTENTION, ATTENTION_CACHED } from '../backend/operators.js';
 import { backend } from '../backend/select.js';
-import { runNow, type Call } from '../call.js';
+import { callOf, runNow, type Call } from '../call.js';
 import { unify, type Unified } from '../exp-sum.js';
 import { checkOptions } from '../options.js';
-import { floats } from './options.js';
+import { floats, SCORE_NAMES } from './options.js';
 import { AttentionPartial, unifyPartial } from './state.js';
 import { CACHED_OPTIONS, cachedArguments, type CachedOptions } from './decode.js';
 import { DENSE_OPTIONS, denseArguments, type DenseOptions } from './dense.js';
@@ -65,23 +66,47 @@ export function partialCall(
     const { shape, slopes, mask, bias, view, valueDim, rows } = cachedArguments(q, a, b as SequenceId[], options as CachedPartOptions);
     const state = newState(rows, valueDim);
     const spans = spansOf(keyOffset, totalKeys, Array.from(view.lengths));
-    const args = [shape, spans, q, view.slabs, view.scales, view.table, view.lengths, slopes, null, mask, bias, null, null, ...state];
-    return { backend: backend(), kernel: `attention_cached_${a.kind}`, args, theirs: { q: 2, alibi: 7, mask: 9, bias: 10 }, results: [13, 14, 15], work: (rows / view.lengths.length) * view.lengths.reduce((x, y) => x + y, 0), finish: () => finished(state, unified) };
+    const { slabs, scales, table, lengths } = view;
+    return callOf(ATTENTION_CACHED, {
+      backend: backend(),
+      type: a.kind,
+      args: { shape, spans, q, slabs, scales, table, lengths, slopes, mask, bias, ...NOT_FINISHED, ...state },
+      own: ['shape', 'spans', 'table', 'lengths', ...STATE],
+      names: SCORE_NAMES,
+      work: (rows / lengths.length) * lengths.reduce((x, y) => x + y, 0),
+      finish: () => finished(state, unified),
+    });
   }
   const { shape, slopes, mask, bias, batch, keys, valueDim, rows } = denseArguments(q, floats(a, 'k'), floats(b, 'v'), options as DensePartOptions);
   const state = newState(rows, valueDim);
-  const args = [shape, spansOf(keyOffset, totalKeys, new Array<number>(batch).fill(keys)), q, a, b, slopes, null, mask, bias, null, null, ...state];
-  return { backend: backend(), kernel: 'attention_f32', args, theirs: { q: 2, k: 3, v: 4, alibi: 5, mask: 7, bias: 8 }, results: [11, 12, 13], work: rows * keys, finish: () => finished(state, unified) };
+  const spans = spansOf(keyOffset, totalKeys, new Array<number>(batch).fill(keys));
+  return callOf(ATTENTION, {
+    backend: backend(),
+    type: 'f32',
+    args: { shape, spans, q, k: a, v: b as Float32Array, slopes, mask, bias, ...NOT_FINISHED, ...state },
+    own: ['shape', 'spans', ...STATE],
+    names: SCORE_NAMES,
+    work: rows * keys,
+    finish: () => finished(state, unified),
+  });
 }
 
-type State = [out: Float64Array, mantissa: Float64Array, exponent: Int32Array];
+/** A call for a state: what finish() gives is not wanted of the kernel. */
+const NOT_FINISHED = { sinks: null, out: null, lse: null } as const;
+const STATE = ['sums', 'mantissa', 'exponent'] as const;
 
-const newState = (rows: number, valueDim: number): State => [new Float64Array(rows * valueDim), new Float64Array(rows), new Int32Array(rows)];
+interface State {
+  readonly sums: Float64Array;
+  readonly mantissa: Float64Array;
+  readonly exponent: Int32Array;
+}
 
-function finished([out, mantissa, exponent]: State, unified: Unified | undefined): AttentionPartial {
+const newState = (rows: number, valueDim: number): State => ({ sums: new Float64Array(rows * valueDim), mantissa: new Float64Array(rows), exponent: new Int32Array(rows) });
+
+function finished({ sums, mantissa, exponent }: State, unified: Unified | undefined): AttentionPartial {
   const beyond = exponent.indexOf(NO_EXPONENT);
   if (beyond >= 0) throw wrongValue('scores within 1.48e9, for an exponent of 32 bits,', `row ${beyond}`, 'larger ones');
-  const state = new AttentionPartial(out, mantissa, exponent);
+  const state = new AttentionPartial(sums, mantissa, exponent);
   return unified === undefined ? state : unifyPartial(state, unified);
 }
 

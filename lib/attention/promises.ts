@@ -1,5 +1,6 @@
 /** The functions of flash-softmax/attention off the event loop, for flash-softmax/promises. */
-import { offLoop, signalOf, type AsyncOptions } from '../async/off-loop.js';
+import { signalOf, type AsyncOptions } from '../async/abort.js';
+import { offLoop } from '../async/off-loop.js';
 import { decodeCall, type DecodeOptions } from './decode.js';
 import { attentionCall, type AttentionOptions, type AttentionResult, type WithLse } from './dense.js';
 import type { KVCache, SequenceId } from './kv-cache.js';

@@ -1,7 +1,8 @@
 /** sample, sampleMany and filterLogits: from logits to tokens, and to what the filters leave. */
 import { wrongType, type FloatArray, type LogitArray } from '../arguments.js';
+import { SAMPLE } from '../backend/operators.js';
 import { backendFor } from '../backend/select.js';
-import { runNow, type Call } from '../call.js';
+import { callOf, runNow, type Call } from '../call.js';
 import { count, optionsOf, positive } from '../options.js';
 import { types } from '../types.js';
 import { ln } from './log.js';
@@ -40,14 +41,14 @@ const FILTER_OPTIONS = [...MASKED_OPTIONS, 'temperature', 'topK', 'topP', 'minP'
 export const SAMPLE_OPTIONS = [...FILTER_OPTIONS, ...SEED_OPTIONS, 'noise'];
 
 /** The kernel's parameters of the filters. */
-function filtersOf(options: FilterOptions, cols: number): readonly number[] {
+function filtersOf(options: FilterOptions, cols: number) {
   const temperature = positive(options.temperature ?? 1, 'temperature', true);
   const topK = count(options.topK ?? 0, 'topK', 0);
   const topP = share(options.topP ?? 1, 'topP');
   const minP = share(options.minP ?? 0, 'minP');
   const typicalP = share(options.typicalP ?? 1, 'typicalP');
   const epsilon = share(options.epsilonCutoff ?? 0, 'epsilonCutoff');
-  return [topK === 0 ? cols : Math.min(topK, cols), temperature, topP, minP === 0 ? -Infinity : temperature * ln(minP), typicalP, epsilon];
+  return { topK: topK === 0 ? cols : Math.min(topK, cols), temperature, topP, minDistance: minP === 0 ? -Infinity : temperature * ln(minP), typicalP, epsilon };
 }
 
 interface Outputs {
@@ -55,26 +56,30 @@ interface Outputs {
   readonly filtered: boolean;
 }
 
-function callOf<R>(logits: LogitArray, options: SampleOptions, { draws, filtered }: Outputs, finish: (tokens: Uint32Array, kept: FloatArray, probabilities: FloatArray) => R): Call<R> {
+function callFor<R>(logits: LogitArray, options: SampleOptions, { draws, filtered }: Outputs, finish: (tokens: Uint32Array, kept: FloatArray, probabilities: FloatArray) => R): Call<R> {
   const { x, type, rows, cols, mask, maskLayout, bias } = rowsOf(logits, options);
   const filters = filtersOf(options, cols);
   checkEither(options);
-  const uniforms = filtered ? null : uniformsOf(options, rows, draws);
+  const uniforms = filtered ? new Float64Array(0) : uniformsOf(options, rows, draws);
   const Wide = types.isFloat64Array(x) ? Float64Array : Float32Array;
   const length = filtered ? x.length : 0;
   const [tokens, kept, probabilities, status] = [new Uint32Array(rows * draws), new Wide(length), new Wide(length), new Int32Array(rows)];
-  return {
-    backend: backendFor(x.length),
-    kernel: `sample_${type}`,
-    args: [x, filtered ? null : tokens, filtered ? kept : null, filtered ? probabilities : null, status, uniforms, rows, cols, draws, ...filters, mask, maskLayout, bias],
-    theirs: { logits: 0, mask: 15, bias: 17 },
-    results: filtered ? [2, 3, 4] : [1, 4],
+  return callOf(SAMPLE, {
+    backend: backendFor(rows * cols),
+    type,
+    args: {
+      x, tokens, kept: filtered ? kept : null, probabilities: filtered ? probabilities : null, status, uniforms,
+      rows, cols, draws, ...filters, mask, maskLayout, bias,
+    },
+    own: ['tokens', 'kept', 'probabilities', 'status', 'uniforms'],
+    names: { x: 'logits' },
+    work: rows * cols,
     finish() {
       const row = status.findIndex((code) => code !== 0);
       if (row >= 0) throw status[row] === 1 ? hasNaN(row) : nothingFinite(row);
       return finish(tokens, kept, probabilities);
     },
-  };
+  });
 }
 
 function uniformsOf(options: SampleOptions, rows: number, draws: number): Float64Array {
@@ -108,7 +113,7 @@ export function sample<A extends LogitArray>(logits: A, options?: SampleOptions<
 }
 
 export function sampleCall(logits: LogitArray, options: SampleOptions | undefined, more: readonly string[] = []): Call<Uint32Array> {
-  return callOf(logits, optionsOf(options, more.length === 0 ? SAMPLE_OPTIONS : [...SAMPLE_OPTIONS, ...more]), { draws: 1, filtered: false }, (tokens) => tokens);
+  return callFor(logits, optionsOf(options, more.length === 0 ? SAMPLE_OPTIONS : [...SAMPLE_OPTIONS, ...more]), { draws: 1, filtered: false }, (tokens) => tokens);
 }
 
 /**
@@ -125,7 +130,7 @@ export function sampleManyCall(logits: LogitArray, n: number, options: SampleOpt
   const given = optionsOf(options, [...SAMPLE_OPTIONS, ...more]);
   const draws = count(n, 'n', 1);
   if (draws > 2 ** 32 - 1) throw wrongType('fewer than 2^32', 'n', n);
-  return callOf(logits, given, { draws, filtered: false }, (tokens) => tokens);
+  return callFor(logits, given, { draws, filtered: false }, (tokens) => tokens);
 }
 
 /**
@@ -143,5 +148,5 @@ export function filterLogits(logits: LogitArray, options?: FilterOptions): Filte
 }
 
 export function filterCall(logits: LogitArray, options: FilterOptions | undefined, more: readonly string[] = []): Call<FilteredLogits<FloatArray>> {
-  return callOf(logits, optionsOf(options, [...FILTER_OPTIONS, ...more]), { draws: 0, filtered: true }, (_, kept, probabilities) => ({ logits: kept, probabilities }));
+  return callFor(logits, optionsOf(options, [...FILTER_OPTIONS, ...more]), { draws: 0, filtered: true }, (_, kept, probabilities) => ({ logits: kept, probabilities }));
 }

@@ -1,8 +1,9 @@
 /** argmax and topK: the largest logits of a row, and where they are. */
 import { wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
 import { NO_INDEX, type ArgmaxKernel, type TopKKernel } from '../backend/backend.js';
+import { TOP_K } from '../backend/operators.js';
 import { backendFor } from '../backend/select.js';
-import { runNow, type Call } from '../call.js';
+import { callOf, runNow, type Call } from '../call.js';
 import { count, optionsOf } from '../options.js';
 import { hasNaN, ROW_OPTIONS, rowsOf, type RowOptions, type Rows } from './rows.js';
 
@@ -55,17 +56,17 @@ export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOpti
   const indices = new Uint32Array(rows * most);
   const values = new (x.constructor as new (n: number) => A)(rows * most);
   const bits = type === 'f16' && !(values instanceof Uint16Array) ? new Uint16Array(values.buffer as ArrayBuffer) : (values as unknown as KernelArray);
-  return {
-    backend: backendFor(x.length),
-    kernel: `top_k_${type}` as const satisfies `top_k_${string}`,
-    args: [logits, indices, bits, most === 0 ? 0 : rows, cols, most, mask, maskLayout, bias],
-    theirs: { x: 0 },
-    results: [1, 2],
+  return callOf(TOP_K, {
+    backend: backendFor(rows * cols),
+    type,
+    args: { x: logits, indices, values: bits, rows: most === 0 ? 0 : rows, cols, k: most, mask, maskLayout, bias },
+    own: ['indices', 'values'],
+    work: rows * cols,
     finish() {
       for (let row = 0; row < rows && most > 0; row++) if (indices[row * most] === NO_INDEX) throw hasNaN(row, 'x');
       return { indices, values, k: most };
     },
-  };
+  });
 }
 
 /** The same for rows that have been checked already, and k ≤ cols; the first index of a row with a NaN is NO_INDEX. `values` are those of x. */

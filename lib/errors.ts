@@ -1,0 +1,45 @@
+/**
+ * Every error of a caller's making: "Expected X for Y but received Z". A wrong kind of thing is a TypeError, a wrong value of
+ * the right kind a RangeError, and both have a `code`.
+ */
+import { isDetached, kindOf, lengthOf } from './arrays.js';
+
+export type ErrorCode = 'ERR_INVALID_ARG_TYPE' | 'ERR_INVALID_ARG_VALUE' | 'ERR_OUT_OF_RANGE';
+
+function coded<E extends Error>(error: E, code: ErrorCode): E & { code: ErrorCode } {
+  return Object.assign(error, { code });
+}
+
+/** For a wrong kind of thing. */
+export function wrongType(expected: string, name: string, received: unknown): TypeError & { code: ErrorCode } {
+  return coded(new TypeError(`Expected ${expected} for ${name} but received ${describe(received)}`), 'ERR_INVALID_ARG_TYPE');
+}
+
+/** For a number outside of what makes sense. */
+export function outOfRange(expected: string, name: string, received: unknown): RangeError & { code: ErrorCode } {
+  return coded(new RangeError(`Expected ${expected} for ${name} but received ${describe(received)}`), 'ERR_OUT_OF_RANGE');
+}
+
+/** For anything else that does not fit; `received` is a phrase. */
+export function wrongValue(expected: string, name: string, received: string): RangeError & { code: ErrorCode } {
+  return coded(new RangeError(`Expected ${expected} for ${name} but received ${received}`), 'ERR_INVALID_ARG_VALUE');
+}
+
+/** A value in a few words: 3, 'abc', an Array, a Float32Array of 5. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return String(value);
+  const kind = Object.prototype.toString.call(value).slice(8, -1);
+  const article = /^[AEIO]/.test(kind) ? 'an' : 'a';
+  if (!ArrayBuffer.isView(value) || kindOf(value) === undefined) return `${article} ${kind}`;
+  return isDetached(value) ? `a detached ${kind}` : `${article} ${kind} of ${lengthOf(value)}`;
+}
+
+/** The length of an array as it is now. TypeError for one whose memory is gone: that is no array without elements. */
+export function trueLength(x: ArrayBufferView, name: string): number {
+  const length = lengthOf(x);
+  if (length === 0 && isDetached(x)) throw wrongType('an array that has its memory', name, x);
+  return length;
+}
