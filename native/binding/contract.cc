@@ -21,11 +21,14 @@ bool AttentionSizes::fit() const {
 
 double pages_of(const AttentionSizes& s, const TypedArray& lengths) {
   double sum = 0;
-  for (size_t b = 0; (double)b < s.batch; b++) {
-    if (b >= lengths.length || ((const int32_t*)lengths.data)[b] < 0) return kNever;
-    sum += pages_until(s, ((const int32_t*)lengths.data)[b]);
-  }
+  for (size_t b = 0; b < lengths.length; b++) sum += pages_until(s, ((const int32_t*)lengths.data)[b]);
   return sum;
+}
+
+bool are_lengths(const TypedArray& lengths) {
+  for (size_t b = 0; b < lengths.length; b++)
+    if (((const int32_t*)lengths.data)[b] < 0) return false;
+  return true;
 }
 
 double longest(const TypedArray& lengths) {

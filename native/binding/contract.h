@@ -33,6 +33,7 @@ inline double pages_until(const AttentionSizes& s, double tokens) { return s.pag
 inline double pages_within(const AttentionSizes& s, double token) { return std::floor(token / s.page); }
 double pages_of(const AttentionSizes& s, const TypedArray& lengths);
 double longest(const TypedArray& lengths);
+bool are_lengths(const TypedArray& lengths);
 // Whether entries [first, end) of a page table are pages of these slabs, and these have scales where their type needs them.
 bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table, double first, double end);
 
