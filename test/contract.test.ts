@@ -119,7 +119,7 @@ for (const name of nativeBackends) {
       const run = backendNamed(name).softmax_f32 as Positional;
       const job = native().addon!.jobs(name).softmax_f32 as Positional;
       for (const x of [new Float64Array(elements), [...floats(elements)], new DataView(new ArrayBuffer(4 * elements)), 3, undefined]) {
-        expect(() => operators.SOFTMAX.call(run, { ...softmax, x: x as Float32Array })).toThrow(expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }));
+        expect(() => operators.SOFTMAX.call(run, { ...softmax, x: x as unknown as Float32Array })).toThrow(expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }));
       }
       expect(() => operators.SOFTMAX.call(run, { ...softmax, x: null as unknown as Float32Array })).toThrow(RangeError);
       expect(() => Reflect.apply(job, undefined, [new Int32Array(0), ...inOrder(operators.SOFTMAX, { ...softmax })])).toThrow(TypeError);

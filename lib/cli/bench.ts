@@ -4,6 +4,7 @@
  */
 import { backendNamed, availableBackends } from '../backend/select.js';
 import { capabilities, softmax } from '../index.js';
+import { largestOf, leastOf } from '../extremes.js';
 import { names, positive, UsageError, type Command, type Given, type Io } from './command.js';
 import { inTurns, type Timing } from './measure.js';
 import { Progress } from './progress.js';
@@ -65,7 +66,7 @@ function sizes(given: Given): number[] {
 /** With `all`, slow ones run on long rows too. */
 function measure(field: readonly Contender[], lengths: readonly number[], all: boolean, budget: number, io: Io): Result[] {
   const progress = new Progress(io.stderr);
-  const longest = Math.max(...lengths);
+  const longest = largestOf(lengths);
   const logits = new Float32Array(longest);
   const block = fill(logits.subarray(0, 2 ** 20), 'N(0,8)', 1);
   for (let at = block.length; at < longest; at += block.length) logits.set(block.subarray(0, longest - at), at);
@@ -104,7 +105,7 @@ function text(field: readonly Contender[], results: readonly Result[]): string {
   const { processor, backend } = capabilities();
   return `${processor}; node ${process.version}; one row of float32 logits; softmax() runs ${backend}
 
-nanoseconds per element: median of ${Math.min(...rounds)} … ${Math.max(...rounds)} rounds ± half the interquartile range
+nanoseconds per element: median of ${leastOf(rounds)} … ${largestOf(rounds)} rounds ± half the interquartile range
 ${times}
 ratio to memcpy of the same row
 ${grid(1, ({ median }, _, timings) => significant(median / timings[0]!.median))}

@@ -3,6 +3,7 @@
  * on stderr and exit status 1, a UsageError one line and exit status 2.
  */
 import { parseArgs } from 'node:util';
+import { largestOf } from '../extremes.js';
 
 export interface Output {
   write(text: string): unknown;
@@ -88,7 +89,7 @@ export function onlyOperand(command: Command, operands: readonly string[]): stri
 export function help(command: Command): string {
   const entries = Object.entries({ ...command.options, help: HELP });
   const flags = entries.map(([name, { value }]) => `--${name}${value ? ` ${value}` : ''}`);
-  const width = Math.max(...flags.map((flag) => flag.length));
+  const width = largestOf(flags.map((flag) => flag.length));
   const lines = entries.map(([, option], i) => `  ${flags[i]!.padEnd(width)}  ${option.help}`);
   const operand = command.operand ? ` ${command.operand}` : '';
   return `usage: flash-softmax ${command.name}${operand} [options]

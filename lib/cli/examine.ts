@@ -111,7 +111,7 @@ export function examine(
       sumError: 0,
       monotone: true,
     }));
-    findings.push(...found);
+    for (const finding of found) findings.push(finding);
     for (const [index, row] of list.entries()) {
       tell(type, row, index);
       const x = fill(type === 'f32' ? new Float32Array(row.elements) : new Float64Array(row.elements), row.kind, index);

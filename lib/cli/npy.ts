@@ -163,10 +163,10 @@ function decode(elements: Uint8Array, type: FloatType, swapped: boolean): Float3
   const size = SIZES[type];
   const raw = swapped || elements.byteOffset % size !== 0 ? new Uint8Array(elements) : elements; // copied if need be
   if (swapped) swap(raw, size);
-  const place = [raw.buffer, raw.byteOffset, raw.length / size] as const;
-  if (type === 'float64') return new Float64Array(...place);
-  if (type === 'float32') return new Float32Array(...place);
-  const halves = new Uint16Array(...place);
+  const length = raw.length / size;
+  if (type === 'float64') return new Float64Array(raw.buffer, raw.byteOffset, length);
+  if (type === 'float32') return new Float32Array(raw.buffer, raw.byteOffset, length);
+  const halves = new Uint16Array(raw.buffer, raw.byteOffset, length);
   const widened = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) widened[i] = halfToNumber(halves[i]!);
   return widened;

@@ -174,7 +174,7 @@ export function softmaxOracle(
     const d = twoSum(scale(x[i]!, -halved), -scale(max, -halved));
     const parts = quotient({ hi: scale(d.hi, halved - shift), lo: scale(d.lo, halved - shift) }, t);
     if (parts === undefined) continue;
-    const { mantissa, exponent } = expParts(...parts);
+    const { mantissa, exponent } = expParts(parts[0], parts[1], parts[2]);
     hi[i] = mantissa.hi;
     lo[i] = mantissa.lo;
     exponents[i] = exponent;

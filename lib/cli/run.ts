@@ -1,4 +1,5 @@
 /** The command line without a process around it: arguments in, text out, an exit status back. */
+import { largestOf } from '../extremes.js';
 import { bench } from './bench.js';
 import { build } from './build.js';
 import { Failure, help, onlyOperand, parse, UsageError, type Command, type Io } from './command.js';
@@ -11,7 +12,7 @@ import { version } from './version.js';
 const COMMANDS: readonly Command[] = [info, softmax, bench, verify, tune, build];
 
 function overview(): string {
-  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+  const width = largestOf(COMMANDS.map(({ name }) => name.length));
   const lines = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
   return `usage: flash-softmax COMMAND [options]
 

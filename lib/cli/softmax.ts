@@ -36,17 +36,17 @@ async function printLargest(y: Float32Array | Float64Array, shape: readonly numb
   const cols = shape.at(-1)!;
   const heads = shape.length === 2 ? ['row', 'index', 'probability'] : ['index', 'probability'];
   const widths = heads.map((head, i) => Math.max(head.length, String((shape[i] ?? 1) - 1).length));
-  const line = (...cells: string[]) =>
+  const line = (cells: readonly string[]) =>
     `${cells
       .slice(-heads.length)
       .map((cell, i) => cell.padStart(widths[i]!))
       .join('  ')}\n`;
-  let text = line(...heads);
+  let text = line(heads);
   for (let row = 0; row * cols < y.length; row++) {
     const values = y.subarray(row * cols, (row + 1) * cols);
     // A row with a NaN or +∞ in it, or with nothing but -∞, has no probabilities.
-    if (Number.isNaN(values[0])) text += line(String(row), '-', 'NaN');
-    else for (const i of largest(values, k)) text += line(String(row), String(i), probabilityText(values[i]!));
+    if (Number.isNaN(values[0])) text += line([String(row), '-', 'NaN']);
+    else for (const i of largest(values, k)) text += line([String(row), String(i), probabilityText(values[i]!)]);
     if (text.length < 2 ** 16) continue;
     stdout.write(text);
     text = '';

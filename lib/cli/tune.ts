@@ -7,6 +7,7 @@ import { native, type Addon, type Plan } from '../backend/native.js';
 import { backend, backendNamed, JS_MAX_ELEMENTS } from '../backend/select.js';
 import { PROFILE_VERSION } from '../backend/settings.js';
 import { capabilities } from '../index.js';
+import { leastOf } from '../extremes.js';
 import { Failure, positive, type Command, type Io } from './command.js';
 import { writeWhole } from './files.js';
 import { inTurns } from './measure.js';
@@ -46,7 +47,7 @@ function ladder(from: number, to: number, perOctave: number): number[] {
  * is what the last way must gain to be worth it.
  */
 export function crossover(points: readonly Point[], margin = 0): number {
-  const gains = points.map(({ times }) => Math.log((times.at(-1)! * (1 + margin)) / Math.min(...times.slice(0, -1))));
+  const gains = points.map(({ times }) => Math.log((times.at(-1)! * (1 + margin)) / leastOf(times.slice(0, -1))));
   let first = points.length;
   let [least, sum] = [0, 0];
   for (let i = points.length - 1; i >= 0; i--) {
@@ -162,7 +163,7 @@ function text(list: readonly Question[], heading: string, source: string): strin
     const microseconds = points.map(({ size: at, times }) => [
       size(question, at),
       ...times.map((milliseconds) => significant(milliseconds * 1000)),
-      1.02 * times.at(-1)! < Math.min(...times.slice(0, -1)) ? ways.at(-1)! : '',
+      1.02 * times.at(-1)! < leastOf(times.slice(0, -1)) ? ways.at(-1)! : '',
     ]);
     return `${title}: microseconds a call\n${table('rrrl', [['', ...ways, 'faster'], ...microseconds])}`;
   });

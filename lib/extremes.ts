@@ -1,0 +1,7 @@
+/** The largest and the least of any number of numbers: Math.max takes arguments, which go on the stack. */
+
+/** −Infinity for none, as Math.max. */
+export const largestOf = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), -Infinity);
+
+/** Infinity for none, as Math.min. */
+export const leastOf = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.min(a, b), Infinity);
