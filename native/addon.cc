@@ -35,6 +35,18 @@ const Entry all_kernels[] = {
 };
 #undef OF_TYPE
 
+// As `f`, for what node-addon-api and the C++ library allocate.
+template <class F> auto with_memory(Napi::Env env, F f) {
+  try {
+    return f();
+  } catch (const std::bad_alloc&) {
+    throw Napi::Error(env, binding::memory_error(env, "flash-softmax", 0));
+  }
+}
+template <Napi::Value (*f)(const Napi::CallbackInfo&)> Napi::Value checked(const Napi::CallbackInfo& info) {
+  return with_memory(info.Env(), [&] { return f(info); });
+}
+
 Napi::Value functions(const Napi::CallbackInfo& info, napi_callback Entry::*callback) {
   const Kernels& k = *named(info);
   Napi::Object table = Napi::Object::New(info.Env());
@@ -108,22 +120,32 @@ Napi::Value prepare(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), (double)(at % 64));
 }
 
-Napi::Object init(Napi::Env env, Napi::Object exports) {
+Napi::Object fill(Napi::Env env, Napi::Object exports) {
   Napi::Array backends = Napi::Array::New(env);
   uint32_t n = 0;
   for (auto* k = machine().usable; *k; k++) backends.Set(n++, (*k)->isa);
   exports.Set("backends", backends);
-  exports.Set("kernels", Napi::Function::New(env, kernels, "kernels"));
-  exports.Set("jobs", Napi::Function::New(env, jobs, "jobs"));
-  exports.Set("machine", Napi::Function::New(env, describe, "machine"));
-  exports.Set("threads", Napi::Function::New(env, threads, "threads"));
-  exports.Set("plan", Napi::Function::New(env, plan, "plan"));
-  exports.Set("prepare", Napi::Function::New(env, prepare, "prepare"));
-  pool::open();
+  exports.Set("kernels", Napi::Function::New(env, checked<kernels>, "kernels"));
+  exports.Set("jobs", Napi::Function::New(env, checked<jobs>, "jobs"));
+  exports.Set("machine", Napi::Function::New(env, checked<describe>, "machine"));
+  exports.Set("threads", Napi::Function::New(env, checked<threads>, "threads"));
+  exports.Set("plan", Napi::Function::New(env, checked<plan>, "plan"));
+  exports.Set("prepare", Napi::Function::New(env, checked<prepare>, "prepare"));
   env.AddCleanupHook(pool::close);
+  pool::open();
   return exports;
+}
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  return with_memory(env, [&] { return fill(env, exports); });
 }
 
 }  // namespace
+
+const char* binding::kernel_at(const void* place) {
+  for (auto* k = machine().usable; *k; k++)
+    for (const Entry& each : all_kernels)
+      if (place == (const char*)*k + each.at) return each.name;
+  return "a kernel";
+}
 
 NODE_API_MODULE(flash_softmax, init)

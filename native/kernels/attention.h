@@ -37,6 +37,7 @@ struct Attention {
   size_t* parts = nullptr;      // the first part of each sequence, if they are split
   float* part_acc = nullptr;    // [part][row of the part's block][width]
   double* part_sums = nullptr;  // [part][row]: sum, exponent
+  const Pieces* pieces = nullptr;  // of `memory()` bytes, for each block that is worked on
 
   Attention(const Run& run, const AttentionShape& s, const AttentionData& d, const Keys& keys)
       : run(run), s(s), d(d), keys(keys), scoring{s.depth, s.width(), s.scale * kLog2E, s.softcap * kLog2E} {
@@ -96,11 +97,11 @@ struct Attention {
   // A block of rows by its number: `sum` adds up what they see, and finishes them.
   template <class Sum> static void block_of(const Attention& a, size_t unit, Sum sum) {
     if (a.run.stopped()) return;
-    Buffer<char> memory(a.run, a.memory());
-    Rows rows(a.scoring, a.keys.reading, a.room(), a.totals(), memory.data);
+    Pieces::Taken memory(*a.pieces);
+    Rows rows(a.scoring, a.keys.reading, a.room(), a.totals(), memory.data());
     size_t block = unit % a.blocks(), kv = unit / a.blocks() % a.s.kv_heads, b = unit / a.blocks() / a.s.kv_heads;
     a.fill(rows, b, kv, block);
-    sum(rows, a.scratch(memory), b, kv, block);
+    sum(rows, a.scratch(memory.data()), b, kv, block);
   }
   static void whole(void* self, size_t unit) {
     const Attention& a = *(const Attention*)self;
@@ -113,20 +114,20 @@ struct Attention {
       });
     });
   }
-  float* scratch(const Buffer<char>& memory) const { return (float*)(((uintptr_t)memory.data + Rows::bytes(scoring, room(), totals()) + 63) & ~(uintptr_t)63); }
+  float* scratch(char* memory) const { return (float*)(((uintptr_t)memory + Rows::bytes(scoring, room(), totals()) + 63) & ~(uintptr_t)63); }
 
   // One part of the keys of a key/value head: index = (part of all sequences) · kv_heads + kv.
   static void one_part(void* self, size_t index) {
     const Attention& a = *(const Attention*)self;
     if (a.run.stopped()) return;
-    Buffer<char> memory(a.run, a.memory());
-    Rows rows(a.scoring, a.keys.reading, a.room(), a.totals(), memory.data);
+    Pieces::Taken memory(*a.pieces);
+    Rows rows(a.scoring, a.keys.reading, a.room(), a.totals(), memory.data());
     size_t kv = index % a.s.kv_heads, part = index / a.s.kv_heads, b = 0;
     while (part >= a.parts[b + 1]) b++;
     for (size_t block = 0; block < a.blocks(); block++) {
       a.fill(rows, b, kv, block);
       size_t p = part - a.parts[b];
-      a.go(rows, a.scratch(memory), b, kv, p, p + 1, [&](size_t, size_t r, size_t end) {
+      a.go(rows, a.scratch(memory.data()), b, kv, p, p + 1, [&](size_t, size_t r, size_t end) {
         for (; r < end; r++) {
           size_t at = index * a.s.rows() + block * a.of_block + r;
           a.part_sums[2 * at] = rows.part_sum(r), a.part_sums[2 * at + 1] = rows.sum[r].e;
@@ -211,15 +212,23 @@ struct Attention {
     Run r = run;
     if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
     split = r.threads > 1 && units() < 4 * r.threads && all > s.batch && blocks() <= 4;
-    if (!split) return r.parallel(units(), whole, this);
-    Buffer<size_t> firsts(run, s.batch + 1);
-    Buffer<float> accs(run, all * s.kv_heads * s.rows() * s.width());
-    Buffer<double> sums(run, all * s.kv_heads * s.rows() * 2);
-    parts = firsts.data, part_acc = accs.data, part_sums = sums.data;
+    Pieces memory(r, this->memory(), split ? all * s.kv_heads : units());
+    if (!memory.there()) return;
+    pieces = &memory;
+    split ? go_split(r, all) : r.parallel(units(), whole, this);
+  }
+  // Without memory for the parts' sums, blocks are summed whole: fewer threads, the same bits.
+  NEVER_INLINE void go_split(const Run& r, size_t all) {
+    size_t at = all * s.kv_heads * s.rows(), bytes = at * (s.width() * sizeof(float) + 2 * sizeof(double)) + (s.batch + 1) * sizeof(size_t);
+    part_acc = (float*)run.allocate(bytes);
+    if (!part_acc) return r.parallel(units(), whole, this);
+    part_sums = (double*)(part_acc + at * s.width());
+    parts = (size_t*)(part_sums + 2 * at);
     parts[0] = 0;
     for (size_t b = 0; b < s.batch; b++) parts[b + 1] = parts[b] + parts_of(b);
     r.parallel(all * s.kv_heads, one_part, this);
     r.parallel(units(), fold_parts, this);
+    run.release(part_acc);
   }
 };
 
@@ -232,6 +241,7 @@ void attention_f32(const Run& run, const double* shape, const double* spans, con
 
 void attention_cached(const Run& run, const AttentionShape& s, const AttentionData& data, const Reading& reading, const Pages& pages, const Slabs<const float>& scales, const uint32_t* table, const int32_t* lengths) {
   Buffer<size_t> firsts(run, s.batch + 1);
+  if (!firsts.data) return;
   firsts.data[0] = 0;
   for (size_t b = 0; b < s.batch; b++) firsts.data[b + 1] = firsts.data[b] + ((size_t)lengths[b] + s.page - 1) / s.page;
   Keys keys = {s, reading, nullptr, nullptr, &pages, &scales, table, lengths, firsts.data};

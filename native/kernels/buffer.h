@@ -1,4 +1,5 @@
-// Memory of a kernel that is given back at the end of its scope.
+// Memory of a kernel that is given back at the end of its scope. Without memory a call stops (Run::missing): every pointer from
+// here is checked by its user.
 #pragma once
 #include "../simd/inline.h"
 #include "run.h"
@@ -14,19 +15,71 @@ template <class T> struct Buffer {
   Buffer(const Run& r, size_t n) : run(r) { need(n); }
   Buffer(const Buffer&) = delete;
   ~Buffer() { if (data) run.release(data); }
-  // Room for n, what was there is kept.
-  T* need(size_t n) {
-    if (n <= capacity) return data;
+  // Room for n, what was there is kept. Null: there is no memory.
+  T* need(size_t n) { return data && n <= capacity ? data : grow(n); }
+  // Without memory the item is left out.
+  ALWAYS void push(const T& item) {
+    if (size < capacity || need(size < 512 ? 1024 : 2 * size)) data[size++] = item;
+  }
+
+ private:
+  NEVER_INLINE T* grow(size_t n) {
     size_t room = n < 2 * capacity ? 2 * capacity : n;
-    T* larger = (T*)run.allocate(room * sizeof(T));
+    T* larger = (T*)run.get(room * sizeof(T));
+    if (!larger) return nullptr;
     for (size_t i = 0; i < size; i++) larger[i] = data[i];
     if (data) run.release(data);
     return capacity = room, data = larger;
   }
-  ALWAYS void push(const T& item) {
-    if (size == capacity) need(size < 512 ? 1024 : 2 * size);
-    data[size++] = item;
+};
+
+// Sums of a long row's parts: from the reserve, if there is enough.
+struct LongRow {
+  const Run& run;
+  char* data;
+
+  LongRow(const Run& r, size_t bytes) : run(r), data((char*)(bytes <= r.reserve.bytes ? r.reserve.data : r.get(bytes))) {}
+  LongRow(const LongRow&) = delete;
+  ~LongRow() { if (data && data != run.reserve.data) run.release(data); }
+};
+
+// Memory for tasks that run at the same time: a piece for each thread, all there before the first task runs. Without memory for so
+// many, the call goes on with one thread and one piece.
+class Pieces {
+ public:
+  Pieces(Run& r, size_t bytes, size_t tasks) : run(r), count(tasks < r.threads ? tasks : r.threads), each(rounded(bytes)) {
+    memory = count > 1 ? (char*)r.allocate(size()) : nullptr;
+    if (!memory) {
+      if (count > 1) r.parallel = serial, r.threads = 1;
+      count = 1, memory = (char*)r.get(size());
+    }
+    for (size_t i = 0; memory && i < count; i++) memory[i] = 0;
   }
+  Pieces(const Pieces&) = delete;
+  ~Pieces() { if (memory) run.release(memory); }
+  bool there() const { return memory != nullptr; }
+
+  // A task's own piece, 64-byte aligned. It waits for one if the pool has grown since the call began.
+  struct Taken {
+    const Pieces& from;
+    size_t i = 0;
+    explicit Taken(const Pieces& p) : from(p) {
+      while (exchange(from.memory + i, 1)) i = (i + 1) % from.count;
+    }
+    Taken(const Taken&) = delete;
+    ~Taken() { exchange(from.memory + i, 0); }
+    char* data() const { return from.first() + i * from.each; }
+  };
+
+ private:
+  static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
+  // One byte a piece says whether it is taken; the pieces follow.
+  size_t size() const { return rounded(count) + 64 + count * each; }
+  char* first() const { return (char*)(((uintptr_t)memory + rounded(count) + 63) & ~(uintptr_t)63); }
+
+  const Run& run;
+  size_t count, each;
+  char* memory;
 };
 
 }  // namespace

@@ -45,8 +45,8 @@ struct HalfCall {
   NEVER_INLINE HalfCall(const HalfFormat& format, const Run& run, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const uint16_t> bias)
       : format(format), run(run), outer(outer), cols(cols), inner(inner), temperature(temperature), mask(mask), layout(layout), bias(bias) {
     if (!bias.data) return;
-    floats = (float*)run.allocate(bias.length * sizeof(float) + 1);
-    format.widen(bias.data, floats, bias.length);
+    floats = (float*)run.get(bias.length * sizeof(float));
+    if (floats) format.widen(bias.data, floats, bias.length);
   }
   ~HalfCall() { if (floats) run.release(floats); }
   // Those of the outer indices from o on.
@@ -72,6 +72,11 @@ struct Halves {
   void (*run_kernel)(const void* kernel, const Run& run, size_t o, size_t n, const float* in, const float* other, float* result);
   size_t batch = 1;
 
+  // Each piece has a batch's floats, and behind them what a long row needs.
+  struct Batches {
+    const Halves& halves;
+    const Pieces& pieces;
+  };
   // n elements each way, in pieces shared among threads.
   struct Conversion {
     const HalfFormat& format; const uint16_t* from; uint16_t* to; float* floats; size_t n;
@@ -81,15 +86,18 @@ struct Halves {
     size_t pieces() const { return (n + kPiece - 1) / kPiece; }
   };
   static void one(void* self, size_t index) {
-    const Halves& s = *(const Halves*)self;
-    Run alone = s.call.run;
+    const Batches& b = *(const Batches*)self;
+    Run alone = b.halves.call.run;
     alone.parallel = serial, alone.threads = 1;
-    s.batch_of(alone, index);
+    b.halves.batch_of(alone, b.pieces, index);
   }
-  void batch_of(const Run& r, size_t index) const {
+  void batch_of(const Run& r, const Pieces& pieces, size_t index) const {
     if (r.stopped()) return;
     size_t first = index * batch, n = call.outer - first < batch ? call.outer - first : batch, each = call.cols * call.inner, size = n * each, at = first * each;
-    float* memory = (float*)r.allocate(size * sizeof(float) * (1 + (other != nullptr) + (out != nullptr)));
+    Pieces::Taken piece(pieces);
+    float* memory = (float*)piece.data();
+    Run inner = r;
+    inner.reserve = {piece.data() + bytes_of_floats(), long_row_bytes()};
     float *x = memory, *y = other ? x + size : nullptr, *result = wide ? wide + at : out ? memory + size * (other ? 2 : 1) : nullptr;
     auto convert = [&](const uint16_t* from, float* to) {
       Conversion c{call.format, from, nullptr, to, size};
@@ -97,23 +105,36 @@ struct Halves {
     };
     convert(in + at, x);
     if (other) convert(other + at, y);
-    run_kernel(kernel, r, first, n, x, y, result);
+    run_kernel(kernel, inner, first, n, x, y, result);
     if (out && !r.stopped()) {
       Conversion c{call.format, nullptr, out + at, result, size};
       r.parallel(c.pieces(), Conversion::narrow, &c);
     }
-    r.release(memory);
+  }
+  // 64-byte aligned, as pieces are.
+  size_t bytes_of_floats() const { return (batch * call.cols * call.inner * sizeof(float) * (1 + (other != nullptr) + (out != nullptr)) + 63) / 64 * 64; }
+  // The most that a float kernel needs of one batch.
+  size_t long_row_bytes() const {
+    if (call.inner > 1 || call.cols <= kSuper) return 0;
+    size_t parts = (call.cols + kSuper - 1) / kSuper, blocks = (call.cols + kBlock - 1) / kBlock;
+    static_assert(sizeof(Backward<float>::Tile::Sums) <= sizeof(Lanes<float>));
+    return parts * (sizeof(Lanes<float>) + batch * sizeof(Sum)) + blocks * sizeof(Block);
   }
   void go() {
     size_t each = call.cols * call.inner;
-    if (call.outer * each == 0) return;
+    if (call.outer * each == 0 || call.run.stopped()) return;
     Run r = call.run;
     if (call.outer * each * sizeof(float) < r.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
     batch = each > kBatch ? 1 : kBatch / each;
     if (call.layout == kMaskBits) batch = (batch + 7) / 8 * 8;  // batches begin at whole bytes of it
+    if (batch > call.outer) batch = call.outer;
     size_t batches = (call.outer + batch - 1) / batch;
-    if (batch * each <= kSuper && batches > 1) r.parallel(batches, one, this);
-    else for (size_t i = 0; i < batches; i++) batch_of(r, i);
+    bool shared = batch * each <= kSuper && batches > 1;
+    Pieces memory(r, bytes_of_floats() + long_row_bytes(), shared ? batches : 1);
+    if (!memory.there()) return;
+    Batches all = {*this, memory};
+    if (shared) r.parallel(batches, one, &all);
+    else for (size_t i = 0; i < batches; i++) batch_of(r, memory, i);
   }
 };
 template <class Kernel> void in_floats(const HalfCall& call, const uint16_t* in, const uint16_t* other, uint16_t* out, float* wide, const Kernel& kernel) {

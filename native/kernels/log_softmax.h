@@ -4,6 +4,7 @@
 //   logSumExp     max / T + log(1 + S)
 //   crossEntropy  −logSoftmax at the target; its gradient by x is (softmax − [is the target]) / T
 #pragma once
+#include "buffer.h"
 #include "log_quick.h"
 #include "log_sum.h"
 
@@ -190,10 +191,10 @@ template <class T> struct LogOperators {
       return;
     }
     size_t parts = (rows.cols + kSuper - 1) / kSuper, all_blocks = (rows.cols + kBlock - 1) / kBlock;
-    Lanes<T>* lanes = (Lanes<T>*)run.allocate(parts * (sizeof(Lanes<T>) + sizeof(Sum)) + all_blocks * sizeof(Block));
+    LongRow memory(run, parts * (sizeof(Lanes<T>) + sizeof(Sum)) + all_blocks * sizeof(Block));
+    Lanes<T>* lanes = (Lanes<T>*)memory.data;
     Sum* sums = (Sum*)(lanes + parts);
     for (size_t o = 0; o < outer && !run.stopped(); o++) tile(r, o, 0, lanes, sums, (Block*)(sums + parts));
-    run.release(lanes);
   }
 };
 

@@ -116,7 +116,8 @@ template <class T> struct Nucleus {
     return found((double)z, k - 1, (double)(sum + (k - 1) * each), (double)(sum + k * each)), true;
   }
 
-  // Finds the first of the list, in order, with which a sum that begins with `sum` reaches the target. False: none does.
+  // Finds the first of the list, in order, with which a sum that begins with `sum` reaches the target. False: none does, or there
+  // is no memory.
   bool refine(T low, T high, double target, uint64_t sum) {
     double depth = 64 * 8 / weigher.scale, deepest = weigher.top - depth;
     // What lies deeper has no weight, but may be the last that a share of all but 1 takes.
@@ -129,6 +130,7 @@ template <class T> struct Nucleus {
       for (size_t i = 0; i < count; i++) bottom = z[i] < bottom ? z[i] : bottom, top = z[i] > top ? z[i] : top;
     }
     double* weights = memory.weights.need(count + W);
+    if (!weights) return false;
     for (size_t i = 0; i < count; i += W) {
       f64x8 wide[kParts];
       widen(paged.vector(z, count, i), wide);
@@ -139,6 +141,9 @@ template <class T> struct Nucleus {
       if (count <= 32 || top == bottom || !splits || !(range < largest<T>() && factor < largest<T>())) return walk(z, at, count, top == bottom, target, sum);
       uint64_t sums[kFine] = {};
       uint16_t* of = memory.buckets.need(count);
+      T* left = memory.left.need(count);  // from the second time on this is in place
+      uint32_t* where = memory.at.need(count);
+      if (!of || !left || !where) return false;
       for (size_t i = 0; i < count; i += W) {
         auto v = paged.vector(z, count, i);
         T bucket[W];
@@ -151,8 +156,6 @@ template <class T> struct Nucleus {
       size_t b = 0, size = 0;
       while (b < kFine && (double)(sum + sums[b]) < target) sum += sums[b++];
       if (b == kFine) return false;
-      T* left = memory.left.need(count);  // from the second time on this is in place
-      uint32_t* where = memory.at.need(count);
       T least = infinity<T>(), most = -least;
       for (size_t i = 0; i < count; i++) {
         if (of[i] != b) continue;
@@ -171,6 +174,7 @@ template <class T> struct Nucleus {
   SELDOM bool walk(const T* z, const uint32_t* at, size_t count, bool alike, double target, uint64_t sum) {
     size_t different = alike && count ? 1 : count;
     Item* items = memory.sorted.need(different);
+    if (!items) return false;
     for (size_t i = 0; i < different; i++) items[i] = {(double)z[i], (double)z[i], 0, at ? at[i] : i};
     sort_items(items, different);
     for (size_t i = 0; i < count; i++) {
@@ -215,21 +219,23 @@ template <class T> struct Nucleus {
     else high = low, low = lower > -(double)largest<T>() ? (T)lower : -largest<T>();
   }
 
-  // Finds the cut and the sums of what it keeps. False: near sums do not tell.
+  // Finds the cut and the sums of what it keeps. False: near sums do not tell. Nothing is found if the call has stopped.
   bool find(bool exactly) {
     T low = -largest<T>(), high = infinity<T>();
     if (n >= 4 * kSample) bracket(low, high);
     double step = high < infinity<T>() && low > -largest<T>() && high > low ? (double)high - (double)low : 16 / weigher.scale;
     if (n >= 4 * kSample) look_for_ties(low, high);
     uint32_t* starts = memory.starts.need(last_page() + 2);
-    memory.list.need(n / 16 + kPage + W);
+    if (!starts || !memory.list.need(n / 16 + kPage + W)) return true;
     for (;; step *= 16) {
       uint64_t all = 0, head = 0;
       bool ties = high == next(low);
       memory.list.size = starts[0] = 0;
       for (size_t page = 0; page <= last_page(); page++) {
         if (paged.run.stopped()) return true;
-        T *begin = memory.list.need(memory.list.size + kPage + W) + memory.list.size, *list = begin;
+        T* all_of_list = memory.list.need(memory.list.size + kPage + W);
+        if (!all_of_list) return true;
+        T *begin = all_of_list + memory.list.size, *list = begin;
         head += paged.sums[page] = exactly ? paged.template sum<true>(page * kPage, low, high, all, list) : paged.template sum<false>(page * kPage, low, high, all, list);
         starts[page + 1] = starts[page] + (uint32_t)(list - begin);
         if (!ties) memory.list.size = starts[page + 1];
@@ -238,7 +244,9 @@ template <class T> struct Nucleus {
       bool above = high < infinity<T>() && (exactly ? (double)head >= target : -to > slack);
       if (!exactly && !above && to <= slack) return false;
       if (!exactly) target = to, head = 0;
-      if (!above && (ties ? find_tie(low, target, head) : refine(low, high, target, head))) {
+      bool found = !above && (ties ? find_tie(low, target, head) : refine(low, high, target, head));
+      if (paged.run.stopped()) return true;
+      if (found) {
         if (!exactly && !(target - before > slack && after - target > slack)) return false;
         paged.cut.index = index_of_place(low, high);
         keep(ties), paged.add_up();

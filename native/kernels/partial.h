@@ -4,6 +4,7 @@
 // normalize knows nothing of how the row was summed. A block's exponent comes from its own maximum, and a block whose logits
 // are out of reach is read as their distances from it. Scaling by 2^k is exact, so the bits are those of softmax.
 #pragma once
+#include "buffer.h"
 #include "softmax.h"
 #include "state.h"
 
@@ -66,14 +67,14 @@ template <class T> struct Partial {
   void sums() {
     Run r = for_bytes(rows * cols * sizeof(T));
     if (cols <= kSuper) return r.parallel((rows + rows_a_task() - 1) / rows_a_task(), short_sums, this);
-    part_sums = (Sum*)run.allocate(rows * parts() * sizeof(Sum));
+    LongRow memory(run, rows * parts() * sizeof(Sum));
+    part_sums = (Sum*)memory.data;
     r.parallel(rows * parts(), one_part_sum, this);
     for (size_t i = 0; i < rows && !run.stopped(); i++) {
       Sum total = kNothing;
       for (size_t part = 0; part < parts(); part++) total = merge(total, part_sums[i * parts() + part]);
       put_state(canonical(total, {}), mantissa + i, exponent + i);
     }
-    run.release(part_sums);
   }
 
   // ---- probabilities

@@ -24,16 +24,32 @@ struct Plan {
   size_t parallel_bytes;   // inputs of at least this many bytes are shared among threads
 };
 
+// Memory that a caller has set aside for a kernel.
+struct Reserve {
+  void* data;
+  size_t bytes;
+};
+
 struct Run {
   Plan plan;
   const volatile int32_t* stop;  // not zero: stop at the next block, the output is abandoned
+  volatile size_t* missing;      // bytes of memory that were asked for and not there; not zero: stop, as above
   // Calls task(context, i) for every i < count, on up to `threads` threads, and returns when all are done.
   void (*parallel)(size_t count, void (*task)(void*, size_t), void* context);
   unsigned threads;
-  void* (*allocate)(size_t bytes);  // aligned for any type; kernels need memory only for what grows with a row
+  void* (*allocate)(size_t bytes);  // aligned for any type, null if there is none; kernels get memory through buffer.h
   void (*release)(void*);
+  Reserve reserve;                  // what a long row needs, if a kernel calls another; used by one row at a time
 
-  bool stopped() const { return *stop != 0; }
+  bool stopped() const { return *stop != 0 || *missing != 0; }
+  // Memory, or null and a call that stops. Kernels get all of it before they write results; where they cannot
+  // (sampling, whose memory depends on data), results of earlier rows have been written.
+  void* get(size_t bytes) const {
+    bytes += !bytes;
+    void* memory = allocate(bytes);
+    if (!memory) *missing = bytes;
+    return memory;
+  }
 };
 
 static inline void serial(size_t count, void (*task)(void*, size_t), void* context) {

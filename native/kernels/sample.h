@@ -14,6 +14,7 @@ template <class R> struct Draws {
   Filters filters;
 
   template <class F> NEVER_INLINE void take(SampleMemory& memory, const F* logits, size_t i) const {
+    if (!logits) return;
     SampleRow<F> row(memory, filters, logits, cols, kept || probabilities);
     int32_t outcome = row.filter();
     if (row.stopped()) return;
@@ -41,6 +42,7 @@ template <class E, class X, class R> struct Sample {
   void row(Memory& memory, size_t i) const {
     size_t cols = draws.cols;
     const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
+    if (!floats) return;
     extras.any() ? draws.take(memory, with_extras<E>(memory, extras, floats, cols, i), i) : draws.take(memory, floats, i);
   }
 };

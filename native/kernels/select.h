@@ -193,14 +193,18 @@ template <class Work> void share_rows(const Run& run, size_t rows, size_t cols, 
   (rows * cols * element < run.plan.parallel_bytes ? serial : run.parallel)(tasks, Shared<Work>::task, &shared);
 }
 
-// Logits of type X as a kernel computes with them: halves as floats, a row at a time.
+// Logits of type X as a kernel computes with them: halves as floats, a row at a time. Null: there is no memory.
 template <class X> struct Element {
   using Float = X;
   static const X* floats(const X* x, size_t, Buffer<X>&) { return x; }
 };
 template <class H> struct HalfElement {
   using Float = float;
-  static const float* floats(const uint16_t* x, size_t n, Buffer<float>& memory) { return to_floats<H>(x, memory.need(n), n), memory.data; }
+  static const float* floats(const uint16_t* x, size_t n, Buffer<float>& memory) {
+    float* floats = memory.need(n);
+    if (floats) to_floats<H>(x, floats, n);
+    return floats;
+  }
 };
 
 // What rows are read into.
@@ -215,13 +219,14 @@ struct RowMemory {
   Buffer<float>& bias(float) { return float_bias; }
   Buffer<double>& bias(double) { return no_bias; }
 };
-// A row with its bias added, as doubles; what is masked as −∞.
+// A row with its bias added, as doubles; what is masked as −∞. Null: there is no memory.
 template <class E, class X> const double* with_extras(RowMemory& memory, const Extras<X>& extras, const typename E::Float* floats, size_t cols, size_t index) {
   using T = typename E::Float;
   constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8;
   double* out = memory.doubles.need(cols);
   bool shared = extras.bias.length == cols;
   const T* bias = extras.bias.data ? E::floats(extras.bias.data + (shared ? 0 : index * cols), cols, memory.bias(T())) : nullptr;
+  if (!out || (extras.bias.data && !bias)) return nullptr;
   size_t mask_at = extras.shared_mask() ? 0 : index * cols;
   for (size_t i = 0; i < cols; i += W) {
     size_t left = cols - i < W ? cols - i : W;
@@ -250,6 +255,7 @@ template <class E, class X> struct Argmax {
 
   void row(Memory& memory, size_t i) const {
     const T* row = E::floats(x + i * cols, cols, memory);
+    if (!row) return;
     Look<T> seen = look_at<kSize, T>(row, cols, nullptr);
     indices[i] = seen.nan ? kNoIndex : (uint32_t)index_of(row, seen.group * kSize, cols, seen.top);
   }
@@ -269,11 +275,13 @@ template <class E, class X> struct TopK {
 
   void row(Memory& memory, size_t i) const {
     const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
+    if (!floats) return;
     extras.any() ? choose(memory, with_extras<E>(memory, extras, floats, cols, i), i) : choose(memory, floats, i);
   }
   template <class F> NEVER_INLINE void choose(Memory& memory, const F* z, size_t i) const {
     F* tops = memory.tops(F()).need(cols / kTopGroup + 1);
     Item* items = memory.items.need(k);
+    if (!z || !tops || !items) return;
     Look<F> seen = look_at<kTopGroup, F>(z, cols, tops);
     if (!seen.nan) top_items(z, cols, tops, seen.top, k, items);
     for (size_t j = 0; j < k; j++) {

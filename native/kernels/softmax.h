@@ -5,6 +5,7 @@
 // rows beyond the cache, where bytes are dearer than exps), and writes past the caches. Both compute
 // y = fma(q, hi, q · lo) with the reciprocal of the sum as hi + lo.
 #pragma once
+#include "buffer.h"
 #include "columns.h"
 #include "state.h"
 
@@ -228,9 +229,9 @@ template <class T> struct Softmax {
       return;
     }
     size_t parts = (cols + kSuper - 1) / kSuper, blocks = (cols + kBlock - 1) / kBlock;
-    Sum* sums = (Sum*)run.allocate(parts * sizeof(Sum) + blocks * sizeof(Block));
+    LongRow memory(run, parts * sizeof(Sum) + blocks * sizeof(Block));
+    Sum* sums = (Sum*)memory.data;
     for (size_t i = 0; i < rows && !run.stopped(); i++) row(r, i, sums, (Block*)(sums + parts)).go();
-    run.release(sums);
   }
 };
 

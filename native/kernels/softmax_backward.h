@@ -5,6 +5,7 @@
 // The sum is one of doubles, which hold a product of floats, and carries what it rounds along; dx is rounded once. Rows, tiles
 // and parts are those of log_sum.h.
 #pragma once
+#include "buffer.h"
 #include "log_sum.h"
 
 namespace {
@@ -136,12 +137,11 @@ template <class T> struct Backward {
       r.parallel((outer * tiles() + rows_a_task - 1) / rows_a_task, tiles_of_task, this);
       return;
     }
-    auto* sums = (typename Tile::Sums*)run.allocate(parts() * sizeof(typename Tile::Sums));
+    LongRow memory(run, parts() * sizeof(typename Tile::Sums));
     for (size_t o = 0; o < outer && !run.stopped(); o++) {
-      Tile t{*this, o * cols, 1, sums, {}};
+      Tile t{*this, o * cols, 1, (typename Tile::Sums*)memory.data, {}};
       tile(r, t);
     }
-    run.release(sums);
   }
 };
 

@@ -42,6 +42,15 @@
 #define COPY(to, from, bytes) __builtin_memcpy(to, from, bytes)
 #endif
 
+// Sets a byte that threads share, and returns what it was; what they wrote before is seen after.
+SIMD_INLINE char exchange(char* at, char value) {
+#if defined(_MSC_VER)
+  return _InterlockedExchange8(at, value);
+#else
+  return __atomic_exchange_n(at, value, __ATOMIC_ACQ_REL);
+#endif
+}
+
 // The position of the lowest bit that is set; one is.
 SIMD_INLINE unsigned lowest_bit(uint64_t bits) {
 #if defined(_MSC_VER)

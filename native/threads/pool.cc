@@ -5,6 +5,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -149,18 +150,18 @@ struct Pool {
     while (!soon(alone)) std::this_thread::yield();
   }
 
-  // As many helpers as are wanted, or as the system and its memory grant. Nothing is thrown: kernels have no tables by which an
-  // exception could find its way through them.
+  // As many helpers as are wanted, or as the system and its memory grant; fewer are wanted from then on, until a number is set
+  // again. Nothing is thrown: kernels have no tables by which an exception could find its way through them.
   void adjust() {
-    size_t threads = sharing() ? wanted.load() : 1;
+    unsigned threads = sharing() ? wanted.load() : 1;
     if (helpers.size() + 1 > threads) end();
     try {
-      if (shares_made < threads) shares.reset(new Share[threads]), shares_made = threads;
+      if (threads > 1 && shares_made < threads) shares.reset(new Share[threads]), shares_made = threads;
       while (helpers.size() + 1 < threads) {
         helpers.emplace_back([this, own = helpers.size() + 1, seen = round.load()] { help(own, seen); });
       }
     } catch (const std::exception&) {
-      wanted = (unsigned)helpers.size() + 1;
+      wanted.compare_exchange_strong(threads, (unsigned)helpers.size() + 1);
     }
   }
 
@@ -183,8 +184,9 @@ struct Pool {
   }
 };
 
-// Never destroyed: threads that are still at work while the process ends may look at it.
-Pool* pool = new Pool;
+// Never destroyed: threads that are still at work while the process ends may look at it. In memory that is always there.
+alignas(Pool) unsigned char memory[sizeof(Pool)];
+Pool* const pool = new (memory) Pool;
 
 #if !defined(_WIN32)  // there, threads are dead by the time that destructors run, and may have died with a lock
 struct AtExit {
@@ -193,9 +195,10 @@ struct AtExit {
 
 // The child of a fork has none of its parent's helpers, and may have locks that nobody will ever open.
 const int at_fork = pthread_atfork(nullptr, nullptr, [] {
-  Pool* child = new Pool;
-  child->wanted = pool->wanted.load(), child->users = pool->users, child->closed = pool->closed.load();
-  pool = child;
+  unsigned wanted = pool->wanted, users = pool->users;
+  bool closed = pool->closed;
+  new (memory) Pool;
+  pool->wanted = wanted, pool->users = users, pool->closed = closed;
 });
 #endif
 

@@ -30,9 +30,10 @@ inline void release(void* p) { allocated--, std::free(p); }
 
 inline Run make_run(Way way, unsigned threads = 1) {
   static const volatile int32_t never = 0;
+  static volatile size_t missing = 0;
   const size_t on = 0, off = (size_t)-1;
   Plan plan = {way == Way::store ? off : on, way == Way::stream ? on : off, threads > 1 ? on : off};
-  return {plan, &never, threads > 1 ? pool::parallel : serial, threads, allocate, release};
+  return {plan, &never, &missing, threads > 1 ? pool::parallel : serial, threads, allocate, release, {nullptr, 0}};
 }
 
 using In = std::vector<const void*>;

@@ -1,0 +1,140 @@
+// Memory that cannot be had: the first, the second, … allocation of every kernel of kernels.def fails, alone and with all that
+// follow, on one thread and on several. A call either says so through Run, with its output untouched, or has found a way without
+// and the result of any other call. Nothing around its output and its memory is written, and all memory is given back.
+#include "calls.h"
+#include "isas.h"
+
+namespace {
+
+constexpr size_t kMargin = 64;
+constexpr char kPaint = (char)0xA5;
+
+// Calls of allocate so far; the first that fails, and whether all after it do.
+std::atomic<size_t> asked{0};
+std::atomic<long> live{0};
+size_t fails_at = 0;
+bool fails_ever_after = false;
+volatile size_t missing = 0;
+
+bool fails() {
+  size_t n = ++asked;
+  return fails_at && (n == fails_at || (fails_ever_after && n > fails_at));
+}
+// The size stands before the margin, so that both sides can be looked at.
+void* limited(size_t bytes) {
+  if (fails()) return nullptr;
+  char* memory = (char*)std::malloc(bytes + 3 * kMargin);
+  live++;
+  memcpy(memory, &bytes, sizeof bytes);
+  memset(memory + kMargin, kPaint, kMargin);
+  memset(memory + 2 * kMargin + bytes, kPaint, kMargin);
+  return memory + 2 * kMargin;
+}
+bool is_painted(const char* at, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++)
+    if (at[i] != kPaint) return false;
+  return true;
+}
+void give_back(void* p) {
+  char* memory = (char*)p - 2 * kMargin;
+  size_t bytes;
+  memcpy(&bytes, memory, sizeof bytes);
+  CHECK(is_painted(memory + kMargin, kMargin) && is_painted(memory + 2 * kMargin + bytes, kMargin), "%s wrote beside its memory", doing);
+  live--;
+  std::free(memory);
+}
+
+// Outputs with margins; in place, the first of them begins as the first input.
+struct Outputs {
+  Results memory;
+  Out at;
+  template <class Call> Outputs(const Call& call, bool in_place) {
+    for (auto& each : call.outputs()) memory.emplace_back(each.bytes + 2 * kMargin, kPaint);
+    for (auto& each : memory) at.push_back(each.data() + kMargin);
+    if (in_place) memcpy(at[0], call.inputs()[0].data, call.inputs()[0].bytes);
+  }
+  bool margins() const {
+    for (auto& each : memory)
+      if (!is_painted(each.data(), kMargin) || !is_painted(each.data() + each.size() - kMargin, kMargin)) return false;
+    return true;
+  }
+};
+
+template <class Call> Outputs outputs_of(const Call& call, typename Call::Kernel kernel, const Run& run, bool in_place) {
+  Outputs outputs(call, in_place);
+  In in;
+  for (auto& each : call.inputs()) in.push_back(each.data);
+  if (in_place) in[0] = outputs.at[0];
+  asked = 0, missing = 0;
+  call.run(kernel, run, in, outputs.at);
+  return outputs;
+}
+
+// The memory of these depends on data: rows before the one that had none have results.
+bool writes_rows(const char* kernel) { return has(kernel, "argmax") || has(kernel, "top_k") || has(kernel, "sample"); }
+
+// How many allocations were made to fail.
+template <class Call> size_t starve(const char* name, const Call& call, typename Call::Kernel kernel, Way way, unsigned threads, bool in_place) {
+  Run run = make_run(way, threads);
+  run.allocate = limited, run.release = give_back, run.missing = &missing;
+  if (threads > 1) run.plan.parallel_bytes = 0;
+  in_place = in_place && Call::kInPlace && call.outputs()[0].bytes;
+  fails_at = 0;
+  const Outputs before(call, in_place), expected = outputs_of(call, kernel, run, in_place);
+  CHECK(missing == 0, "%s missed memory that was there", doing);
+  size_t failed = 0;
+  for (bool ever_after : {false, true}) {
+    fails_ever_after = ever_after;
+    // After the first dozen, some: tasks ask for the same.
+    for (fails_at = 1;; fails_at += fails_at < 12 ? 1 : 1 + fails_at / 3) {
+      Outputs outputs = outputs_of(call, kernel, run, in_place);
+      if (asked < fails_at) break;
+      failed++;
+      CHECK(live == 0, "%s kept %ld pieces of memory", doing, (long)live);
+      CHECK(outputs.margins(), "%s wrote beside its output", doing);
+      if (missing && writes_rows(name)) continue;
+      bool same = true;
+      for (size_t i = 0; i < outputs.memory.size(); i++) same = same && outputs.memory[i] == (missing ? before : expected).memory[i];
+      CHECK(same, "%s %s without allocation %zu", doing, missing ? "wrote" : "has another result", fails_at);
+    }
+  }
+  return failed;
+}
+
+template <class Call> void every_allocation(const char* name, typename Call::Kernel Kernels::*kernel) {
+  const size_t part = 1 << 18;
+  const Kind *equal = &kOrdinary[4], *usual = &kOrdinary[2];
+  std::vector<Shape> shapes = {
+      {equal, 1, 3 * part + 5, 1, 1, 1}, {equal, 2, part + 3, 1, 0.7, 2}, {usual, 90, 7000, 1, 0.7, 1}, {equal, 2, 500, 700, 1, 1},
+      {usual, 3, 20000, 1, 1, 3}, {&kCopies, 1, 40000, 1, 1, 4}, {&kPeakOverCopies, 2, 40000, 1, 1, 6},
+  };
+  for (int32_t layout : {1, 3, 4}) shapes.push_back(Shape{usual, 9, 9000, 1, 1, (uint32_t)layout}.masked(layout, 1).biased(1 + layout % 2, 1));
+  shapes.push_back(Shape{equal, 2, part + 9, 1, 1, 2}.masked(3, 1).biased(1, 2));
+  for (uint32_t seed = 0; has(name, "sample") && seed < 40; seed++) shapes.push_back({usual, 1 + seed % 2, 17000, 1, 1, seed});
+  for (uint32_t seed = 0; has(name, "attention") && seed < 30; seed++) shapes.push_back({usual, 1 + seed % 3, 100 + seed * 83, 1, 1, seed});
+  size_t failed = 0, made = 0;
+  for (const Shape& shape : shapes) {
+    if (++made % 3 && thinning() > 1) continue;
+    const Call call(shape);
+    for (unsigned threads : {1, 3}) {
+      std::string what = text("%s on %u threads: %s", name, threads, call.about().c_str());
+      doing = what.c_str();
+      failed += starve(name, call, isas()[0].kernels->*kernel, made % 2 ? Way::store : Way::two_pass, threads, made % 4 < 2);
+    }
+  }
+  doing = name;
+  // Those of whole rows of floats need none.
+  bool needs_none = has(name, "kv_append") || !strcmp(name, "argmax_f32") || !strcmp(name, "argmax_f64") || !strcmp(name, "normalize_f32") || !strcmp(name, "normalize_f64");
+  CHECK(needs_none == (failed == 0), "%zu allocations of %s failed", failed, name);
+  report(text("%s %zu", name, failed));
+}
+
+}  // namespace
+
+TEST(memory_that_cannot_be_had) {
+  pool::set_threads(3);
+#define KERNEL(name, ...) every_allocation<CALL_OF(name)>(#name, &Kernels::name);
+#include "../../native/kernels.def"
+#undef KERNEL
+  pool::set_threads(1);
+}
