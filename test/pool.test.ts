@@ -26,6 +26,10 @@ describe.runIf(process.platform === 'linux')('the pool', () => {
     for (const what of ['callers', 'exit']) await run(program, [what], { env: { TSAN_OPTIONS: 'halt_on_error=1' } });
   });
 
+  itWith(compiler, 'does its work with fewer threads where memory or threads cannot be had', async () => {
+    await run(await built('stress', stress, pool, '-ldl'), ['starved']);
+  });
+
   itWith(compiler, 'is joined at exit, begins anew after a fork, and can be unloaded', async () => {
     const program = await built('stress', stress, pool, '-ldl');
     const library = await built('pool.so', '-shared', '-fPIC', pool);

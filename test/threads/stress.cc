@@ -4,23 +4,34 @@
 //     stress exit        the process ends while others are at work
 //     stress fork        a child has no helpers, and gets its own
 //     stress unload LIB  the library of the pool is unloaded while its helpers still look for work
+//     stress starved     memory or threads cannot be had: the work is done by those that there are
 //
 // Exit status 0: all was as it should be. Data is written by tasks and read by their caller without atomics, so that a
 // missing order in memory is a race that ThreadSanitizer sees.
 #include "../../native/threads/pool.h"
 
 #include <dlfcn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <thread>
 #include <vector>
 
 namespace {
+
+std::atomic<size_t> asked{0}, fails_at{0};  // allocations; the one that fails, 0: none
+
+void* piece(size_t bytes, size_t alignment) {
+  if (++asked == fails_at) throw std::bad_alloc();
+  return alignment ? aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment) : malloc(bytes);
+}
 
 struct Work {
   std::vector<int> times;
@@ -97,7 +108,40 @@ void unload(const char* path) {
   }
 }
 
+void expect_threads(bool holds) {
+  if (!holds) fprintf(stderr, "%u threads\n", pool::threads()), _exit(1);
+}
+void starved() {
+  // First a system that has no room for a stack.
+  long pages = 0;
+  FILE* sizes = fopen("/proc/self/statm", "r");
+  if (!sizes || fscanf(sizes, "%ld", &pages) != 1 || fclose(sizes)) exit(1);
+  rlimit before, now;
+  getrlimit(RLIMIT_AS, &before), now = before;
+  now.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (1 << 20);
+  pool::set_threads(4);
+  setrlimit(RLIMIT_AS, &now), job(1000), setrlimit(RLIMIT_AS, &before);
+  expect_threads(pool::threads() == 1);
+
+  for (size_t n = 1;; n++) {
+    pool::set_threads(1), job(2);  // ends the helpers
+    pool::set_threads(4);
+    Work w(1000);
+    asked = 0, fails_at = n;
+    pool::parallel(1000, Work::task, &w);
+    fails_at = 0;
+    w.check();
+    if (asked < n) break;
+    expect_threads(pool::threads() < 4);
+    pool::set_threads(4), job(1000);
+    expect_threads(pool::threads() == 4);
+  }
+}
+
 }  // namespace
+
+void* operator new(size_t bytes) { return piece(bytes, 0); }
+void* operator new[](size_t bytes, std::align_val_t alignment) { return piece(bytes, (size_t)alignment); }
 
 int main(int count, char** arguments) {
   const char* what = count > 1 ? arguments[1] : "";
@@ -105,5 +149,6 @@ int main(int count, char** arguments) {
   else if (!strcmp(what, "exit")) end_at_work();
   else if (!strcmp(what, "fork")) fork_child();
   else if (!strcmp(what, "unload") && count > 2) unload(arguments[2]);
+  else if (!strcmp(what, "starved")) starved();
   else return 2;
 }

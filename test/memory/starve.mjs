@@ -1,0 +1,125 @@
+// Every operator while its memory fails (starve.cc, preloaded): first the loading of the addon, then the first, the second, …
+// allocation of each call, alone and with all that follow, sync and as a promise. A call ends with its usual results or with a coded
+// error and its output as it was. Prints as JSON what kernels missed memory, and whatever was wrong.
+//
+//     node --expose-gc starve.mjs ADDON DIST
+import { createRequire } from 'node:module';
+import { isDeepStrictEqual } from 'node:util';
+
+const [, , addon, dist] = process.argv;
+const require = createRequire(import.meta.url);
+const CODE = 'ERR_MEMORY_ALLOCATION_FAILED';
+const kernels = { sync: new Set(), promise: new Set() };
+const wrong = [];
+let failed = 0;
+
+const starve = (n) => (process.env.STARVE = String(n));
+const asked = () => Number(process.env.STARVE_ASKED);
+const kept = () => Number(process.env.STARVE_KEPT);
+
+/** Runs a call again and again, until all of its allocations have failed. `use` is told how it ended. */
+async function eachAllocation(call, use) {
+  for (const more of ['', '+']) {
+    for (let n = 1; ; n += n < 8 ? 1 : n >> 1) {
+      let error, value;
+      starve(`${n}${more}`);
+      try {
+        value = call();
+        if (value instanceof Promise) value = await value;
+      } catch (thrown) {
+        error = thrown;
+      }
+      const count = asked();
+      starve('');
+      if (error !== undefined && error.code !== CODE) throw error;
+      await use(error, value);
+      if (count < n) break;
+      failed++;
+    }
+  }
+}
+
+await eachAllocation(() => {
+  delete require.cache[require.resolve(addon)];
+  return require(addon);
+}, () => {});
+const loads = failed;
+
+const { crossEntropy, expSum, logSoftmax, logSumExp, normalize, setThreads, softmax, softmaxBackward } = await import(`${dist}index.js`);
+const { attention, attentionPartial, decodeAttention, KVCache } = await import(`${dist}attention.js`);
+const { argmax, filterLogits, sample, topK } = await import(`${dist}sampling.js`);
+const promises = await import(`${dist}promises.js`);
+const sync = { crossEntropy, expSum, logSoftmax, logSumExp, normalize, softmax, softmaxBackward, attention, attentionPartial, decodeAttention, argmax, filterLogits, sample, topK };
+
+const [cols, length] = [2 ** 18 + 3, 2 * (2 ** 18 + 3)];
+const types = { f32: [Float32Array], f64: [Float64Array], f16: [Uint16Array, 'float16'], bf16: [Uint16Array, 'bfloat16'] };
+/** Any bits that are small numbers of the type. */
+const numbers = (Kind, n) => Kind.from({ length: n }, (_, i) => (Kind === Uint16Array ? 0x3000 + (i * 7919) % 1021 : ((i * 7919) % 1021) / 100));
+
+/** Name → operator, arguments, and the options that hold its outputs. */
+const calls = [];
+for (const [Kind, dtype] of Object.values(types)) {
+  const options = { cols, ...(dtype && { dtype }) };
+  const x = numbers(Kind, length);
+  const state = expSum(x, options);
+  for (const Out of Kind === Uint16Array ? [Uint16Array, Float32Array] : [Kind]) {
+    const out = () => ({ ...options, out: new Out(length).fill(7) });
+    calls.push(['softmax', [x], out], ['logSoftmax', [x], out], ['softmaxBackward', [x, x], out], ['normalize', [x, state], out]);
+  }
+  calls.push(['softmax', [x], () => ({ ...options, out: new Kind(length), bias: x })]);
+  calls.push(['crossEntropy', [x, [3, 4]], () => ({ ...options, gradient: new Kind(length).fill(7) })]);
+  calls.push(['logSumExp', [x], () => ({ ...options, out: new Float64Array(2).fill(7) })], ['expSum', [x], () => options]);
+  const logits = x.slice(0, 40_000);
+  const rows = { ...options, cols: 20_000 };
+  calls.push(['topK', [logits, 5], () => rows], ['argmax', [logits], () => rows], ['sample', [logits], () => ({ ...rows, seed: 1, topP: 0.9 })]);
+  calls.push(['filterLogits', [logits], () => ({ ...rows, topP: 0.5 })], ['sample', [logits], () => ({ ...rows, seed: 1, epsilonCutoff: 1e-6 })]);
+}
+const [heads, kvHeads, headDim, tokens] = [4, 2, 64, 3000];
+const [q, k, v] = [numbers(Float32Array, heads * headDim), numbers(Float32Array, kvHeads * headDim * tokens), numbers(Float32Array, kvHeads * headDim * tokens)];
+const results = () => ({ out: new Float32Array(q.length).fill(7), lse: new Float64Array(heads).fill(7) });
+calls.push(['attention', [q, k, v], () => ({ heads, kvHeads, headDim, ...results() })], ['attentionPartial', [q, k, v], () => ({ heads, kvHeads, headDim })]);
+for (const dtype of ['float32', 'float16', 'bfloat16', 'int8']) {
+  const cache = new KVCache({ kvHeads, headDim, dtype });
+  const sequence = cache.create();
+  cache.append(sequence, k, v);
+  calls.push(['decodeAttention', [q, cache, sequence], results]);
+}
+
+// What is kept for the next call is there by then, and what failed loads left is not.
+setThreads(3);
+softmax(numbers(Float32Array, length));
+setThreads(1);
+softmax(numbers(Float32Array, length));
+for (let i = 0; i < 3; i++) {
+  globalThis.gc();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+}
+const before = kept();
+for (const threads of [1, 3]) {
+  for (const [operator, args, optionsOf] of calls) {
+    for (const [how, table] of Object.entries({ sync, promise: promises })) {
+      if (!(operator in table)) continue;
+      const call = (options) => table[operator](...args, options);
+      const what = `${how} ${operator} of ${args[0].constructor.name} on ${threads} threads`;
+      setThreads(threads);
+      const usual = optionsOf();
+      const expected = await call(usual);
+      const untouched = optionsOf();
+      let options;
+      await eachAllocation(() => {
+        setThreads(threads);
+        return call((options = optionsOf()));
+      }, (error, value) => {
+        const name = /^Expected \d+ bytes of memory for (\w+) but received none$/.exec(error?.message)?.[1];
+        if (error && how === 'sync' && !name && !/for (a job|flash-softmax)/.test(error.message)) wrong.push(`${what}: ${error.message}`);
+        if (name) kernels[how].add(name);
+        if (!isDeepStrictEqual(options, error ? untouched : usual)) wrong.push(`${what}: ${error ? 'wrote' : 'has another output'}`);
+        if (!error && !isDeepStrictEqual(value, expected)) wrong.push(`${what}: has another result`);
+      });
+      if (!isDeepStrictEqual(await call(optionsOf()), expected)) wrong.push(`${what}: the call after it has another result`);
+    }
+  }
+}
+setThreads(1);
+softmax(numbers(Float32Array, length)); // ends the helpers
+console.log(JSON.stringify({ loads, failed, kept: kept() - before, sync: [...kernels.sync].sort(), promise: [...kernels.promise].sort(), wrong: [...new Set(wrong)] }));
