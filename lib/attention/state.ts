@@ -1,6 +1,6 @@
 /** The state of a partial attention: sums of exponentials and of values weighted with them, and how states are added. */
 import { outOfRange, wrongType, wrongValue } from '../arguments.js';
-import { withSink } from '../backend/js/attention.js';
+import { withSink } from '../backend/js/attention-results.js';
 import { isWithin, logOf, type Unified } from '../exp-sum.js';
 import { extended, isOrdinary, powerOfTwo } from '../extended.js';
 import { checkOptions, count } from '../options.js';
@@ -12,11 +12,14 @@ import { layoutFlag, perHead, resultsOf, type ResultOptions } from './options.js
 const { isFloat64Array, isInt32Array, isUint8Array } = types;
 
 export interface FinishOptions extends ResultOptions {
-  /** For `sinks`, which have an entry for each head: the query heads. */
+  /** For `sinks`, which have an entry for each head, and for `lse` with layout 'bshd': the query heads. */
   heads?: number | undefined;
-  /** For `sinks`: query positions of each sequence. Default: 1. */
+  /** For `sinks`, and for `lse` with layout 'bshd': query positions of each sequence. Default: 1. */
   queries?: number | undefined;
-  /** For `sinks` and more than one query: how rows lie, as in the call that made the state. Default: 'bhsd'. */
+  /**
+   * For `sinks`, `lse` and more than one query: how rows lie, as in the call that made the state. With 'bshd' and `queries`, `lse` is
+   * [batch, heads, queries], as attention() has it. Default: 'bhsd', with which an lse has the place of its row.
+   */
   layout?: 'bhsd' | 'bshd' | undefined;
 }
 
@@ -57,6 +60,10 @@ export class AttentionPartial {
   /**
    * The output of attention over all keys that have been added, [rows, valueDim], and the log-sum-exp of each row if `lse` asks for
    * it. `sinks` are counted here, and so once.
+   *
+   * Rows lie as in the output of the call that made the state. So does `lse`, one number a row, unless layout 'bshd', `heads` and
+   * `queries` are given: then it is [batch, heads, queries], as {@link attention} and {@link decodeAttention} give it for either layout.
+   * A row that has seen one key has the value of that key, and its score to 2^-51 of max(1, |score|).
    */
   finish(options: FinishOptions & WithLse): AttentionResult;
   finish(options?: FinishOptions & { lse?: false | undefined }): Float32Array;
@@ -69,18 +76,22 @@ export class AttentionPartial {
     if (sinks !== undefined) perHead(sinks, count(heads, 'heads, beside sinks,'), 'sinks');
     count(queries, 'queries');
     const positionsFirst = layoutFlag(layout, 'bshd', 'bhsd');
-    if (sinks !== undefined && rows % (heads! * queries) !== 0) throw wrongValue(`a divisor of the state's ${rows} rows`, 'heads · queries', `${heads} · ${queries}`);
+    const isLseMoved = positionsFirst === 1 && queries > 1 && givenLse !== undefined && givenLse !== false;
+    if (isLseMoved) count(heads, "heads, beside lse and layout 'bshd',");
+    if ((sinks !== undefined || isLseMoved) && rows % (heads! * queries) !== 0) throw wrongValue(`a divisor of the state's ${rows} rows`, 'heads · queries', `${heads} · ${queries}`);
     const { out, lse } = resultsOf(givenOut, givenLse, rows, valueDim, { 'out of the state': this.out, 'mantissa of the state': this.mantissa, sinks: sinks ?? null });
+    const lseAt = isLseMoved ? headsFirst(heads!, queries) : (r: number) => r;
     for (let r = 0; r < rows; r++) {
       let [m, e] = extended(this.mantissa[r]!, this.exponent[r]!);
       let scale = isOrdinary(this.mantissa[r]!) ? m / this.mantissa[r]! : 1;
+      let known: number | undefined;
       if (sinks !== undefined) {
         const sink = sinks[(positionsFirst ? r : Math.floor(r / queries)) % heads!]!;
-        [m, e, scale] = withSink(m, e, scale, sink);
+        ({ mantissa: m, exponent: e, scale, lse: known } = withSink(m, e, scale, sink));
       }
       const factor = isOrdinary(m) ? scale / m : m === 0 ? 0 : NaN;
       for (let d = r * valueDim; d < (r + 1) * valueDim; d++) out[d] = this.out[d]! * factor;
-      if (lse) lse[r] = logOf(m, e);
+      if (lse) lse[lseAt(r)] = known ?? logOf(m, e);
     }
     return lse ? { out, lse } : out;
   }
@@ -125,6 +136,11 @@ export class AttentionPartial {
     checkPartial(state, 'bytes');
     return state;
   }
+}
+
+/** The place of row [batch, query, head] in the order [batch, heads, queries]. */
+function headsFirst(heads: number, queries: number): (r: number) => number {
+  return (r) => (Math.floor(r / (heads * queries)) * heads + (r % heads)) * queries + (Math.floor(r / heads) % queries);
 }
 
 export function checkPartial(state: unknown, name: string, like?: AttentionParts): asserts state is AttentionParts {

@@ -7,6 +7,7 @@
 #pragma once
 #include "attention_keys.h"
 #include "attention_rows.h"
+#include "attention_values.h"
 #include "buffer.h"
 
 namespace {
@@ -52,7 +53,11 @@ struct Attention {
   size_t room() const { return ((s.rows() < of_block ? s.rows() : of_block) + kTogether - 1) / kTogether * kTogether; }
   bool keeps() const { return room() > Rows::kStep; }
   size_t totals() const { return long_keys || room() < Rows::kStep ? room() : Rows::kStep; }
-  size_t memory() const { return Rows::bytes(scoring, room(), totals()) + (keeps() ? kPart / kTile : 1) * keys.scratch() * sizeof(float) + 64; }
+  size_t scratch_floats() const { return (keeps() ? kPart / kTile : 1) * keys.scratch(); }
+  size_t memory() const {
+    size_t tiles = scratch_floats() * sizeof(float);
+    return Rows::bytes(scoring, room(), totals()) + tiles + SharedValues::bytes(s.width()) + 64;
+  }
 
   // Row i of a key/value head: all heads of a query, then those of the next.
   void set(Row1& row, size_t b, size_t kv, size_t i) const {
@@ -94,23 +99,33 @@ struct Attention {
     for (size_t i = 0; i < rows.count; i++) set(rows.row[i], b, kv, first + i);
     rows.begin();
   }
+  // A block of rows of a key/value head, and memory for tiles.
+  struct Block {
+    Rows& rows;
+    SharedValues& shared;
+    float* scratch;
+    size_t b, kv, block;
+  };
   // A block of rows by its number: `sum` adds up what they see, and finishes them.
   template <class Sum> static void block_of(const Attention& a, size_t unit, Sum sum) {
     if (a.run.stopped()) return;
     Pieces::Taken memory(*a.pieces);
     Rows rows(a.scoring, a.keys.reading, a.room(), a.totals(), memory.data());
     size_t block = unit % a.blocks(), kv = unit / a.blocks() % a.s.kv_heads, b = unit / a.blocks() / a.s.kv_heads;
+    float* scratch = a.scratch(memory.data());
+    SharedValues shared(a.keys, b, kv, scratch + a.scratch_floats());
     a.fill(rows, b, kv, block);
-    sum(rows, a.scratch(memory.data()), b, kv, block);
+    sum(Block{rows, shared, scratch, b, kv, block});
   }
   static void whole(void* self, size_t unit) {
     const Attention& a = *(const Attention*)self;
-    block_of(a, unit, [&](Rows& rows, float* scratch, size_t b, size_t kv, size_t block) {
-      size_t parts = a.parts_of(b);
-      if (parts == 0) return a.finish(rows, b, kv, block, 0, rows.count);
-      a.go(rows, scratch, b, kv, 0, parts, [&](size_t p, size_t i, size_t end) {
+    block_of(a, unit, [&](const Block& block) {
+      Rows& rows = block.rows;
+      size_t parts = a.parts_of(block.b);
+      if (parts == 0) return a.finish(block, 0, rows.count);
+      a.go(rows, block.scratch, block.b, block.kv, 0, parts, [&](size_t p, size_t i, size_t end) {
         rows.end_part(i, end);
-        if (p + 1 == parts) a.finish(rows, b, kv, block, i, end);
+        if (p + 1 == parts) a.finish(block, i, end);
       });
     });
   }
@@ -138,31 +153,40 @@ struct Attention {
   }
   static void fold_parts(void* self, size_t unit) {
     const Attention& a = *(const Attention*)self;
-    block_of(a, unit, [&](Rows& rows, float*, size_t b, size_t kv, size_t block) {
+    block_of(a, unit, [&](const Block& block) {
+      Rows& rows = block.rows;
       for (size_t r = 0; r < rows.count; r++) {
-        for (size_t part = a.parts[b]; part < a.parts[b + 1]; part++) {
-          size_t at = (part * a.s.kv_heads + kv) * a.s.rows() + block * a.of_block + r;
+        for (size_t part = a.parts[block.b]; part < a.parts[block.b + 1]; part++) {
+          size_t at = (part * a.s.kv_heads + block.kv) * a.s.rows() + block.block * a.of_block + r;
           Rows::fold(rows.sum[r], rows.total_of(r), a.part_sums[2 * at], a.part_sums[2 * at + 1], a.part_acc + at * a.scoring.width, a.scoring.width);
         }
-        a.finish(rows, b, kv, block, r, r + 1);
+        a.finish(block, r, r + 1);
       }
     });
   }
 
   // Results of a block: outputs, or states without the kernels' factor g.
-  void finish(Rows& rows, size_t b, size_t kv, size_t block, size_t r, size_t end) const {
+  void finish(const Block& block, size_t r, size_t end) const {
+    Rows& rows = block.rows;
     for (; r < end && !run.stopped(); r++) {
-      size_t i = block * of_block + r, head = kv * s.shared() + i % s.shared(), at = s.place(b, head, s.heads, i / s.shared(), s.queries);
+      size_t i = block.block * of_block + r, head = block.kv * s.shared() + i % s.shared(), query = i / s.shared();
+      size_t at = s.place(block.b, head, s.heads, query, s.queries);
       RowSum& m = rows.sum[r];
       double* total = rows.total_of(r);
       for (size_t c = 0; !m.any && c < s.width(); c++) total[c] = 0;
+      Lse lse;
+      if (ordinary(m.mantissa)) {
+        block.shared.look(rows.row[r]);
+        if (block.shared.only != SharedValues::kNoKey) lse = one_key(rows.row[r], m, block, head);
+        block.shared.put(m.mantissa, total);
+      }
       double mantissa = m.mantissa / ExpTraits<float>::kG, e = m.exponent;
       if (d.sums) {
         finish_state(at, total, mantissa, e);
         continue;
       }
-      if (d.sinks) add_sink(d.sinks[head], mantissa, e, total);
-      if (d.lse) d.lse[at] = log_of(mantissa, e);
+      if (d.sinks) add_sink(d.sinks[head], mantissa, e, total, lse);
+      if (d.lse) d.lse[(block.b * s.heads + head) * s.queries + query] = lse.is_known ? lse.value : log_of(mantissa, e);
       float* y = d.out + at * s.value_depth;
       double inverse = ordinary(mantissa) ? 1 / (mantissa * ExpTraits<float>::kG) : mantissa == 0 ? 0 : not_a_number<double>();
       for (size_t c = 0; c < s.value_depth; c += kTile) {
@@ -172,6 +196,22 @@ struct Attention {
         for (size_t j = c; any_nan(x) && j < c + left; j++) y[j] = y[j] == y[j] ? y[j] : not_a_number<float>();
       }
     }
+  }
+  // A log-sum-exp that need not be computed from the sum.
+  struct Lse {
+    bool is_known = false;
+    double value = 0;
+  };
+  // A row that sees one key: its sum is the exponential of that score, in double.
+  SELDOM Lse one_key(const Row1& row, RowSum& m, const Block& block, size_t head) const {
+    size_t key = block.shared.only;
+    double score = keys.product(block.b, block.kv, key, row.q) * s.scale;
+    if (s.softcap > 0) score = s.softcap * tanh_one(score / s.softcap);
+    if (row.slope != 0) score -= d.slopes[head] * Rows::distance(row.position, (double)key);
+    if (row.bias) score += row.bias[key];
+    PowerOfE power = power_of_e(score);
+    m.mantissa = power.mantissa * ExpTraits<float>::kG, m.exponent = power.exponent;
+    return {true, score};
   }
   SELDOM void finish_state(size_t at, const double* total, double mantissa, double e) const {
     bool usual = ordinary(mantissa);
@@ -183,16 +223,21 @@ struct Attention {
   }
   // NaNs of other bits come about on other processors.
   static double one_nan(double x) { return x == x ? x : not_a_number<double>(); }
-  // A key with this score and the value 0.
-  SELDOM void add_sink(double sink, double& mantissa, double& e, double* total) const {
-    if (!(sink > -infinity<double>())) mantissa += sink == sink ? 0 : sink;
-    else if (sink == infinity<double>()) mantissa += sink;
-    else {
-      Octaves o = Octaves::of(sink, 0, 1);
-      double top = mantissa == 0 || (double)o.whole > e ? (double)o.whole : e, old = mantissa == 0 ? 0 : Rows::power(e - top, mantissa);
-      mantissa = FUSED_F64(o.factor(), Rows::power((double)o.whole - top, 0), mantissa * old), e = top;
-      for (size_t c = 0; c < s.width(); c++) total[c] *= old;
+  // A key with this score and the value 0. If it has all of the weight, it is the log-sum-exp.
+  SELDOM void add_sink(double sink, double& mantissa, double& e, double* total, Lse& lse) const {
+    if (mantissa == 0) lse = {true, one_nan(sink)};
+    if (sink == -infinity<double>()) return;
+    if (sink - sink != 0) {
+      mantissa += sink, lse.is_known = false;
+      return;
     }
+    PowerOfE power = power_of_e(sink);
+    double top = mantissa == 0 || power.exponent > e ? power.exponent : e;
+    double old = mantissa == 0 ? 0 : Rows::power(e - top, mantissa), add_on = Rows::power(power.exponent - top, 0);
+    if (old == 0) lse = {true, sink};
+    else lse.is_known &= add_on == 0;
+    mantissa = FUSED_F64(power.mantissa, add_on, mantissa * old), e = top;
+    for (size_t c = 0; c < s.width(); c++) total[c] *= old;
   }
   static double log_of(double mantissa, double e) {
     if (!ordinary(mantissa)) return mantissa == 0 ? -infinity<double>() : one_nan(mantissa);

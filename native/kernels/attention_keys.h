@@ -66,6 +66,28 @@ struct Keys {
     const char* at = (const char*)pages->data[entry >> 26] + index * pages->of_tile * reading.bytes;
     return {at, at + kTile * s.depth * reading.bytes, s.width(), scales->count ? scales->data[entry >> 26] + index * 2 * kTile : nullptr};
   }
+  // The value of a key, as floats: where it lies, or in `room`, of s.width() floats.
+  NEVER_INLINE const float* value(size_t b, size_t head, size_t key, float* room) const {
+    if (!pages) return v + s.place(b, head, s.kv_heads, key, s.keys) * s.value_depth;
+    Tile t = tile(b, head, key, nullptr, 0, false);
+    size_t lane = key % kTile;
+    reading.value((const char*)t.v + lane * t.stride * reading.bytes, t.stride, room);
+    for (size_t c = 0; t.scales && c < t.stride; c++) room[c] *= t.scales[kTile + lane];
+    return room;
+  }
+  // q · k in double: products are exact, and added in order.
+  SELDOM double product(size_t b, size_t head, size_t key, const float* q) const {
+    if (pages) {
+      Tile t = tile(b, head, key, nullptr, 0, false);
+      double z[kTile];
+      reading.exact_scores(t.k, q, s.depth, z);
+      return z[key % kTile] * (t.scales ? (double)t.scales[key % kTile] : 1);
+    }
+    const float* row = k + s.place(b, head, s.kv_heads, key, s.keys) * s.depth;
+    double sum = 0;
+    for (size_t d = 0; d < s.depth; d++) sum += (double)q[d] * (double)row[d];
+    return sum;
+  }
   Tile together(size_t b, size_t head, size_t key, float* scratch, size_t rows, bool ready) const {
     size_t n = s.keys - key < kTile ? s.keys - key : kTile, row = s.place(b, head, s.kv_heads, key, s.keys), stride = s.positions_first ? s.kv_heads : 1;
     if (ready) return {scratch, scratch + kTile * s.depth, s.width(), nullptr};

@@ -46,8 +46,15 @@ struct Row1 {
     size_t low = from > key ? from - key : 0, high = to < key + kTile ? to - key : kTile;
     uint32_t all = ((2u << (high - 1)) - 1) & ~((1u << low) - 1);
     for (size_t i = low; (mask || bias) && i < high; i++)
-      if ((mask && !mask[key + i]) || (bias && bias[key + i] == -infinity<float>())) all &= ~(1u << i);
+      if (!sees(key + i)) all &= ~(1u << i);
     return all;
+  }
+  // Of a key in [from, to).
+  bool sees(size_t key) const { return (!mask || mask[key]) && (!bias || bias[key] != -infinity<float>()); }
+  // The first key from `key` on that it sees; `to` if there is none.
+  size_t next(size_t key) const {
+    while (key < to && !sees(key)) key++;
+    return key < to ? key : to;
   }
 };
 

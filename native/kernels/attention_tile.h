@@ -104,6 +104,11 @@ template <class E> void exact_scores(const void* k, const float* q, size_t depth
   store(z, low), store(z + 8, high);
 }
 
+// A value as floats, `width` of them in whole vectors.
+template <class E> void value(const void* from, size_t width, float* out) {
+  for (size_t at = 0; at < width; at += kTile) store(out + at, E::load((const typename E::T*)from + at));
+}
+
 // All that depends on how keys and values are stored, of 1, 2, 4 and 8 rows together.
 struct Reading {
   size_t bytes;  // of a number
@@ -111,10 +116,11 @@ struct Reading {
   void (*values[4])(const void* v, size_t stride, const float* w, float* acc, size_t width);
   void (*values_of_lanes)(const void* v, size_t stride, const float* w, uint32_t lanes, float* acc, size_t width);
   void (*exact_scores)(const void* k, const float* q, size_t depth, double* z);
+  void (*value)(const void* v, size_t width, float* out);
 };
 template <class E> constexpr Reading kReading = {
     sizeof(typename E::T), {scores<E, 1>, scores<E, 2>, scores<E, 4>, scores<E, 8>}, {values<E, 1>, values<E, 2>, values<E, 4>, values<E, 8>},
-    values_of_lanes<E>, exact_scores<E>,
+    values_of_lanes<E>, exact_scores<E>, value<E>,
 };
 
 // tanh(x) = sign(x) · (1 − E) / (1 + E), E = exp(−2|x|), to about 1e-16 of 1. A NaN stays one.
@@ -124,6 +130,11 @@ SIMD_INLINE f64x8 tanh_f64(f64x8 x) {
   f64x8 q = mul(exp_below<true>(e, mul(size, splat(-2.)), t), splat(1 / ExpTraits<double>::kG));
   f64x8 y = div(sub(splat(1.), q), add(splat(1.), q));
   return select_bits(sub(zero, y), y, lanes_above(zero, x));
+}
+SELDOM static double tanh_one(double x) {
+  double y[8];
+  store(y, tanh_f64(splat(x)));
+  return y[0];
 }
 
 // Sixteen rows of floats, `stride` apart, the first n of them there and the others 0, as `depth` rows of sixteen.

@@ -2,11 +2,11 @@
  * Attention in double. Scores are taken in octaves, z = score · log2(e), so that all exponentials are powers of two relative
  * to an integer near the largest, which becomes the exponent of a state. Nothing is rounded but the results.
  */
-import { ATTENTION_SHAPE, NO_EXPONENT, type AttentionKernel, type AttentionKernels, type AttentionShape, type CachedAttentionKernel } from '../backend.js';
-import { extended, isOrdinary, powerOfTwo } from '../../extended.js';
+import { ATTENTION_SHAPE, type AttentionKernels, type AttentionShape, type CachedAttentionKernel } from '../backend.js';
+import { isOrdinary, powerOfTwo } from '../../extended.js';
+import { finish, shareValues, type Results } from './attention-results.js';
 import { bfloat16, float16 } from './half.js';
-import { log1p } from './log.js';
-import { LN2, LN2_LOW, LOG2_E, octavesOf, rootOfTwo, rootsOfTwo, STEP_BITS, STEPS } from './powers.js';
+import { LN2, LOG2_E, rootsOfTwo, STEP_BITS, STEPS } from './powers.js';
 
 /** Keys of a tile of a cache. */
 export const TILE = 16;
@@ -90,18 +90,16 @@ function exp2(x: number): number {
   return e < -1000 ? mantissa * powerOfTwo(e + 200) * powerOfTwo(-200) : mantissa * powerOfTwo(e);
 }
 
+/** q · k: products of floats are exact, and added in order. */
+function product(q: Float32Array, at: number, key: Float64Array): number {
+  let sum = 0;
+  for (let d = 0; d < key.length; d++) sum += q[at + d]! * key[d]!;
+  return sum;
+}
+
 function tanh(x: number): number {
   const e = exp2(-2 * Math.abs(x) * LOG2_E);
   return x < 0 ? -(1 - e) / (1 + e) : (1 - e) / (1 + e);
-}
-
-/** log(mantissa · 2^exponent), as native/kernels/attention.h has it. */
-function logOf(mantissa: number, exponent: number): number {
-  if (!isOrdinary(mantissa)) return mantissa === 0 ? -Infinity : mantissa;
-  let [m, e] = extended(mantissa, exponent);
-  if (m > Math.SQRT2) [m, e] = [m / 2, e + 1];
-  const log = m < 1 ? -log1p(1 / m - 1, 0)[0] : log1p(m - 1, 0)[0];
-  return e * LN2 + (log + e * LN2_LOW);
 }
 
 interface Extras {
@@ -112,7 +110,6 @@ interface Extras {
   mask: Uint8Array | null;
   bias: Float32Array | null;
 }
-type Results = Parameters<AttentionKernel> extends [...infer _First, infer O, infer L, infer S, infer M, infer E] ? [O, L, S, M, E] : never;
 
 /** The query rows of a key/value head share what is read of it. */
 function attend(s: AttentionShape, source: Source, extras: Extras, results: Results): void {
@@ -158,9 +155,7 @@ function attendRows(s: AttentionShape, source: Source, extras: Extras, results: 
     all.forEach((row, r) => {
       const added = bias ? bias[row.bias + n]! : 0;
       if (n < row.from || n >= row.to || (mask && mask[row.mask + n] === 0) || added === -Infinity) return;
-      let dot = 0;
-      for (let d = 0; d < s.headDim; d++) dot += q[row.q + d]! * key[d]!;
-      let score = dot * scale;
+      let score = product(q, row.q, key) * scale;
       if (s.softcap > 0) score = s.softcap * LOG2_E * tanh(score / (s.softcap * LOG2_E));
       if (row.slope !== 0) score -= row.slope * Math.abs(row.at - n);
       score += added * LOG2_E;
@@ -187,34 +182,21 @@ function attendRows(s: AttentionShape, source: Source, extras: Extras, results: 
       for (let d = 0; d < s.valueDim; d++) out[d]! += weight * value[d]!;
     });
   }
-  rows.forEach(({ head, query }, r) => finish(s, results, extras.sinks ? extras.sinks[head]! : undefined, place(s, b, head, s.heads, query, s.queries), sums[r]!));
-}
-
-/** Sums with a key more, of this score and the value 0; `scale` is what the other keys' values have been multiplied by. */
-export function withSink(m: number, e: number, scale: number, sink: number): [mantissa: number, exponent: number, scale: number] {
-  if (sink === -Infinity) return [m, e, scale];
-  if (!(sink < Infinity)) return [m + sink, e, scale];
-  const { whole, fraction } = octavesOf(sink, 0, 1);
-  const top = m === 0 ? whole : Math.max(e, whole);
-  const old = m === 0 || !isOrdinary(m) ? 1 : powerOfTwo(Math.max(-1100, e - top));
-  return [m * old + rootOfTwo(fraction) * powerOfTwo(Math.max(-1100, whole - top)), top, scale * old];
-}
-
-function finish(s: AttentionShape, [out, lse, sums, mantissas, exponents]: Results, sink: number | undefined, at: number, sum: { mantissa: number; exponent: number; out: Float64Array }): void {
-  let { mantissa, exponent } = sum;
-  if (sums) {
-    const [m, e] = extended(mantissa, exponent);
-    const factor = isOrdinary(m) ? m / mantissa : m === 0 ? 0 : NaN; // a power of two
-    for (let d = 0; d < s.valueDim; d++) sums[at * s.valueDim + d] = sum.out[d]! * factor;
-    mantissas![at] = m;
-    exponents![at] = Math.abs(e) < 2 ** 31 - 1 ? e : NO_EXPONENT;
-    return;
-  }
-  let scale = 1;
-  if (sink !== undefined) [mantissa, exponent, scale] = withSink(mantissa, exponent, scale, sink);
-  if (lse) lse[at] = logOf(mantissa, exponent);
-  const inverse = isOrdinary(mantissa) ? scale / mantissa : mantissa === 0 ? 0 : NaN;
-  for (let d = 0; d < s.valueDim; d++) out![at * s.valueDim + d] = sum.out[d]! * inverse;
+  const valueOf = (n: number) => (source.value(b, kvHead, n, value), value);
+  rows.forEach(({ head, query }, r) => {
+    const row = all[r]!;
+    const scoreOf = (n: number) => {
+      source.key(b, kvHead, n, key);
+      let score = product(q, row.q, key) * s.scale;
+      if (s.softcap > 0) score = s.softcap * tanh(score / s.softcap);
+      if (row.slope !== 0) score -= slopes![head]! * Math.abs(row.at - n);
+      return score + (bias ? bias[row.bias + n]! : 0);
+    };
+    const knownLse = isOrdinary(sums[r]!.mantissa) ? shareValues(sums[r]!, seen[r]!, valueOf, scoreOf) : undefined;
+    const sink = extras.sinks ? extras.sinks[head]! : undefined;
+    const at = place(s, b, head, s.heads, query, s.queries);
+    finish(s, results, { out: at, lse: (b * s.heads + head) * s.queries + query, sink, knownLse }, sums[r]!);
+  });
 }
 
 function cachedKernel<A extends Float32Array | Uint16Array | Int8Array>(toNumber: (stored: number) => number): CachedAttentionKernel<A> {
