@@ -125,6 +125,12 @@ export function compareRows(exact: AttentionCase, { out, lse }: { out: Float32Ar
   });
 }
 
+/** The same numbers to the bit, NaN being one. */
+export function sameBits(got: ArrayLike<number>, want: ArrayLike<number>, what: string): void {
+  expect(got.length, what).toBe(want.length);
+  for (let i = 0; i < want.length; i++) if (!Object.is(got[i], want[i])) expect.fail(`${what}: ${i} is ${got[i]}, not ${want[i]}`);
+}
+
 export function compare(c: DenseCall, result: { out: Float32Array; lse: Float64Array }, what: string): void {
   const { heads, queries } = c;
   compareRows(asCase(c), result, what, (row) => {

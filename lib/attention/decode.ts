@@ -52,10 +52,16 @@ export function cachedArguments(q: Float32Array, cache: KVCache, sequences: Sequ
  * The pages of a sequence are read once for all query heads that share a key/value head, as they lie in memory, converted
  * in registers and summed in float32 and float64. A sequence given twice is read twice.
  *
+ * Bounds are those of {@link attention}, over the keys and values that are stored. In an int8 cache these are the products
+ * scale · int8, exact. {@link KVCache.read} rounds them to float32, so that attention over its result differs by what this
+ * rounding does to scores: 2 · 10⁻⁵ of the largest value, where scores are some hundreds. The output of a row that sees one
+ * key is scale · int8, rounded once.
+ *
  * @param q Queries, [sequences, heads, queries, headDim], or [sequences, queries, heads, headDim] with `layout` 'bshd'.
  * @param sequences Sequences of the cache, of any lengths; one without tokens has an output of 0.
  * @param options See {@link CachedOptions}, {@link ScoreOptions} and {@link ResultOptions}.
- * @returns [sequences, heads, queries, valueDim], or { out, lse } if `lse` is asked for, lse being [sequences, heads, queries].
+ * @returns [sequences, heads, queries, valueDim] or, with `layout` 'bshd', [sequences, queries, heads, valueDim]; or
+ *   { out, lse } if `lse` is asked for, lse being [sequences, heads, queries] in both layouts.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension, and for sequences
  *   that are unknown or freed. Nothing was written then.

@@ -77,6 +77,9 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
  * 2311.01282), so that no maximum has to be known first and the bits do not depend on the number of threads. Scores whose
  * float32 rounding would show in the result, as they are large or were capped, are computed in double.
  *
+ * A row that sees one key has that key's value as its output, and a column in which all keys that it sees have the same
+ * value has that value; both to the bit, unless a sink takes its share.
+ *
  * The last query is at the position of the last key; so `causal` lets it see all keys, and the first of M queries all but M − 1.
  * A query that sees no key has an output of 0 and an lse of −Infinity. What it sees and is NaN makes its output NaN.
  *
@@ -84,7 +87,15 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
  * @param k Keys, [batch, kvHeads, keys, headDim]. @param v Values, [batch, kvHeads, keys, valueDim].
  * @param options Sizes, `heads` and `headDim` being needed (see {@link DenseOptions}), what is done to scores (see
  *   {@link ScoreOptions}), and results (see {@link ResultOptions}).
- * @returns [batch, heads, queries, valueDim], or { out, lse } if `lse` is asked for, lse being [batch, heads, queries].
+ * `lse` is log Σₙ exp(s[m, n]), a sink included. Of a row that sees one key, without a sink, it is the score of that key,
+ * each operation in double: the sum of q · k in order, times scale, capped, less the slope, plus the bias. Of more keys it
+ * is off by at most (40 + (2 + headDim / 2) · A) · 2⁻²⁴, A being the largest Σ |q · k| · scale of a key that is seen, as
+ * scores and weights are float32. Measured: less than 10⁻⁶ with normal q and k (A up to 40), and 5 · 10⁻⁶ in the worst case
+ * found, of equal products at headDim 256. JavaScript computes in double: (n + (2 + headDim / 2) · A) · 2⁻⁵² for n keys.
+ * Where a sink has all of the weight, the lse is the sink.
+ *
+ * @returns [batch, heads, queries, valueDim] or, with `layout` 'bshd', [batch, queries, heads, valueDim]; or { out, lse } if
+ *   `lse` is asked for, lse being [batch, heads, queries] in both layouts, as FlashAttention and PyTorch have it.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension. Nothing was written then.
  */

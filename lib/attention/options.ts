@@ -46,7 +46,10 @@ export interface ResultOptions {
   sinks?: Float32Array | undefined;
   /** Where the output goes: as long as that, apart from all inputs. Default: a new array. */
   out?: Float32Array | undefined;
-  /** log Σ exp(score) of each query row is wanted too, in a new array (true) or in this one. Default: it is not. */
+  /**
+   * log Σ exp(score) of each query row is wanted too, in a new array (true) or in this one: [batch, heads, queries],
+   * whatever the layout is. Default: it is not.
+   */
   lse?: boolean | Float64Array | undefined;
 }
 

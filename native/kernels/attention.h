@@ -174,12 +174,8 @@ struct Attention {
       RowSum& m = rows.sum[r];
       double* total = rows.total_of(r);
       for (size_t c = 0; !m.any && c < s.width(); c++) total[c] = 0;
-      Lse lse;
-      if (ordinary(m.mantissa)) {
-        block.shared.look(rows.row[r]);
-        if (block.shared.only != SharedValues::kNoKey) lse = one_key(rows.row[r], m, block, head);
-        block.shared.put(m.mantissa, total);
-      }
+      Lse lse = {};
+      if (ordinary(m.mantissa) && !block.shared.has_nothing(rows.row[r])) lse = share(rows.row[r], m, total, block, head);
       double mantissa = m.mantissa / ExpTraits<float>::kG, e = m.exponent;
       if (d.sums) {
         finish_state(at, total, mantissa, e);
@@ -199,9 +195,16 @@ struct Attention {
   }
   // A log-sum-exp that need not be computed from the sum.
   struct Lse {
-    bool is_known = false;
-    double value = 0;
+    bool is_known;
+    double value;
   };
+  // Gives a row the values that its keys share.
+  NEVER_INLINE Lse share(const Row1& row, RowSum& m, double* total, const Block& block, size_t head) const {
+    block.shared.look(row);
+    Lse lse = block.shared.only == SharedValues::kNoKey ? Lse{} : one_key(row, m, block, head);
+    block.shared.put(m.mantissa, total);
+    return lse;
+  }
   // A row that sees one key: its sum is the exponential of that score, in double.
   SELDOM Lse one_key(const Row1& row, RowSum& m, const Block& block, size_t head) const {
     size_t key = block.shared.only;

@@ -1,7 +1,7 @@
 // Values that all keys of a row share: its output is that value, which no sum of rounded products would give.
 //
-// Weights are floats, and so are sums of weight · value within a part of the keys. Where every value of a column is c, the
-// quotient of the two could be off by a rounding, and so outside of the values. A row that sees one key is that case in all
+// Weights are floats, and so are sums of weight · value within a part of the keys. Where every value of a column is c,
+// their quotient could be off by a rounding, and so outside of the values. A row that sees one key is that case in all
 // columns. Ordinary values differ between the first two keys of a row, and the search for shared values ends there.
 #pragma once
 #include "attention_keys.h"
@@ -9,8 +9,8 @@
 
 namespace {
 
-// exp(x) as mantissa · 2^exponent, the mantissa within [2^-½, 2^½] and good to 2^-51. Beyond 2^51 octaves a double has no room
-// for a fraction, and the mantissa is 1. Octaves alone ends at 2^40.
+// exp(x) as mantissa · 2^exponent, the mantissa within [2^-½, 2^½] and good to 2^-51. Beyond 2^51 octaves a double has
+// no room for a fraction, and the mantissa is 1. Octaves alone ends at 2^40.
 struct PowerOfE {
   double mantissa, exponent;
 };
@@ -24,7 +24,7 @@ SELDOM static PowerOfE power_of_e(double x) {
   return {o.factor(), nearest(octaves)};
 }
 
-// The values that the keys of a row share, column by column. Rows of one key/value head are asked for one after the other.
+// The values that the keys of a row share, by column. Rows of one key/value head are asked for one after the other.
 class SharedValues {
   const Keys& keys;
   const size_t b, head;
@@ -65,9 +65,14 @@ class SharedValues {
   SharedValues(const Keys& keys, size_t b, size_t head, float* memory)
       : keys(keys), b(b), head(head), common(memory), other(memory + keys.s.width()) {}
 
-  // Of a row that sees a key. Keys that were compared for the row before are not read again, if both rows see all keys from
-  // the same one on.
-  NEVER_INLINE void look(const Row1& row) {
+  // Whether the keys that were compared are among those of a row, and share nothing. False: look() finds out.
+  bool has_nothing(const Row1& row) const {
+    bool sees_all = is_range && !row.mask && !row.bias && row.from == first && row.to >= end;
+    return sees_all && low == high && end > first + 1;
+  }
+  // Of a row that sees a key. Keys that were compared for the row before are not read again, if both rows see all keys
+  // from the same one on.
+  void look(const Row1& row) {
     bool sees_all = !row.mask && !row.bias;
     size_t from = row.next(row.from);
     if (!is_range || !sees_all || from != first || row.to < end) begin(from);

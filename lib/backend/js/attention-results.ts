@@ -1,11 +1,13 @@
-/** What attention makes of the sums of a row: the values that its keys share, sinks, outputs and log-sum-exps, or a state. */
+/** What attention makes of the sums of a row: shared values, sinks, outputs and log-sum-exps, or a state. */
 import { NO_EXPONENT, type AttentionKernel, type AttentionShape } from '../backend.js';
 import { extended, isOrdinary, powerOfTwo } from '../../extended.js';
 import { log1p } from './log.js';
 import { LN2, LN2_LOW, LOG2_E, octavesOf, rootOfTwo } from './powers.js';
 
 export type Results =
-  Parameters<AttentionKernel> extends [...infer _First, infer O, infer L, infer S, infer M, infer E] ? [O, L, S, M, E] : never;
+  Parameters<AttentionKernel> extends [...infer _First, infer O, infer L, infer S, infer M, infer E]
+    ? [O, L, S, M, E]
+    : never;
 
 /** log(mantissa · 2^exponent), as native/kernels/attention.h has it. */
 function logOf(mantissa: number, exponent: number): number {
@@ -38,8 +40,8 @@ function powerOfE(x: number): [mantissa: number, exponent: number] {
 }
 
 /**
- * Sums with a key more, of this score and the value 0. `scale` is what the other keys' values have been multiplied by, `lse` the
- * log-sum-exp of the others, where it is known. Where the sink has all of the weight, it is the log-sum-exp.
+ * Sums with a key more, of this score and the value 0. `scale` is what the other keys' values have been multiplied by,
+ * `lse` the log-sum-exp of the others, where it is known. Where the sink has all of the weight, it is the log-sum-exp.
  */
 export function withSink(m: number, e: number, scale: number, sink: number, lse?: KnownLse): WithSink {
   if (sink === -Infinity) return { mantissa: m, exponent: e, scale, lse };
@@ -48,7 +50,8 @@ export function withSink(m: number, e: number, scale: number, sink: number, lse?
   const top = m === 0 ? exponent : Math.max(e, exponent);
   const old = m === 0 ? 0 : isOrdinary(m) ? powerOfTwo(Math.max(-1100, e - top)) : 1;
   const added = powerOfTwo(Math.max(-1100, exponent - top));
-  return { mantissa: m * old + power * added, exponent: top, scale: scale * old, lse: old === 0 ? sink : added === 0 ? lse : undefined };
+  const known = old === 0 ? sink : added === 0 ? lse : undefined;
+  return { mantissa: m * old + power * added, exponent: top, scale: scale * old, lse: known };
 }
 
 export interface RowSums {
@@ -58,10 +61,12 @@ export interface RowSums {
 }
 
 /**
- * Gives a row the value that all of its keys share, in the columns where they do, and where it sees one key the sum of that key's
- * score, which is returned. Sums of rounded products can be off by a rounding; see native/kernels/attention_values.h.
+ * Gives a row the value that all of its keys share, in the columns where they do, and where it sees one key the sum of
+ * that key's score, which is returned. Sums of rounded products can be off: native/kernels/attention_values.h.
  */
-export function shareValues(sum: RowSums, seen: Uint8Array, value: (n: number) => Float64Array, score: (n: number) => number): KnownLse {
+export function shareValues(
+  sum: RowSums, seen: Uint8Array, value: (n: number) => Float64Array, score: (n: number) => number,
+): KnownLse {
   const first = seen.indexOf(1);
   const common = Float32Array.from(value(first));
   let n = seen.indexOf(1, first + 1);
@@ -89,7 +94,8 @@ interface RowResult {
   readonly knownLse: KnownLse;
 }
 
-export function finish(s: AttentionShape, [out, lse, sums, mantissas, exponents]: Results, row: RowResult, sum: RowSums): void {
+export function finish(s: AttentionShape, results: Results, row: RowResult, sum: RowSums): void {
+  const [out, lse, sums, mantissas, exponents] = results;
   const at = row.out;
   let { mantissa, exponent } = sum;
   if (sums) {
@@ -102,7 +108,9 @@ export function finish(s: AttentionShape, [out, lse, sums, mantissas, exponents]
   }
   let scale = 1;
   let known = row.knownLse;
-  if (row.sink !== undefined) ({ mantissa, exponent, scale, lse: known } = withSink(mantissa, exponent, scale, row.sink, known));
+  if (row.sink !== undefined) {
+    ({ mantissa, exponent, scale, lse: known } = withSink(mantissa, exponent, scale, row.sink, known));
+  }
   if (lse) lse[row.lse] = known ?? logOf(mantissa, exponent);
   const inverse = isOrdinary(mantissa) ? scale / mantissa : mantissa === 0 ? 0 : NaN;
   for (let d = 0; d < s.valueDim; d++) out![at * s.valueDim + d] = sum.out[d]! * inverse;
