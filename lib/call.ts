@@ -19,6 +19,8 @@ interface CallParts<O extends Operator, R> {
   readonly names?: { readonly [N in NamesOf<O>]?: string };
   /** About how many exponentials it takes. */
   readonly work: number;
+  /** For a job: keeps what the arguments belong to, the pages of a cache, until the function that it returns is called. */
+  hold?(): () => void;
   /** What is made of the arguments when the kernel has run. */
   finish(): R;
 }
@@ -31,6 +33,7 @@ export interface Call<R> {
   readonly own: readonly string[];
   readonly names?: Readonly<Record<string, string | undefined>>;
   readonly work: number;
+  hold?(): () => void;
   finish(): R;
 }
 

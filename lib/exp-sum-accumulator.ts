@@ -1,7 +1,9 @@
 /** The sum of one row that arrives in chunks, from wherever. */
-import { wrongValue, type Float16ArrayLike, type LogitArray, type ReductionOptions } from './arguments.js';
+import { describe, wrongType, wrongValue } from './arguments.js';
+import type { Float16ArrayLike, LogitArray, ReductionOptions } from './arguments.js';
 import { runNow } from './call.js';
-import { checkState, expSum, logSumExpOfState, mergeExpSums, normalizeCall, type ExpSums } from './exp-sum.js';
+import { expSum, logSumExpOfState, mergeExpSums, normalizeCall, type ExpSums } from './exp-sum.js';
+import { stateOf } from './exp-sum-state.js';
 import { isOrdinary } from './extended.js';
 import { checkOptions, optionsOf, positive } from './options.js';
 import { wireHeader, wireView } from './wire.js';
@@ -12,6 +14,12 @@ export type ChunkOptions<A extends LogitArray = LogitArray> = Pick<ReductionOpti
 /** flash-softmax, exponential sum. */
 const WIRE = { magic: 'FSES', version: 1 };
 const BYTES = 28;
+
+/**
+ * By this an accumulator of another copy of the package is known, as there is one beside `import` after `require`. Its
+ * public `temperature` and `state` are read and checked.
+ */
+const BRAND = Symbol.for('flash-softmax.ExpSumAccumulator.1');
 
 /** Those of a chunk and no others: the rest is the accumulator's. */
 const CHUNK_OPTIONS = ['mask', 'maskFormat', 'bias', 'dtype'] as const;
@@ -24,15 +32,23 @@ const CHUNK_OPTIONS = ['mask', 'maskFormat', 'bias', 'dtype'] as const;
  * NaN, Infinity); float64 temperature; int32 exponent (0 where the mantissa is 0, NaN or Infinity).
  */
 export class ExpSumAccumulator {
-  /** What all logits are divided by. */
-  readonly temperature: number;
+  readonly #temperature: number;
   #state: ExpSums = { mantissa: new Float64Array(1), exponent: new Int32Array(1) };
+
+  static {
+    Object.defineProperty(this.prototype, BRAND, { value: true });
+  }
 
   /** @throws RangeError (ERR_OUT_OF_RANGE) for a temperature that is not finite and > 0; TypeError for one that is no number. */
   constructor(options: { temperature?: number | undefined } = {}) {
     checkOptions(options, ['temperature'], true);
     const { temperature = 1 } = options;
-    this.temperature = positive(temperature, 'temperature');
+    this.#temperature = positive(temperature, 'temperature');
+  }
+
+  /** What all logits are divided by. */
+  get temperature(): number {
+    return this.#temperature;
   }
 
   /** The sum so far, as a state of one row. */
@@ -42,7 +58,8 @@ export class ExpSumAccumulator {
 
   /** Adds a chunk of logits, in the place that comes next where bits matter. Throws as {@link expSum} does. */
   add<A extends LogitArray>(chunk: A, options: ChunkOptions<A> = {}): this {
-    return this.#merge(expSum(chunk, { ...optionsOf(options, CHUNK_OPTIONS), temperature: this.temperature } as ReductionOptions<A>));
+    const own = { ...optionsOf(options, CHUNK_OPTIONS), temperature: this.#temperature };
+    return this.#merge(expSum(chunk, own as ReductionOptions<A>));
   }
 
   /**
@@ -50,12 +67,11 @@ export class ExpSumAccumulator {
    * RangeError (ERR_INVALID_ARG_VALUE) if the other one's temperature is not the same, or there are more rows.
    */
   merge(other: ExpSumAccumulator | ExpSums): this {
-    if (!(other instanceof ExpSumAccumulator)) {
-      checkState(other, 'other', 1);
-      return this.#merge(mergeExpSums(other));
-    }
-    if (other.temperature !== this.temperature) throw wrongValue(`temperature ${this.temperature}`, 'other', String(other.temperature));
-    return this.#merge(other.#state);
+    if (typeof other !== 'object' || other === null) throw wrongType('a state { mantissa, exponent }', 'other', other);
+    if (#state in other) return this.#mergeAt(other.#temperature, other.#state);
+    if (!(BRAND in other)) return this.#merge(mergeExpSums(stateOf(other, 'other', 1)));
+    const { temperature, state } = other as object as ExpSumAccumulator;
+    return this.#mergeAt(temperature, stateOf(state, 'other', 1));
   }
 
   /** log Σ exp(x[i] / temperature) of all that was added, −Infinity if that is nothing. */
@@ -67,7 +83,8 @@ export class ExpSumAccumulator {
   normalize<A extends LogitArray>(chunk: A, out?: A, options?: ChunkOptions<A>): A;
   normalize<A extends Uint16Array | Float16ArrayLike>(chunk: A, out: Float32Array, options?: ChunkOptions<A>): Float32Array;
   normalize(chunk: LogitArray, out?: LogitArray, options: ChunkOptions = {}): LogitArray {
-    return runNow(normalizeCall(chunk, this.#state, { ...optionsOf(options, CHUNK_OPTIONS), temperature: this.temperature, out }));
+    const own = { ...optionsOf(options, CHUNK_OPTIONS), temperature: this.#temperature, out };
+    return runNow(normalizeCall(chunk, this.#state, own));
   }
 
   /** The wire form: 28 bytes. */
@@ -76,7 +93,7 @@ export class ExpSumAccumulator {
     const view = new DataView(bytes.buffer);
     bytes.set(wireHeader(WIRE));
     view.setFloat64(8, this.#state.mantissa[0]!, true);
-    view.setFloat64(16, this.temperature, true);
+    view.setFloat64(16, this.#temperature, true);
     view.setInt32(24, this.#state.exponent[0]!, true);
     return bytes;
   }
@@ -92,12 +109,22 @@ export class ExpSumAccumulator {
     const mantissa = view.getFloat64(8, true);
     const temperature = view.getFloat64(16, true);
     const exponent = view.getInt32(24, true);
+    const reserved = [view.getUint8(5), view.getUint8(6), view.getUint8(7)];
     const isCanonical = isOrdinary(mantissa) ? mantissa >= 1 && mantissa < 2 && exponent !== -(2 ** 31) : !(mantissa < 0) && !Object.is(mantissa, -0) && exponent === 0;
-    if (!isCanonical || bytes[5] !== 0 || bytes[6] !== 0 || bytes[7] !== 0) throw wrongValue('a mantissa in [1, 2), 0, NaN or Infinity', 'bytes', `${mantissa} · 2^${exponent}`);
+    if (reserved.some((byte) => byte !== 0)) throw wrongValue('three bytes of 0', 'bytes', reserved.join(', '));
+    if (!isCanonical) {
+      throw wrongValue('a mantissa in [1, 2), 0, NaN or Infinity', 'bytes', `${mantissa} · 2^${exponent}`);
+    }
     if (!(temperature > 0 && temperature < Infinity)) throw wrongValue('a temperature that is finite and above 0', 'bytes', String(temperature));
     const accumulator = new ExpSumAccumulator({ temperature });
     accumulator.#state = { mantissa: Float64Array.of(mantissa), exponent: Int32Array.of(exponent) };
     return accumulator;
+  }
+
+  #mergeAt(temperature: number, state: ExpSums): this {
+    const own = this.#temperature;
+    if (temperature !== own) throw wrongValue(`temperature ${own}`, 'other', describe(temperature));
+    return this.#merge(state);
   }
 
   #merge(state: ExpSums): this {

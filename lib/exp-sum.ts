@@ -1,16 +1,14 @@
 /** Partial softmax: sums of exponentials that can be taken elsewhere and added, and probabilities from them. */
 import { axisCall, describe, outOfRange, wrongType, wrongValue } from './arguments.js';
 import type { AxisOptions, ElementType, Float16ArrayLike, LogitArray, ReductionOptions } from './arguments.js';
+import { copyOf, lengthOf } from './arrays.js';
 import { NO_EXPONENT } from './backend/backend.js';
 import { EXP_SUM, NORMALIZE } from './backend/operators.js';
 import { backend } from './backend/select.js';
 import { callOf, runNow, type Call } from './call.js';
-import { copyOf } from './arrays.js';
+import { checkFields, fieldsOf, stateOf, statesOf } from './exp-sum-state.js';
 import { readable } from './options.js';
 import { extended, isOrdinary, powerOfTwo, type Extended } from './extended.js';
-import { types } from './types.js';
-
-const { isFloat64Array, isInt32Array } = types;
 
 /**
  * Sums of exponentials, one a row: mantissa · 2^exponent, the mantissa in [1, 2). 0 (nothing to add), NaN and Infinity have
@@ -143,19 +141,21 @@ function share(mantissa: Float64Array, exponent: Int32Array, unified: Unified): 
  * for n states. 0 is neutral; NaN gives NaN, and Infinity, without NaN, Infinity. If all states came with the same `unifiedMax`,
  * rows that none has raised are added as they are, without looking at exponents, and the result has `raised` too.
  *
- * @param states One or more, with the same number of rows.
+ * @param states One or more, with the same number of rows; or one array of them, of any length.
  * @returns A new state. Its mantissas are in [1, 2), but for rows that share an exponent.
- * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no state.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no state, and for detached arrays.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for no states, other numbers of rows, negative mantissas.
  */
-export function mergeExpSums(...states: readonly ExpSums[]): ExpSums {
-  if (states.length === 0) throw wrongValue('one state or more', 'states', 'none');
-  states.forEach((state, i) => checkState(state, `states[${i}]`, states[0]!.mantissa.length));
-  const [first, ...others] = states as [ExpSums, ...ExpSums[]];
-  const rows = first.mantissa.length;
-  const mantissa = first.mantissa.slice();
-  const exponent = first.exponent.slice();
-  const raised = states.every((state) => state.raised !== undefined) ? first.raised!.slice() : undefined;
+export function mergeExpSums(states: readonly ExpSums[]): ExpSums;
+export function mergeExpSums(...states: readonly ExpSums[]): ExpSums;
+export function mergeExpSums(...states: readonly (ExpSums | readonly ExpSums[])[]): ExpSums {
+  const all = statesOf(states).map((state, i) => fieldsOf(state, `states[${i}]`));
+  const [first, ...others] = all as [ExpSums, ...ExpSums[]];
+  all.forEach((state, i) => checkFields(state, `states[${i}]`, i === 0 ? undefined : lengthOf(first.mantissa)));
+  const mantissa = copyOf(first.mantissa);
+  const exponent = copyOf(first.exponent);
+  const rows = mantissa.length;
+  const raised = all.every((state) => state.raised !== undefined) ? copyOf(first.raised!) : undefined;
   for (const other of others) {
     const [m, e] = [other.mantissa, other.exponent];
     for (let r = 0; r < rows; r++) {
@@ -201,27 +201,6 @@ function settle(mantissa: Float64Array, exponent: Int32Array, r: number): void {
   exponent[r] = e;
 }
 
-/** The fields of a state, each read once: a getter may do anything. */
-function stateOf(state: unknown, name: string): ExpSums {
-  if (typeof state !== 'object' || state === null) throw wrongType('a state { mantissa, exponent }', name, state);
-  const { mantissa, exponent, raised } = state as ExpSums;
-  return { mantissa, exponent, ...(raised === undefined ? undefined : { raised }) };
-}
-
-/** A state has one entry for each row: `rows` of them. */
-export function checkState(state: unknown, name: string, rows?: number): asserts state is ExpSums {
-  if (typeof state !== 'object' || state === null) throw wrongType('a state { mantissa, exponent }', name, state);
-  const { mantissa, exponent, raised } = state as ExpSums;
-  if (!isFloat64Array(mantissa)) throw wrongType('a Float64Array', `${name}.mantissa`, mantissa);
-  if (!isInt32Array(exponent)) throw wrongType('an Int32Array', `${name}.exponent`, exponent);
-  if (rows !== undefined && mantissa.length !== rows) throw wrongValue(`${rows} rows`, name, String(mantissa.length));
-  if (exponent.length !== mantissa.length) throw wrongValue(`${mantissa.length} elements, as in mantissa,`, `${name}.exponent`, String(exponent.length));
-  if (raised !== undefined && !types.isUint8Array(raised)) throw wrongType('a Uint8Array', `${name}.raised`, raised);
-  if (raised !== undefined && raised.length !== mantissa.length) throw wrongValue(`${mantissa.length} elements, as in mantissa,`, `${name}.raised`, String(raised.length));
-  const negative = mantissa.findIndex((m) => m < 0);
-  if (negative >= 0) throw outOfRange('a number from 0', `${name}.mantissa[${negative}]`, mantissa[negative]);
-}
-
 /**
  * The probabilities of a chunk of logits, given the sums of the whole rows that it is part of:
  *
@@ -246,9 +225,9 @@ export function normalize(x: LogitArray, state: ExpSums, options?: AxisOptions<L
 }
 
 export function normalizeCall(logits: LogitArray, state: ExpSums, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
-  const sums = stateOf(state, 'state');
+  const sums = fieldsOf(state, 'state');
   const { x, elements, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more);
-  checkState(sums, 'state', outer * inner);
+  checkFields(sums, 'state', outer * inner);
   const [mantissa, exponent] = [copyOf(sums.mantissa), copyOf(sums.exponent)];
   for (let r = 0; r < mantissa.length; r++) settle(mantissa, exponent, r);
   return callOf(NORMALIZE, {
@@ -267,8 +246,10 @@ export function normalizeCall(logits: LogitArray, state: ExpSums, options?: Axis
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_INVALID_ARG_VALUE) for what is no state.
  */
 export function logSumExpOfState(state: ExpSums): Float64Array {
-  checkState(state, 'state');
-  return state.mantissa.map((m, r) => logOf(m, state.exponent[r]!));
+  const { mantissa, exponent } = stateOf(state, 'state');
+  const logs = new Float64Array(lengthOf(mantissa));
+  for (let r = 0; r < logs.length; r++) logs[r] = logOf(mantissa[r]!, exponent[r]!);
+  return logs;
 }
 
 const [LN2_HIGH, LN2_LOW] = [0.6931471803691238, 1.9082149292705877e-10]; // 32 bits and the rest, as in fdlibm

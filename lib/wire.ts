@@ -1,5 +1,6 @@
 /** What the wire forms of states have in common: four letters, and a version byte behind them. */
 import { describe, wrongType, wrongValue } from './arguments.js';
+import { copyOf, isDetached } from './arrays.js';
 import { types } from './types.js';
 
 export interface WireForm {
@@ -11,15 +12,21 @@ export interface WireForm {
 export const wireHeader = ({ magic, version }: WireForm): number[] => [...Array.from(magic, (letter) => letter.charCodeAt(0)), version];
 
 /**
- * Checks these, and that there are `length` bytes, or so many at least.
+ * Checks the first five bytes, and that there are `length` bytes, or at least so many.
  *
- * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Uint8Array; RangeError (ERR_INVALID_ARG_VALUE) for other bytes.
+ * @returns A private copy of all bytes: other threads may write to the memory that was given.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Uint8Array, or a detached one.
+ * @throws RangeError (ERR_INVALID_ARG_VALUE) for other bytes.
  */
-export function wireView(bytes: unknown, form: WireForm, length: number, isLeast = false): DataView {
-  if (!types.isUint8Array(bytes)) throw wrongType('a Uint8Array', 'bytes', bytes);
-  if (isLeast ? bytes.length < length : bytes.length !== length) throw wrongValue(`${length} bytes${isLeast ? ' at least' : ''}`, 'bytes', String(bytes.length));
-  const start = String.fromCharCode(...bytes.subarray(0, form.magic.length));
+export function wireView(given: unknown, form: WireForm, length: number, isLeast = false): DataView {
+  if (!types.isUint8Array(given)) throw wrongType('a Uint8Array', 'bytes', given);
+  if (isDetached(given)) throw wrongType('a Uint8Array that is not detached', 'bytes', given);
+  const bytes = copyOf(given);
+  if (isLeast ? bytes.length < length : bytes.length !== length) {
+    throw wrongValue(`${length} bytes${isLeast ? ' at least' : ''}`, 'bytes', String(bytes.length));
+  }
+  const start = Array.from(bytes.subarray(0, form.magic.length), (byte) => String.fromCharCode(byte)).join('');
   if (start !== form.magic) throw wrongValue(`'${form.magic}' at the beginning`, 'bytes', describe(start));
   if (bytes[form.magic.length] !== form.version) throw wrongValue(`version ${form.version}`, 'bytes', `version ${bytes[form.magic.length]}`);
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return new DataView(bytes.buffer);
 }

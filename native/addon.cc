@@ -1,7 +1,12 @@
 // The module: what this machine is, and the kernels of each usable instruction set as functions, sync and async.
 #include <napi.h>
 
-#if defined(__linux__)
+#if defined(_WIN32)
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#else
 #include <sys/mman.h>
 #include <unistd.h>
 #endif
@@ -120,6 +125,32 @@ Napi::Value prepare(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), (double)(at % 64));
 }
 
+// release(bytes): memory whose contents nobody needs. Its pages go back to the system now; JavaScript frees the
+// addresses when it collects garbage. Reading it gives zeros from then on, or on some systems the old bytes for a
+// while.
+Napi::Value release(const Napi::CallbackInfo& info) {
+  binding::TypedArray a;
+  if (!binding::read_array(info.Env(), info[0], napi_uint8_array, a) || !a.data) return {};
+#if defined(_WIN32)
+  SYSTEM_INFO system;
+  GetSystemInfo(&system);
+  uintptr_t page = system.dwPageSize;
+#else
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+#endif
+  uintptr_t from = ((uintptr_t)a.data + page - 1) / page * page, to = ((uintptr_t)a.data + a.length) / page * page;
+  if (from >= to) return {};
+#if defined(_WIN32)
+  VirtualAlloc((void*)from, to - from, MEM_RESET, PAGE_READWRITE);
+  VirtualUnlock((void*)from, to - from);  // of pages that are not locked: takes them out of the working set
+#elif defined(__linux__)
+  (void)madvise((void*)from, to - from, MADV_DONTNEED);
+#else
+  (void)madvise((void*)from, to - from, MADV_FREE);
+#endif
+  return {};
+}
+
 Napi::Object fill(Napi::Env env, Napi::Object exports) {
   Napi::Array backends = Napi::Array::New(env);
   uint32_t n = 0;
@@ -131,6 +162,7 @@ Napi::Object fill(Napi::Env env, Napi::Object exports) {
   exports.Set("threads", Napi::Function::New(env, checked<threads>, "threads"));
   exports.Set("plan", Napi::Function::New(env, checked<plan>, "plan"));
   exports.Set("prepare", Napi::Function::New(env, checked<prepare>, "prepare"));
+  exports.Set("release", Napi::Function::New(env, checked<release>, "release"));
   env.AddCleanupHook(pool::close);
   pool::open();
   return exports;

@@ -12,7 +12,9 @@ function addon(...backends: BackendName[]): { native: Native; ran: string[] } {
   const kernels = (isa: BackendName) => ({ softmax_f32: () => void ran.push(`${isa} f32`), softmax_f64: () => void ran.push(`${isa} f64`) }) as unknown as Kernels;
   const machine = () => ({ processor: 'Test', features: ['fma'], caches: { l1d: 1, l2: 2, l3: 3 } });
   const plan = () => ({ twoPassBytes: 4, streamBytes: 5, parallelBytes: 6 });
-  const fake: Addon = { backends, kernels, machine, plan, threads: () => 7, prepare: () => 0, jobs: () => expect.fail('no job is started') };
+  const memory = { prepare: () => 0, release: () => undefined };
+  const jobs = () => expect.fail('no job is started');
+  const fake: Addon = { backends, kernels, machine, plan, threads: () => 7, ...memory, jobs };
   return { native: { addon: fake, path }, ran };
 }
 

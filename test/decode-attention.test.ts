@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { attention, attentionPartial, decodeAttention, KVCache, type DecodeOptions } from '../lib/attention.js';
-import { shapeArray } from '../lib/attention/kv-cache.js';
+import { shapeArray, viewOf } from '../lib/attention/kv-cache.js';
 import type { BackendName, CachedAttentionKernel } from '../lib/backend/backend.js';
 import { backendNamed, choice } from '../lib/backend/select.js';
 import { setThreads } from '../lib/index.js';
@@ -24,14 +24,14 @@ interface DecodeNumbers {
 
 function decodeOn(name: BackendName, q: Float32Array, { cache, ids }: Filled, heads: number, queries: number, options: DecodeNumbers & { positionsFirst?: boolean } = {}) {
   const { kvHeads, headDim, valueDim, pageSize } = cache;
-  const { slabs, scales, table, lengths } = cache.view(ids);
+  const { kind, slabs, scales, table, lengths } = viewOf(cache, ids);
   const { causal = true, window = 0, softcap = 0, positionsFirst = false, mask = null, bias = null } = options;
   const keys = Math.max(...lengths);
   const strides = { maskBatch: heads * queries * keys, maskHead: queries * keys, maskQuery: keys, biasBatch: heads * queries * keys, biasHead: queries * keys, biasQuery: keys };
   const shape = shapeArray({ batch: ids.length, heads, kvHeads, queries, headDim, valueDim, pageSize, positionsFirst: positionsFirst ? 1 : 0, causal: causal ? 1 : 0, window, softcap, scale: 1 / Math.sqrt(headDim), ...strides });
   const out = new Float32Array(ids.length * heads * queries * valueDim);
   const lse = new Float64Array(ids.length * heads * queries);
-  const kernel = backendNamed(name)[`attention_cached_${cache.kind}`] as CachedAttentionKernel<unknown>;
+  const kernel = backendNamed(name)[`attention_cached_${kind}`] as CachedAttentionKernel<unknown>;
   kernel(shape, null, q, slabs, scales, table, lengths, null, null, mask, bias, out, lse, null, null, null);
   return { out, lse };
 }

@@ -1,7 +1,7 @@
 /** KVCache: what is stored, pages and forks, and that a call which throws has changed nothing. */
 import { describe, expect, it } from 'vitest';
 import { decodeAttention, KVCache, type KVType } from '../lib/attention.js';
-import { shapeArray } from '../lib/attention/kv-cache.js';
+import { shapeArray, viewOf } from '../lib/attention/kv-cache.js';
 import type { AppendKernel, BackendName } from '../lib/backend/backend.js';
 import { backendNamed } from '../lib/backend/select.js';
 import { numbers } from './attention-cases.js';
@@ -17,9 +17,9 @@ describe.each(backends)('%s', (name) => {
       const cache = new KVCache({ kvHeads: 2, headDim: 9, valueDim: 5, dtype, pageSize: 16 });
       const id = cache.create();
       cache.append(id, new Float32Array(50 * 18), new Float32Array(50 * 10));
-      const { slabs, scales, table } = cache.view([id]);
+      const { kind, slabs, scales, table } = viewOf(cache, [id]);
       const store = (backend: BackendName) => {
-        const kernel = backendNamed(backend)[`kv_append_${cache.kind}`] as AppendKernel<unknown>;
+        const kernel = backendNamed(backend)[`kv_append_${kind}`] as AppendKernel<unknown>;
         kernel(shapeArray({ kvHeads: 2, keys: 50, headDim: 9, valueDim: 5, pageSize: 16, positionsFirst: 1 }), k, v, slabs, scales, table, 0);
         return [...slabs, ...scales].map((each) => Buffer.from(each.buffer as ArrayBuffer).toString('base64'));
       };
@@ -165,7 +165,7 @@ describe('KVCache', () => {
     const ids = [cache.create(), cache.create()];
     const k = numbers(700 * 256, 1);
     for (let i = 0; i < 5; i++) for (const id of ids) cache.append(id, k, k);
-    expect(cache.view(ids).slabs.length).toBeGreaterThan(1);
+    expect(viewOf(cache, ids).slabs.length).toBeGreaterThan(1);
     for (const id of ids) expect(cache.read(id, 2800, 3500).v).toEqual(k);
   });
 

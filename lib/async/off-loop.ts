@@ -15,6 +15,15 @@ type Arguments = Readonly<Record<string, unknown>>;
 
 /** Runs a call. Before the promise settles, every thread has left the arrays alone. */
 export async function offLoop<R>(call: Call<R>, signal: AbortSignal | undefined): Promise<R> {
+  const release = call.hold?.();
+  try {
+    return await runOnCopies(call, signal);
+  } finally {
+    release?.();
+  }
+}
+
+async function runOnCopies<R>(call: Call<R>, signal: AbortSignal | undefined): Promise<R> {
   const callers = callerArrays(call);
   signal?.throwIfAborted();
   const isJs = call.backend.name === 'js';

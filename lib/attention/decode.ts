@@ -1,13 +1,14 @@
 /** decodeAttention: the newest queries of sequences in a cache. */
-import { wrongType, wrongValue } from '../arguments.js';
+import { wrongValue } from '../arguments.js';
 import { ATTENTION_CACHED } from '../backend/operators.js';
 import { backend } from '../backend/select.js';
 import { callOf, runNow, type Call } from '../call.js';
-import { checkOptions, count } from '../options.js';
+import { count } from '../options.js';
 import type { AttentionResult, WithLse } from './dense.js';
-import { KVCache, shapeArray, type SequenceId } from './kv-cache.js';
+import { shapeArray, viewOf, type KVCache, type SequenceId } from './kv-cache.js';
 import {
-  dimension, floats, MASK_OPTIONS, masksOf, NO_STATE, perHead, RESULT_OPTIONS, SCORE_NAMES, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
+  copyOptions, dimension, floats, idsOf, MASK_OPTIONS, masksOf, NO_STATE, perHead, RESULT_OPTIONS, resultsOf, SCORE_NAMES, SCORE_OPTIONS,
+  scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
 } from './options.js';
 
 /** What is said of q. */
@@ -22,24 +23,22 @@ export type DecodeOptions = CachedOptions & ResultOptions;
 
 export const CACHED_OPTIONS = ['queries', 'heads', ...SCORE_OPTIONS, ...MASK_OPTIONS] as const;
 
-/** The checked arguments of a call on a cache. */
+/** The checked arguments of a call on a cache; `options` is a copy that no getter can change. */
 export function cachedArguments(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: CachedOptions) {
   const scores = scoresOf(options, true);
   const { queries: m, heads: h, mask: seen, bias: added } = options;
-  if (!(cache instanceof KVCache)) throw wrongType('a KVCache', 'cache', cache);
-  const ids: readonly SequenceId[] = typeof sequences === 'number' ? [sequences] : sequences;
-  if (!Array.isArray(ids)) throw wrongType('a sequence or an array of them', 'sequences', ids);
-  if (ids.length === 0) throw wrongValue('one sequence at least', 'sequences', 'none');
+  const ids = idsOf(sequences);
+  const view = viewOf(cache, ids); // may run the caller's code, as reading `sequences` may: lengths come after both
   const queries = m === undefined ? 1 : count(m, 'queries');
-  const { kvHeads, headDim, valueDim, pageSize } = cache;
+  const { kvHeads, headDim, valueDim, pageSize } = view;
   floats(q, 'q');
   const heads = dimension(h, 'heads', q, 'q', { sequences: ids.length, queries, headDim });
   if (heads === 0 || heads % kvHeads !== 0) throw wrongValue(`a multiple of the cache's kvHeads = ${kvHeads}`, 'heads', String(heads));
   const slopes = slopesOf(scores.alibi, heads);
   const { positionsFirst, causal, window, softcap } = scores;
   const scale = scores.scale === scores.scale ? scores.scale : 1 / Math.sqrt(headDim);
-  const view = cache.view(ids);
-  const { mask, bias, strides } = masksOf({ mask: seen, bias: added }, { batch: ids.length, heads, queries, keys: Math.max(...view.lengths) });
+  const keys = view.lengths.reduce((longest, length) => Math.max(longest, length), 0);
+  const { mask, bias, strides } = masksOf({ mask: seen, bias: added }, { batch: ids.length, heads, queries, keys });
   const shape = shapeArray({ batch: ids.length, heads, kvHeads, queries, headDim, valueDim, pageSize, positionsFirst, causal, window, scale, softcap, ...strides });
   return { shape, slopes, mask, bias, view, heads, queries, valueDim, rows: ids.length * heads * queries };
 }
@@ -77,19 +76,23 @@ export function decodeAttention(q: Float32Array, cache: KVCache, sequences: Sequ
 export function decodeCall(
   q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: DecodeOptions, more: readonly string[] = [],
 ): Call<Float32Array | AttentionResult> {
-  checkOptions(options, [...CACHED_OPTIONS, ...RESULT_OPTIONS, ...more]);
-  const { sinks, out, lse } = options;
-  const { shape, slopes, mask, bias, view, heads, valueDim, rows } = cachedArguments(q, cache, sequences, options);
+  const own = copyOptions(options, [...CACHED_OPTIONS, ...RESULT_OPTIONS, ...more]);
+  const { sinks, out, lse } = own;
+  const { shape, slopes, mask, bias, view, heads, valueDim, rows } = cachedArguments(q, cache, sequences, own);
   const sinksOf = sinks === undefined ? null : perHead(sinks, heads, 'sinks');
   const results = resultsOf(out, lse, rows, valueDim, { q, mask, bias, sinks: sinksOf, alibi: slopes });
   const { slabs, scales, table, lengths } = view;
   return callOf(ATTENTION_CACHED, {
     backend: backend(),
-    type: cache.kind,
-    args: { shape, spans: null, q, slabs, scales, table, lengths, slopes, sinks: sinksOf, mask, bias, out: results.out, lse: results.lse, ...NO_STATE },
+    type: view.kind,
+    args: {
+      shape, spans: null, q, slabs, scales, table, lengths, slopes, sinks: sinksOf, mask, bias,
+      out: results.out, lse: results.lse, ...NO_STATE,
+    },
     own: ['shape', 'table', 'lengths', ...results.own],
     names: SCORE_NAMES,
     work: (rows / lengths.length) * lengths.reduce((a, b) => a + b, 0),
+    hold: () => view.hold(),
     finish: () => (results.lse ? { out: results.out, lse: results.lse } : results.out),
   });
 }

@@ -1,12 +1,14 @@
 /** attention: over keys and values in two arrays. */
 import { wrongValue } from '../arguments.js';
+import { lengthOf } from '../arrays.js';
 import { ATTENTION } from '../backend/operators.js';
 import { backend } from '../backend/select.js';
 import { callOf, runNow, type Call } from '../call.js';
-import { checkOptions, count } from '../options.js';
+import { count } from '../options.js';
 import { shapeArray } from './kv-cache.js';
 import {
-  dimension, floats, MASK_OPTIONS, masksOf, NO_STATE, perHead, RESULT_OPTIONS, SCORE_NAMES, resultsOf, SCORE_OPTIONS, scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
+  copyOptions, dimension, floats, MASK_OPTIONS, masksOf, NO_STATE, perHead, RESULT_OPTIONS, resultsOf, SCORE_NAMES, SCORE_OPTIONS,
+  scoresOf, slopesOf, type MaskOptions, type ResultOptions, type ScoreOptions,
 } from './options.js';
 
 /** What is said of q, k and v. */
@@ -40,7 +42,7 @@ export type WithLse = { lse: true | Float64Array };
 
 export const DENSE_OPTIONS = ['batch', 'queries', 'keys', 'heads', 'kvHeads', 'headDim', 'valueDim', ...SCORE_OPTIONS, ...MASK_OPTIONS] as const;
 
-/** The checked arguments of a call on q, k and v. */
+/** The checked arguments of a call on q, k and v; `options` is a copy that no getter can change. */
 export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array, options: DenseOptions) {
   const scores = scoresOf(options, false);
   const { batch: b, queries: m, keys: n, heads: h, kvHeads: hkv, headDim: d, valueDim: dv, mask: seen, bias: added } = options;
@@ -52,10 +54,9 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
   for (const [name, x] of [['q', q], ['k', k], ['v', v]] as const) floats(x, name);
   const queries = dimension(m, 'queries', q, 'q', { batch, heads, headDim });
   const keys = dimension(n, 'keys', k, 'k', { batch, kvHeads, headDim });
-  if (keys === 0 && dv === undefined && v.length > 0) throw wrongValue('no elements, as there are no keys,', 'v', String(v.length));
+  if (keys === 0 && lengthOf(v) > 0) throw wrongValue('no elements, as there are no keys,', 'v', String(lengthOf(v)));
   const valueDim = keys > 0 ? dimension(dv, 'valueDim', v, 'v', { batch, kvHeads, keys }) : dv === undefined ? headDim : count(dv, 'valueDim');
   if (valueDim === 0) throw wrongValue('one element a key at least', 'v', '0');
-  if (keys === 0 && v.length > 0) throw wrongValue('no elements, as there are no keys,', 'v', String(v.length));
 
   const slopes = slopesOf(scores.alibi, heads);
   const { mask, bias, strides } = masksOf({ mask: seen, bias: added }, { batch, heads, queries, keys });
@@ -108,9 +109,9 @@ export function attention(q: Float32Array, k: Float32Array, v: Float32Array, opt
 
 /** The same call, to be run later. */
 export function attentionCall(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions, more: readonly string[] = []): Call<Float32Array | AttentionResult> {
-  checkOptions(options, [...DENSE_OPTIONS, ...RESULT_OPTIONS, ...more], true);
-  const { sinks, out, lse } = options;
-  const { shape, slopes, mask, bias, rows, valueDim, heads, keys } = denseArguments(q, k, v, options);
+  const own = copyOptions(options, [...DENSE_OPTIONS, ...RESULT_OPTIONS, ...more], true);
+  const { sinks, out, lse } = own;
+  const { shape, slopes, mask, bias, rows, valueDim, heads, keys } = denseArguments(q, k, v, own);
   const sinksOf = sinks === undefined ? null : perHead(sinks, heads, 'sinks');
   const results = resultsOf(out, lse, rows, valueDim, { q, k, v, mask, bias, sinks: sinksOf, alibi: slopes });
   return callOf(ATTENTION, {

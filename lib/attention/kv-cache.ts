@@ -1,77 +1,32 @@
 /** KVCache: keys and values of many sequences in pages, for decodeAttention. */
 import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { lengthOf } from '../arrays.js';
 import { ATTENTION_SHAPE, type AppendKernel, type AttentionShape } from '../backend/backend.js';
-import { bfloat16, float16 } from '../backend/js/half.js';
-import { tileOf, tileSize } from '../backend/js/attention.js';
-import { native } from '../backend/native.js';
 import { backend } from '../backend/select.js';
-import { checkOptions, count } from '../options.js';
-import { types } from '../types.js';
-import { layoutFlag } from './options.js';
+import { CACHE_VIEW, checkedView, viewFunctionOf, type CacheView } from './cache-view.js';
+import { formatOf, KINDS, type CacheSizes } from './kv-format.js';
+import type { AppendOptions, KVCacheOptions, KVType, ReadOptions, SequenceId, Tokens } from './kv-types.js';
+import { copyOptions, floats, layoutFlag } from './options.js';
+import { PageStore, type Stored } from './pages.js';
+import { readTokens } from './read.js';
 
-/** What keys and values are stored as. */
-export type KVType = 'float32' | 'float16' | 'bfloat16' | 'int8';
-
-export interface KVCacheOptions {
-  /** Key/value heads. */
-  kvHeads: number;
-  /** Numbers of a key. */
-  headDim: number;
-  /** Numbers of a value. Default: headDim. */
-  valueDim?: number | undefined;
-  /**
-   * What they are stored as: 'float32', 'float16' and 'bfloat16' rounded to nearest, 'int8' with a scale for each token and
-   * head (the largest number of a key or value becomes ±127; one that is not finite makes all of them NaN). Default: 'float32'.
-   */
-  dtype?: KVType | undefined;
-  /** Tokens of a page, a multiple of 16: what a sequence takes memory in, and what forks share. Default: 64. */
-  pageSize?: number | undefined;
-  /** How much memory pages may take, in bytes. Default: Infinity. */
-  maxBytes?: number | undefined;
-}
-
-/** A sequence of a cache: a number that only this cache knows, and never gives twice. */
-export type SequenceId = number;
-
-export interface AppendOptions {
-  /** How `k` and `v` lie for more than one token: 'shd' [tokens, kvHeads, headDim], or 'hsd' [kvHeads, tokens, headDim]. Default: 'shd'. */
-  layout?: 'shd' | 'hsd' | undefined;
-}
-
-type Stored = Float32Array | Uint16Array | Int8Array;
-
-const KINDS = { float32: 'f32', float16: 'f16', bfloat16: 'bf16', int8: 'i8' } as const;
-const ARRAYS = { float32: Float32Array, float16: Uint16Array, bfloat16: Uint16Array, int8: Int8Array } as const;
-const BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1 } as const;
-
-const halves = { float16, bfloat16 } as const;
-
-/** Slabs, of which each is as large as all before it: few of them, whatever the size of the cache. */
-const MOST_SLABS = 64;
-const SLAB_BYTES = { first: 2 ** 20, most: 2 ** 31 };
-const LINE = 64;
-/** An entry of a page table: the slab, and the page there. */
-const PLACE_BITS = 26;
+export type { AppendOptions, KVCacheOptions, KVType, ReadOptions, SequenceId, Tokens } from './kv-types.js';
 
 interface Sequence {
   readonly pages: number[];
   length: number;
 }
 
-/** What kernels read of some sequences. */
-export interface CacheView {
-  readonly slabs: readonly Stored[];
-  readonly scales: readonly Float32Array[];
-  readonly table: Uint32Array;
-  readonly lengths: Int32Array;
-}
+/** The private parts of a cache, for this package alone. */
+let ownView: (cache: KVCache, ids: readonly SequenceId[]) => CacheView;
+let isOwn: (value: object) => value is KVCache;
 
-/** Begins at a cache line; in memory that other threads can see where there is any, so that jobs need no copy of it. */
-function newArray<A extends Stored>(kind: new (buffer: ArrayBuffer, from: number, length: number) => A, elementBytes: number, length: number): A {
-  const Memory = (typeof SharedArrayBuffer === 'undefined' ? ArrayBuffer : SharedArrayBuffer) as typeof ArrayBuffer;
-  const buffer = new Memory(length * elementBytes + LINE);
-  const behind = native().addon?.prepare(new Uint8Array(buffer)) ?? 0;
-  return new kind(buffer, (LINE - behind) % LINE, length);
+/** The method that `using` calls: Symbol.dispose, or what transpilers use where there is none. */
+const DISPOSE = (Symbol as { dispose?: symbol }).dispose ?? Symbol.for('Symbol.dispose');
+
+export interface KVCache {
+  /** {@link KVCache.dispose}, for `using`. */
+  [Symbol.dispose](): void;
 }
 
 /**
@@ -79,65 +34,83 @@ function newArray<A extends Stored>(kind: new (buffer: ArrayBuffer, from: number
  *
  * Sequences begin with `create`, grow with `append`, and give their pages back with `free`. `fork` makes a sequence that
  * begins with all tokens of another one and shares their pages; a page that is shared is copied when one of its owners writes
- * to it, and not before. A call that throws has changed nothing.
+ * to it, and not before. A call that throws has changed nothing. `dispose` ends the cache and gives its memory back.
  *
  * The backend is the one in force at the time of each call; all of them read and write the same pages.
  */
 export class KVCache {
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly valueDim: number;
-  readonly dtype: KVType;
-  readonly pageSize: number;
-  readonly maxBytes: number;
-  /** Bytes of one page, scales included. */
-  readonly pageBytes: number;
-
-  readonly #elements: number; // of a page
-  readonly #slabs: Stored[] = [];
-  readonly #scales: Float32Array[] = [];
-  readonly #owners: Int32Array[] = []; // of each page of each slab
-  readonly #unused: number[] = []; // pages given back
-  #capacity = 0; // pages of all slabs
-  #fresh = 0; // pages of the last slab that have never been used
-  #used = 0;
+  readonly #sizes: CacheSizes;
+  readonly #dtype: KVType;
+  readonly #maxBytes: number;
+  readonly #pageBytes: number;
+  #store: PageStore | undefined; // undefined: disposed of
   readonly #sequences = new Map<SequenceId, Sequence>();
   #next: SequenceId = 0;
+
+  static {
+    isOwn = (value): value is KVCache => #sizes in value;
+    ownView = (cache, ids) => cache.#view(ids);
+    const define = (key: symbol, value: unknown) => {
+      Object.defineProperty(this.prototype, key, { value, configurable: true, writable: true });
+    };
+    define(DISPOSE, function (this: KVCache) {
+      this.dispose();
+    });
+    define(CACHE_VIEW, function (this: KVCache, ids: readonly SequenceId[]) {
+      return this.#view(ids);
+    });
+  }
 
   /**
    * @throws TypeError (ERR_INVALID_ARG_TYPE) for options of a wrong type or an unknown name.
    * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for numbers that are no sizes, a pageSize that is no multiple of 16.
    */
   constructor(options: KVCacheOptions) {
-    checkOptions(options, ['kvHeads', 'headDim', 'valueDim', 'dtype', 'pageSize', 'maxBytes'], true);
-    const { kvHeads, headDim, valueDim, dtype = 'float32', pageSize = 64, maxBytes = Infinity } = options;
-    this.kvHeads = count(kvHeads, 'kvHeads');
-    this.headDim = count(headDim, 'headDim');
-    this.valueDim = valueDim === undefined ? this.headDim : count(valueDim, 'valueDim');
-    if (typeof dtype !== 'string') throw wrongType("'float32', 'float16', 'bfloat16' or 'int8'", 'dtype', dtype);
-    if (!Object.hasOwn(KINDS, dtype)) throw wrongValue("'float32', 'float16', 'bfloat16' or 'int8'", 'dtype', describe(dtype));
-    this.dtype = dtype;
-    this.pageSize = count(pageSize, 'pageSize');
-    if (pageSize % 16 !== 0) throw outOfRange('a multiple of 16', 'pageSize', pageSize);
-    if (typeof maxBytes !== 'number') throw wrongType('a number', 'maxBytes', maxBytes);
-    if (!(maxBytes >= 0)) throw outOfRange('a number from 0', 'maxBytes', maxBytes);
-    this.maxBytes = maxBytes;
-    this.#elements = this.kvHeads * pageSize * (this.headDim + Math.ceil(this.valueDim / 16) * 16);
-    this.pageBytes = this.#elements * BYTES[dtype] + this.#scalesOf(1) * 4;
-    if (this.pageBytes > SLAB_BYTES.most) throw outOfRange(`a page of at most ${SLAB_BYTES.most} bytes`, 'pageSize', pageSize);
+    const { sizes, dtype, maxBytes, page } = formatOf(options);
+    this.#sizes = sizes;
+    this.#dtype = dtype;
+    this.#maxBytes = maxBytes;
+    this.#pageBytes = page.bytes;
+    this.#store = new PageStore(page, maxBytes);
   }
 
+  get kvHeads(): number {
+    return this.#sizes.kvHeads;
+  }
+  get headDim(): number {
+    return this.#sizes.headDim;
+  }
+  get valueDim(): number {
+    return this.#sizes.valueDim;
+  }
+  get dtype(): KVType {
+    return this.#dtype;
+  }
+  get pageSize(): number {
+    return this.#sizes.pageSize;
+  }
+  get maxBytes(): number {
+    return this.#maxBytes;
+  }
+  /** Bytes of one page, scales included. */
+  get pageBytes(): number {
+    return this.#pageBytes;
+  }
   /** Bytes of all pages in use, each counted once. */
   get bytes(): number {
-    return this.#used * this.pageBytes;
+    return (this.#store?.used ?? 0) * this.#pageBytes;
   }
 
   /** A new sequence, without tokens. */
   create(): SequenceId {
+    this.#pages();
     return this.#add({ pages: [], length: 0 });
   }
 
-  /** Tokens of a sequence. RangeError (ERR_INVALID_ARG_VALUE) for one that is unknown or freed, as everywhere. */
+  /**
+   * Tokens of a sequence. RangeError (ERR_INVALID_ARG_VALUE) for one that is unknown or freed, and for a cache that was
+   * disposed of, as everywhere.
+   */
   length(sequence: SequenceId): number {
     return this.#sequence(sequence).length;
   }
@@ -148,102 +121,139 @@ export class KVCache {
    * @param k Keys, [tokens, kvHeads, headDim]. @param v Values, [tokens, kvHeads, valueDim].
    * @param options `layout`: 'hsd' if heads come first.
    * @returns The new length of the sequence.
-   * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Float32Array.
+   * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Float32Array, or a detached one.
    * @throws RangeError (ERR_INVALID_ARG_VALUE) for lengths that are no whole tokens, or not the same number of them;
-   *   (ERR_OUT_OF_RANGE) if the pages that this takes do not fit into maxBytes. The sequence is as it was then.
+   *   (ERR_OUT_OF_RANGE) if the pages that this takes do not fit into maxBytes.
+   * @throws Error (ERR_MEMORY_ALLOCATION_FAILED) for memory that the system does not give. The cache is as it was then.
    */
   append(sequence: SequenceId, k: Float32Array, v: Float32Array, options: AppendOptions = {}): number {
-    checkOptions(options, ['layout'], true);
-    const positionsFirst = layoutFlag(options.layout ?? 'shd', 'shd', 'hsd');
+    const { layout = 'shd' } = copyOptions(options, ['layout'], true);
+    const positionsFirst = layoutFlag(layout, 'shd', 'hsd');
+    const store = this.#pages();
     const own = this.#sequence(sequence);
-    for (const [name, x] of [['k', k], ['v', v]] as const) if (!types.isFloat32Array(x)) throw wrongType('a Float32Array', name, x);
-    const [keySize, valueSize] = [this.kvHeads * this.headDim, this.kvHeads * this.valueDim];
-    const tokens = k.length / keySize;
-    if (!Number.isInteger(tokens)) throw wrongValue(`a multiple of kvHeads · headDim = ${this.kvHeads} · ${this.headDim} elements`, 'k', String(k.length));
-    if (v.length !== tokens * valueSize) {
-      throw wrongValue(`tokens · kvHeads · valueDim = ${tokens} · ${this.kvHeads} · ${this.valueDim} elements`, 'v', String(v.length));
-    }
+    const tokens = this.#tokensOf(k, v);
     if (tokens === 0) return own.length;
     const length = own.length + tokens;
     if (length >= 2 ** 31) throw outOfRange('fewer than 2^31 tokens', 'the sequence', length);
 
-    const partial = own.length % this.pageSize === 0 ? undefined : own.pages.at(-1)!;
-    const isShared = partial !== undefined && this.#ownersOf(partial) > 1;
-    const pages = this.#take(Math.ceil(length / this.pageSize) - own.pages.length + (isShared ? 1 : 0));
-    if (isShared) {
-      this.#copy(partial, pages[0]!);
-      this.#giveBack(partial);
-      own.pages.pop();
+    const { pageSize, kvHeads } = this.#sizes;
+    const partial = own.length % pageSize === 0 ? undefined : own.pages.at(-1)!;
+    const isShared = partial !== undefined && store.owners(partial) > 1;
+    const taken = store.take(Math.ceil(length / pageSize) - own.pages.length + (isShared ? 1 : 0));
+    try {
+      if (isShared) store.copy(partial, taken[0]!);
+      const table = new Uint32Array(partial !== undefined && !isShared ? [partial, ...taken] : taken);
+      const shape = shapeArray({ ...this.#sizes, batch: 1, heads: kvHeads, queries: 0, keys: tokens, positionsFirst });
+      const run = backend()[`kv_append_${KINDS[this.#dtype]}`] as AppendKernel<Stored>;
+      run(shape, k, v, store.slabs, store.scales, table, own.length % pageSize);
+    } catch (error) {
+      store.giveBack(taken);
+      throw error;
     }
-    own.pages.push(...pages);
-
-    const first = Math.floor(own.length / this.pageSize);
-    const shape = { batch: 1, heads: this.kvHeads, kvHeads: this.kvHeads, queries: 0, keys: tokens, headDim: this.headDim, valueDim: this.valueDim, pageSize: this.pageSize, positionsFirst };
-    const run = backend()[`kv_append_${KINDS[this.dtype]}`] as AppendKernel<Stored>;
-    run(shapeArray(shape), k, v, this.#slabs, this.#scales, Uint32Array.from(own.pages.slice(first)), own.length - first * this.pageSize);
+    if (isShared) store.giveBack([own.pages.pop()!]);
+    for (const page of taken) own.pages.push(page);
     return (own.length = length);
   }
 
   /** A new sequence with all tokens of another one: nothing is copied before one of the two writes to a page of both. */
   fork(sequence: SequenceId): SequenceId {
     const { pages, length } = this.#sequence(sequence);
-    for (const page of pages) this.#change(page, 1);
-    return this.#add({ pages: [...pages], length });
+    const copy = pages.slice();
+    this.#pages().share(copy);
+    return this.#add({ pages: copy, length });
   }
 
   /** Takes the last tokens off a sequence, so that `length` of them are left. RangeError (ERR_OUT_OF_RANGE) if it has fewer. */
   truncate(sequence: SequenceId, length: number): void {
     const own = this.#sequence(sequence);
     if (typeof length !== 'number') throw wrongType('a number', 'length', length);
-    if (!(Number.isInteger(length) && length >= 0 && length <= own.length)) throw outOfRange(`an integer from 0 to ${own.length}`, 'length', length);
-    for (const page of own.pages.splice(Math.ceil(length / this.pageSize))) this.#giveBack(page);
+    if (!(Number.isInteger(length) && length >= 0 && length <= own.length)) {
+      throw outOfRange(`an integer from 0 to ${own.length}`, 'length', length);
+    }
+    const left = Math.ceil(length / this.#sizes.pageSize);
+    this.#pages().giveBack(own.pages, left);
+    own.pages.length = left;
     own.length = length;
   }
 
   /** Ends a sequence; its pages, but for those that others share, are there for the next ones. */
   free(sequence: SequenceId): void {
-    for (const page of this.#sequence(sequence).pages) this.#giveBack(page);
+    this.#pages().giveBack(this.#sequence(sequence).pages);
     this.#sequences.delete(sequence);
   }
 
   /**
    * The tokens [from, to) of a sequence as they are stored, that is, rounded: `k` [tokens, kvHeads, headDim] and `v`
-   * [tokens, kvHeads, valueDim]. To look at; it is not fast. Default: all of them.
+   * [tokens, kvHeads, valueDim]. To look at; it is not fast. Default: all of them, as float32.
+   *
+   * Decoding multiplies scales and numbers of an int8 cache without rounding. `{ dtype: 'float64' }` gives these
+   * products; as float32 they are rounded to nearest, which shows in attention where scores are in the hundreds.
    */
-  read(sequence: SequenceId, from = 0, to = this.length(sequence)): { k: Float32Array; v: Float32Array } {
-    const { pages, length } = this.#sequence(sequence);
-    if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= length)) throw outOfRange(`two rising integers from 0 to ${length}`, 'from and to', `${from}, ${to}`);
-    const toNumber = this.dtype === 'float16' || this.dtype === 'bfloat16' ? halves[this.dtype].toFloat : (x: number) => x;
-    const width = Math.ceil(this.valueDim / 16) * 16;
-    const size = tileSize(this);
-    const [k, v] = [this.headDim, this.valueDim].map((n) => new Float32Array((to - from) * this.kvHeads * n)) as [Float32Array, Float32Array];
-    for (let n = from, i = 0; n < to; n++) {
-      const page = pages[Math.floor(n / this.pageSize)]!;
-      const slab = this.#slabs[page >>> PLACE_BITS]!;
-      for (let head = 0; head < this.kvHeads; head++, i++) {
-        const tile = tileOf(this, slab, page, head, n);
-        const [keyScale, valueScale] = [0, 1].map((which) => this.#scales[page >>> PLACE_BITS]?.[(2 * tile + which) * 16 + (n % 16)] ?? 1) as [number, number];
-        for (let d = 0; d < this.headDim; d++) k[i * this.headDim + d] = toNumber(slab[tile * size + d * 16 + (n % 16)]!) * keyScale;
-        for (let d = 0; d < this.valueDim; d++) v[i * this.valueDim + d] = toNumber(slab[tile * size + 16 * this.headDim + (n % 16) * width + d]!) * valueScale;
-      }
+  read(sequence: SequenceId, from?: number, to?: number, options?: ReadOptions<'float32'>): Tokens;
+  read(
+    sequence: SequenceId, from: number | undefined, to: number | undefined, options: { dtype: 'float64' },
+  ): Tokens<Float64Array>;
+  read(sequence: SequenceId, from?: number, to?: number, options?: ReadOptions): Tokens | Tokens<Float64Array>;
+  read(sequence: SequenceId, from = 0, end?: number, options: ReadOptions = {}): Tokens | Tokens<Float64Array> {
+    const { dtype = 'float32' } = copyOptions(options, ['dtype']);
+    if (typeof dtype !== 'string') throw wrongType("'float32' or 'float64'", 'dtype', dtype);
+    if (dtype !== 'float32' && dtype !== 'float64') {
+      throw wrongValue("'float32' or 'float64'", 'dtype', describe(dtype));
     }
-    return { k, v };
+    const { length } = this.#sequence(sequence);
+    const to = end === undefined ? length : end;
+    if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= length)) {
+      throw outOfRange(`two rising integers from 0 to ${length}`, 'from and to', `${from}, ${to}`);
+    }
+    return readTokens(this.#view([sequence]), from, to, dtype);
   }
 
-  /** @internal What kernels read of these sequences. */
-  view(sequences: readonly SequenceId[]): CacheView {
-    const all = sequences.map((id) => this.#sequence(id));
+  /**
+   * Ends the cache and all of its sequences, and gives its memory back: at once where the addon is loaded, else when
+   * the garbage collector next runs. Promises of calls on it settle as usual, and then the memory goes. Afterwards
+   * every method but this one throws a RangeError (ERR_INVALID_ARG_VALUE). `using` does this at the end of a block.
+   */
+  dispose(): void {
+    const store = this.#store;
+    this.#store = undefined;
+    this.#sequences.clear();
+    store?.close();
+  }
+
+  /** What kernels read of these sequences. */
+  #view(ids: readonly SequenceId[]): CacheView {
+    const store = this.#pages();
+    const all = Array.from(ids, (id) => this.#sequence(id));
+    const table = new Uint32Array(all.reduce((sum, { pages }) => sum + pages.length, 0));
+    let at = 0;
+    for (const { pages } of all) {
+      table.set(pages, at);
+      at += pages.length;
+    }
     return {
-      slabs: [...this.#slabs],
-      scales: [...this.#scales],
-      table: Uint32Array.from(all.flatMap(({ pages }) => pages)),
+      ...this.#sizes,
+      kind: KINDS[this.#dtype],
+      slabs: [...store.slabs],
+      scales: [...store.scales],
+      table,
       lengths: Int32Array.from(all, ({ length }) => length),
+      hold: () => store.hold(all.flatMap(({ pages }) => pages)),
     };
   }
 
-  /** @internal */
-  get kind(): 'f32' | 'f16' | 'bf16' | 'i8' {
-    return KINDS[this.dtype];
+  /** Tokens of `k` and `v`. */
+  #tokensOf(k: Float32Array, v: Float32Array): number {
+    const { kvHeads, headDim, valueDim } = this.#sizes;
+    const [keys, values] = [lengthOf(floats(k, 'k')), lengthOf(floats(v, 'v'))];
+    const tokens = keys / (kvHeads * headDim);
+    if (!Number.isInteger(tokens)) {
+      throw wrongValue(`a multiple of kvHeads · headDim = ${kvHeads} · ${headDim} elements`, 'k', String(keys));
+    }
+    if (values !== tokens * kvHeads * valueDim) {
+      const expected = `tokens · kvHeads · valueDim = ${tokens} · ${kvHeads} · ${valueDim} elements`;
+      throw wrongValue(expected, 'v', String(values));
+    }
+    return tokens;
   }
 
   #add(sequence: Sequence): SequenceId {
@@ -251,76 +261,32 @@ export class KVCache {
     return this.#next++;
   }
 
+  #pages(): PageStore {
+    if (this.#store === undefined) throw wrongValue('a cache that is open', 'cache', 'one that was disposed of');
+    return this.#store;
+  }
+
   #sequence(id: SequenceId): Sequence {
+    this.#pages();
     const found = this.#sequences.get(id);
     if (found !== undefined) return found;
     if (typeof id !== 'number') throw wrongType('a sequence of this cache, a number,', 'sequence', id);
     const was = Number.isInteger(id) && id >= 0 && id < this.#next;
     throw wrongValue('a sequence of this cache', 'sequence', was ? `${id}, which was freed` : `${id}, which is unknown`);
   }
+}
 
-  #place(page: number): number {
-    return page & (2 ** PLACE_BITS - 1);
-  }
-  #ownersOf(page: number): number {
-    return this.#owners[page >>> PLACE_BITS]![this.#place(page)]!;
-  }
-  #change(page: number, by: number): number {
-    return (this.#owners[page >>> PLACE_BITS]![this.#place(page)]! += by);
-  }
-  #giveBack(page: number): void {
-    if (this.#change(page, -1) > 0) return;
-    this.#unused.push(page);
-    this.#used--;
-  }
+/** Whether this is a cache, of this copy of the package or of another one. */
+export function isCache(value: unknown): value is KVCache {
+  return typeof value === 'object' && value !== null && (isOwn(value) || viewFunctionOf(value) !== undefined);
+}
 
-  /** Pages, each with one owner; all of them or none. */
-  #take(n: number): number[] {
-    const room = Math.floor(this.maxBytes / this.pageBytes) - this.#used;
-    if (n > room) throw outOfRange(`at most ${Math.max(0, room)} more pages of ${this.pageBytes} bytes, as maxBytes is ${this.maxBytes},`, 'append', n);
-    while (this.#unused.length + this.#fresh < n) this.#grow(n - this.#unused.length - this.#fresh);
-    const pages: number[] = [];
-    for (let i = 0; i < n; i++) {
-      const slab = this.#slabs.length - 1;
-      const page = this.#unused.pop() ?? slab * 2 ** PLACE_BITS + (this.#owners[slab]!.length - this.#fresh--);
-      this.#change(page, 1);
-      pages.push(page);
-    }
-    this.#used += n;
-    return pages;
-  }
-
-  /** Another slab, so that there are n fresh pages more, if they fit. */
-  #grow(n: number): void {
-    if (this.#slabs.length === MOST_SLABS) throw outOfRange(`at most ${this.#capacity * this.pageBytes} bytes in ${MOST_SLABS} slabs`, 'append', (this.#used + n) * this.pageBytes);
-    const most = Math.min(Math.floor(SLAB_BYTES.most / this.pageBytes), 2 ** PLACE_BITS - 1, Math.floor(this.maxBytes / this.pageBytes) - this.#capacity);
-    const pages = Math.min(most, Math.max(n, this.#capacity, Math.ceil(SLAB_BYTES.first / this.pageBytes)));
-    const slab = newArray<Stored>(ARRAYS[this.dtype], BYTES[this.dtype], pages * this.#elements);
-    const scales = this.dtype === 'int8' ? newArray(Float32Array, 4, this.#scalesOf(pages)) : undefined;
-    // What is fresh in the slab before goes where pages that were given back are.
-    for (; this.#fresh > 0; this.#fresh--) this.#unused.push((this.#slabs.length - 1) * 2 ** PLACE_BITS + this.#owners.at(-1)!.length - this.#fresh);
-    this.#slabs.push(slab);
-    if (scales) this.#scales.push(scales);
-    this.#owners.push(new Int32Array(pages));
-    this.#capacity += pages;
-    this.#fresh = pages;
-  }
-
-  #scalesOf(pages: number): number {
-    return this.dtype === 'int8' ? pages * this.kvHeads * this.pageSize * 2 : 0;
-  }
-
-  #copy(from: number, to: number): void {
-    const copy = (arrays: readonly Stored[], ofPage: number) => {
-      const part = ofPage / this.kvHeads; // of each head
-      for (let head = 0; head < this.kvHeads; head++) {
-        const at = (page: number) => (head * this.#owners[page >>> PLACE_BITS]!.length + this.#place(page)) * part;
-        arrays[to >>> PLACE_BITS]!.set(arrays[from >>> PLACE_BITS]!.subarray(at(from), at(from) + part), at(to));
-      }
-    };
-    copy(this.#slabs, this.#elements);
-    if (this.#scales.length) copy(this.#scales, this.#scalesOf(1));
-  }
+/** What kernels read of these sequences. It may run code of another copy of the package: take lengths afterwards. */
+export function viewOf(cache: KVCache, ids: readonly SequenceId[]): CacheView {
+  if (typeof cache === 'object' && cache !== null && isOwn(cache)) return ownView(cache, ids);
+  const view = viewFunctionOf(cache);
+  if (view === undefined) throw wrongType('a KVCache', 'cache', cache);
+  return checkedView(view(ids.slice()), ids.length);
 }
 
 /** A shape as kernels take it. */

@@ -1,7 +1,10 @@
 /** What the calls of attention check alike: sizes, scores' options, where results go. */
-import { apart, describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
-import { count, positive } from '../options.js';
+import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { elementsOf, isDetached, lengthOf, overlap } from '../arrays.js';
+import { checkOptions, count, positive } from '../options.js';
 import { types } from '../types.js';
+import type { SequenceId } from './kv-types.js';
+import { allocate } from './memory.js';
 
 const { isFloat32Array, isFloat64Array } = types;
 
@@ -62,6 +65,26 @@ export const SCORE_NAMES = { slopes: 'alibi' } as const;
 /** A call that is not for a state. */
 export const NO_STATE = { sums: null, mantissa: null, exponent: null } as const;
 
+/** Checks option names; returns a copy, so that getters run once, and before any length is taken. */
+export function copyOptions<O extends object>(options: O, names: readonly string[], isNeeded = false): O {
+  checkOptions(options, names, isNeeded);
+  const copy: Record<string, unknown> = {};
+  for (const name of names) {
+    const value = (options as Record<string, unknown> | undefined)?.[name];
+    if (value !== undefined) copy[name] = value;
+  }
+  return copy as O;
+}
+
+/** A copy of the sequences of a call. */
+export function idsOf(sequences: unknown): SequenceId[] {
+  if (typeof sequences === 'number') return [sequences];
+  if (!Array.isArray(sequences)) throw wrongType('a sequence or an array of them', 'sequences', sequences);
+  const ids = elementsOf(sequences) as SequenceId[];
+  if (ids.length === 0) throw wrongValue('one sequence at least', 'sequences', 'none');
+  return ids;
+}
+
 /** 1 for the layout in which positions come first. */
 export function layoutFlag(layout: unknown, positionsFirst: string, headsFirst: string): 0 | 1 {
   if (typeof layout !== 'string') throw wrongType(`'${headsFirst}' or '${positionsFirst}'`, 'layout', layout);
@@ -71,16 +94,26 @@ export function layoutFlag(layout: unknown, positionsFirst: string, headsFirst: 
 
 export function floats(value: unknown, name: string): Float32Array {
   if (!isFloat32Array(value)) throw wrongType('a Float32Array', name, value);
-  return value;
+  return attached(value, 'Float32Array', name);
+}
+
+/** Refuses an array whose memory is gone. */
+export function attached<A extends ArrayBufferView>(array: A, kind: string, name: string): A {
+  if (isDetached(array)) throw wrongType(`a ${kind} that is not detached`, name, array);
+  return array;
 }
 
 /** A dimension that may be given, and else follows from an array's length; the message names it. */
 export function dimension(given: unknown, name: string, array: Float32Array, arrayName: string, others: Readonly<Record<string, number>>): number {
   const product = Object.values(others).reduce((a, b) => a * b, 1);
   const text = `${Object.keys(others).join(' · ')} = ${Object.values(others).join(' · ')}`;
-  const n = given === undefined ? array.length / product : count(given, name, 0);
-  if (!Number.isInteger(n)) throw wrongValue(`a multiple of ${text} elements, for ${name},`, arrayName, String(array.length));
-  if (n * product !== array.length) throw wrongValue(`${name} · ${text.replace(' = ', ` = ${n} · `)} = ${n * product} elements`, arrayName, String(array.length));
+  const length = lengthOf(array);
+  const n = given === undefined ? length / product : count(given, name, 0);
+  if (!Number.isInteger(n)) throw wrongValue(`a multiple of ${text} elements, for ${name},`, arrayName, String(length));
+  if (n * product !== length) {
+    const expected = `${name} · ${text.replace(' = ', ` = ${n} · `)} = ${n * product} elements`;
+    throw wrongValue(expected, arrayName, String(length));
+  }
   return n;
 }
 
@@ -88,9 +121,10 @@ export function dimension(given: unknown, name: string, array: Float32Array, arr
 export function alibiSlopes(heads: number): Float32Array {
   count(heads, 'heads');
   const power = 2 ** Math.floor(Math.log2(heads));
-  const slopes = (n: number) => Array.from({ length: n }, (_, i) => 2 ** ((-8 * (i + 1)) / n));
-  const more = slopes(2 * power).filter((_, i) => i % 2 === 0);
-  return Float32Array.from([...slopes(power), ...more].slice(0, heads));
+  const slopes = allocate('Float32Array', heads, 'slopes');
+  for (let i = 0; i < power; i++) slopes[i] = 2 ** ((-8 * (i + 1)) / power);
+  for (let i = power; i < heads; i++) slopes[i] = 2 ** ((-8 * (2 * (i - power) + 1)) / (2 * power));
+  return slopes;
 }
 
 export interface Scores {
@@ -118,7 +152,8 @@ export function scoresOf(options: ScoreOptions, causalDefault: boolean): Scores 
 
 /** Something for each head. */
 export function perHead(values: Float32Array, heads: number, name: string): Float32Array {
-  if (floats(values, name).length !== heads) throw wrongValue(`${heads} elements, one a head,`, name, String(values.length));
+  const length = lengthOf(floats(values, name));
+  if (length !== heads) throw wrongValue(`${heads} elements, one a head,`, name, String(length));
   return values;
 }
 
@@ -153,29 +188,40 @@ function stridesOf(length: number, name: string, { batch, heads, queries, keys }
 /** The checked mask and bias, and their strides as a call's shape has them. */
 export function masksOf({ mask, bias }: MaskOptions, sizes: Readonly<Record<'batch' | 'heads' | 'queries' | 'keys', number>>) {
   if (mask !== undefined && !types.isUint8Array(mask)) throw wrongType('a Uint8Array', 'mask', mask);
+  if (mask !== undefined) attached(mask, 'Uint8Array', 'mask');
   if (bias !== undefined) floats(bias, 'bias');
-  const [maskBatch, maskHead, maskQuery] = mask === undefined ? [0, 0, 0] : stridesOf(mask.length, 'mask', sizes);
-  const [biasBatch, biasHead, biasQuery] = bias === undefined ? [0, 0, 0] : stridesOf(bias.length, 'bias', sizes);
+  const [maskBatch, maskHead, maskQuery] = mask === undefined ? [0, 0, 0] : stridesOf(lengthOf(mask), 'mask', sizes);
+  const [biasBatch, biasHead, biasQuery] = bias === undefined ? [0, 0, 0] : stridesOf(lengthOf(bias), 'bias', sizes);
   return { mask: mask ?? null, bias: bias ?? null, strides: { maskBatch, maskHead, maskQuery, biasBatch, biasHead, biasQuery } };
 }
 
 /** Checks `out` and `lse`, or makes them, once all else has been checked. */
 export function resultsOf(out: Float32Array | undefined, lse: boolean | Float64Array | undefined, rows: number, valueDim: number, inputs: Readonly<Record<string, ArrayBufferView | null>>) {
   const written: [string, ArrayBufferView][] = [];
+  const elements = rows * valueDim;
   if (out !== undefined) {
-    if (floats(out, 'out').length !== rows * valueDim) throw wrongValue(`${rows} rows of valueDim = ${valueDim}, ${rows * valueDim} elements,`, 'out', String(out.length));
+    const length = lengthOf(floats(out, 'out'));
+    if (length !== elements) {
+      throw wrongValue(`${rows} rows of valueDim = ${valueDim}, ${elements} elements,`, 'out', String(length));
+    }
     written.push(['out', out]);
   }
   if (lse !== undefined && typeof lse !== 'boolean') {
     if (!isFloat64Array(lse)) throw wrongType('a boolean or a Float64Array', 'lse', lse);
-    if (lse.length !== rows) throw wrongValue(`${rows} elements, one a query row,`, 'lse', String(lse.length));
-    if (out !== undefined) apart(lse, 'lse', out, 'out');
+    const length = lengthOf(attached(lse, 'Float64Array', 'lse'));
+    if (length !== rows) throw wrongValue(`${rows} elements, one a query row,`, 'lse', String(length));
+    if (out !== undefined && overlap(lse, out)) throw wrongValue('memory apart from out', 'lse', 'an overlap');
     written.push(['lse', lse]);
   }
-  for (const [name, array] of written) for (const [inputName, input] of Object.entries(inputs)) apart(array, name, input, inputName);
+  for (const [name, array] of written) {
+    for (const [inputName, input] of Object.entries(inputs)) {
+      if (input === null || !overlap(array, input)) continue;
+      throw wrongValue(`memory apart from ${inputName}`, name, 'an overlap');
+    }
+  }
   return {
-    out: out ?? new Float32Array(rows * valueDim),
-    lse: lse === true ? new Float64Array(rows) : lse === false || lse === undefined ? null : lse,
+    out: out ?? allocate('Float32Array', elements, 'out'),
+    lse: lse === true ? allocate('Float64Array', rows, 'lse') : lse === false || lse === undefined ? null : lse,
     own: [...(out === undefined ? ['out' as const] : []), ...(typeof lse === 'object' ? [] : ['lse' as const])],
   };
 }

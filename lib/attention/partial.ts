@@ -5,12 +5,12 @@ import { ATTENTION, ATTENTION_CACHED } from '../backend/operators.js';
 import { backend } from '../backend/select.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { unify, type Unified } from '../exp-sum.js';
-import { checkOptions } from '../options.js';
-import { floats, SCORE_NAMES } from './options.js';
-import { AttentionPartial, unifyPartial } from './state.js';
+import { elementsOf } from '../arrays.js';
+import { copyOptions, floats, SCORE_NAMES } from './options.js';
+import { AttentionPartial, newState, unifyPartial } from './state.js';
 import { CACHED_OPTIONS, cachedArguments, type CachedOptions } from './decode.js';
 import { DENSE_OPTIONS, denseArguments, type DenseOptions } from './dense.js';
-import { KVCache, type SequenceId } from './kv-cache.js';
+import { isCache, type KVCache, type SequenceId } from './kv-cache.js';
 
 /** Where a part of the keys belongs, and how its state is held. */
 export interface PartOptions {
@@ -27,7 +27,7 @@ export interface PartOptions {
 export type DensePartOptions = DenseOptions & PartOptions;
 export type CachedPartOptions = CachedOptions & PartOptions;
 
-const PART_OPTIONS = ['keyOffset', 'totalKeys', 'unifiedMax', 'range'];
+export const PART_OPTIONS = ['keyOffset', 'totalKeys', 'unifiedMax', 'range'] as const;
 
 /**
  * Attention over a part of the keys, wherever the others are: in other threads, processes, machines. The states of all parts
@@ -55,29 +55,34 @@ export function attentionPartial(q: Float32Array, a: Float32Array | KVCache, b: 
 export function partialCall(
   q: Float32Array, a: Float32Array | KVCache, b: Float32Array | SequenceId | readonly SequenceId[], options: DensePartOptions | CachedPartOptions = {} as CachedPartOptions, more: readonly string[] = [],
 ): Call<AttentionPartial> {
-  const isCached = a instanceof KVCache;
+  const isCached = isCache(a);
   if (typeof options === 'object' && options !== null && 'sinks' in options) throw wrongType('sinks for finish(), where they count once, and not', 'options', 'sinks');
-  checkOptions(options, [...(isCached ? CACHED_OPTIONS : DENSE_OPTIONS), ...PART_OPTIONS, ...more], !isCached);
-  const { keyOffset = 0, totalKeys, unifiedMax, range } = options;
+  const names = [...(isCached ? CACHED_OPTIONS : DENSE_OPTIONS), ...PART_OPTIONS, ...more];
+  const own = copyOptions(options, names, !isCached);
+  const { unifiedMax } = own;
+  const [keyOffset, totalKeys, range] = [copied(own.keyOffset) ?? 0, copied(own.totalKeys), copied(own.range)];
   const unified = unifiedMax === undefined ? undefined : unify(unifiedMax, range, 1);
   if (unified === undefined && range !== undefined) throw wrongValue('no value', 'range without unifiedMax', describe(range));
 
   if (isCached) {
-    const { shape, slopes, mask, bias, view, valueDim, rows } = cachedArguments(q, a, b as SequenceId[], options as CachedPartOptions);
+    const checked = cachedArguments(q, a, b as SequenceId[], own as CachedPartOptions);
+    const { shape, slopes, mask, bias, view, valueDim, rows } = checked;
     const state = newState(rows, valueDim);
     const spans = spansOf(keyOffset, totalKeys, Array.from(view.lengths));
     const { slabs, scales, table, lengths } = view;
     return callOf(ATTENTION_CACHED, {
       backend: backend(),
-      type: a.kind,
+      type: view.kind,
       args: { shape, spans, q, slabs, scales, table, lengths, slopes, mask, bias, ...NOT_FINISHED, ...state },
       own: ['shape', 'spans', 'table', 'lengths', ...STATE],
       names: SCORE_NAMES,
       work: (rows / lengths.length) * lengths.reduce((x, y) => x + y, 0),
+      hold: () => view.hold(),
       finish: () => finished(state, unified),
     });
   }
-  const { shape, slopes, mask, bias, batch, keys, valueDim, rows } = denseArguments(q, floats(a, 'k'), floats(b, 'v'), options as DensePartOptions);
+  const checked = denseArguments(q, floats(a, 'k'), floats(b, 'v'), own as DensePartOptions);
+  const { shape, slopes, mask, bias, batch, keys, valueDim, rows } = checked;
   const state = newState(rows, valueDim);
   const spans = spansOf(keyOffset, totalKeys, new Array<number>(batch).fill(keys));
   return callOf(ATTENTION, {
@@ -95,15 +100,10 @@ export function partialCall(
 const NOT_FINISHED = { sinks: null, out: null, lse: null } as const;
 const STATE = ['sums', 'mantissa', 'exponent'] as const;
 
-interface State {
-  readonly sums: Float64Array;
-  readonly mantissa: Float64Array;
-  readonly exponent: Int32Array;
-}
+/** An option as it is, or a copy of its elements. */
+const copied = (value: unknown): unknown => (Array.isArray(value) ? elementsOf(value) : value);
 
-const newState = (rows: number, valueDim: number): State => ({ sums: new Float64Array(rows * valueDim), mantissa: new Float64Array(rows), exponent: new Int32Array(rows) });
-
-function finished({ sums, mantissa, exponent }: State, unified: Unified | undefined): AttentionPartial {
+function finished({ sums, mantissa, exponent }: ReturnType<typeof newState>, unified: Unified | undefined): AttentionPartial {
   const beyond = exponent.indexOf(NO_EXPONENT);
   if (beyond >= 0) throw wrongValue('scores within 1.48e9, for an exponent of 32 bits,', `row ${beyond}`, 'larger ones');
   const state = new AttentionPartial(sums, mantissa, exponent);

@@ -1,13 +1,16 @@
 /** The state of a partial attention: sums of exponentials and of values weighted with them, and how states are added. */
 import { outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { copyInto, copyOf, isDetached, lengthOf } from '../arrays.js';
 import { withSink } from '../backend/js/attention-results.js';
 import { isWithin, logOf, type Unified } from '../exp-sum.js';
+import { checkRows, statesOf } from '../exp-sum-state.js';
 import { extended, isOrdinary, powerOfTwo } from '../extended.js';
-import { checkOptions, count } from '../options.js';
+import { count } from '../options.js';
 import { types } from '../types.js';
 import { wireHeader, wireView } from '../wire.js';
 import type { AttentionResult, WithLse } from './dense.js';
-import { layoutFlag, perHead, resultsOf, type ResultOptions } from './options.js';
+import { allocate } from './memory.js';
+import { copyOptions, layoutFlag, perHead, resultsOf, type ResultOptions } from './options.js';
 
 const { isFloat64Array, isInt32Array, isUint8Array } = types;
 
@@ -54,7 +57,7 @@ export class AttentionPartial {
   /** The state over no keys, which changes nothing that it is added to. */
   static empty(rows: number, valueDim: number): AttentionPartial {
     count(rows, 'rows', 0);
-    return new AttentionPartial(new Float64Array(rows * count(valueDim, 'valueDim')), new Float64Array(rows), new Int32Array(rows));
+    return emptyState(rows, count(valueDim, 'valueDim'));
   }
 
   /**
@@ -69,28 +72,30 @@ export class AttentionPartial {
   finish(options?: FinishOptions & { lse?: false | undefined }): Float32Array;
   finish(options?: FinishOptions): Float32Array | AttentionResult;
   finish(options: FinishOptions = {}): Float32Array | AttentionResult {
-    checkOptions(options, ['sinks', 'out', 'lse', 'heads', 'queries', 'layout'], true);
-    const { sinks, heads, queries = 1, layout = 'bhsd', out: givenOut, lse: givenLse } = options;
-    const rows = this.mantissa.length;
-    const valueDim = rows === 0 ? 0 : this.out.length / rows;
+    const own = copyOptions(options, ['sinks', 'out', 'lse', 'heads', 'queries', 'layout'], true);
+    const { sinks, heads, queries = 1, layout = 'bhsd', out: givenOut, lse: givenLse } = own;
+    const { out: sums, mantissa, exponent } = partialOf(this, 'the state');
+    const rows = lengthOf(mantissa);
+    const valueDim = rows === 0 ? 0 : lengthOf(sums) / rows;
     if (sinks !== undefined) perHead(sinks, count(heads, 'heads, beside sinks,'), 'sinks');
     count(queries, 'queries');
     const positionsFirst = layoutFlag(layout, 'bshd', 'bhsd');
     const isLseMoved = positionsFirst === 1 && queries > 1 && givenLse !== undefined && givenLse !== false;
     if (isLseMoved) count(heads, "heads, beside lse and layout 'bshd',");
     if ((sinks !== undefined || isLseMoved) && rows % (heads! * queries) !== 0) throw wrongValue(`a divisor of the state's ${rows} rows`, 'heads · queries', `${heads} · ${queries}`);
-    const { out, lse } = resultsOf(givenOut, givenLse, rows, valueDim, { 'out of the state': this.out, 'mantissa of the state': this.mantissa, sinks: sinks ?? null });
+    const inputs = { 'out of the state': sums, 'mantissa of the state': mantissa, 'exponent of the state': exponent };
+    const { out, lse } = resultsOf(givenOut, givenLse, rows, valueDim, { ...inputs, sinks: sinks ?? null });
     const lseAt = isLseMoved ? headsFirst(heads!, queries) : (r: number) => r;
     for (let r = 0; r < rows; r++) {
-      let [m, e] = extended(this.mantissa[r]!, this.exponent[r]!);
-      let scale = isOrdinary(this.mantissa[r]!) ? m / this.mantissa[r]! : 1;
+      let [m, e] = extended(mantissa[r]!, exponent[r]!);
+      let scale = isOrdinary(mantissa[r]!) ? m / mantissa[r]! : 1;
       let known: number | undefined;
       if (sinks !== undefined) {
         const sink = sinks[(positionsFirst ? r : Math.floor(r / queries)) % heads!]!;
         ({ mantissa: m, exponent: e, scale, lse: known } = withSink(m, e, scale, sink));
       }
       const factor = isOrdinary(m) ? scale / m : m === 0 ? 0 : NaN;
-      for (let d = r * valueDim; d < (r + 1) * valueDim; d++) out[d] = this.out[d]! * factor;
+      for (let d = r * valueDim; d < (r + 1) * valueDim; d++) out[d] = sums[d]! * factor;
       if (lse) lse[lseAt(r)] = known ?? logOf(m, e);
     }
     return lse ? { out, lse } : out;
@@ -101,17 +106,18 @@ export class AttentionPartial {
    * rows; uint32 valueDim; float64 mantissas; float64 outs; int32 exponents; bytes of `raised`.
    */
   toBytes(): Uint8Array {
-    const rows = this.mantissa.length;
-    const bytes = new Uint8Array(HEADER + rows * 12 + this.out.length * 8 + (this.raised ? rows : 0));
+    const { out, mantissa, exponent, raised } = partialOf(this, 'the state');
+    const [rows, elements] = [lengthOf(mantissa), lengthOf(out)];
+    const bytes = new Uint8Array(HEADER + rows * 12 + elements * 8 + (raised ? rows : 0));
     const view = new DataView(bytes.buffer);
-    bytes.set([...wireHeader(WIRE), this.raised ? 1 : 0]);
+    bytes.set([...wireHeader(WIRE), raised ? 1 : 0]);
     view.setUint32(8, rows, true);
-    view.setUint32(12, rows === 0 ? 0 : this.out.length / rows, true);
+    view.setUint32(12, rows === 0 ? 0 : elements / rows, true);
     let at = HEADER;
-    for (const x of this.mantissa) view.setFloat64(at, x, true), (at += 8);
-    for (const x of this.out) view.setFloat64(at, x, true), (at += 8);
-    for (const x of this.exponent) view.setInt32(at, x, true), (at += 4);
-    if (this.raised) bytes.set(this.raised, at);
+    for (let r = 0; r < rows; r++, at += 8) view.setFloat64(at, mantissa[r]!, true);
+    for (let i = 0; i < elements; i++, at += 8) view.setFloat64(at, out[i]!, true);
+    for (let r = 0; r < rows; r++, at += 4) view.setInt32(at, exponent[r]!, true);
+    if (raised) copyInto(bytes, raised, at);
     return bytes;
   }
 
@@ -123,17 +129,24 @@ export class AttentionPartial {
    */
   static fromBytes(bytes: Uint8Array): AttentionPartial {
     const view = wireView(bytes, WIRE, HEADER, true);
-    if (bytes[5]! > 1 || bytes[6] !== 0 || bytes[7] !== 0) throw wrongValue('flags of this version', 'bytes', `${bytes[5]}, ${bytes[6]}, ${bytes[7]}`);
+    const flags = [view.getUint8(5), view.getUint8(6), view.getUint8(7)] as const;
+    const [isRaised, ...reserved] = flags;
+    if (isRaised > 1 || reserved.some((byte) => byte !== 0)) {
+      throw wrongValue('flags of this version', 'bytes', flags.join(', '));
+    }
     const [rows, valueDim] = [view.getUint32(8, true), view.getUint32(12, true)];
-    const length = HEADER + rows * (12 + 8 * valueDim + bytes[5]!);
-    if (bytes.length !== length) throw wrongValue(`${length} bytes for ${rows} rows of ${valueDim}`, 'bytes', String(bytes.length));
+    const length = HEADER + rows * (12 + 8 * valueDim + isRaised);
+    if (view.byteLength !== length) {
+      throw wrongValue(`${length} bytes for ${rows} rows of ${valueDim}`, 'bytes', String(view.byteLength));
+    }
     let at = HEADER;
     const double = () => view.getFloat64((at += 8) - 8, true);
     const mantissa = Float64Array.from({ length: rows }, double);
     const out = Float64Array.from({ length: rows * valueDim }, double);
     const exponent = Int32Array.from({ length: rows }, () => view.getInt32((at += 4) - 4, true));
-    const state = new AttentionPartial(out, mantissa, exponent, bytes[5] === 1 ? bytes.slice(at) : undefined);
-    checkPartial(state, 'bytes');
+    const raised = isRaised === 1 ? new Uint8Array(view.buffer.slice(at)) : undefined;
+    const state = new AttentionPartial(out, mantissa, exponent, raised);
+    partialOf(state, 'bytes');
     return state;
   }
 }
@@ -143,21 +156,49 @@ function headsFirst(heads: number, queries: number): (r: number) => number {
   return (r) => (Math.floor(r / (heads * queries)) * heads + (r % heads)) * queries + (Math.floor(r / heads) % queries);
 }
 
-export function checkPartial(state: unknown, name: string, like?: AttentionParts): asserts state is AttentionParts {
+/** A checked state, each field of which was read once. */
+function partialOf(state: unknown, name: string): AttentionParts {
+  const fields = fieldsOf(state, name);
+  checkFields(fields, name);
+  return fields;
+}
+
+/** The fields of a state, each read once. A getter may do anything: take lengths when those of all states have run. */
+function fieldsOf(state: unknown, name: string): AttentionParts {
   if (typeof state !== 'object' || state === null) throw wrongType('a state { out, mantissa, exponent }', name, state);
   const { out, mantissa, exponent, raised } = state as AttentionParts;
   if (!isFloat64Array(out)) throw wrongType('a Float64Array', `${name}.out`, out);
   if (!isFloat64Array(mantissa)) throw wrongType('a Float64Array', `${name}.mantissa`, mantissa);
   if (!isInt32Array(exponent)) throw wrongType('an Int32Array', `${name}.exponent`, exponent);
-  const rows = mantissa.length;
-  if (like !== undefined && rows !== like.mantissa.length) throw wrongValue(`${like.mantissa.length} rows`, name, String(rows));
-  if (like !== undefined && out.length !== like.out.length) throw wrongValue(`${like.out.length} elements`, `${name}.out`, String(out.length));
-  if (exponent.length !== rows) throw wrongValue(`${rows} elements, as in mantissa,`, `${name}.exponent`, String(exponent.length));
-  if (rows === 0 ? out.length > 0 : out.length % rows !== 0) throw wrongValue(`a multiple of ${rows} elements`, `${name}.out`, String(out.length));
   if (raised !== undefined && !isUint8Array(raised)) throw wrongType('a Uint8Array', `${name}.raised`, raised);
-  if (raised !== undefined && raised.length !== rows) throw wrongValue(`${rows} elements, as in mantissa,`, `${name}.raised`, String(raised.length));
-  const negative = mantissa.findIndex((m) => m < 0);
-  if (negative >= 0) throw outOfRange('a number from 0', `${name}.mantissa[${negative}]`, mantissa[negative]);
+  return raised === undefined ? { out, mantissa, exponent } : { out, mantissa, exponent, raised };
+}
+
+/** `out`, `mantissa` and `exponent` of a state over no keys. */
+export function newState(rows: number, valueDim: number): { sums: Float64Array; mantissa: Float64Array; exponent: Int32Array } {
+  const sums = allocate('Float64Array', rows * valueDim, 'out');
+  return { sums, mantissa: allocate('Float64Array', rows, 'mantissa'), exponent: allocate('Int32Array', rows, 'exponent') };
+}
+
+function emptyState(rows: number, valueDim: number): AttentionPartial {
+  const { sums, mantissa, exponent } = newState(rows, valueDim);
+  return new AttentionPartial(sums, mantissa, exponent);
+}
+
+function checkFields({ out, mantissa, exponent, raised }: AttentionParts, name: string, like?: AttentionParts): void {
+  if (isDetached(out)) throw wrongType('an array that is not detached', `${name}.out`, out);
+  checkRows({ mantissa, exponent, raised }, name, like && lengthOf(like.mantissa));
+  const [rows, elements] = [lengthOf(mantissa), lengthOf(out)];
+  const expected = like && lengthOf(like.out);
+  if (expected !== undefined && elements !== expected) {
+    throw wrongValue(`${expected} elements`, `${name}.out`, String(elements));
+  }
+  if (rows === 0 ? elements > 0 : elements % rows !== 0) {
+    throw wrongValue(`a multiple of ${rows} elements`, `${name}.out`, String(elements));
+  }
+  for (let r = 0; r < rows; r++) {
+    if (mantissa[r]! < 0) throw outOfRange('a number from 0', `${name}.mantissa[${r}]`, mantissa[r]);
+  }
 }
 
 /** Gives the rows of a state the exponent of unifiedMax, where they lie in its range. */
@@ -191,16 +232,22 @@ function scaleRow(out: Float64Array, mantissa: Float64Array, r: number, factor: 
  * bits either way round; n of them, in any order and grouping, agree within n − 1 such roundings. A state over no keys changes
  * nothing. If all states came with the same `unifiedMax`, rows that none has raised are added without looking at exponents.
  *
- * @param states One or more, with the same numbers of rows and of elements.
- * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no state; RangeError (ERR_INVALID_ARG_VALUE) for none, or ones that do not fit.
+ * @param states One or more, with the same numbers of rows and of elements; or one array of them, of any length.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no state, and for detached arrays.
+ * @throws RangeError (ERR_INVALID_ARG_VALUE) for no states, or ones that do not fit.
  */
-export function mergeAttentionPartials(...states: readonly AttentionParts[]): AttentionPartial {
-  if (states.length === 0) throw wrongValue('one state or more', 'states', 'none');
-  states.forEach((state, i) => checkPartial(state, `states[${i}]`, states[0]));
-  const [first, ...others] = states as [AttentionParts, ...AttentionParts[]];
-  const isUnified = states.every((state) => state.raised !== undefined);
-  const total = new AttentionPartial(first.out.slice(), first.mantissa.slice(), first.exponent.slice(), isUnified ? first.raised!.slice() : undefined);
-  const rows = first.mantissa.length;
+export function mergeAttentionPartials(states: readonly AttentionParts[]): AttentionPartial;
+export function mergeAttentionPartials(...states: readonly AttentionParts[]): AttentionPartial;
+export function mergeAttentionPartials(
+  ...states: readonly (AttentionParts | readonly AttentionParts[])[]
+): AttentionPartial {
+  const all = statesOf(states).map((state, i) => fieldsOf(state, `states[${i}]`));
+  const [first, ...others] = all as [AttentionParts, ...AttentionParts[]];
+  all.forEach((state, i) => checkFields(state, `states[${i}]`, i === 0 ? undefined : first));
+  const isUnified = all.every((state) => state.raised !== undefined);
+  const raised = isUnified ? copyOf(first.raised!) : undefined;
+  const total = new AttentionPartial(copyOf(first.out), copyOf(first.mantissa), copyOf(first.exponent), raised);
+  const rows = total.mantissa.length;
   for (const other of others) {
     for (let r = 0; r < rows; r++) {
       if (isUnified && total.exponent[r] === other.exponent[r] && (total.raised![r]! | other.raised![r]!) === 0) addRow(total, other, r, 1, 1);

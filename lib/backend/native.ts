@@ -46,6 +46,8 @@ export interface Addon {
   threads(n?: number, unlessSet?: boolean): number;
   /** Makes the best of memory that is to be read from end to end; how many bytes behind a multiple of 64 it begins. */
   prepare(memory: Uint8Array): number;
+  /** Gives memory whose contents nobody needs back to the system, now and not at the next garbage collection. */
+  release(memory: Uint8Array): void;
   /** Tells, or sets, the plan of the process. */
   plan(): Plan;
   plan(twoPassBytes: number, streamBytes: number, parallelBytes: number): Plan;

@@ -1,0 +1,119 @@
+/**
+ * What kernels read of some sequences of a cache. A process can have two copies of this package, one imported and one
+ * required. A KVCache of the other copy gives its view under a symbol that all copies share; what it gives is checked
+ * here, as any object can have that symbol.
+ */
+import { wrongType, wrongValue } from '../arguments.js';
+import { copyOf, elementsOf, isShared, kindOf, lengthOf, viewOf } from '../arrays.js';
+import { tileSize } from '../backend/js/attention.js';
+import { count } from '../options.js';
+import { types } from '../types.js';
+import type { SequenceId } from './kv-types.js';
+import { MOST_SLABS, PLACE_BITS, slabOf, type Stored } from './pages.js';
+
+/** What kernels are named by. */
+export type CacheKind = 'f32' | 'f16' | 'bf16' | 'i8';
+
+export interface CacheView {
+  readonly kind: CacheKind;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly valueDim: number;
+  readonly pageSize: number;
+  readonly slabs: readonly Stored[];
+  readonly scales: readonly Float32Array[];
+  /** The pages of the sequences, one sequence after the other. */
+  readonly table: Uint32Array;
+  /** Tokens of each sequence. */
+  readonly lengths: Int32Array;
+  /** For a job: keeps all of this as it is until the function that it returns is called. */
+  hold(): () => void;
+}
+
+/** The version is that of {@link CacheView}. */
+export const CACHE_VIEW = Symbol.for('flash-softmax.KVCache.view.1');
+
+/** A function that gives a view of sequences, if the value has one. */
+export function viewFunctionOf(value: unknown): ((ids: readonly SequenceId[]) => unknown) | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const view: unknown = (value as Record<symbol, unknown>)[CACHE_VIEW];
+  return typeof view === 'function' ? (ids) => Reflect.apply(view, value, [ids]) as unknown : undefined;
+}
+
+const STORED: Readonly<Record<CacheKind, string>> = {
+  f32: 'Float32Array', f16: 'Uint16Array', bf16: 'Uint16Array', i8: 'Int8Array',
+};
+
+/** A checked copy of the view that another copy of the package gives. Throws for anything but a view. */
+export function checkedView(given: unknown, sequences: number): CacheView {
+  if (typeof given !== 'object' || given === null) throw wrongType('a KVCache', 'cache', given);
+  const view = given as Record<keyof CacheView, unknown>;
+  const { kind, slabs, scales, table, lengths, hold } = view;
+  const sizes = {
+    kvHeads: count(view.kvHeads, 'kvHeads of the cache'),
+    headDim: count(view.headDim, 'headDim of the cache'),
+    valueDim: count(view.valueDim, 'valueDim of the cache'),
+    pageSize: count(view.pageSize, 'pageSize of the cache'),
+  };
+  if (sizes.pageSize % 16 !== 0) throw wrongValue('a multiple of 16', 'pageSize of the cache', String(sizes.pageSize));
+  if (typeof kind !== 'string' || !Object.hasOwn(STORED, kind)) {
+    throw wrongType("'f32', 'f16', 'bf16' or 'i8'", 'kind of the cache', kind);
+  }
+  if (typeof hold !== 'function') throw wrongType('a function', 'hold of the cache', hold);
+  const ownSlabs = slabsOf(slabs, STORED[kind as CacheKind], 'slabs') as Stored[];
+  const ownScales = slabsOf(scales, 'Float32Array', 'scales') as Float32Array[];
+  if (!types.isUint32Array(table)) throw wrongType('a Uint32Array', 'table of the cache', table);
+  if (!types.isInt32Array(lengths)) throw wrongType('an Int32Array', 'lengths of the cache', lengths);
+  const pages = { slabs: ownSlabs, scales: ownScales, table: copyOf(table), lengths: copyOf(lengths) };
+  const own = { ...sizes, ...pages, kind: kind as CacheKind };
+  checkPages(own, sequences);
+  return { ...own, hold: () => releaseOf(Reflect.apply(hold, given, []) as unknown) };
+}
+
+function releaseOf(release: unknown): () => void {
+  if (typeof release !== 'function') throw wrongType('a function', 'hold of the cache', release);
+  return () => void Reflect.apply(release, undefined, []);
+}
+
+/** Plain arrays of the kind, in memory that cannot be taken away. */
+function slabsOf(list: unknown, kind: string, name: string): ArrayBufferView[] {
+  if (!Array.isArray(list)) throw wrongType('an array', `${name} of the cache`, list);
+  const slabs = elementsOf(list);
+  if (slabs.length > MOST_SLABS) {
+    throw wrongValue(`at most ${MOST_SLABS} arrays`, `${name} of the cache`, String(slabs.length));
+  }
+  return slabs.map((slab) => {
+    if (!ArrayBuffer.isView(slab) || kindOf(slab) !== kind) throw wrongType(`${kind}s`, `${name} of the cache`, slab);
+    if (!isShared(slab) && typeof SharedArrayBuffer !== 'undefined') {
+      throw wrongType('shared memory', `${name} of the cache`, slab);
+    }
+    return viewOf(slab);
+  });
+}
+
+/** Every page of every sequence lies in a slab, and has scales where numbers need them. */
+function checkPages(view: Omit<CacheView, 'hold'>, sequences: number): void {
+  const { kind, kvHeads, headDim, valueDim, pageSize, slabs, scales, table, lengths } = view;
+  if (lengths.length !== sequences) {
+    throw wrongValue(`${sequences} lengths`, 'lengths of the cache', String(lengths.length));
+  }
+  let pages = 0;
+  for (const length of lengths) {
+    if (length < 0) throw wrongValue('lengths from 0', 'lengths of the cache', String(length));
+    pages += Math.ceil(length / pageSize);
+  }
+  if (table.length !== pages) throw wrongValue(`${pages} pages`, 'table of the cache', String(table.length));
+  const tiles = (pageSize / 16) * kvHeads;
+  const capacity = slabs.map((slab) => Math.floor(lengthOf(slab) / (tiles * tileSize({ headDim, valueDim }))));
+  const arrays = kind === 'i8' ? slabs.length : 0;
+  if (scales.length !== arrays) throw wrongValue(`${arrays} arrays`, 'scales of the cache', String(scales.length));
+  scales.forEach((each, i) => {
+    const least = capacity[i]! * tiles * 32;
+    if (lengthOf(each) < least) throw wrongValue(`${least} scales`, 'scales of the cache', String(lengthOf(each)));
+  });
+  for (const page of table) {
+    const slab = slabOf(page);
+    const isThere = slab < slabs.length && (page & (2 ** PLACE_BITS - 1)) < capacity[slab]!;
+    if (!isThere) throw wrongValue('pages of its slabs', 'table of the cache', String(page));
+  }
+}

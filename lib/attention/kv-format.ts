@@ -1,0 +1,46 @@
+/** What a cache stores and how large its pages are, from its checked options. */
+import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { widthOf } from '../backend/js/attention.js';
+import { count } from '../options.js';
+import type { CacheKind } from './cache-view.js';
+import type { KVCacheOptions, KVType } from './kv-types.js';
+import { copyOptions } from './options.js';
+import { MOST_PAGE_BYTES, type PageFormat } from './pages.js';
+
+/** What kernels call each type. */
+export const KINDS: Readonly<Record<KVType, CacheKind>> = {
+  float32: 'f32', float16: 'f16', bfloat16: 'bf16', int8: 'i8',
+};
+
+const SLABS = { float32: 'Float32Array', float16: 'Uint16Array', bfloat16: 'Uint16Array', int8: 'Int8Array' } as const;
+const BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1 } as const;
+const TYPES = "'float32', 'float16', 'bfloat16' or 'int8'";
+
+export type CacheSizes = Readonly<Record<'kvHeads' | 'headDim' | 'valueDim' | 'pageSize', number>>;
+
+interface CacheFormat {
+  readonly sizes: CacheSizes;
+  readonly dtype: KVType;
+  readonly maxBytes: number;
+  readonly page: PageFormat;
+}
+
+export function formatOf(options: KVCacheOptions): CacheFormat {
+  const own = copyOptions(options, ['kvHeads', 'headDim', 'valueDim', 'dtype', 'pageSize', 'maxBytes'], true);
+  const { dtype = 'float32', maxBytes = Infinity } = own;
+  const kvHeads = count(own.kvHeads, 'kvHeads');
+  const headDim = count(own.headDim, 'headDim');
+  const valueDim = own.valueDim === undefined ? headDim : count(own.valueDim, 'valueDim');
+  if (typeof dtype !== 'string') throw wrongType(TYPES, 'dtype', dtype);
+  if (!Object.hasOwn(KINDS, dtype)) throw wrongValue(TYPES, 'dtype', describe(dtype));
+  const pageSize = count(own.pageSize === undefined ? 64 : own.pageSize, 'pageSize');
+  if (pageSize % 16 !== 0) throw outOfRange('a multiple of 16', 'pageSize', pageSize);
+  if (typeof maxBytes !== 'number') throw wrongType('a number', 'maxBytes', maxBytes);
+  if (!(maxBytes >= 0)) throw outOfRange('a number from 0', 'maxBytes', maxBytes);
+  const elements = kvHeads * pageSize * (headDim + widthOf({ valueDim }));
+  const scales = dtype === 'int8' ? kvHeads * pageSize * 2 : 0;
+  const bytes = elements * BYTES[dtype] + scales * 4;
+  if (bytes > MOST_PAGE_BYTES) throw outOfRange(`a page of at most ${MOST_PAGE_BYTES} bytes`, 'pageSize', pageSize);
+  const page = { kind: SLABS[dtype], kvHeads, elements, scales, bytes };
+  return { sizes: { kvHeads, headDim, valueDim, pageSize }, dtype, maxBytes, page };
+}

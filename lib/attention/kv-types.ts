@@ -1,0 +1,53 @@
+/** What a KVCache is made from, takes and gives. */
+
+/** What keys and values are stored as. */
+export type KVType = 'float32' | 'float16' | 'bfloat16' | 'int8';
+
+export interface KVCacheOptions {
+  /** Key/value heads. */
+  kvHeads: number;
+  /** Numbers of a key. */
+  headDim: number;
+  /** Numbers of a value. Default: headDim. */
+  valueDim?: number | undefined;
+  /**
+   * What they are stored as: 'float32', 'float16' and 'bfloat16' rounded to nearest, 'int8' with a scale for each token
+   * and head (the largest number of a key or value becomes ±127; one that is not finite makes all of them NaN).
+   * Default: 'float32'.
+   */
+  dtype?: KVType | undefined;
+  /** Tokens of a page, a multiple of 16: what a sequence takes memory in, and what forks share. Default: 64. */
+  pageSize?: number | undefined;
+  /** How much memory pages may take, in bytes. Default: Infinity. */
+  maxBytes?: number | undefined;
+}
+
+/** A sequence of a cache: a number that only this cache knows, and never gives twice. */
+export type SequenceId = number;
+
+export interface AppendOptions {
+  /** How tokens lie: 'shd' [tokens, kvHeads, headDim], or 'hsd' [kvHeads, tokens, headDim]. Default: 'shd'. */
+  layout?: 'shd' | 'hsd' | undefined;
+}
+
+export interface ReadOptions<Type extends 'float32' | 'float64' = 'float32' | 'float64'> {
+  /**
+   * What the numbers come in. 'float64' holds every stored number exactly, and is what decoding computes with;
+   * 'float32' is that rounded once, which matters to int8 alone: scale · number needs up to 31 bits. Default:
+   * 'float32'.
+   */
+  dtype?: Type | undefined;
+}
+
+/** Tokens of a sequence: keys [tokens, kvHeads, headDim] and values [tokens, kvHeads, valueDim]. */
+export interface Tokens<A extends Float32Array | Float64Array = Float32Array> {
+  k: A;
+  v: A;
+}
+
+declare global {
+  interface SymbolConstructor {
+    /** As TypeScript's libraries declare it; repeated here for programs that are compiled without them. */
+    readonly dispose: unique symbol;
+  }
+}

@@ -1,0 +1,54 @@
+/** Memory for keys, values and results: an error with a code where there is none, and back to the system at once. */
+import { lengthOf, newArray, type ArrayKind, type ArrayOfKind } from '../arrays.js';
+import { native } from '../backend/native.js';
+
+/** Slabs begin at a cache line. */
+const LINE = 64;
+
+/** For memory that the system does not give. */
+export function outOfMemory(bytes: number, name: string): Error & { code: 'ERR_MEMORY_ALLOCATION_FAILED' } {
+  const error = new Error(`Expected ${bytes} bytes of memory for ${name} but received none`);
+  return Object.assign(error, { code: 'ERR_MEMORY_ALLOCATION_FAILED' as const });
+}
+
+/** A new array of zeros. Throws an Error with the code ERR_MEMORY_ALLOCATION_FAILED. */
+export function allocate<K extends ArrayKind>(kind: K, length: number, name: string): ArrayOfKind<K> {
+  try {
+    return newArray(kind, length);
+  } catch {
+    throw outOfMemory(length * (kind === 'Float64Array' ? 8 : 4), name);
+  }
+}
+
+/** The kinds of array that a slab can be. */
+export type SlabKind = 'Float32Array' | 'Uint16Array' | 'Int8Array';
+const ARRAYS = { Float32Array, Uint16Array, Int8Array } as const;
+
+/**
+ * A new array that begins at a cache line. Its memory is shared where the platform has that: jobs on other threads read
+ * it in place, and nobody can detach or shrink it.
+ */
+export function allocateSlab<K extends SlabKind>(kind: K, length: number, name: string): ArrayOfKind<K> {
+  const Memory = (typeof SharedArrayBuffer === 'undefined' ? ArrayBuffer : SharedArrayBuffer) as typeof ArrayBuffer;
+  const bytes = length * ARRAYS[kind].BYTES_PER_ELEMENT + LINE;
+  let buffer: ArrayBuffer;
+  try {
+    buffer = new Memory(bytes);
+  } catch {
+    throw outOfMemory(bytes, name);
+  }
+  const behind = native().addon?.prepare(new Uint8Array(buffer)) ?? 0;
+  return new ARRAYS[kind](buffer, (LINE - behind) % LINE, length) as unknown as ArrayOfKind<K>;
+}
+
+/**
+ * Gives the memory of a slab back to the system, at once where the addon is there or the memory is not shared; else the
+ * garbage collector does, when nobody refers to the slab any more. The slab holds nothing afterwards, or zeros.
+ */
+export function releaseSlab(slab: ArrayBufferView): void {
+  if (lengthOf(slab) === 0) return;
+  const buffer = slab.buffer as ArrayBuffer & { transfer?(length: number): ArrayBuffer };
+  const { addon } = native();
+  if (addon) addon.release(new Uint8Array(buffer));
+  else buffer.transfer?.(0);
+}
