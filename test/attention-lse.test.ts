@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { asCase, dense, denseOn, numbers, sameBits, type Dense } from './attention-cases.js';
 import { attentionOracle, type AttentionCase } from './attention-oracle.js';
 import { backends } from './backends.js';
+import { viewOf } from '../lib/attention/kv-cache.js';
 
 type Attention = typeof import('../lib/attention.js');
 
@@ -235,7 +236,7 @@ describe.each(backends)('%s', (name) => {
     const id = cache.create();
     cache.append(id, numbers(kvHeads * keys * headDim, 2, 4), numbers(kvHeads * keys * valueDim, 3));
     const q = numbers(heads * headDim, 1, 40);
-    const { slabs, scales, table } = cache.view([id]);
+    const { slabs, scales, table } = viewOf(cache, [id]);
     const tileSize = 16 * (headDim + width);
     const exact = (head: number, n: number, d: number, isValue: boolean) => {
       const entry = table[Math.floor(n / page)]!;
