@@ -51,10 +51,10 @@ export function cachedArguments(q: Float32Array, cache: KVCache, sequences: Sequ
  * The pages of a sequence are read once for all query heads that share a key/value head, as they lie in memory, converted
  * in registers and summed in float32 and float64. A sequence given twice is read twice.
  *
- * Bounds are those of {@link attention}, over the keys and values that are stored. In an int8 cache these are the products
- * scale · int8, exact. {@link KVCache.read} rounds them to float32, so that attention over its result differs by what this
- * rounding does to scores: 2 · 10⁻⁵ of the largest value, where scores are some hundreds. The output of a row that sees one
- * key is scale · int8, rounded once.
+ * Bounds are those of {@link attention}, over the keys and values that are stored. In an int8 cache these are the
+ * products scale · int8, exact. {@link KVCache.read} rounds them to float32, so that attention over its result
+ * differs by what this rounding does to scores: 2 · 10⁻⁵ of the largest value, where scores are some hundreds. The
+ * output of a row that sees one key is scale · int8, rounded once.
  *
  * @param q Queries, [sequences, heads, queries, headDim], or [sequences, queries, heads, headDim] with `layout` 'bshd'.
  * @param sequences Sequences of the cache, of any lengths; one without tokens has an output of 0.

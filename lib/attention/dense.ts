@@ -88,15 +88,15 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
  * @param k Keys, [batch, kvHeads, keys, headDim]. @param v Values, [batch, kvHeads, keys, valueDim].
  * @param options Sizes, `heads` and `headDim` being needed (see {@link DenseOptions}), what is done to scores (see
  *   {@link ScoreOptions}), and results (see {@link ResultOptions}).
- * `lse` is log Σₙ exp(s[m, n]), a sink included. Of a row that sees one key, without a sink, it is the score of that key,
- * each operation in double: the sum of q · k in order, times scale, capped, less the slope, plus the bias. Of more keys it
- * is off by at most (40 + (2 + headDim / 2) · A) · 2⁻²⁴, A being the largest Σ |q · k| · scale of a key that is seen, as
- * scores and weights are float32. Measured: less than 10⁻⁶ with normal q and k (A up to 40), and 5 · 10⁻⁶ in the worst case
- * found, of equal products at headDim 256. JavaScript computes in double: (n + (2 + headDim / 2) · A) · 2⁻⁵² for n keys.
- * Where a sink has all of the weight, the lse is the sink.
+ * `lse` is log Σₙ exp(s[m, n]), a sink included. Of a row that sees one key, without a sink, it is the score of that
+ * key, each operation in double: the sum of q · k in order, times scale, capped, less the slope, plus the bias. Of
+ * more keys it is off by at most (40 + (2 + headDim / 2) · A) · 2⁻²⁴, A being the largest Σ |q · k| · scale of a key
+ * that is seen, as scores and weights are float32. Measured: less than 10⁻⁶ with normal q and k (A up to 40), and 8 ·
+ * 10⁻⁶ in the worst cases found, of equal or opposite products. JavaScript computes in double: (n + (2 + headDim / 2)
+ * · A) · 2⁻⁵² for n keys. Where a sink has all of the weight, the lse is the sink.
  *
- * @returns [batch, heads, queries, valueDim] or, with `layout` 'bshd', [batch, queries, heads, valueDim]; or { out, lse } if
- *   `lse` is asked for, lse being [batch, heads, queries] in both layouts, as FlashAttention and PyTorch have it.
+ * @returns [batch, heads, queries, valueDim] or, with `layout` 'bshd', [batch, queries, heads, valueDim]; or { out, lse }
+ *   if `lse` is asked for, lse being [batch, heads, queries] in both layouts, as FlashAttention and PyTorch have it.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension. Nothing was written then.
  */

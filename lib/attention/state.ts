@@ -20,8 +20,9 @@ export interface FinishOptions extends ResultOptions {
   /** For `sinks`, and for `lse` with layout 'bshd': query positions of each sequence. Default: 1. */
   queries?: number | undefined;
   /**
-   * For `sinks`, `lse` and more than one query: how rows lie, as in the call that made the state. With 'bshd' and `queries`,
-   * `lse` is [batch, heads, queries], as attention() has it. Default: 'bhsd', with which an lse has the place of its row.
+   * For `sinks`, `lse` and more than one query: how rows lie, as in the call that made the state. With 'bshd' and
+   * `queries`, `lse` is [batch, heads, queries], as attention() has it. Default: 'bhsd', with which an lse has the
+   * place of its row.
    */
   layout?: 'bhsd' | 'bshd' | undefined;
 }
@@ -64,9 +65,10 @@ export class AttentionPartial {
    * The output of attention over all keys that have been added, [rows, valueDim], and the log-sum-exp of each row if `lse` asks for
    * it. `sinks` are counted here, and so once.
    *
-   * Rows lie as in the output of the call that made the state. So does `lse`, one number a row, unless layout 'bshd', `heads`
-   * and `queries` are given: then it is [batch, heads, queries], as {@link attention} and {@link decodeAttention} give it for
-   * either layout. A row that has seen one key has the value of that key, and its score to 2⁻⁵¹ of max(1, |score|).
+   * Rows lie as in the output of the call that made the state. So does `lse`, one number a row, unless layout 'bshd',
+   * `heads` and `queries` are given: then it is [batch, heads, queries], as {@link attention} and {@link
+   * decodeAttention} give it for either layout. A row that has seen one key has the value of that key, and its score
+   * to 2⁻⁵¹ of max(1, |score|).
    */
   finish(options: FinishOptions & WithLse): AttentionResult;
   finish(options?: FinishOptions & { lse?: false | undefined }): Float32Array;
@@ -82,7 +84,9 @@ export class AttentionPartial {
     const positionsFirst = layoutFlag(layout, 'bshd', 'bhsd');
     const isLseMoved = positionsFirst === 1 && queries > 1 && givenLse !== undefined && givenLse !== false;
     if (isLseMoved) count(heads, "heads, beside lse and layout 'bshd',");
-    if ((sinks !== undefined || isLseMoved) && rows % (heads! * queries) !== 0) throw wrongValue(`a divisor of the state's ${rows} rows`, 'heads · queries', `${heads} · ${queries}`);
+    if ((sinks !== undefined || isLseMoved) && rows % (heads! * queries) !== 0) {
+      throw wrongValue(`a divisor of the state's ${rows} rows`, 'heads · queries', `${heads} · ${queries}`);
+    }
     const inputs = { 'out of the state': sums, 'mantissa of the state': mantissa, 'exponent of the state': exponent };
     const { out, lse } = resultsOf(givenOut, givenLse, rows, valueDim, { ...inputs, sinks: sinks ?? null });
     const lseAt = isLseMoved ? headsFirst(heads!, queries) : (r: number) => r;

@@ -117,8 +117,8 @@ export const ATTENTION_SHAPE = [
 export type AttentionShape = Readonly<Record<(typeof ATTENTION_SHAPE)[number], number>>;
 
 /**
- * Where results go: either `out` (and lse, if not null), or the three of a state (lib/attention/partial.ts), the others being null.
- * `lse` is [batch, heads, queries]; rows of the others lie as the layout says.
+ * Where results go: either `out` (and lse, if not null), or the three of a state (lib/attention/partial.ts), the
+ * others being null. `lse` is [batch, heads, queries]; rows of the others lie as the layout says.
  */
 type AttentionResults = [
   out: Float32Array | null, lse: Float64Array | null, sums: Float64Array | null, mantissa: Float64Array | null, exponent: Int32Array | null,
