@@ -112,10 +112,8 @@ template <class T> struct SampleRow : SampleList {
 
   SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : SampleList(m, f, n), x(x), n(n), writes(writes), pages(weigher, m.list.run, x, n) {}
 
-  // Whether the row could be sampled. Without memory the call has stopped, and this tells nothing.
   NEVER_INLINE int32_t filter() {
     T* groups = memory.tops(T()).need(n / kTopGroup + 1);
-    if (!groups) return kSampled;
     Look<T> seen = look_at<kTopGroup>(x, n, groups);
     if (seen.nan) return kHasNaN;
     if (seen.top - seen.top != 0) return kNothingFinite;
@@ -128,7 +126,7 @@ template <class T> struct SampleRow : SampleList {
       use_list();
     } else if (listed) {
       size_t k = filters.top_k < n ? filters.top_k : n;
-      if (!memory.list.need(k)) return kSampled;
+      memory.list.need(k);
       top_items(x, n, tops, seen.top, k, memory.list.data);
       memory.list.size = k;
       weigh_list();
@@ -164,14 +162,11 @@ template <class T> struct SampleRow : SampleList {
   }
 
   void use_pages() {
-    uint64_t* sums = memory.sums.need(n / kPage + 1);
-    if (!sums) return;
-    pages.begin(sums);
+    pages.begin(memory.sums.need(n / kPage + 1));
     bool exactly = writes || filters.epsilon > 0;
     if (filters.top_p < 1) {
       Nucleus<T> nucleus(pages, tops, filters.top_p, memory.nucleus(T()));
       if (exactly || !pages.may_be_near() || !nucleus.find(false)) nucleus.find(true);
-      if (stopped()) return;
     }
     if (raise_cut() || filters.top_p >= 1) exactly ? pages.sum_exactly() : pages.sum_quickly(filters.temperature);
     total = pages.total;
@@ -204,25 +199,30 @@ template <class T> struct SampleRow : SampleList {
     return (uint32_t)list[i].index;
   }
 
-  template <class R> void put(R* kept, R* probabilities, size_t i, double z, double w) const {
-    if (kept) kept[i] = (R)(filters.temperature == 0 ? z : z / filters.temperature);
+  // What kept logits are relative to: nothing, or the largest one, if that divided by the temperature is no finite R.
+  template <class R> double origin() const {
+    R largest = (R)(weigher.top / filters.temperature);
+    return filters.temperature > 0 && largest - largest != 0 ? weigher.top : 0;
+  }
+  template <class R> void put(R* kept, R* probabilities, size_t i, double z, double w, double origin) const {
+    if (kept) kept[i] = (R)(filters.temperature == 0 ? z : (z - origin) / filters.temperature);
     if (probabilities) probabilities[i] = (R)(weigher.distance(z) > -512 ? w / ((double)total / weigher.unit) : 0);
   }
   // What is left of columns [from, to), and −∞ and 0 elsewhere.
   template <class R> NEVER_INLINE void write(R* kept, R* probabilities, size_t from, size_t to) const {
     if (kept) for (size_t i = from; i < to; i++) kept[i] = -infinity<R>();
     if (probabilities) for (size_t i = from; i < to; i++) probabilities[i] = 0;
-    double w[kPage];
+    double w[kPage], origin = this->template origin<R>();
     for (size_t i = 0; list && i < size; i++) {
       if (list[i].index < from || list[i].index >= to || list[i].z - list[i].z != 0) continue;
       store(w, weigher.exactly(splat(list[i].z)));
-      put(kept, probabilities, list[i].index, list[i].z, w[0]);
+      put(kept, probabilities, list[i].index, list[i].z, w[0], origin);
     }
     for (size_t page = from; !list && page < to; page += kPage) {
       pages.weigh(page, w);
       for (size_t i = page; i < to && i < page + kPage; i++) {
         double z = (double)x[i];
-        if (pages.cut.keeps(z, i) && z - z == 0) put(kept, probabilities, i, z, w[i - page]);
+        if (pages.cut.keeps(z, i) && z - z == 0) put(kept, probabilities, i, z, w[i - page], origin);
       }
     }
   }

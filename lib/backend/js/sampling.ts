@@ -1,5 +1,6 @@
 /** The kernels of sampling: argmax, the k largest, and filters and draws. What they give is what native/kernels/sample.h gives. */
 import { NO_INDEX, type SampleKernel, type SamplingKernels, type SamplingOfType } from '../backend.js';
+import { lengthOf } from '../../arrays.js';
 import { bfloat16, float16 } from './half.js';
 import { counts } from './masks.js';
 import { DEEPEST, Sum, Weigher } from './weights.js';
@@ -167,14 +168,22 @@ class SampleRow {
     return this.items[from]!.index;
   }
 
+  /** What kept logits are relative to: 0, or the largest one, if that over the temperature is beyond their type. */
+  private origin(kept: Floats): number {
+    const { filters: { temperature }, weigher: { top } } = this;
+    const largest = kept instanceof Float32Array ? Math.fround(top / temperature) : top / temperature;
+    return temperature > 0 && !(Math.abs(largest) < Infinity) ? top : 0;
+  }
+
   write(kept: Floats | null, probabilities: Floats | null, start: number): void {
     const { filters: { temperature }, weigher } = this;
+    const origin = kept === null ? 0 : this.origin(kept);
     const end = start + this.z.length;
     kept?.fill(-Infinity, start, end);
     probabilities?.fill(0, start, end);
     for (const { z, index } of this.items) {
       if (z === -Infinity) continue;
-      if (kept !== null) kept[start + index] = temperature === 0 ? z : z / temperature;
+      if (kept !== null) kept[start + index] = temperature === 0 ? z : (z - origin) / temperature;
       if (probabilities !== null) probabilities[start + index] = weigher.distance(z) > DEEPEST ? weigher.exactly(z) / (this.total / weigher.unit) : 0;
     }
   }
@@ -208,8 +217,9 @@ interface Extras {
 
 /** A row with its bias added; what is masked as −∞. */
 function withExtras(x: Floats, r: number, cols: number, { mask, maskLayout, bias }: Extras): Float64Array {
-  const z = Float64Array.from(x.subarray(r * cols, (r + 1) * cols));
-  if (bias !== null) for (let i = 0, at = bias.length === cols ? 0 : r * cols; i < cols; i++) z[i]! += bias[at + i]!;
+  const z = new Float64Array(cols);
+  for (let i = 0; i < cols; i++) z[i] = x[r * cols + i]!;
+  if (bias !== null) for (let i = 0, at = lengthOf(bias) === cols ? 0 : r * cols; i < cols; i++) z[i]! += bias[at + i]!;
   if (mask !== null) for (let i = 0; i < cols; i++) if (!counts(mask, maskLayout, r * cols + i, i)) z[i] = -Infinity;
   return z;
 }
@@ -249,7 +259,11 @@ const of = (): SamplingOfType<'f32', Floats, Floats> => ({
 });
 
 function ofHalf(toFloat: (bits: number) => number): SamplingOfType<'f16', Uint16Array, Float32Array> {
-  const wide = (x: Uint16Array) => Float32Array.from(x, toFloat);
+  const wide = (x: Uint16Array) => {
+    const floats = new Float32Array(lengthOf(x));
+    for (let i = 0; i < floats.length; i++) floats[i] = toFloat(x[i]!);
+    return floats;
+  };
   return {
     argmax_f16: (x, indices, rows, cols) => argmax(wide(x), indices, rows, cols),
     top_k_f16: (x, indices, values, rows, cols, k, mask, maskLayout, bias) =>
