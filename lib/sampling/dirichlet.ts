@@ -1,53 +1,89 @@
 /** dirichletResample: probabilities drawn anew around given ones. */
-import { outOfRange, wrongType, type FloatArray } from '../arguments.js';
+import { outOfRange, wrongType, wrongValue, type FloatArray } from '../arguments.js';
+import { positive } from '../options.js';
 import { softmax } from '../softmax.js';
 import { types } from '../types.js';
-import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
+import { ln } from './log.js';
+import { optionsOf } from './options.js';
+import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf } from './random.js';
+import type { Noise, SeedOptions, Stream } from './random.js';
 import { rowsOf } from './rows.js';
-import { optionsOf, positive } from '../options.js';
 
 export interface DirichletOptions extends SeedOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */
-  cols?: number | undefined;
+  cols?: number | null | undefined;
   /** The concentration: the larger, the nearer to p. Default: 1. */
-  alpha?: number | undefined;
-  /** Instead of a seed: the logarithm of a Gamma(alpha · p) variate for each element. */
-  noise?: Float64Array | Float32Array | readonly number[] | undefined;
+  alpha?: number | null | undefined;
+  /** Instead of a seed: the logarithm of a Gamma(alpha · p) variate for each element, below Infinity. */
+  noise?: Noise | null | undefined;
 }
 
 /**
  * A draw from Dirichlet(alpha · p) for each row of probabilities: G / Σ G with G ~ Gamma(alpha · p).
  *
- * G is drawn as its logarithm: ln Gamma(a) = ln Gamma(a + 1) + ln U / a below shape 1, as a variate of shape 0.004 is below the
- * smallest double more often than not. A probability of 0 stays 0.
+ * G is drawn as its logarithm: ln Gamma(a) = ln Gamma(a + 1) + ln U / a below shape 1, as a variate of shape 0.004 is
+ * below the smallest double more often than not. A probability of 0 stays 0. Shapes beyond the range of a double are
+ * drawn as well: one above it has no noise that a double could hold, and where all are so small that every ln U / a is
+ * below −1.8e308, the largest variate has it all.
  *
  * @param p Probabilities, row-major; they need not sum to 1.
  * @returns A new array like p.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
- * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a negative or infinite probability, a row without a positive one, or lengths that do not fit.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a negative or infinite probability, a row without a
+ *   positive one, lengths that do not fit, and noise of −∞ at every positive probability of a row, which it names.
  */
 export function dirichletResample<A extends FloatArray>(p: A, options?: DirichletOptions): A {
   const given = optionsOf(options, ['cols', 'alpha', ...SEED_OPTIONS, 'noise']);
-  const concentration = positive(given.alpha ?? 1, 'alpha');
+  const alpha = positive(given.alpha ?? 1, 'alpha');
+  checkEither(given);
+  const noise = noiseOf(given.noise, 'numbers below Infinity', (g) => g < Infinity);
   if (!types.isFloat32Array(p) && !types.isFloat64Array(p)) throw wrongType('a Float32Array or Float64Array', 'p', p);
   const { rows, cols } = rowsOf(p, { cols: given.cols }, 'p');
-  checkEither(given);
-  for (let row = 0; row < rows; row++) {
-    let sum = 0;
-    for (let i = row * cols; i < (row + 1) * cols; i++) {
-      if (!(p[i]! >= 0 && p[i]! < Infinity)) throw outOfRange('finite numbers from 0', `row ${row} of p`, p[i]);
-      sum += p[i]!;
-    }
-    if (!(sum > 0)) throw outOfRange('a number above 0', `row ${row} of p`, 'none');
-  }
-  const noise = given.noise === undefined ? undefined : noiseOf(given.noise, p.length, 'numbers', (g) => g === g && g < Infinity);
+  for (let row = 0; row < rows; row++) checkRow(p, row, cols);
+  if (noise !== undefined) checkCount(noise, rows * cols);
   const stream = noise === undefined ? streamOf(given, rows) : undefined;
-  const logs = new Float64Array(p.length);
-  for (let i = 0; i < p.length; i++) {
-    const [row, column] = [Math.floor(i / cols), i % cols];
-    logs[i] = p[i] === 0 ? -Infinity : noise !== undefined ? noise[i]! : stream!.logGamma(row, column, concentration * p[i]!);
+
+  const logs = new Float64Array(rows * cols);
+  for (let row = 0; row < rows; row++) {
+    let largest = -Infinity;
+    for (let column = 0; column < cols; column++) {
+      const i = row * cols + column;
+      logs[i] = p[i] === 0 ? -Infinity : noise !== undefined ? noise[i]! : logGamma(stream!, row, column, alpha, p[i]!);
+      if (logs[i]! > largest) largest = logs[i]!;
+    }
+    if (largest > -Infinity) continue;
+    const expected = 'a finite number beside a positive one of p';
+    if (stream === undefined) throw wrongValue(expected, `row ${row} of noise`, 'none');
+    logs[row * cols + vertexOf(stream, row, p, cols)] = 0;
   }
   softmax(logs, { cols: Math.max(cols, 1), out: logs });
-  if (types.isFloat64Array(p)) return logs as A;
-  return Float32Array.from(logs) as A;
+  return (types.isFloat64Array(p) ? logs : new Float32Array(logs)) as FloatArray as A;
+}
+
+function checkRow(p: FloatArray, row: number, cols: number): void {
+  let sum = 0;
+  for (let i = row * cols; i < (row + 1) * cols; i++) {
+    if (!(p[i]! >= 0 && p[i]! < Infinity)) throw outOfRange('finite numbers from 0', `row ${row} of p`, p[i]);
+    sum += p[i]!;
+  }
+  if (!(sum > 0)) throw outOfRange('a number above 0', `row ${row} of p`, 'none');
+}
+
+/** ln of a Gamma(alpha · p) variate; of its mean where the shape overflows, as they are 1e-154 apart, relatively. */
+function logGamma(stream: Stream, row: number, column: number, alpha: number, p: number): number {
+  const shape = alpha * p;
+  return shape < Infinity ? stream.logGamma(row, column, shape) : ln(alpha) + ln(p);
+}
+
+/** The column of a row's largest ln U / p, where all ln U / (alpha · p) are below −1.8e308 and so far apart. */
+function vertexOf(stream: Stream, row: number, p: FloatArray, cols: number): number {
+  let most = 0;
+  for (let i = row * cols; i < (row + 1) * cols; i++) if (p[i]! > most) most = p[i]!;
+  let [best, found] = [-Infinity, 0];
+  for (let column = 0; column < cols; column++) {
+    const share = p[row * cols + column]! / most;
+    const log = share === 0 ? -Infinity : stream.gammaParts(row, column, 0).power / share;
+    if (log > best) [best, found] = [log, column];
+  }
+  return found;
 }

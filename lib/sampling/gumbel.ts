@@ -1,56 +1,95 @@
 /** The Gumbel trick: logits with Gumbel noise, whose largest is a draw from softmax, whose k largest are one without replacement. */
 import { wrongValue, type FloatArray, type LogitArray } from '../arguments.js';
 import { MASK_NONE } from '../backend/backend.js';
+import { count, positive } from '../options.js';
 import { softmax } from '../softmax.js';
-import { count, optionsOf, positive } from '../options.js';
 import { types } from '../types.js';
-import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
-import { hasNaN, logitsOf, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
+import { optionsOf, type Given } from './options.js';
+import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
+import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
 import { topOf } from './select.js';
 
 export interface GumbelOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
-  /** Instead of a seed: Gumbel(0, 1) noise for each logit, as −ln(−ln u) gives it. */
-  noise?: Float64Array | Float32Array | readonly number[] | undefined;
+  /** Instead of a seed: Gumbel(0, 1) noise for each logit, as −ln(−ln u) gives it, below Infinity. */
+  noise?: Noise | null | undefined;
 }
 
 export interface GumbelMaxOptions<A extends LogitArray = LogitArray> extends GumbelOptions<A> {
   /** What logits are divided by: finite and > 0. Default: 1. */
-  temperature?: number | undefined;
+  temperature?: number | null | undefined;
 }
 
 export interface GumbelSoftmaxOptions<A extends LogitArray = LogitArray> extends GumbelOptions<A> {
   /** The temperature of the softmax: the nearer to 0, the nearer results are to one-hot. Default: 1. */
-  tau?: number | undefined;
+  tau?: number | null | undefined;
   /** 1 at the largest, 0 elsewhere, instead of the softmax. Default: false. */
-  hard?: boolean | undefined;
+  hard?: boolean | null | undefined;
 }
 
 const OPTIONS = [...MASKED_OPTIONS, ...SEED_OPTIONS, 'noise'];
 
-/** (x + bias) / temperature + Gumbel noise, −∞ where the mask says so. */
-function perturb(logits: LogitArray, options: GumbelOptions, temperature: number): Rows & { readonly x: Float64Array } {
+/** Perturbed logits, relative to the largest logit of each row, in double. */
+interface Perturbed extends Rows {
+  readonly x: Float64Array;
+  /** (logit + bias) / temperature + noise of one element. */
+  valueOf(row: number, column: number): number;
+}
+
+/**
+ * (logit + bias − largest) / temperature + noise, −∞ where the mask says so. The largest is taken off first, and
+ * exactly: a logit of 1e16 has no place for the noise behind its point.
+ */
+function perturb(logits: LogitArray, options: Given<GumbelOptions>, temperature: number): Perturbed {
+  checkEither(options);
+  const noise = noiseOf(options.noise, 'numbers below Infinity', (g) => g < Infinity);
   const call = rowsOf(logits, options);
   const { rows, cols } = call;
-  checkEither(options);
-  const noise = options.noise === undefined ? undefined : noiseOf(options.noise, call.x.length, 'numbers', (g) => g === g);
+  if (noise !== undefined) checkCount(noise, rows * cols);
   const stream = noise === undefined ? streamOf(options, rows) : undefined;
-  const read = logitsOf(call);
-  const z = new Float64Array(call.x.length);
+
+  const sums = new LogitSums(call);
+  const z = new Float64Array(rows * cols);
+  const lows = new Float64Array(call.bias === null ? 0 : cols);
   for (let row = 0; row < rows; row++) {
-    let isNaNThere = false;
-    let top = -Infinity;
+    const at = row * cols;
+    const [top, topLow] = largestOf(sums, row, z.subarray(at, at + cols), lows);
+    let best = -Infinity;
     const take = (i: number, g: number) => {
-      const logit = read(row, i);
-      isNaNThere ||= logit !== logit;
-      if (logit > top) top = logit;
-      z[row * cols + i] = logit === -Infinity ? logit : logit / temperature + g;
+      const logit = z[at + i]!;
+      if (logit === -Infinity) return;
+      z[at + i] = distance(logit, top, (call.bias === null ? 0 : lows[i]!) - topLow, temperature) + g;
+      if (z[at + i]! > best) best = z[at + i]!;
     };
-    if (noise !== undefined) for (let i = 0; i < cols; i++) take(i, noise[row * cols + i]!);
-    else stream!.gumbel(row, cols, take);
-    if (isNaNThere) throw hasNaN(row);
-    if (!(Math.abs(top) < Infinity)) throw nothingFinite(row);
+    if (noise === undefined) stream!.gumbel(row, cols, take);
+    else for (let i = 0; i < cols; i++) take(i, noise[at + i]!);
+    if (best === -Infinity) throw wrongValue('a finite number beside a finite logit', `row ${row} of noise`, 'none');
   }
-  return { x: z, type: 'f64', rows, cols, mask: null, maskLayout: MASK_NONE, bias: null };
+  const noiseAt = (row: number, i: number) => (noise === undefined ? stream!.gumbelAt(row, i) : noise[row * cols + i]!);
+  return {
+    x: z, type: 'f64', rows, cols, mask: null, maskLayout: MASK_NONE, bias: null,
+    valueOf: (row, i) => sums.read(row, i) / temperature + noiseAt(row, i),
+  };
+}
+
+/** Reads a row of sums into `z` and `lows`; returns the largest. Throws if that is not finite, or for a NaN. */
+function largestOf(sums: LogitSums, row: number, z: Float64Array, lows: Float64Array): [high: number, low: number] {
+  let [top, topLow, isNaNThere] = [-Infinity, 0, false];
+  for (let i = 0; i < z.length; i++) {
+    const logit = (z[i] = sums.read(row, i));
+    isNaNThere ||= logit !== logit;
+    if (lows.length > 0) lows[i] = sums.low;
+    if (logit > top || (logit === top && sums.low > topLow)) [top, topLow] = [logit, sums.low];
+  }
+  if (isNaNThere) throw hasNaN(row);
+  if (!(Math.abs(top) < Infinity)) throw nothingFinite(row);
+  return [top, topLow];
+}
+
+/** (logit + low − top) / temperature, and finite: what lies 1e308 temperatures below the largest lies no deeper. */
+function distance(logit: number, top: number, low: number, temperature: number): number {
+  const d = logit - top + low;
+  const quotient = d > -Infinity ? d / temperature : (logit / 2 - top / 2) / (temperature / 2);
+  return Math.max(quotient, -Number.MAX_VALUE);
 }
 
 /**
@@ -65,18 +104,18 @@ function perturb(logits: LogitArray, options: GumbelOptions, temperature: number
 export function gumbelSoftmax(logits: Float64Array, options?: GumbelSoftmaxOptions<Float64Array>): Float64Array;
 export function gumbelSoftmax<A extends Exclude<LogitArray, Float64Array>>(logits: A, options?: GumbelSoftmaxOptions<A>): Float32Array;
 export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions): FloatArray {
-  const { tau, hard, ...given } = optionsOf(options, [...OPTIONS, 'tau', 'hard']);
+  const { tau, hard, ...given } = optionsOf<GumbelSoftmaxOptions>(options, [...OPTIONS, 'tau', 'hard']);
   const temperature = positive(tau ?? 1, 'tau');
   const perturbed = perturb(logits, given, 1);
   const { x: z, cols } = perturbed;
-  const isDouble = types.isFloat64Array(logits);
   if (hard) {
-    const out = isDouble ? new Float64Array(z.length) : new Float32Array(z.length);
-    topOf(perturbed, 1).indices.forEach((index, row) => (out[row * cols + index] = 1));
-    return out;
+    const indices = topOf(perturbed, 1).indices;
+    z.fill(0);
+    indices.forEach((index, row) => (z[row * cols + index] = 1));
+  } else {
+    softmax(z, { cols: Math.max(cols, 1), temperature, out: z });
   }
-  if (isDouble) return softmax(z, { cols, temperature, out: z });
-  return softmax(Float32Array.from(z), { cols, temperature });
+  return types.isFloat64Array(logits) ? z : new Float32Array(z);
 }
 
 /**
@@ -104,15 +143,17 @@ export interface GumbelTopK {
  * @throws TypeError, RangeError as `sample`.
  */
 export function gumbelTopK<A extends LogitArray>(logits: A, k: number, options?: GumbelMaxOptions<A>): GumbelTopK {
-  const { temperature, ...given } = optionsOf(options, [...OPTIONS, 'temperature']);
+  const { temperature, ...given } = optionsOf<GumbelMaxOptions>(options, [...OPTIONS, 'temperature']);
   const divisor = positive(temperature ?? 1, 'temperature');
   const most = count(k, 'k', 1);
   const perturbed = perturb(logits, given, divisor);
   const { rows, cols } = perturbed;
   if (most > cols) throw wrongValue(`at most ${cols}, the length of a row,`, 'k', String(k));
-  const top = topOf(perturbed, most);
+  const { indices, values } = topOf(perturbed, most);
   for (let row = 0; row < rows; row++) {
-    if (top.values[(row + 1) * most - 1] === -Infinity) throw wrongValue(`${most} finite logits`, `row ${row} of logits`, 'fewer');
+    const least = values[(row + 1) * most - 1];
+    if (least === -Infinity) throw wrongValue(`${most} finite logits`, `row ${row} of logits`, 'fewer');
+    for (let i = row * most; i < (row + 1) * most; i++) values[i] = perturbed.valueOf(row, indices[i]!);
   }
-  return top;
+  return { indices, values };
 }

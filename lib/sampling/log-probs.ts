@@ -1,16 +1,17 @@
 /** logProbs: what chosen tokens were worth, and what else could have been, as chat APIs return it. */
 import { outOfRange, wrongType, wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
-import { NO_INDEX, type SoftmaxKernel } from '../backend/backend.js';
+import { NO_INDEX, type CrossEntropyKernel } from '../backend/backend.js';
 import { backendFor } from '../backend/select.js';
-import { count, optionsOf, positive } from '../options.js';
-import { hasNaN, logitsOf, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions } from './rows.js';
+import { count, positive } from '../options.js';
+import { listOf, optionsOf } from './options.js';
+import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
 import { topOf } from './select.js';
 
 export interface LogProbsOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A> {
   /** What logits are divided by: finite and > 0. Default: 1. */
-  temperature?: number | undefined;
+  temperature?: number | null | undefined;
   /** How many of the most probable tokens are wanted besides. Default: 0. */
-  top?: number | undefined;
+  top?: number | null | undefined;
 }
 
 export interface LogProbs {
@@ -21,10 +22,13 @@ export interface LogProbs {
 }
 
 /**
- * ln softmax((logits + bias) / temperature) of one chosen token of each row, and of the most probable ones. No softmax is written: it
- * takes the sum of the row's exponentials and the selection of `topK`.
+ * ln softmax((logits + bias) / temperature) of one chosen token of each row, and of the most probable ones. No softmax
+ * is written: it takes the loss of crossEntropy, and with `top` the selection of `topK`.
  *
- *     ln p = logit / temperature − logSumExp(logits / temperature)        as exact as logSumExp is; −∞ for a masked token
+ *     ln p = (logit − largest) / temperature − log1p(S)        S: the other weights, relative to the largest's
+ *
+ * Nothing cancels there: ln p of a token that towers over the rest is small and has all its digits, and a shift of all
+ * logits changes nothing. −∞ for a masked token.
  *
  * @param logits Row-major: all of them one row, or rows of `cols`.
  * @param tokens A token for each row, or one number for one row.
@@ -36,33 +40,92 @@ export function logProbs<A extends LogitArray>(logits: A, tokens: ArrayLike<numb
   const given = optionsOf<LogProbsOptions>(options, [...MASKED_OPTIONS, 'temperature', 'top']);
   const temperature = positive(given.temperature ?? 1, 'temperature');
   const wanted = count(given.top ?? 0, 'top', 0);
+  const list = tokensOf(tokens);
   const call = rowsOf(logits, given);
-  const { x, type, rows, cols, mask, maskLayout, bias } = call;
-  const chosen = chosenOf(tokens, rows, cols);
-  const sums = new Float64Array(rows);
-  if (cols > 0) (backendFor(x.length)[`log_sum_exp_${type}`] as SoftmaxKernel<KernelArray, Float64Array>)(x, sums, rows, cols, 1, temperature, mask, maskLayout, bias);
-  for (let row = 0; row < rows; row++) {
-    if (sums[row] !== sums[row]) throw hasNaN(row);
-    if (cols === 0 || Math.abs(sums[row]!) === Infinity) throw nothingFinite(row);
-  }
-  const logit = logitsOf(call);
-  const logOf = (row: number, column: number) => logit(row, column) / temperature - sums[row]!;
+  const { rows, cols } = call;
+  if (cols >= 2 ** 31) throw outOfRange('rows of less than 2^31 logits', 'logits', cols);
+  const chosen = checked(list, rows, cols);
   const n = Math.min(wanted, cols);
+  if (n > 0) return withTop(call, chosen, temperature, n);
+  if (rows > 0 && cols === 0) throw nothingFinite(0);
+
+  const losses = lossesOf(call, chosen, temperature);
+  for (let row = 0; row < rows; row++) if (!(losses[row]! < Infinity)) checkRow(call, row);
+  return {
+    logProbs: losses.map((loss) => 0 - loss),
+    top: { indices: new Uint32Array(0), logProbs: new Float64Array(0), n },
+  };
+}
+
+/** −ln p of a token of each row. */
+function lossesOf(call: Rows, targets: Int32Array, temperature: number): Float64Array {
+  const { x, type, rows, cols, mask, maskLayout, bias } = call;
+  const losses = new Float64Array(rows);
+  const kernel = backendFor(rows * cols)[`cross_entropy_${type}`] as CrossEntropyKernel<KernelArray>;
+  kernel(x, targets, losses, null, rows, cols, 1, temperature, mask, maskLayout, bias);
+  return losses;
+}
+
+/** All from ln p of the most probable token, to which other logits have distances of the same sign. */
+function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number): LogProbs {
+  const { rows } = call;
   const { indices } = topOf(call, n);
-  if (n > 0 && indices.includes(NO_INDEX)) throw hasNaN(Math.floor(indices.indexOf(NO_INDEX) / n));
+  const sums = new LogitSums(call);
+  const [tops, lows] = [new Float64Array(rows), new Float64Array(rows)];
+  for (let row = 0; row < rows; row++) {
+    if (indices[row * n] === NO_INDEX) throw hasNaN(row);
+    if (call.bias !== null) sortBySums(sums, row, indices.subarray(row * n, (row + 1) * n));
+    tops[row] = sums.read(row, indices[row * n]!);
+    lows[row] = sums.low;
+    if (!(Math.abs(tops[row]!) < Infinity)) checkRow(call, row);
+  }
+  const losses = lossesOf(call, Int32Array.from({ length: rows }, (_, row) => indices[row * n]!), temperature);
+  const logOf = (row: number, column: number): number => {
+    const high = sums.read(row, column);
+    const d = high - tops[row]! + (sums.low - lows[row]!);
+    const quotient = d > -Infinity ? d / temperature : (high / 2 - tops[row]! / 2) / (temperature / 2);
+    return quotient - losses[row]!;
+  };
   return {
     logProbs: Float64Array.from({ length: rows }, (_, row) => logOf(row, chosen[row]!)),
     top: { indices, logProbs: Float64Array.from(indices, (column, i) => logOf(Math.floor(i / n), column)), n },
   };
 }
 
-function chosenOf(tokens: unknown, rows: number, cols: number): Uint32Array {
-  const list: unknown = typeof tokens === 'number' ? [tokens] : tokens;
-  if (typeof list !== 'object' || list === null || !('length' in list)) throw wrongType('an array of tokens', 'tokens', tokens);
-  const given = Array.from(list as ArrayLike<unknown>);
-  if (given.length !== rows) throw wrongValue(`${rows} tokens, one a row,`, 'tokens', String(given.length));
-  return Uint32Array.from(given, (token) => {
+/** topK compares sums that are rounded to a double: puts those of one row in the order of exact ones. */
+function sortBySums(sums: LogitSums, row: number, indices: Uint32Array): void {
+  const items = Array.from(indices, (index) => ({ index, high: sums.read(row, index), low: sums.low }));
+  items.sort((a, b) => (a.high === b.high ? b.low - a.low || a.index - b.index : b.high - a.high));
+  items.forEach(({ index }, i) => (indices[i] = index));
+}
+
+/** Throws if a row has a NaN or no finite largest logit. A loss of ∞ alone says neither: the token may be masked. */
+function checkRow(call: Rows, row: number): void {
+  const sums = new LogitSums(call);
+  let top = -Infinity;
+  for (let column = 0; column < call.cols; column++) {
+    const logit = sums.read(row, column);
+    if (logit !== logit) throw hasNaN(row);
+    if (logit > top) top = logit;
+  }
+  if (!(Math.abs(top) < Infinity)) throw nothingFinite(row);
+}
+
+/** A copy, before lengths are taken. */
+function tokensOf(tokens: unknown): unknown[] {
+  if (typeof tokens === 'number') return [tokens];
+  if (typeof tokens !== 'object' || tokens === null || !('length' in tokens)) {
+    throw wrongType('an array of tokens', 'tokens', tokens);
+  }
+  return listOf(tokens as ArrayLike<unknown>, 'tokens', (token) => {
     if (typeof token !== 'number') throw wrongType('integers', 'tokens', token);
+    return token;
+  });
+}
+
+function checked(tokens: readonly unknown[], rows: number, cols: number): Int32Array {
+  if (tokens.length !== rows) throw wrongValue(`${rows} tokens, one a row,`, 'tokens', String(tokens.length));
+  return Int32Array.from(tokens as number[], (token) => {
     if (!(Number.isInteger(token) && token >= 0 && token < cols)) throw outOfRange(`integers from 0 to ${cols - 1}`, 'tokens', token);
     return token;
   });

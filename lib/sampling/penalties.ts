@@ -1,7 +1,10 @@
 /** What changes logits before they are sampled: biases, penalties for what was said already, banned and forced tokens. */
 import { outOfRange, wrongType, wrongValue, type FloatArray } from '../arguments.js';
-import { count, optionsOf } from '../options.js';
+import { copyInto, copyOf, kindOf, viewOf } from '../arrays.js';
+import { trueLength } from '../errors.js';
+import { count } from '../options.js';
 import { types } from '../types.js';
+import { listOf, optionsOf, type Given } from './options.js';
 
 const { isFloat32Array, isFloat64Array } = types;
 
@@ -10,19 +13,19 @@ export type Tokens = ArrayLike<number>;
 
 export interface PenaltyOptions {
   /** Added to the logits of some tokens: a Map or pairs [token, bias]. −Infinity bans one. */
-  logitBias?: ReadonlyMap<number, number> | Iterable<readonly [number, number]> | undefined;
+  logitBias?: ReadonlyMap<number, number> | Iterable<readonly [number, number]> | null | undefined;
   /** Logits of tokens of the history are divided by this if they are above 0, and multiplied if not (CTRL, arXiv 1909.05858). 1: none. */
-  repetitionPenalty?: number | undefined;
+  repetitionPenalty?: number | null | undefined;
   /** Taken off a token's logit for each time it is in the history (OpenAI). Default: 0. */
-  frequencyPenalty?: number | undefined;
+  frequencyPenalty?: number | null | undefined;
   /** Taken off the logits of tokens that are in the history at all (OpenAI). Default: 0. */
-  presencePenalty?: number | undefined;
+  presencePenalty?: number | null | undefined;
   /** How many of the last tokens of the history count. Default: all. */
-  penaltyWindow?: number | undefined;
+  penaltyWindow?: number | null | undefined;
   /** Tokens that get −∞. */
-  banned?: Tokens | undefined;
+  banned?: Tokens | null | undefined;
   /** If given, all other tokens get −∞. */
-  forced?: Tokens | number | undefined;
+  forced?: Tokens | number | null | undefined;
 }
 
 export const PENALTY_OPTIONS = ['logitBias', 'repetitionPenalty', 'frequencyPenalty', 'presencePenalty', 'penaltyWindow', 'banned', 'forced'] as const;
@@ -44,14 +47,19 @@ function finite(value: unknown, name: string): number {
   return value;
 }
 
+/** A checked copy of a list of tokens. */
 export function tokensOf(value: unknown, name: string): number[] {
   if (typeof value !== 'object' || value === null || !('length' in value)) throw wrongType('an array of tokens', name, value);
-  return Array.from(value as ArrayLike<unknown>, (token) => count(token, name, 0));
+  return listOf(value as ArrayLike<unknown>, name, (token) => count(token, name, 0));
 }
 
-export function penaltiesOf(options: PenaltyOptions): Penalties {
-  const { logitBias = [], repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0, penaltyWindow = Infinity, banned = [], forced } = options;
-  if (typeof logitBias !== 'object' || logitBias === null || !(Symbol.iterator in logitBias)) throw wrongType('a Map or pairs [token, bias]', 'logitBias', logitBias);
+/** Checked copies. Every iterator and getter of the caller's runs here: before any length is taken. */
+export function penaltiesOf(options: Given<PenaltyOptions>): Penalties {
+  const { logitBias = [], banned = [], forced, penaltyWindow = Infinity } = options;
+  const { repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = options;
+  if (typeof logitBias !== 'object' || logitBias === null || !(Symbol.iterator in logitBias)) {
+    throw wrongType('a Map or pairs [token, bias]', 'logitBias', logitBias);
+  }
   const bias = Array.from(logitBias as Iterable<unknown>, (pair) => {
     if (!Array.isArray(pair) || pair.length !== 2) throw wrongType('pairs [token, bias]', 'logitBias', pair);
     const [token, value]: unknown[] = pair;
@@ -69,15 +77,31 @@ export function penaltiesOf(options: PenaltyOptions): Penalties {
   };
 }
 
-/** In place, one row: bias, then penalties, then bans (the order of llama.cpp). `history` has tokens below the row's length. */
-export function applyPenalties(row: FloatArray, penalties: Penalties, history: readonly number[]): void {
-  const { bias, repetition, frequency, presence, window, banned, forced } = penalties;
-  for (const [token] of bias) checkToken(token, 'logitBias', row.length);
-  for (const token of [...banned, ...(forced ?? [])]) checkToken(token, 'banned or forced', row.length);
+/** How often each token is among the last `window` of a history. */
+export type Counts = ReadonlyMap<number, number>;
+
+/** Whether the history matters at all. */
+export function usesHistory({ repetition, frequency, presence }: Penalties): boolean {
+  return repetition !== 1 || frequency !== 0 || presence !== 0;
+}
+
+function countsOf(history: readonly number[], window: number): Counts {
+  const counts = new Map<number, number>();
+  for (let i = Math.max(0, history.length - window); i < history.length; i++) {
+    counts.set(history[i]!, (counts.get(history[i]!) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** In place, one row: bias, penalties, bans (the order of llama.cpp). `counts` has tokens below the row's length. */
+export function applyPenalties(row: FloatArray, penalties: Penalties, counts: Counts): void {
+  const { bias, repetition, frequency, presence, banned, forced } = penalties;
+  const cols = row.length;
+  for (const [token] of bias) checkToken(token, 'logitBias', cols);
+  for (const token of banned) checkToken(token, 'banned', cols);
+  for (const token of forced ?? []) checkToken(token, 'forced', cols);
   for (const [token, value] of bias) row[token]! += value;
-  if (repetition !== 1 || frequency !== 0 || presence !== 0) {
-    const counts = new Map<number, number>();
-    for (let i = Math.max(0, history.length - window); i < history.length; i++) counts.set(history[i]!, (counts.get(history[i]!) ?? 0) + 1);
+  if (usesHistory(penalties)) {
     for (const [token, times] of counts) {
       const logit = row[token]!;
       row[token] = (logit > 0 ? logit / repetition : logit * repetition) - times * frequency - presence;
@@ -96,9 +120,9 @@ export function checkToken(token: number, name: string, cols: number): void {
 
 export interface PenalizeOptions<A extends FloatArray = FloatArray> extends PenaltyOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */
-  cols?: number | undefined;
+  cols?: number | null | undefined;
   /** Where results go: `logits` itself or an array of its type. Default: a new array. */
-  out?: A | undefined;
+  out?: A | null | undefined;
 }
 
 /**
@@ -115,23 +139,46 @@ export interface PenalizeOptions<A extends FloatArray = FloatArray> extends Pena
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a token that is no position of a row, or lengths that do not fit.
  */
 export function penalize<A extends FloatArray>(logits: A, history: Tokens | readonly Tokens[], options?: PenalizeOptions<A>): A {
-  const { cols, out, ...given } = optionsOf(options, [...PENALTY_OPTIONS, 'cols', 'out']);
-  if (!isFloat32Array(logits) && !isFloat64Array(logits)) throw wrongType('a Float32Array or Float64Array', 'logits', logits);
+  const { cols, out, ...given } = optionsOf<PenalizeOptions<FloatArray>>(options, [...PENALTY_OPTIONS, 'cols', 'out']);
   const penalties = penaltiesOf(given);
-  const length = cols === undefined ? logits.length : count(cols, 'cols', 1);
-  if (length === 0 || logits.length % length !== 0) throw wrongValue(`a divisor of the ${logits.length} elements of logits`, 'cols', String(cols));
-  const rows = logits.length / length;
-  const isNested = typeof history === 'object' && history !== null && history.length > 0 && typeof history[0] === 'object';
-  if (rows !== 1 && !isNested && history.length > 0) throw wrongValue(`an array of tokens for each of ${rows} rows`, 'history', 'one');
-  const histories = isNested ? Array.from(history as ArrayLike<unknown>, (each) => tokensOf(each, 'history')) : [tokensOf(history, 'history')];
+  const { histories, isNested } = historiesOf(history);
+
+  if (!isFloat32Array(logits) && !isFloat64Array(logits)) {
+    throw wrongType('a Float32Array or Float64Array', 'logits', logits);
+  }
+  const size = trueLength(logits, 'logits');
+  const length = cols === undefined ? size : count(cols, 'cols', 1);
+  if (length === 0 || size % length !== 0) {
+    throw wrongValue(`a divisor of the ${size} elements of logits`, 'cols', String(cols));
+  }
+  const rows = size / length;
+  const isOne = !isNested && (rows === 1 || histories[0]!.length === 0);
+  if (!isNested && !isOne) throw wrongValue(`an array of tokens for each of ${rows} rows`, 'history', 'one');
   if (isNested && histories.length !== rows) throw wrongValue(`${rows} histories, one a row,`, 'history', String(histories.length));
   for (const each of histories) for (const token of each) checkToken(token, 'history', length);
-  if (out !== undefined && (isFloat32Array(out) !== isFloat32Array(logits) || (!isFloat32Array(out) && !isFloat64Array(out)))) throw wrongType('an array of the type of logits', 'out', out);
-  if (out !== undefined && out.length !== logits.length) throw wrongValue(`${logits.length} elements, as in logits,`, 'out', String(out.length));
+  if (out !== undefined) {
+    if (kindOf(out) !== kindOf(logits)) throw wrongType('an array of the type of logits', 'out', out);
+    const outLength = trueLength(out, 'out');
+    if (outLength !== size) throw wrongValue(`${size} elements, as in logits,`, 'out', String(outLength));
+  }
 
-  const result = logits.slice() as A;
-  for (let r = 0; r < rows; r++) applyPenalties(result.subarray(r * length, (r + 1) * length), penalties, histories[r] ?? []);
-  if (out === undefined) return result;
-  out.set(result);
-  return out;
+  const result = copyOf(logits);
+  const all = histories.map((each) => countsOf(each, penalties.window));
+  for (let r = 0; r < rows; r++) {
+    applyPenalties(viewOf(result, r * length, (r + 1) * length), penalties, all[r] ?? NOTHING);
+  }
+  if (out === undefined) return result as A;
+  copyInto(out, result);
+  return out as A;
+}
+
+const NOTHING: Counts = new Map();
+
+/** Checked copies of one history, or of one for each row. */
+function historiesOf(history: unknown): { readonly histories: readonly number[][]; readonly isNested: boolean } {
+  const isList = typeof history === 'object' && history !== null && !types.isTypedArray(history) && 'length' in history;
+  const list = isList ? (history as ArrayLike<unknown>) : undefined;
+  const isNested = list !== undefined && list.length > 0 && typeof list[0] === 'object';
+  if (!isNested) return { histories: [tokensOf(history, 'history')], isNested };
+  return { histories: listOf(list, 'history', (each) => tokensOf(each, 'history')), isNested };
 }

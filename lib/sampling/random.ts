@@ -7,8 +7,14 @@
  * Two words a, b of a block make u = (k + ½) · 2^-52 with the 52-bit k = a · 2^20 + (b >> 12): in (0, 1), and never 0 or 1.
  */
 import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { copyInto } from '../arrays.js';
+import { trueLength } from '../errors.js';
 import { types } from '../types.js';
 import { ln } from './log.js';
+import { listOf, type Given } from './options.js';
+
+/** Noise of a caller's own. */
+export type Noise = Float64Array | Float32Array | readonly number[];
 
 /** The fourth word of the counter; its upper 24 bits count the attempts of a rejection method. */
 export const PURPOSE = { token: 0, gumbel: 1, gamma: 2 } as const;
@@ -48,11 +54,11 @@ export const uniformOf = (a: number, b: number): number => (a * 2 ** 20 + (b >>>
 
 export interface SeedOptions {
   /** The key of the generator: an integer from 0 to 2^64 − 1 (a bigint beyond 2^53). Default: another one for each call. */
-  seed?: number | bigint | undefined;
+  seed?: number | bigint | null | undefined;
   /** Which step of a sequence this is, 0 … 2^32 − 1: each has draws of its own. Default: 0. */
-  step?: number | undefined;
+  step?: number | null | undefined;
   /** The number that the first row has for the generator: a batch that is cut in two draws the same tokens. Default: 0. */
-  firstRow?: number | undefined;
+  firstRow?: number | null | undefined;
 }
 
 export const SEED_OPTIONS = ['seed', 'step', 'firstRow'] as const;
@@ -77,8 +83,23 @@ export class Stream {
     }
   }
 
-  /** ln of a Gamma(shape) variate for element i of a row: Marsaglia & Tsang 2000, with ln U / shape added below 1, where it would underflow. */
+  /** The same of one element. */
+  gumbelAt(row: number, i: number): number {
+    philox(i >>> 1, this.firstRow + row, this.step, PURPOSE.gumbel, this.key0, this.key1);
+    return -ln(-ln(i & 1 ? uniformOf(block[2]!, block[3]!) : uniformOf(block[0]!, block[1]!)));
+  }
+
+  /** ln of a Gamma(shape) variate for element i of a row. */
   logGamma(row: number, i: number, shape: number): number {
+    const { log, power } = this.gammaParts(row, i, shape);
+    return log + (shape < 1 ? power / shape : 0);
+  }
+
+  /**
+   * The two parts of it, ln G = log + power / shape: Marsaglia & Tsang 2000 for shapes from 1 on, with power = ln U
+   * added below, where the variate itself would underflow. `shape` is finite, and may be 0.
+   */
+  gammaParts(row: number, i: number, shape: number): { readonly log: number; readonly power: number } {
     const isSmall = shape < 1;
     const d = (isSmall ? shape + 1 : shape) - 1 / 3;
     const c = 1 / Math.sqrt(9 * d);
@@ -94,13 +115,13 @@ export class Stream {
       const cube = root * root * root;
       philox(i, this.firstRow + row, this.step, PURPOSE.gamma + ((2 * attempt + 1) << 8), this.key0, this.key1);
       if (ln(uniformOf(block[0]!, block[1]!)) >= 0.5 * normal * normal + d - d * cube + d * ln(cube)) continue;
-      return ln(d * cube) + (isSmall ? ln(uniformOf(block[2]!, block[3]!)) / shape : 0);
+      return { log: ln(d * cube), power: isSmall ? ln(uniformOf(block[2]!, block[3]!)) : 0 };
     }
   }
 }
 
 /** Checks the options of a stream for so many rows. */
-export function streamOf({ seed, step = 0, firstRow = 0 }: SeedOptions, rows: number): Stream {
+export function streamOf({ seed, step = 0, firstRow = 0 }: Given<SeedOptions>, rows: number): Stream {
   if (typeof step !== 'number') throw wrongType('an integer', 'step', step);
   if (!(Number.isInteger(step) && step >= 0 && step < 2 ** 32)) throw outOfRange('an integer from 0 to 2^32 − 1', 'step', step);
   if (typeof firstRow !== 'number') throw wrongType('an integer', 'firstRow', firstRow);
@@ -119,22 +140,34 @@ export function keyOf(seed: number | bigint): bigint {
   return key;
 }
 
-/** Noise of the caller's own, checked: `n` numbers, of which `fits` holds. */
-export function noiseOf(noise: unknown, n: number, expected: string, fits: (value: number) => boolean): Float64Array {
-  const isArray = types.isFloat32Array(noise) || types.isFloat64Array(noise);
-  if (!isArray && !Array.isArray(noise)) throw wrongType('a Float64Array, a Float32Array or an array', 'noise', noise);
-  if (noise.length !== n) throw wrongValue(`${n} numbers`, 'noise', String(noise.length));
-  const copy = new Float64Array(n);
-  for (let i = 0; i < n; i++) {
-    const value: unknown = noise[i];
+/**
+ * A copy of a caller's own noise; `fits` must hold of each number. Undefined if there is none. Call it before any
+ * length is taken, as elements may have getters; `checkCount` compares its length when that of the logits is known.
+ */
+export function noiseOf(noise: unknown, expected: string, fits: (value: number) => boolean): Float64Array | undefined {
+  if (noise === undefined) return undefined;
+  const isTyped = types.isFloat32Array(noise) || types.isFloat64Array(noise);
+  if (!isTyped && !Array.isArray(noise)) throw wrongType('a Float64Array, a Float32Array or an array', 'noise', noise);
+  const check = (value: unknown, i: number): number => {
     if (typeof value !== 'number') throw wrongType(expected, 'noise', value);
     if (!fits(value)) throw outOfRange(expected, 'noise', `${describe(value)} at ${i}`);
-    copy[i] = value;
-  }
+    return value;
+  };
+  if (!isTyped) return Float64Array.from(listOf(noise, 'noise', check));
+  const copy = new Float64Array(trueLength(noise, 'noise'));
+  copyInto(copy, noise);
+  for (let i = 0; i < copy.length; i++) check(copy[i], i);
   return copy;
 }
 
+export function checkCount(noise: Float64Array, n: number): void {
+  if (noise.length !== n) throw wrongValue(`${n} numbers`, 'noise', String(noise.length));
+}
+
 /** Noise instead of a seed, and not both. */
-export function checkEither(options: SeedOptions & { noise?: unknown }): void {
-  for (const name of SEED_OPTIONS) if (options.noise !== undefined && options[name] !== undefined) throw wrongValue('no value', `${name} beside noise`, describe(options[name]));
+export function checkEither(options: Given<SeedOptions> & { noise?: unknown }): void {
+  if (options.noise === undefined) return;
+  for (const name of SEED_OPTIONS) {
+    if (options[name] !== undefined) throw wrongValue('no value', `${name} beside noise`, describe(options[name]));
+  }
 }

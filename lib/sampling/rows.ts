@@ -1,22 +1,25 @@
 /** What the functions of flash-softmax/sampling have in common: rows of logits, the names of options, and rows that have no answer. */
 import { axisCall, outOfRange, wrongType, wrongValue, type AxisCall, type ElementType, type KernelArray, type LogitArray } from '../arguments.js';
 import { bfloat16, float16 } from '../backend/js/half.js';
+import { lengthOf } from '../arrays.js';
+import { twoSum } from '../backend/js/log.js';
 import { counts } from '../backend/js/masks.js';
+import type { Given } from './options.js';
 
 export interface RowOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */
-  cols?: number | undefined;
+  cols?: number | null | undefined;
   /** What the bits of a Uint16Array are. For a Uint16Array only, and needed there. */
-  dtype?: 'float16' | 'bfloat16' | undefined;
+  dtype?: 'float16' | 'bfloat16' | null | undefined;
 }
 
 export interface MaskedOptions<A extends LogitArray = LogitArray> extends RowOptions {
   /** Which positions count, as for softmax: an entry for each element, or for each position of a row and the same for all rows. */
-  mask?: Uint8Array | undefined;
+  mask?: Uint8Array | null | undefined;
   /** 'bytes' or 'bits', as for softmax. Default: 'bytes'. */
-  maskFormat?: 'bytes' | 'bits' | undefined;
+  maskFormat?: 'bytes' | 'bits' | null | undefined;
   /** Added to the logits before all else, in double: as long as the logits, or as a row and the same for all rows. */
-  bias?: A | undefined;
+  bias?: A | null | undefined;
 }
 
 export const ROW_OPTIONS = ['cols', 'dtype'] as const;
@@ -32,8 +35,9 @@ export interface Rows {
   readonly bias: KernelArray | null;
 }
 
-/** Checks logits and how they are cut into rows. */
-export function rowsOf(logits: LogitArray, { cols, dtype, mask, maskFormat, bias }: MaskedOptions, name = 'logits'): Rows {
+/** Checks logits and how they are cut into rows. Lengths are taken here: copy a caller's lists before. */
+export function rowsOf(logits: LogitArray, options: Given<MaskedOptions>, name = 'logits'): Rows {
+  const { cols, dtype, mask, maskFormat, bias } = options;
   const call: AxisCall = axisCall(logits, { cols, dtype, mask, maskFormat: maskFormat ?? 'bytes', bias }, [], 'row', name);
   if (call.cols >= 2 ** 32 - 1) throw outOfRange('rows of less than 2^32 − 1 logits', name, call.cols);
   return { x: call.x, type: call.kernel as ElementType, rows: call.outer, cols: call.cols, mask: call.mask, maskLayout: call.maskLayout, bias: call.bias };
@@ -46,16 +50,40 @@ export function reader({ x, type }: Pick<Rows, 'x' | 'type'>): (i: number) => nu
   return (i) => x[i]!;
 }
 
-/** Reads logits with their bias; what is masked is −∞. */
+/** Reads logits with their bias, rounded to a double; what is masked is −∞. */
 export function logitsOf(rows: Rows): (row: number, column: number) => number {
-  const { type, cols, mask, maskLayout, bias } = rows;
-  const read = reader(rows);
-  const more = bias && reader({ x: bias, type });
-  const shared = bias?.length === cols;
-  return (row, column) => {
-    if (mask !== null && !counts(mask, maskLayout, row * cols + column, column)) return -Infinity;
-    return read(row * cols + column) + (more === null ? 0 : more(shared ? column : row * cols + column));
-  };
+  const sums = new LogitSums(rows);
+  return (row, column) => sums.read(row, column);
+}
+
+/** Reads logits with their bias as exact sums high + low; what is masked is −∞. */
+export class LogitSums {
+  /** What the last sum had beside what `read` returned. */
+  low = 0;
+  readonly #rows: Rows;
+  readonly #logit: (i: number) => number;
+  readonly #bias: ((i: number) => number) | null;
+  readonly #isShared: boolean;
+
+  constructor(rows: Rows) {
+    const { type, cols, bias } = rows;
+    this.#rows = rows;
+    this.#logit = reader(rows);
+    this.#bias = bias && reader({ x: bias, type });
+    this.#isShared = bias !== null && lengthOf(bias) === cols;
+  }
+
+  read(row: number, column: number): number {
+    const { cols, mask, maskLayout } = this.#rows;
+    const i = row * cols + column;
+    this.low = 0;
+    if (mask !== null && !counts(mask, maskLayout, i, column)) return -Infinity;
+    const logit = this.#logit(i);
+    if (this.#bias === null) return logit;
+    const [high, low] = twoSum(logit, this.#bias(this.#isShared ? column : i));
+    if (Math.abs(high) < Infinity) this.low = low;
+    return high;
+  }
 }
 
 export const hasNaN = (row: number, name = 'logits') => wrongValue('no NaN', `row ${row} of ${name}`, 'one');

@@ -1,37 +1,42 @@
 /** sample, sampleMany and filterLogits: from logits to tokens, and to what the filters leave. */
-import { wrongType, type FloatArray, type LogitArray } from '../arguments.js';
+import { outOfRange, type FloatArray, type LogitArray } from '../arguments.js';
 import { SAMPLE } from '../backend/operators.js';
 import { backendFor } from '../backend/select.js';
 import { callOf, runNow, type Call } from '../call.js';
-import { count, optionsOf, positive } from '../options.js';
+import { count, positive } from '../options.js';
 import { types } from '../types.js';
 import { ln } from './log.js';
-import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
+import { optionsOf, type Given } from './options.js';
+import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
 import { hasNaN, MASKED_OPTIONS, nothingFinite, rowsOf, share, type MaskedOptions } from './rows.js';
 
 /** Which tokens may be drawn. The filters work in this order, each on the probabilities that the ones before it left. */
 export interface FilterOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A> {
   /** What logits are divided by, first of all. 0: the largest logit alone is left (the lowest index of several). Default: 1. */
-  temperature?: number | undefined;
+  temperature?: number | null | undefined;
   /** The k largest logits. 0: all. Default: 0. */
-  topK?: number | undefined;
+  topK?: number | null | undefined;
   /** The smallest set of the most probable tokens that together have this share; at least one. 1: all. Default: 1. */
-  topP?: number | undefined;
+  topP?: number | null | undefined;
   /** Those with at least this part of the largest probability: logits ≥ largest + temperature · ln minP. 0: all. Default: 0. */
-  minP?: number | undefined;
+  minP?: number | null | undefined;
   /** The smallest set with this share of those whose −ln p is nearest to its mean, the entropy; at least one. 1: all. Default: 1. */
-  typicalP?: number | undefined;
+  typicalP?: number | null | undefined;
   /** Those with at least this probability, and the most probable in any case. 0: all. Default: 0. */
-  epsilonCutoff?: number | undefined;
+  epsilonCutoff?: number | null | undefined;
 }
 
 export interface SampleOptions<A extends LogitArray = LogitArray> extends FilterOptions<A>, SeedOptions {
   /** Instead of a seed: a number u for each draw, 0 ≤ u < 1. */
-  noise?: Float64Array | Float32Array | readonly number[] | undefined;
+  noise?: Noise | null | undefined;
 }
 
 export interface FilteredLogits<A> {
-  /** (logits + bias) / temperature where a token is left, −∞ elsewhere: their softmax is what `sample` draws from. */
+  /**
+   * (logits + bias) / temperature where a token is left, −∞ elsewhere: their softmax is what `sample` draws from. Rows
+   * whose largest one is beyond the type, as at a temperature of 1e-39 in float32, are relative to it:
+   * (logits + bias − largest) / temperature.
+   */
   readonly logits: A;
   /** The probabilities of what is left, 0 elsewhere. */
   readonly probabilities: A;
@@ -41,7 +46,7 @@ const FILTER_OPTIONS = [...MASKED_OPTIONS, 'temperature', 'topK', 'topP', 'minP'
 export const SAMPLE_OPTIONS = [...FILTER_OPTIONS, ...SEED_OPTIONS, 'noise'];
 
 /** The kernel's parameters of the filters. */
-function filtersOf(options: FilterOptions, cols: number) {
+function filtersOf(options: Given<FilterOptions>, cols: number) {
   const temperature = positive(options.temperature ?? 1, 'temperature', true);
   const topK = count(options.topK ?? 0, 'topK', 0);
   const topP = share(options.topP ?? 1, 'topP');
@@ -56,13 +61,19 @@ interface Outputs {
   readonly filtered: boolean;
 }
 
-function callFor<R>(logits: LogitArray, options: SampleOptions, { draws, filtered }: Outputs, finish: (tokens: Uint32Array, kept: FloatArray, probabilities: FloatArray) => R): Call<R> {
+type Finish<R> = (tokens: Uint32Array, kept: FloatArray, probabilities: FloatArray) => R;
+
+function callFor<R>(
+  logits: LogitArray, options: Given<SampleOptions>, outputs: Outputs, finish: Finish<R>,
+): Call<R> {
+  const { draws, filtered } = outputs;
+  checkEither(options);
+  const noise = noiseOf(options.noise, 'numbers from 0 to below 1', (u) => u >= 0 && u < 1);
   const { x, type, rows, cols, mask, maskLayout, bias } = rowsOf(logits, options);
   const filters = filtersOf(options, cols);
-  checkEither(options);
-  const uniforms = filtered ? new Float64Array(0) : uniformsOf(options, rows, draws);
+  const uniforms = filtered ? new Float64Array(0) : uniformsOf(options, noise, rows, draws);
   const Wide = types.isFloat64Array(x) ? Float64Array : Float32Array;
-  const length = filtered ? x.length : 0;
+  const length = filtered ? rows * cols : 0;
   const [tokens, kept, probabilities, status] = [new Uint32Array(rows * draws), new Wide(length), new Wide(length), new Int32Array(rows)];
   return callOf(SAMPLE, {
     backend: backendFor(rows * cols),
@@ -82,8 +93,13 @@ function callFor<R>(logits: LogitArray, options: SampleOptions, { draws, filtere
   });
 }
 
-function uniformsOf(options: SampleOptions, rows: number, draws: number): Float64Array {
-  if (options.noise !== undefined) return noiseOf(options.noise, rows * draws, 'numbers from 0 to below 1', (u) => u >= 0 && u < 1);
+function uniformsOf(
+  options: Given<SampleOptions>, noise: Float64Array | undefined, rows: number, draws: number,
+): Float64Array {
+  if (noise !== undefined) {
+    checkCount(noise, rows * draws);
+    return noise;
+  }
   const stream = streamOf(options, rows);
   const uniforms = new Float64Array(rows * draws);
   for (let r = 0, i = 0; r < rows; r++) for (let d = 0; d < draws; d++) uniforms[i++] = stream.token(r, d);
@@ -129,7 +145,7 @@ export function sampleMany<A extends LogitArray>(logits: A, n: number, options?:
 export function sampleManyCall(logits: LogitArray, n: number, options: SampleOptions | undefined, more: readonly string[] = []): Call<Uint32Array> {
   const given = optionsOf(options, [...SAMPLE_OPTIONS, ...more]);
   const draws = count(n, 'n', 1);
-  if (draws > 2 ** 32 - 1) throw wrongType('fewer than 2^32', 'n', n);
+  if (draws > 2 ** 32 - 1) throw outOfRange('an integer below 2^32', 'n', n);
   return callFor(logits, given, { draws, filtered: false }, (tokens) => tokens);
 }
 

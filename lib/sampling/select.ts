@@ -1,10 +1,12 @@
 /** argmax and topK: the largest logits of a row, and where they are. */
 import { wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
+import { bufferOf, kindOf, newArray, type ArrayKind } from '../arrays.js';
 import { NO_INDEX, type ArgmaxKernel, type TopKKernel } from '../backend/backend.js';
 import { TOP_K } from '../backend/operators.js';
 import { backendFor } from '../backend/select.js';
 import { callOf, runNow, type Call } from '../call.js';
-import { count, optionsOf } from '../options.js';
+import { count } from '../options.js';
+import { optionsOf } from './options.js';
 import { hasNaN, ROW_OPTIONS, rowsOf, type RowOptions, type Rows } from './rows.js';
 
 /**
@@ -20,7 +22,7 @@ export function argmax(x: LogitArray, options?: RowOptions): Uint32Array {
   const { x: logits, type, rows, cols } = rowsOf(x, optionsOf(options, ROW_OPTIONS), 'x');
   if (cols === 0) throw wrongValue('at least one element', 'x', 'none');
   const indices = new Uint32Array(rows);
-  (backendFor(x.length)[`argmax_${type}`] as ArgmaxKernel<KernelArray>)(logits, indices, rows, cols);
+  (backendFor(rows * cols)[`argmax_${type}`] as ArgmaxKernel<KernelArray>)(logits, indices, rows, cols);
   const row = indices.indexOf(NO_INDEX);
   if (row >= 0) throw hasNaN(row, 'x');
   return indices;
@@ -54,8 +56,9 @@ export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOpti
   const { x: logits, type, rows, cols, mask, maskLayout, bias } = rowsOf(x, given, 'x');
   const most = Math.min(wanted, cols);
   const indices = new Uint32Array(rows * most);
-  const values = new (x.constructor as new (n: number) => A)(rows * most);
-  const bits = type === 'f16' && !(values instanceof Uint16Array) ? new Uint16Array(values.buffer as ArrayBuffer) : (values as unknown as KernelArray);
+  const values = likeOf(x, rows * most);
+  const isFloat16 = kindOf(values) === 'Float16Array';
+  const bits = isFloat16 ? new Uint16Array(bufferOf(values)) : (values as unknown as KernelArray);
   return callOf(TOP_K, {
     backend: backendFor(rows * cols),
     type,
@@ -69,9 +72,21 @@ export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOpti
   });
 }
 
-/** The same for rows that have been checked already, and k ≤ cols; the first index of a row with a NaN is NO_INDEX. `values` are those of x. */
-export function topOf<A extends KernelArray>({ x, type, rows, cols, mask, maskLayout, bias }: Rows & { readonly x: A }, k: number): { indices: Uint32Array; values: A } {
-  const [indices, values] = [new Uint32Array(rows * k), new (x.constructor as new (n: number) => A)(rows * k)];
-  if (k > 0) (backendFor(x.length)[`top_k_${type}`] as TopKKernel<KernelArray>)(x, indices, values, rows, cols, k, mask, maskLayout, bias);
+/**
+ * The k ≤ cols largest of each row that has been checked already. The first index of a row with a NaN is NO_INDEX;
+ * `values` are those of x.
+ */
+export function topOf<A extends KernelArray>(
+  call: Rows & { readonly x: A }, k: number,
+): { indices: Uint32Array; values: A } {
+  const { x, type, rows, cols, mask, maskLayout, bias } = call;
+  const [indices, values] = [new Uint32Array(rows * k), likeOf(x, rows * k)];
+  const kernel = backendFor(rows * cols)[`top_k_${type}`] as TopKKernel<KernelArray>;
+  if (k > 0) kernel(x, indices, values, rows, cols, k, mask, maskLayout, bias);
   return { indices, values };
+}
+
+/** A new array of the kind of x, whatever constructor x says it has. */
+function likeOf<A extends LogitArray>(x: A, length: number): A {
+  return newArray(kindOf(x) as ArrayKind, length) as unknown as A;
 }

@@ -2,25 +2,26 @@
 import { wrongType, type LogitArray } from '../arguments.js';
 import { Sum, Weigher } from '../backend/js/weights.js';
 import { NO_INDEX } from '../backend/backend.js';
-import { count, optionsOf, positive } from '../options.js';
+import { count, positive } from '../options.js';
 import { exp, ln } from './log.js';
-import { checkEither, noiseOf, SEED_OPTIONS, streamOf, type SeedOptions } from './random.js';
+import { optionsOf } from './options.js';
+import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
 import { hasNaN, logitsOf, MASKED_OPTIONS, nothingFinite, rowsOf, share, type MaskedOptions } from './rows.js';
 import { topOf } from './select.js';
 
 export interface SoftTokenOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
   /** What logits are divided by first: finite and > 0. Default: 1. */
-  temperature?: number | undefined;
-  /** How many tokens a soft token is made of at most. Default: 5, as in SofT-GRPO; Soft-Thinking has up to 30. */
-  topK?: number | undefined;
+  temperature?: number | null | undefined;
+  /** How many tokens a soft token is made of at most. Default and 0: 5, as in SofT-GRPO; Soft-Thinking has up to 30. */
+  topK?: number | null | undefined;
   /** The share of the k tokens' probability that those which stay have at least. Default: 0.95. */
-  topP?: number | undefined;
+  topP?: number | null | undefined;
   /** The Gumbel-softmax temperature. Default: 0.1, as in SofT-GRPO; 0.5 is that of Soft-Thinking with Gumbel noise. */
-  tau?: number | undefined;
+  tau?: number | null | undefined;
   /** The least and the largest noise. Default: [−1.5, 3]. */
-  noiseRange?: readonly [least: number, most: number] | undefined;
+  noiseRange?: readonly [least: number, most: number] | null | undefined;
   /** false: no noise, weights are the probabilities (Soft-Thinking itself). Or Gumbel noise of your own, topK numbers for each row. */
-  noise?: false | Float64Array | Float32Array | readonly number[] | undefined;
+  noise?: false | Noise | null | undefined;
 }
 
 export interface SoftToken {
@@ -38,6 +39,8 @@ export interface SoftToken {
   readonly k: number;
 }
 
+const OPTIONS = [...MASKED_OPTIONS, 'temperature', 'topK', 'topP', 'tau', 'noiseRange', 'noise', ...SEED_OPTIONS];
+
 /**
  * A soft token of each row: the weights with which embeddings are mixed to make the next input.
  *
@@ -51,17 +54,18 @@ export interface SoftToken {
  * @throws TypeError, RangeError as `sample`.
  */
 export function softToken<A extends LogitArray>(logits: A, options?: SoftTokenOptions<A>): SoftToken {
-  const given = optionsOf<SoftTokenOptions>(options, [...MASKED_OPTIONS, 'temperature', 'topK', 'topP', 'tau', 'noiseRange', 'noise', ...SEED_OPTIONS]);
+  const given = optionsOf<SoftTokenOptions>(options, OPTIONS);
   const temperature = positive(given.temperature ?? 1, 'temperature');
   const tau = positive(given.tau ?? 0.1, 'tau');
   const topP = share(given.topP ?? 0.95, 'topP');
   const [least, most] = rangeOf(given.noiseRange ?? [-1.5, 3]);
   const wanted = count(given.topK ?? 5, 'topK', 1);
+  checkEither(given);
+  const noise = given.noise === false ? false : noiseOf(given.noise, 'numbers', (g) => g === g);
   const call = rowsOf(logits, given);
   const { rows, cols } = call;
   const k = Math.min(wanted, cols);
-  checkEither(given);
-  const noise = given.noise === false ? false : given.noise === undefined ? undefined : noiseOf(given.noise, rows * k, 'numbers', (g) => g === g);
+  if (noise) checkCount(noise, rows * k);
   const stream = noise === undefined ? streamOf(given, rows) : undefined;
 
   const { indices } = topOf(call, k);

@@ -1,0 +1,29 @@
+/** What the options of flash-softmax/sampling have in common: `null` is no value, and neither is `topK: 0`. */
+import { trueLength } from '../errors.js';
+import { checkOptions } from '../options.js';
+import { types } from '../types.js';
+
+/** Options as functions use them: without null. */
+export type Given<O> = { [Name in keyof O]: Exclude<O[Name], null> };
+
+/**
+ * Checks option names; returns a copy, so that getters run once, and before any length is taken. A
+ * generation_config.json holds `null` for what is unset, and `top_k: 0`: both become undefined here, for all functions.
+ */
+export function optionsOf<O extends object>(options: O | undefined, names: readonly string[]): Given<O> {
+  checkOptions(options, names);
+  const given: Record<string, unknown> = { ...options };
+  for (const name in given) if (given[name] === null || (name === 'topK' && given[name] === 0)) given[name] = undefined;
+  return given as Given<O>;
+}
+
+/**
+ * A copy of a list of the caller's: each element is read once and goes through `check`, which throws for what does not
+ * belong there, a hole included. So a length that is not true ends at the first element that is missing.
+ */
+export function listOf<T>(list: ArrayLike<unknown>, name: string, check: (value: unknown, index: number) => T): T[] {
+  const length = types.isTypedArray(list) ? trueLength(list, name) : Number(list.length);
+  const copy: T[] = [];
+  for (let i = 0; i < length; i++) copy.push(check(list[i], i));
+  return copy;
+}
