@@ -37,24 +37,57 @@ template <class T> struct Columns {
   size_t tiles() const { return (inner + W - 1) / W; }
 
   // Rows [at, at + n) of one outer index, and what is taken off them, negated: their maxima, and what rounding took from those.
+  // `far`: x and bias are multiplied by `before` and `before2` first, and distances by `after`, a number for each row.
   struct Tile {
     size_t o, at, n;
-    V minus, second;
+    V minus, second, before, before2, after;
+    bool far;
   };
+  ALWAYS V logits_at(const Tile& t, size_t c) const {
+    const T* from = x + (t.o * cols + c) * inner + t.at;
+    return t.n == W ? load(from) : load_n(from, t.n, (T)0);
+  }
+  ALWAYS V bias_at(const Tile& t, size_t c) const {
+    if (extras.bias.length == cols) return splat(extras.bias.data[c]);
+    const T* from = extras.bias.data + (t.o * cols + c) * inner + t.at;
+    return t.n == W ? load(from) : load_n(from, t.n, (T)0);
+  }
+  // Rows of a tile in which column c is not masked.
+  ALWAYS uint32_t visible(const Tile& t, size_t c) const { return extras.lanes((t.o * cols + c) * inner + t.at, c, t.n, true); }
   // Element c of a tile's rows, masked ones as −∞.
   ALWAYS Two<V> logit(const Tile& t, size_t c) const {
-    size_t i = (t.o * cols + c) * inner + t.at, n = t.n;
-    Two<V> z = {n == W ? load(x + i) : load_n(x + i, n, (T)0), splat((T)0)};
-    if (extras.bias.data) z = two_sum(z.x, extras.bias.length == cols ? splat(extras.bias.data[c]) : n == W ? load(extras.bias.data + i) : load_n(extras.bias.data + i, n, (T)0));
+    Two<V> z = {logits_at(t, c), splat((T)0)};
+    if (t.far) z.x = mul(mul(z.x, t.before), t.before2);
+    if (extras.bias.data) {
+      V b = bias_at(t, c);
+      z = two_sum(z.x, t.far ? mul(mul(b, t.before), t.before2) : b);
+    }
     if (extras.layout != kNoMask) {
-      uint32_t lanes = extras.lanes(i, c, n, true);
+      uint32_t lanes = visible(t, c);
       z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
     }
     return z;
   }
   ALWAYS Two<V> from_top(const Tile& t, size_t c) const {
-    Two<V> z = number(logit(t, c));
-    return difference(difference(scale.scale1 < 1 ? number(scaled_by(z, scale.scale1, scale.scale2)) : z, t.minus), t.second);
+    return difference(difference(number(logit(t, c)), t.minus), t.second);
+  }
+  // Rows with a visible sum of finite numbers that overflows: they are read as halves.
+  SELDOM uint32_t overflowing_rows(const Tile& t) const {
+    uint32_t rows = 0;
+    for (size_t c = 0; c < cols; c++) {
+      uint32_t lanes = overflowing(logits_at(t, c), bias_at(t, c));
+      rows |= extras.layout == kNoMask ? lanes : lanes & visible(t, c);
+    }
+    return rows;
+  }
+  SELDOM V halve_rows(Tile& t, uint32_t rows) const {
+    t.far = true, t.before = select_bits(splat((T)0.5), t.before, rows), t.after = select_bits(splat((T)2), t.after, rows);
+    return top_of(t);
+  }
+  ALWAYS V top_of(const Tile& t) const {
+    V top = splat(-infinity<T>());
+    for (size_t c = 0; c < cols; c++) top = max_skip_nan(top, logit(t, c).x);
+    return top;
   }
   // What rounding took from x + bias is all there is of the largest, and may itself be large.
   SELDOM V second_of(const Tile& t) const {
@@ -63,7 +96,8 @@ template <class T> struct Columns {
     return sub(splat((T)0), most);
   }
   SELDOM bool nan_in_lane(const Tile& t, size_t lane) const {
-    Tile one = {t.o, t.at + lane, 1, t.minus, t.second};
+    Tile one = t;
+    one.at += lane, one.n = 1;
     bool nan = false;
     for (size_t c = 0; c < cols; c++) {
       T v[W];
@@ -76,6 +110,14 @@ template <class T> struct Columns {
     T* y = out + (t.o * cols + c) * inner + t.at;
     t.n == W ? store(y, v) : store_n(y, v, t.n);
   }
+  // v in the rows `usual`; in others `constant`, or 0 where masked.
+  ALWAYS void put_usual(const Tile& t, size_t c, V v, V constant, uint32_t usual) const {
+    v = select_bits(v, constant, usual);
+    const uint32_t all = (1u << t.n) - 1;
+    if ((usual & all) != all && extras.layout != kNoMask) v = select_bits(v, splat((T)0), visible(t, c));
+    put(t, c, v);
+  }
+  static ALWAYS uint32_t lanes_infinite(V v) { return ~(lanes_above(v, splat(-infinity<T>())) & lanes_above(splat(infinity<T>()), v)); }
 
   static void tile(void* self, size_t index) {
     Columns& s = *(Columns*)self;
@@ -83,12 +125,15 @@ template <class T> struct Columns {
   }
   void tile(size_t o, size_t at) {
     const V zero = splat((T)0);
-    Tile t = {o, at, inner - at < W ? inner - at : W, zero, zero};
+    const bool shrunk = scale.scale1 < 1;  // first of all then, where a sum or a difference could overflow
+    const V one = splat((T)1), before = shrunk ? splat(scale.scale1) : one, before2 = shrunk ? splat(scale.scale2) : one;
+    Tile t = {o, at, inner - at < W ? inner - at : W, zero, zero, before, before2, one, shrunk};
     const size_t n = t.n, first = o * inner + at;
     const bool summing = !out, normalizing = out && mantissa;
-    V top = splat(-infinity<T>());
-    for (size_t c = 0; c < cols; c++) top = max_skip_nan(top, logit(t, c).x);
-    T tops[W], seconds[W], constant[W] = {}, down[W] = {}, hi[W] = {}, lo[W] = {};
+    V top = top_of(t);
+    if (extras.bias.data && !shrunk && (lanes_infinite(top) & ((1u << n) - 1)))
+      if (uint32_t rows = overflowing_rows(t) & lanes_infinite(top)) top = halve_rows(t, rows);
+    T tops[W], seconds[W], afters[W], constant[W] = {}, down[W] = {}, hi[W] = {}, lo[W] = {};
     uint32_t usual = 0, infinite = 0, empty = 0, finite = 0;
     store(tops, top);
     for (size_t i = 0; i < W; i++) {
@@ -96,18 +141,21 @@ template <class T> struct Columns {
       else (tops[i] > 0 ? infinite : empty) |= 1u << i, tops[i] = 0;
     }
     t.minus = sub(zero, load(tops));
-    if (scale.scale1 < 1) t.minus = mul(mul(t.minus, splat(scale.scale1)), splat(scale.scale2));
     if (extras.bias.data) t.second = select_bits(second_of(t), zero, finite);
     Octaves octaves[W];
     if (mantissa) {
       store(tops, sub(zero, t.minus)), store(seconds, sub(zero, t.second));
-      double up = scale.scale1 > 1 ? (double)scale.scale1 * scale.scale2 : 1;
-      for (size_t i = 0; i < n; i++) octaves[i] = Octaves::of(tops[i] * up, seconds[i] * up, scale.temperature);
+      store(afters, t.after);
+      double up = shrunk ? 1 : scale.scale1, up2 = shrunk ? 1 : scale.scale2;
+      for (size_t i = 0; i < n; i++) {
+        double twice = afters[i];
+        octaves[i] = Octaves::of(tops[i] * twice * up * up2, seconds[i] * twice * up * up2, scale.temperature);
+      }
     }
     for (size_t i = 0; normalizing && i < n; i++) {
       double m = mantissa[first + i];
       constant[i] = m == 0 && extras.layout != kNoMask && (empty >> i & 1) && !nan_in_lane(t, i) ? 0 : not_a_number<T>();
-      if (!ordinary(m)) continue;
+      if (!ordinary(m) || (infinite >> i & 1)) continue;
       usual |= 1u << i;
       Scaler<T> s(Reciprocal<T>(relative<T>(m, exponent[first + i], octaves[i])), -ExpTraits<T>::kBias);
       T lanes[W];
@@ -120,12 +168,13 @@ template <class T> struct Columns {
     LaneTotal<T> total;
     for (size_t c = 0; c < cols; c++) {
       Two<V> d = from_top(t, c);
+      if (t.far && !shrunk) d = number({mul(d.x, t.after), mul(d.low, t.after)});
       if (scale.scale1 > 1) d = number(scaled_by(d, scale.scale1, scale.scale2));
       V seen, rest, q = exp_below<false>(e, d, seen, &rest);
       if (normalizing) {
         q = mul(q, d0);
         V y = fma(q, h, mul(q, l));  // no number where the state is not of this row; which NaN depends on the processor
-        put(t, c, select_bits(y, k, usual & lanes_above(y, splat((T)-1))));
+        put_usual(t, c, y, k, usual & lanes_above(y, splat((T)-1)));
       } else {
         total.add_both(q, rest);
         if (!summing) put(t, c, q);
@@ -152,7 +201,7 @@ template <class T> struct Columns {
     for (size_t c = 0; c < cols; c++) {
       const T* y = out + (o * cols + c) * inner + at;
       V q = n == W ? load(y) : load_n(y, n, (T)0);
-      put(t, c, select_bits(fma(q, h, mul(q, l)), k, usual));
+      put_usual(t, c, fma(q, h, mul(q, l)), k, usual);
     }
   }
 

@@ -224,15 +224,17 @@ template <class T> struct Row {
   ALWAYS bool in_reach(T value) const { return 8 * scale->octaves * (value < 0 ? -value : value) <= ExpTraits<T>::kLimit; }
   // The row's maximum decides how it is read from now on. False: it is not finite.
   SELDOM bool look() {
+    const bool down = scale->scale1 < 1;  // first of all then, where a sum or a difference could overflow
+    if (down) logits.far = true, logits.before1 = scale->scale1, logits.before2 = scale->scale2;
     T m = plain ? maximum<T>(source(), 0, n) : maximum<T>(logits, 0, n);
+    const bool halved = m - m != 0 && !down && logits.overflows(0, n);
+    if (halved) logits.far = true, logits.before1 = (T)0.5, m = maximum<T>(logits, 0, n);
     if (m - m != 0) return false;
-    if (scale->scaled || !in_reach(m)) {
+    if (logits.far || scale->scaled || !in_reach(m)) {
       plain = false, logits.far = true;
-      bool down = scale->scale1 < 1;
-      if (down) logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
-      logits.shift = down ? m * scale->scale1 * scale->scale2 : m;
+      logits.shift = m;
       if (logits.bias) logits.second = maximum<T>(logits, 0, n);  // of what rounding took from x + bias, now all there is
-      logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
+      if (!down) logits.after1 = scale->scale1 * (halved ? 2 : 1), logits.after2 = scale->scale2;
       m = 0;
     }
     topped = true, top = octave(m);
@@ -246,6 +248,7 @@ template <class T> NEVER_INLINE bool sum_any(const Row<T>& row, size_t b, size_t
   if (!row.topped) {
     T m = row.plain ? maximum<T>(row.source(), b, n) : maximum<T>(row.logits, b, n);
     if (m - m != 0) {  // nothing finite, or +∞
+      if (row.logits.overflows(b, n)) return false;
       bool nan = has_nan<T>(row.logits, b, n);
       s = {nan ? not_a_number<double>() : m > 0 ? (double)m : 0, 0, 0, 0, 0, 0};
       for (size_t i = 0; q && i < n; i++) q[i] = 0;

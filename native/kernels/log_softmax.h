@@ -55,7 +55,7 @@ template <class T> struct LogOperators {
       return y;
     });
   }
-  // 1 / (T (1 + S) g) for a factor g of the terms: a number, whatever the temperature.
+  // 1 / (T (1 + S) g) for a factor g of the terms, where T is what a far temperature's power of two leaves of it.
   Pair share(const Measured<T>& m, size_t row, double g) const {
     Pair w = two_sum_pair(1, m.others[row]);
     w.lo += m.others_low[row];
@@ -64,8 +64,8 @@ template <class T> struct LogOperators {
       double hi = w.hi * factor;
       w = {hi, FUSED_F64(w.hi, factor, -hi) + w.lo * factor};
     }
-    double far = rows.scale.scale1 * rows.scale.scale2, hi = 1 / w.hi, lo = hi * (FUSED_F64(-hi, w.hi, 1) - hi * w.lo);
-    return far < 0x1p1000 ? Pair{hi * far, lo * far} : Pair{largest<double>(), 0};
+    double hi = 1 / w.hi, lo = hi * (FUSED_F64(-hi, w.hi, 1) - hi * w.lo);
+    return {hi, lo};
   }
   template <bool kLean> void write_gradient(const Measured<T>& m, size_t from, size_t to) const {
     const uint32_t odd = m.odd;
@@ -76,7 +76,9 @@ template <class T> struct LogOperators {
       hi[i] = s.hi, lo[i] = s.lo, instead[i] = ignored || !(m.wrong >> i & 1) ? 0 : not_a_number<double>();
     }
     const ExpVector<double> e(rows.scale, 0);
-    const f64x8 down = splat(1 / LogRows<T>::kOne);
+    // A far temperature's power of two: half of it before the share, half after, as neither it nor a product without may be a number.
+    const double last = rows.scale.scale2 * rows.by_x;
+    const f64x8 down = splat(rows.scale.scale1 / LogRows<T>::kOne), after = splat(last);
     f64x8 share_hi[kParts], share_lo[kParts];
     UNROLL for (size_t p = 0; p < kParts; p++) share_hi[p] = load(hi + 8 * p), share_lo[p] = load(lo + 8 * p);
     write<kLean>(m, gradient, from, to, [&](Two<f64x8> d, size_t p, uint32_t lanes) ALWAYS_LAMBDA {
@@ -86,6 +88,7 @@ template <class T> struct LogOperators {
         f64x8 q = mul(exp_below<false>(e, d, t, &rest), down);
         g = fma(q, share_hi[p], fma(mul(rest, down), share_hi[p], mul(q, share_lo[p])));
       }
+      if (!kLean && last != 1) g = mul(g, after);
       if (odd) g = select_bits(load(instead + 8 * p), g, odd >> 8 * p);
       return rows.extras.layout == kNoMask ? g : select_bits(g, splat(0.), lanes);
     });
@@ -118,7 +121,12 @@ template <class T> struct LogOperators {
     Pair others = {m.others[i], m.others_low[i]};  // the sum without it
     if (!is_top) others = two_sum_pair(others.hi, 1), others.lo += m.others_low[i] - q[lane] / LogRows<T>::kOne * LogRows<T>::kInverse;
     Pair part = share(m, i, 1);
-    double g = FUSED_F64(others.hi, part.hi, others.hi * part.lo + others.lo * part.hi);
+    double scale1 = rows.scale.scale1, scale2 = rows.scale.scale2 * rows.by_x;
+    if (is_top && scale1 > 1 && others.hi < 0x1p-900) {  // a subnormal number, perhaps, where the gradient is none
+      others = {m.sum[i] * LogRows<T>::kInverse, 0};
+      scale1 /= LogRows<T>::kOne;
+    }
+    double g = FUSED_F64(others.hi, part.hi, others.hi * part.lo + others.lo * part.hi) * scale1 * scale2;
     return {m.first + v * rows.step() + lane, (T)-g, visible && !odd};
   }
 
@@ -161,15 +169,34 @@ template <class T> struct LogOperators {
       return;
     }
     if (!rows.across() && quick(r, row, sums, blocks)) return;
+    if (!measured_tile(r, m, lanes)) wide_tile(r, m, lanes);
+  }
+  // False: nothing has been done, as some rows are wide.
+  bool measured_tile(const Run& r, Measured<T>& m, Lanes<T>* lanes) const {
+    size_t row = row_of(m);
     Measuring<T> measuring{rows, r, m, lanes};
-    measuring.go();
-    if (r.stopped()) return;
+    if (!measuring.go()) return false;
+    if (r.stopped()) return true;
     if (log_sums) for (size_t i = 0; i < m.n; i++) log_sums[row + i] = rows.log_sum_exp(m, i);
     Target of[W];  // before the gradient takes the place of the logits
     if (targets) for (size_t i = 0; i < m.n; i++) of[i] = judge(m, i);
     Writing w{*this, m, measuring};
     if (logs || gradient) measuring.parts() < 2 ? write_part(&w, 0) : r.parallel(measuring.parts(), write_part, &w);
     if (gradient) for (size_t i = 0; i < m.n; i++) if (of[i].counts) gradient[of[i].at] = of[i].gradient;
+    return true;
+  }
+  // The rows of a tile one by one, wide ones as eighths at an eighth of the temperature.
+  SELDOM void wide_tile(const Run& r, const Measured<T>& tile, Lanes<T>* lanes) const {
+    const double eighth = rows.temperature < 0x1p-1000 ? 1 : 0.125;  // below, what is not at the maximum counts as nothing
+    const ExpScale<double> scale_of_wide = ExpScale<double>::of_call(rows.temperature * eighth);
+    for (size_t i = 0; i < tile.n; i++) {
+      bool wide = tile.wide >> i & 1;
+      LogRows<T> rows_of_wide = {rows.x, rows.cols, rows.inner, scale_of_wide, rows.extras, rows.temperature * eighth, 0.125, eighth, false};
+      LogRows<T> others = {rows.x, rows.cols, rows.inner, rows.scale, rows.extras, rows.temperature, 1, 1, false};
+      Measured<T> one;
+      one.first = tile.first + i, one.n = 1;
+      LogOperators{run, wide ? rows_of_wide : others, outer, logs, log_sums, loss, targets, gradient, scale, 1}.measured_tile(r, one, lanes);
+    }
   }
 
   static void tiles_of_task(void* self, size_t task) {
@@ -203,7 +230,7 @@ void log_operators(const Run& run, const T* x, size_t outer, size_t cols, size_t
                    T* logs, double* log_sums, const int32_t* targets, double* loss, T* gradient) {
   if (outer * cols * inner == 0) return;
   const ExpScale<double> scale = ExpScale<double>::of_call(temperature);
-  LogOperators<T>{run, {x, cols, inner, scale, {mask, layout, bias}}, outer, logs, log_sums, loss, targets, gradient, ExpScale<T>::of_call(temperature), 1}.go();
+  LogOperators<T>{run, {x, cols, inner, scale, {mask, layout, bias}, temperature}, outer, logs, log_sums, loss, targets, gradient, ExpScale<T>::of_call(temperature), 1}.go();
 }
 
 #define LOG_KERNELS(T, name) \

@@ -33,6 +33,7 @@ template <class T> struct Measured : Lanes<T> {
   size_t first, n;          // the index of the first element, and the number of rows (one: all lanes are its own)
   double others[W], others_low[W], log_hi[W], log_lo[W];
   uint32_t odd;             // rows without a finite maximum, or with a NaN: `sum` is the logSumExp of such
+  uint32_t wide;            // rows that must be measured by themselves, as eighths (LogRows::suspects_wide)
   uint32_t wrong;           // those of them whose results are NaN: nothing but −∞ is no fault where a mask was given
 };
 
@@ -42,6 +43,10 @@ template <class T> struct LogRows {
   size_t cols, inner;
   const ExpScale<double>& scale;
   Extras<T> extras;
+  double temperature;        // of z
+  double before = 1;         // x and bias are multiplied by it: z is before · (x + bias)
+  double by_x = 1;           // makes a derivative by z / temperature, divided by `temperature`, one by x
+  bool may_be_wide = sizeof(T) == 8;  // it has not been found out yet (is_wide)
 
   bool across() const { return inner > 1; }
   size_t vectors() const { return across() ? cols : (cols + W - 1) / W; }
@@ -54,11 +59,13 @@ template <class T> struct LogRows {
     size_t i = m.first + v * step(), n = width(m, v), column = across() ? v : v * W;
     f64x8 a[kParts], b[kParts];
     widen(n == W ? load(x + i) : load_n(x + i, n, (T)0), a);
+    if (sizeof(T) == 8 && before != 1) a[0] = mul(a[0], splat(before));
     UNROLL for (size_t p = 0; p < kParts; p++) z[p] = {a[p], splat(0.)};
     if (!kLean && extras.bias.data) {
       bool shared = extras.bias.length == cols;
       const T* bias = extras.bias.data + (shared ? column : i);
       widen(shared && across() ? splat(*bias) : n == W ? load(bias) : load_n(bias, n, (T)0), b);
+      if (sizeof(T) == 8 && before != 1) b[0] = mul(b[0], splat(before));
       UNROLL for (size_t p = 0; p < kParts; p++) {
         z[p] = two_sum(a[p], b[p]);
         z[p].low = zero_below(z[p].low, z[p].x, splat(-largest<double>()));
@@ -161,12 +168,34 @@ template <class T> struct LogRows {
   // log Σ exp of a row, which is also log of one sum: max / T + log(1 + S), rounded once.
   double log_sum_exp(const Measured<T>& m, size_t i) const {
     if (m.odd >> i & 1) return m.sum[i];
-    double top = m.top[i] * scale.scale1 * scale.scale2, low = m.low[i] * scale.scale1 * scale.scale2;
-    double t = top / scale.temperature;
+    const bool up = scale.scale1 > 1;
+    double top = m.top[i], low = m.low[i], divisor = up ? scale.temperature : temperature;
+    if (up) top = top * scale.scale1 * scale.scale2, low = low * scale.scale1 * scale.scale2;
+    double t = top / divisor;
     if (t - t != 0) return t;
-    double rest = (FUSED_F64(-t, scale.temperature, top) + low) / scale.temperature;
+    double rest = (FUSED_F64(-t, divisor, top) + low) / divisor;
     Pair sum = two_sum_pair(t, m.log_hi[i]);
     return sum.hi + (sum.lo + (rest + m.log_lo[i]));
+  }
+  // Whether rows with these maxima may have logits whose sum with the bias, or whose distance from the maximum, overflows while
+  // its quotient by the temperature does not.
+  bool suspects_wide(const Measured<T>& m) const {
+    bool some = false, biased = extras.bias.data;
+    for (double top : m.top) some |= biased ? temperature > 1 || !(top > -0x1p900 && top < infinity<double>()) : temperature > 1 && top > 0x1p900;
+    return may_be_wide && some;
+  }
+  // Lanes of a tile that have such logits: all of them in a row.
+  SELDOM uint32_t find_wide(const Measured<T>& m) const {
+    LogRows halves = *this;
+    halves.before = 0.5;
+    const double least = temperature > 1 ? 0x1p1022 : 0x1p1023;
+    uint32_t wide = 0;
+    for (size_t v = 0; v < vectors(); v++) {
+      Two<f64x8> z[kParts];
+      uint32_t lanes = halves.read_one(m, v, z);
+      UNROLL for (size_t p = 0; p < kParts; p++) wide |= half_sums_from(z[p].x, least) << 8 * p & lanes;
+    }
+    return across() || !wide ? wide : (1u << W) - 1;
   }
   // Of rows with +∞: those that have a NaN as well.
   SELDOM uint32_t with_nan(const Measured<T>& m) const {
@@ -210,9 +239,12 @@ template <class T> struct Measuring {
     if (!rows.across()) for (size_t i = 0; i < W; i++) (m.*number)[i] = all;
   }
 
-  void go() {
+  // False: nothing has been measured but `wide`.
+  bool go() {
     each(task<&LogRows<T>::find_top>);
     largest_of(&Lanes<T>::top);
+    m.wide = rows.suspects_wide(m) ? rows.find_wide(m) : 0;
+    if (m.wide) return false;
     m.seen = 0, m.odd = 0;
     for (size_t p = 0; p < parts(); p++) m.seen |= lanes[p].seen;
     if (!rows.across() && m.seen) m.seen = (1u << W) - 1;
@@ -249,10 +281,11 @@ template <class T> struct Measuring {
       else rows.conclude(m, i);
       if ((m.odd >> i & 1) && !(m.sum[i] < 0 && rows.extras.layout != kNoMask)) m.wrong |= 1u << i;
     }
-    if (rows.across()) return;
+    if (rows.across()) return true;
     for (size_t i = 1; i < W; i++) m.others[i] = m.others[0], m.others_low[i] = m.others_low[0], m.log_hi[i] = m.log_hi[0], m.log_lo[i] = m.log_lo[0];
     if (m.odd & 1) m.odd = (1u << W) - 1;
     if (m.wrong & 1) m.wrong = (1u << W) - 1;
+    return true;
   }
 };
 

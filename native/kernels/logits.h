@@ -1,5 +1,8 @@
 // Where a row's values come from. Plain: as they are. Logits: with a bias added, masked positions as −∞, the row's
 // maximum taken off and a far temperature's power of two applied, all exactly (what a sum rounds off is carried along).
+//
+// The sum of two finite numbers is finite, also where no float holds it: `overflowing` finds such sums, and the row is then
+// read as halves of x and bias.
 #pragma once
 #include "../math/exp.h"
 #include "run.h"
@@ -58,6 +61,16 @@ template <class T, class V> SIMD_INLINE Two<V> scaled_by(Two<V> z, T k1, T k2) {
   return {mul(mul(z.x, a), b), mul(mul(z.low, a), b)};
 }
 
+// Lanes whose half sum is finite and at least `least` either way. A sum of finite numbers overflows if half of it exceeds half the largest.
+template <class V, class T> SIMD_INLINE uint32_t half_sums_from(V half, T least) {
+  const V most = splat(infinity<T>()), zero = splat((T)0), size = max_keep_nan(half, sub(zero, half));
+  return lanes_above(most, size) & ~lanes_above(splat(least), size);
+}
+SIMD_INLINE f32x16 half_sum(f32x16 a, f32x16 b) { return add(mul(a, splat(0.5f)), mul(b, splat(0.5f))); }
+SIMD_INLINE f64x8 half_sum(f64x8 a, f64x8 b) { return add(mul(a, splat(0.5)), mul(b, splat(0.5))); }
+SIMD_INLINE uint32_t overflowing(f32x16 a, f32x16 b) { return half_sums_from(half_sum(a, b), 0x1p127f); }
+SIMD_INLINE uint32_t overflowing(f64x8 a, f64x8 b) { return half_sums_from(half_sum(a, b), 0x1p1023); }
+
 template <class T> struct Logits {
   using V = typename ExpTraits<T>::Vector;
   static constexpr size_t W = ExpTraits<T>::kLanes;
@@ -67,21 +80,34 @@ template <class T> struct Logits {
   const uint8_t* mask = nullptr;
   int32_t layout = kNoMask;
   size_t mask_at = 0;  // of the row's first element
-  T shift = 0, second = 0, scale1 = 1, scale2 = 1;  // read as (x − shift − second) · scale1 · scale2, scaled first if that is down
-  bool far = false;     // those are not as above
+  // Read as ((x + bias) · before1 · before2 − shift − second) · after1 · after2. `far`: these are not the defaults.
+  T before1 = 1, before2 = 1, shift = 0, second = 0, after1 = 1, after2 = 1;
+  bool far = false;
 
   ALWAYS Two<V> finish(V v, V b, uint32_t lanes) const {
     Two<V> z = {v, splat((T)0)};
-    if (bias) z = number(two_sum(v, b));
-    if (far) z = moved(z);
+    if (far) z = moved(v, b);
+    else if (bias) z = number(two_sum(v, b));
     if (mask) z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
     return z;
   }
-  NEVER_INLINE Two<V> moved(Two<V> z) const {  // seldom
-    if (scale1 < 1) z = number(scaled_by(z, scale1, scale2));  // down first, where a difference could overflow
+  NEVER_INLINE Two<V> moved(V v, V b) const {  // seldom
+    const V k1 = splat(before1), k2 = splat(before2);
+    Two<V> z = {mul(mul(v, k1), k2), splat((T)0)};
+    if (bias) z = number(two_sum(z.x, mul(mul(b, k1), k2)));
     if (shift != 0) z = difference(z, splat(-shift));
     if (second != 0) z = difference(z, splat(-second));
-    return scale1 > 1 ? number(scaled_by(z, scale1, scale2)) : z;
+    return after1 > 1 ? number(scaled_by(z, after1, after2)) : z;
+  }
+  // Whether a visible sum of two finite numbers among elements [i, i + n) overflows.
+  SELDOM bool overflows(size_t i, size_t n) const {
+    uint32_t lanes = 0;
+    for (size_t end = i + n; bias && i < end; i += W) {
+      size_t left = end - i < W ? end - i : W;
+      uint32_t visible = mask ? mask_lanes(mask, layout, mask_at + i, left) : (1u << left) - 1;
+      lanes |= overflowing(load_n(x + i, left, (T)0), load_n(bias + i, left, (T)0)) & visible;
+    }
+    return lanes != 0;
   }
   // Inlined it is fast, and large: `read` is for the innermost loop, `at` for all others.
   ALWAYS Two<V> read(size_t i) const { return finish(load(x + i), bias ? load(bias + i) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, W) : 0); }

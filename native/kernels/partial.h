@@ -80,16 +80,21 @@ template <class T> struct Partial {
   // ---- probabilities
   void write(size_t i, size_t from, size_t to) const {
     T* y = out + i * cols;
-    if (!ordinary(mantissa[i])) return fill(y + from, to - from, mantissa[i] == 0 && nothing(piece(i, 0, cols).logits) ? 0 : not_a_number<T>());
+    if (!ordinary(mantissa[i])) return fill_visible(piece(i, from, to - from).logits, y + from, to - from, not_a_number<T>());
     bool streaming = cols * sizeof(T) >= run.plan.stream_bytes && x != out;
     for (size_t b = from; b < to && !run.stopped(); b += kBlock) write_block_of(piece(i, b, to - b < kBlock ? to - b : kBlock), i, y + b, streaming);
   }
-  // As in softmax: nothing but −∞ is no fault where a mask was given.
-  bool nothing(const Logits<T>& row) const { return row.mask && maximum<T>(row, 0, cols) == -infinity<T>() && !has_nan<T>(row, 0, cols); }
+  // Rows of sum 0 are seen whole before any of them is written, as `out` may be x. True: row i is one, and has been written.
+  bool write_empty(size_t i) const {
+    if (mantissa[i] != 0) return false;
+    const Logits<T> row = piece(i, 0, cols).logits;
+    fill_visible(row, out + i * cols, cols, masked_to_nothing(row, cols) ? 0 : not_a_number<T>());
+    return true;
+  }
   void write_block_of(Row<T> row, size_t i, T* y, bool streaming) const {
     if (!row.look()) {  // nothing that counts, or what no ordinary state has in it
       bool bad = maximum<T>(row.logits, 0, row.n) > 0 || has_nan<T>(row.logits, 0, row.n);
-      return fill(y, row.n, bad ? not_a_number<T>() : 0);
+      return fill_visible(row.logits, y, row.n, bad ? not_a_number<T>() : 0);
     }
     Sum total = relative<T>(mantissa[i], exponent[i], taken_off(row));
     Reciprocal<T> r(total);
@@ -144,17 +149,19 @@ template <class T> struct Partial {
   static void short_writes(void* self, size_t task) {
     Partial& s = *(Partial*)self;
     size_t from = task * s.rows_a_task(), end = from + s.rows_a_task();
-    for (size_t i = from; i < s.rows && i < end && !s.run.stopped(); i++) s.write(i, 0, s.cols);
+    for (size_t i = from; i < s.rows && i < end && !s.run.stopped(); i++)
+      if (!s.write_empty(i)) s.write(i, 0, s.cols);
   }
   static void write_one_part(void* self, size_t task) {
     Partial& s = *(Partial*)self;
     size_t part = task % s.parts();
-    if (!s.run.stopped()) s.write(task / s.parts(), part * kSuper, s.end(part));
+    if (!s.run.stopped() && s.mantissa[task / s.parts()] != 0) s.write(task / s.parts(), part * kSuper, s.end(part));
   }
   void writes() {
     Run r = for_bytes(rows * cols * sizeof(T));
-    if (cols <= kSuper) r.parallel((rows + rows_a_task() - 1) / rows_a_task(), short_writes, this);
-    else r.parallel(rows * parts(), write_one_part, this);
+    if (cols <= kSuper) return r.parallel((rows + rows_a_task() - 1) / rows_a_task(), short_writes, this);
+    for (size_t i = 0; i < rows && !run.stopped(); i++) write_empty(i);
+    r.parallel(rows * parts(), write_one_part, this);
   }
 };
 

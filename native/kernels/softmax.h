@@ -88,7 +88,14 @@ template <class T> void write_part(const Row<T>& row, size_t from, size_t to, T*
   if (streaming) stream_end();
 }
 
-template <class T> void fill(T* y, size_t n, T value) { for (size_t i = 0; i < n; i++) y[i] = value; }
+// `value` at the first n positions of a row, 0 where they are masked.
+template <class T> SELDOM void fill_visible(const Logits<T>& row, T* y, size_t n, T value) {
+  for (size_t i = 0; i < n; i++) y[i] = !row.mask || mask_lanes(row.mask, row.layout, row.mask_at + i, 1) ? value : 0;
+}
+// Whether a mask was given and leaves n logits of −∞ or none, which is no fault.
+template <class T> SELDOM bool masked_to_nothing(const Logits<T>& row, size_t n) {
+  return row.mask && maximum<T>(row, 0, n) == -infinity<T>() && !has_nan<T>(row, 0, n) && !row.overflows(0, n);
+}
 
 // One row, its parts of kSuper elements shared among threads if `run` has several.
 template <class T> struct SoftmaxRow {
@@ -138,8 +145,7 @@ template <class T> struct SoftmaxRow {
       // What is near 1 must not exceed it, nor miss it by a rounding of q: it is divided exactly.
       if (total.peak > 0.75 * total.mantissa) out[total.peak_at] = Reciprocal<T>(total).quotient(total.peak, total.peak_rest);
     } else {  // a NaN, a +∞, or nothing but −∞, which is no fault where a mask was given
-      bool nothing = row.logits.mask && maximum<T>(row.logits, 0, row.n) == -infinity<T>() && !has_nan<T>(row.logits, 0, row.n);
-      fill(out, row.n, nothing ? 0 : not_a_number<T>());
+      fill_visible(row.logits, out, row.n, masked_to_nothing(row.logits, row.n) ? 0 : not_a_number<T>());
     }
   }
 };

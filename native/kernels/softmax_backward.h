@@ -17,7 +17,8 @@ template <class T> struct Backward {
   const T *y, *dy;
   T* out;
   size_t outer, cols, inner;
-  double inverse;  // 1 / T
+  double inverse;  // 1 / T, of a temperature that scale1 · scale2 = 2^-n brings near 1
+  double scale1, scale2;
   Extras<T> extras;
   size_t rows_a_task;
 
@@ -26,6 +27,7 @@ template <class T> struct Backward {
     const Backward& s;
     size_t first, n;
     struct Sums { double sum[W], rest[W]; } *parts, total;
+    double by = 1;  // dy is multiplied by it, where sums and differences would overflow or be subnormal
     // Whether no result can be a NaN: all products are finite, and so is what is left of dy.
     bool ordinary() const {
       bool all = true;
@@ -40,13 +42,14 @@ template <class T> struct Backward {
   size_t parts() const { return across() ? 1 : (vectors() + kVectors - 1) / kVectors; }
   size_t end(size_t part) const { return part + 1 < parts() ? (part + 1) * kVectors : vectors(); }
 
-  // Vector v of both arrays, 0 where masked. Returns how many elements it has.
-  ALWAYS size_t read(const Tile& t, size_t v, size_t& i, f64x8* a, f64x8* b) const {
+  // Vector v of both arrays, 0 where masked; `lanes` are those that are not. Returns how many elements it has.
+  ALWAYS size_t read(const Tile& t, size_t v, size_t& i, f64x8* a, f64x8* b, uint32_t& lanes) const {
     size_t n = across() ? t.n : cols - v * W < W ? cols - v * W : W, column = across() ? v : v * W;
     i = t.first + (across() ? v * inner : v * W);
     widen(n == W ? load(y + i) : load_n(y + i, n, (T)0), a), widen(n == W ? load(dy + i) : load_n(dy + i, n, (T)0), b);
+    if (!kExact && t.by != 1) b[0] = mul(b[0], splat(t.by));
     if (extras.layout == kNoMask) return n;
-    uint32_t lanes = extras.lanes(i, column, n, across());
+    lanes = extras.lanes(i, column, n, across());
     UNROLL for (size_t p = 0; p < kParts; p++) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p), b[p] = select_bits(b[p], splat(0.), lanes >> 8 * p);
     return n;
   }
@@ -55,20 +58,21 @@ template <class T> struct Backward {
     if (t.s.run.stopped()) return;
     Total<double> total[kParts];
     size_t v = part * kVectors, to = t.s.end(part), i;
+    uint32_t lanes = 0;
     f64x8 a[kParts], b[kParts];
     while (kExact && v < to) {
       f64x8 sums[kChains][kParts];
       for (auto& chain : sums) for (f64x8& s : chain) s = splat(0.);
       for (size_t stop = to - v < 64 ? to : v + 64; v < stop;) {
         for (size_t c = 0; c < kChains && v < stop; c++, v++) {
-          t.s.read(t, v, i, a, b);
+          t.s.read(t, v, i, a, b, lanes);
           UNROLL for (size_t p = 0; p < kParts; p++) sums[c][p] = fma(a[p], b[p], sums[c][p]);
         }
       }
       UNROLL for (size_t p = 0; p < kParts; p++) total[p].add_both(add(add(sums[0][p], sums[1][p]), add(sums[2][p], sums[3][p])), splat(0.));
     }
     for (; v < to; v++) {
-      t.s.read(t, v, i, a, b);
+      t.s.read(t, v, i, a, b, lanes);
       UNROLL for (size_t p = 0; p < kParts; p++) {
         f64x8 product = mul(a[p], b[p]);
         total[p].add_both(product, fma(a[p], b[p], sub(splat(0.), product)));
@@ -84,7 +88,15 @@ template <class T> struct Backward {
   static void write(void* self, size_t part) {
     const Tile& t = *(const Tile*)self;
     if (t.s.run.stopped()) return;
-    t.ordinary() ? t.s.template write<false>(t, part) : t.s.template write<true>(t, part);
+    t.ordinary() && t.by == 1 && t.s.scale1 == 1 ? t.s.template write<false>(t, part) : t.s.template write<true>(t, part);
+  }
+  // a · d / T for any T. The powers of two go to the factors, or to their product: one of the two ways stays within doubles.
+  NEVER_INLINE f64x8 quotient(const Tile& t, f64x8 a, f64x8 d) const {
+    const f64x8 first = splat(scale1), second = splat(scale2 / t.by), factor = splat(inverse), most = splat(infinity<double>());
+    f64x8 late = mul(mul(mul(mul(a, d), factor), first), second);
+    f64x8 early = mul(mul(mul(a, first), mul(d, second)), factor);
+    f64x8 better = scale1 > 1 ? early : late, other = scale1 > 1 ? late : early;
+    return one_nan(select_bits(better, other, lanes_above(most, better) & lanes_above(better, sub(splat(0.), most))));
   }
   template <bool kOdd> void write(const Tile& t, size_t part) const {
     const f64x8 factor = splat(inverse);
@@ -93,19 +105,32 @@ template <class T> struct Backward {
     for (size_t v = part * kVectors; v < end(part); v++) {
       size_t i;
       f64x8 a[kParts], b[kParts];
-      size_t n = read(t, v, i, a, b);
+      uint32_t lanes = 0;
+      size_t n = read(t, v, i, a, b, lanes);
       UNROLL for (size_t p = 0; p < kParts; p++) {
         Two<f64x8> d = {sub(b[p], sum[p]), splat(0.)};
         if (!kExact) d = two_sum(b[p], sub(splat(0.), sum[p]));
-        a[p] = mul(mul(a[p], kExact ? sub(d.x, rest[p]) : add(d.x, sub(d.low, rest[p]))), factor);
-        if (kOdd) a[p] = one_nan(a[p]);
+        if (kOdd && !kExact) d.low = zero_unless_finite(d.low);
+        f64x8 left = kExact ? sub(d.x, rest[p]) : add(d.x, sub(d.low, rest[p]));
+        a[p] = kOdd ? quotient(t, a[p], left) : mul(mul(a[p], left), factor);
+        if (extras.layout != kNoMask) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p);
       }
       n == W ? store(out + i, narrowed(a, T())) : store_n(out + i, narrowed(a, T()), n);
     }
   }
+  static ALWAYS f64x8 zero_unless_finite(f64x8 v) {
+    f64x8 most = splat(infinity<double>());
+    return select_bits(v, splat(0.), lanes_above(most, v) & lanes_above(v, sub(splat(0.), most)));
+  }
+  ALWAYS void each_part(const Run& r, Tile& t, void (*task)(void*, size_t)) const { parts() < 2 ? task(&t, 0) : r.parallel(parts(), task, &t); }
   void tile(const Run& r, Tile& t) const {
-    auto each = [&](void (*task)(void*, size_t)) { parts() < 2 ? task(&t, 0) : r.parallel(parts(), task, &t); };
-    each(add_up);
+    if (!kExact && scale1 > 1) t.by = 0x1p128;
+    sum_tile(r, t);
+    if (!kExact && !t.ordinary()) t.by = 0x1p-64, sum_tile(r, t);
+    each_part(r, t, write);
+  }
+  void sum_tile(const Run& r, Tile& t) const {
+    each_part(r, t, add_up);
     t.total = {};
     for (size_t p = 0; p < parts(); p++) {
       for (size_t i = 0, to = 0; i < W; i++, to += across()) {
@@ -114,8 +139,8 @@ template <class T> struct Backward {
         t.total.rest[to] += rest + t.parts[p].rest[i];
       }
     }
+    for (size_t i = 0; i < W; i++) if (t.total.sum[i] - t.total.sum[i] != 0) t.total.rest[i] = 0;  // ∞ has left ∞ − ∞ there
     if (!across()) for (size_t i = 1; i < W; i++) t.total.sum[i] = t.total.sum[0], t.total.rest[i] = t.total.rest[0];
-    each(write);
   }
   static void tiles_of_task(void* self, size_t task) {
     const Backward& s = *(const Backward*)self;
@@ -125,7 +150,7 @@ template <class T> struct Backward {
     size_t end = (task + 1) * s.rows_a_task, all = s.outer * s.tiles();
     for (size_t i = task * s.rows_a_task; i < all && i < end && !s.run.stopped(); i++) {
       size_t at = i % s.tiles() * W;
-      Tile t{s, i / s.tiles() * s.cols * s.inner + at, s.inner - at < W ? s.inner - at : W, &sums, {}};
+      Tile t{s, i / s.tiles() * s.cols * s.inner + at, s.inner - at < W ? s.inner - at : W, &sums, {}, 1};
       s.tile(alone, t);
     }
   }
@@ -139,20 +164,17 @@ template <class T> struct Backward {
     }
     LongRow memory(run, parts() * sizeof(typename Tile::Sums));
     for (size_t o = 0; o < outer && !run.stopped(); o++) {
-      Tile t{*this, o * cols, 1, (typename Tile::Sums*)memory.data, {}};
+      Tile t{*this, o * cols, 1, (typename Tile::Sums*)memory.data, {}, 1};
       tile(r, t);
     }
   }
 };
 
-SIMD_INLINE double inverse_of(double temperature) {  // a number, whatever the temperature: 0 · ∞ is none
-  double inverse = 1 / temperature;
-  return inverse < largest<double>() ? inverse : largest<double>();
-}
-
 #define BACKWARD_KERNEL(T, name) \
   void softmax_backward_##name(const Run& run, const T* y, const T* dy, T* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout) { \
-    if (outer * cols * inner != 0) Backward<T>{run, y, dy, out, outer, cols, inner, inverse_of(temperature), {mask, layout, {nullptr, 0}}, 1}.go(); \
+    if (outer * cols * inner == 0) return; \
+    const ExpScale<double> scale = ExpScale<double>::of_call(temperature); \
+    Backward<T>{run, y, dy, out, outer, cols, inner, 1 / scale.temperature, scale.scale1, scale.scale2, {mask, layout, {nullptr, 0}}, 1}.go(); \
   }
 BACKWARD_KERNEL(float, f32)
 BACKWARD_KERNEL(double, f64)

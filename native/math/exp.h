@@ -103,12 +103,13 @@ template <class T> struct ExpScale {
   static ALWAYS ExpScale of(double temperature) {  // of a constant it is one
     using X = ExpTraits<T>;
     ExpScale s;
-    // Beyond these every float32 row is one-hot or uniform, and a double's scale factors stay finite.
-    double most = sizeof(T) == 4 ? 0x1p250 : 0x1p1023, least = sizeof(T) == 4 ? 0x1p-250 : 0x1p-1074;
+    // Beyond these every float32 row is one-hot or uniform.
+    double most = sizeof(T) == 4 ? 0x1p250 : largest<double>(), least = sizeof(T) == 4 ? 0x1p-250 : 0x1p-1074;
     temperature = temperature > most ? most : temperature < least ? least : temperature;
     int n = temperature < 0x1p-1000 ? exponent_of(temperature * 0x1p100) - 100 : exponent_of(temperature);
     s.scaled = n < -20 || n > 20;
     if (!s.scaled) n = 0;
+    else if (n < 0) n++;  // T in [1/2, 1): x / T is the larger one, so that a scaled x overflows only if x / T does
     s.scale1 = (T)pow2(-(n / 2)), s.scale2 = (T)pow2(-(n - n / 2));
     double t = temperature * pow2(-(n / 2)) * pow2(-(n - n / 2));
     s.temperature = t;
