@@ -12,6 +12,13 @@ namespace {
 struct Filters {
   size_t top_k;
   double temperature, top_p, min_distance, typical_p, epsilon;
+
+  // For logits that are halves.
+  Filters halved() const {
+    Filters half = *this;
+    half.temperature = temperature == 0 || temperature > 0x1p-1074 ? temperature / 2 : temperature, half.min_distance = min_distance / 2;
+    return half;
+  }
 };
 
 enum { kSampled = 0, kHasNaN = 1, kNothingFinite = 2 };

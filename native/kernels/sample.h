@@ -43,7 +43,13 @@ template <class E, class X, class R> struct Sample {
     size_t cols = draws.cols;
     const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
     if (!floats) return;
-    extras.any() ? draws.take(memory, with_extras<E>(memory, extras, floats, cols, i), i) : draws.take(memory, floats, i);
+    if (!extras.any()) return draws.take(memory, floats, i);
+    bool halved = false;
+    const double* logits = with_extras<E>(memory, extras, floats, cols, i, halved);
+    if (!halved) return draws.take(memory, logits, i);
+    Draws<R> of_halves = draws;
+    of_halves.filters = draws.filters.halved();
+    of_halves.take(memory, logits, i);
   }
 };
 

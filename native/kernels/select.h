@@ -6,51 +6,12 @@
 #pragma once
 #include "buffer.h"
 #include "half.h"
+#include "items.h"
 
 namespace {
 
 constexpr size_t kTopGroup = 256;
 constexpr uint32_t kNoIndex = 0xFFFFFFFF;  // in place of the indices of a row with a NaN
-
-// A logit that has been taken out of its row. It is ordered by its key, which mostly is the logit.
-struct Item { double key, z, weight; size_t index; };
-SIMD_INLINE bool before(const Item& a, const Item& b) { return a.key > b.key || (a.key == b.key && a.index < b.index); }
-
-// A heap whose root comes last in the order.
-static void sift(Item* heap, size_t n, size_t at) {
-  Item moving = heap[at];
-  for (size_t child; (child = 2 * at + 1) < n; at = child) {
-    if (child + 1 < n && before(heap[child], heap[child + 1])) child++;
-    if (!before(moving, heap[child])) break;
-    heap[at] = heap[child];
-  }
-  heap[at] = moving;
-}
-static void make_heap(Item* items, size_t n) { for (size_t i = n / 2; i-- > 0;) sift(items, n, i); }
-static void sort_items(Item* items, size_t n) {
-  make_heap(items, n);
-  for (size_t left = n; left > 1;) {
-    Item last = items[0];
-    items[0] = items[--left], items[left] = last;
-    sift(items, left, 0);
-  }
-}
-// The first `limit` items of all that are offered, in whatever order these come.
-struct First {
-  Item* items;
-  size_t limit, size;
-
-  bool full() const { return size == limit; }
-  void offer(const Item& item) {
-    if (!full()) {
-      items[size++] = item;
-      if (full()) make_heap(items, size);
-    } else if (before(item, items[0])) {
-      items[0] = item;
-      sift(items, size, 0);
-    }
-  }
-};
 
 // What one reading tells of a row.
 template <class T> struct Look {
@@ -219,8 +180,10 @@ struct RowMemory {
   Buffer<float>& bias(float) { return float_bias; }
   Buffer<double>& bias(double) { return no_bias; }
 };
-// A row with its bias added, as doubles; what is masked as −∞. Null: there is no memory.
-template <class E, class X> const double* with_extras(RowMemory& memory, const Extras<X>& extras, const typename E::Float* floats, size_t cols, size_t index) {
+// A row with its bias added, as doubles; what is masked as −∞. Halves of them, `halved`, if a sum of two finite numbers
+// overflows. Null: there is no memory.
+template <class E, bool kHalves = false, class X>
+const double* with_extras(RowMemory& memory, const Extras<X>& extras, const typename E::Float* floats, size_t cols, size_t index, bool& halved) {
   using T = typename E::Float;
   constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8;
   double* out = memory.doubles.need(cols);
@@ -228,20 +191,25 @@ template <class E, class X> const double* with_extras(RowMemory& memory, const E
   const T* bias = extras.bias.data ? E::floats(extras.bias.data + (shared ? 0 : index * cols), cols, memory.bias(T())) : nullptr;
   if (!out || (extras.bias.data && !bias)) return nullptr;
   size_t mask_at = extras.shared_mask() ? 0 : index * cols;
+  uint32_t beyond = 0;
   for (size_t i = 0; i < cols; i += W) {
     size_t left = cols - i < W ? cols - i : W;
     f64x8 z[kParts], b[kParts];
+    uint32_t lanes = extras.layout == kNoMask ? 0xFFFF : mask_lanes(extras.mask, extras.layout, mask_at + i, left);
     widen(left < W ? load_n(floats + i, left, (T)0) : load(floats + i), z);
     if (bias) {
       widen(left < W ? load_n(bias + i, left, (T)0) : load(bias + i), b);
-      UNROLL for (size_t p = 0; p < kParts; p++) z[p] = add(z[p], b[p]);
+      if (sizeof(T) == 8 && !kHalves) beyond |= overflowing(z[0], b[0]) & lanes;
+      UNROLL for (size_t p = 0; p < kParts; p++) z[p] = kHalves ? half_sum(z[p], b[p]) : add(z[p], b[p]);
     }
-    uint32_t lanes = extras.layout == kNoMask ? 0xFFFF : mask_lanes(extras.mask, extras.layout, mask_at + i, left);
     for (size_t p = 0; p < kParts && 8 * p < left; p++) {
       f64x8 v = select_bits(z[p], splat(-infinity<double>()), lanes >> 8 * p & 0xFF);
       left - 8 * p < 8 ? store_n(out + i + 8 * p, v, left - 8 * p) : store(out + i + 8 * p, v);
     }
   }
+  halved = kHalves;
+  if constexpr (sizeof(T) == 8 && !kHalves)
+    if (beyond) return with_extras<E, true>(memory, extras, floats, cols, index, halved);
   return out;
 }
 
@@ -276,7 +244,8 @@ template <class E, class X> struct TopK {
   void row(Memory& memory, size_t i) const {
     const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
     if (!floats) return;
-    extras.any() ? choose(memory, with_extras<E>(memory, extras, floats, cols, i), i) : choose(memory, floats, i);
+    bool halved = false;  // which is the same order
+    extras.any() ? choose(memory, with_extras<E>(memory, extras, floats, cols, i, halved), i) : choose(memory, floats, i);
   }
   template <class F> NEVER_INLINE void choose(Memory& memory, const F* z, size_t i) const {
     F* tops = memory.tops(F()).need(cols / kTopGroup + 1);

@@ -1,4 +1,5 @@
 /** softmaxBackward: dx = y (dy − Σ y dy) / T. Products and sums carry what rounding takes from them along. */
+import { extended, powerOfTwo } from '../../extended.js';
 import { twoSum } from './log.js';
 import { counts } from './masks.js';
 import { exactProduct } from './powers.js';
@@ -10,27 +11,58 @@ export function softmaxBackward(
   mask: Uint8Array | null, maskLayout: number,
 ): void {
   const isKept = (at: number, column: number): boolean => mask === null || counts(mask, maskLayout, at, column);
+  const isFar = !(temperature >= 2 ** -20 && temperature <= 2 ** 20);
+  const farQuotient = quotientBy(temperature);
+
+  /** Σ y dy of a row, with dy multiplied by a power of two. */
+  const sumOf = (start: number, by: number): readonly [sum: number, low: number] => {
+    let sum = 0;
+    let low = 0;
+    for (let c = 0, at = start; c < cols; c++, at += inner) {
+      if (!isKept(at, c)) continue;
+      const [product, rest] = exactProduct(y[at]!, dy[at]! * by);
+      const [next, lost] = twoSum(sum, product);
+      sum = next;
+      // A factor near the end of the range has no exact product, and needs none.
+      low += Number.isFinite(rest) ? rest + lost : lost;
+    }
+    return [sum, low];
+  };
+
   for (let o = 0; o < outer; o++) {
     for (let start = o * cols * inner, end = start + inner; start < end; start++) {
-      let sum = 0;
-      let low = 0;
-      for (let c = 0, at = start; c < cols; c++, at += inner) {
-        if (!isKept(at, c)) continue;
-        const [product, rest] = exactProduct(y[at]!, dy[at]!);
-        const [next, lost] = twoSum(sum, product);
-        sum = next;
-        // A factor near the end of the range has no exact product, and needs none.
-        low += Number.isFinite(rest) ? rest + lost : lost;
+      // Sums and differences of doubles would overflow, or be subnormal where a quotient by the temperature is not.
+      let by = isFar && temperature < 1 && y instanceof Float64Array ? 2 ** 128 : 1;
+      let [sum, low] = sumOf(start, by);
+      if (!(Math.abs(sum) < 1e290) && y instanceof Float64Array) {
+        by = 2 ** -64;
+        [sum, low] = sumOf(start, by);
       }
       for (let c = 0, at = start; c < cols; c++, at += inner) {
         if (!isKept(at, c)) {
           out[at] = 0;
           continue;
         }
-        const [difference, lost] = twoSum(dy[at]!, -sum);
+        const [difference, lost] = twoSum(dy[at]! * by, -sum);
         const rest = lost - low;
-        out[at] = (y[at]! * (Number.isFinite(rest) ? difference + rest : difference)) / temperature;
+        const left = Number.isFinite(rest) ? difference + rest : difference;
+        out[at] = isFar || by !== 1 ? farQuotient(y[at]!, left, by) : (y[at]! * left) / temperature;
       }
     }
   }
+}
+
+/** a · b / (temperature · by), for temperatures anywhere: powers of two go to the factors, or to their product. */
+function quotientBy(temperature: number): (a: number, b: number, by: number) => number {
+  const [mantissa, octave] = temperature < 2 ** -1000 ? extended(temperature * 2 ** 100, -100) : extended(temperature, 0);
+  const n = -(octave + 1);
+  const divisor = mantissa / 2; // in [½, 1), so that what comes before is not the larger one
+  const first = powerOfTwo(n >> 1);
+  const second = powerOfTwo(n - (n >> 1));
+  return (a, b, by) => {
+    const late = ((a * b) / divisor) * first * (second / by);
+    const early = (a * first * (b * (second / by))) / divisor;
+    const [better, other] = n > 0 ? [early, late] : [late, early];
+    return Number.isFinite(better) ? better : other;
+  };
 }

@@ -41,11 +41,11 @@ export interface Reduction {
 }
 
 /**
- * The temperature scales the step and not the logits, so it costs neither time nor accuracy. Logits are halved where a
- * bias could make them overflow; extreme temperatures are brought, exactly, to where the constants have all their bits.
+ * The temperature scales the step and not the logits, so it costs neither time nor accuracy. Logits are divided by a power
+ * of two where sums with the bias overflow; extreme temperatures are brought, exactly, to where the constants have all their bits.
  */
-export function reduction(temperature: number, isBiased: boolean): Reduction {
-  const before = (temperature > 2 ** 900 ? 2 ** 128 : 1) * (isBiased ? 2 : 1);
+export function reduction(temperature: number, divisor: 1 | 8): Reduction {
+  const before = (temperature > 2 ** 900 ? 2 ** 128 : 1) * divisor;
   const after = temperature < 2 ** -900 ? 2 ** -128 : 1;
   const scaled = temperature / after / before;
   const [step, rest] = exactProduct(scaled, LN2 / STEPS);

@@ -5,10 +5,12 @@ import { softmaxBackward } from './backward.js';
 import { bfloat16, float16, halfKernels } from './half.js';
 import { appendKernels } from './kv-append.js';
 import { LogRows } from './log-rows.js';
-import { Logits_f32, Logits_f64, softmaxPlain_f32, softmaxPlain_f64 } from './logits.js';
+import { Logits_f32 } from './logits.js';
+import { Logits_f64 } from './logits-f64.js';
 import { expSum, normalize } from './partial.js';
 import { HELD } from './row.js';
 import { samplingKernels } from './sampling.js';
+import { softmaxPlain_f32, softmaxPlain_f64 } from './softmax-plain.js';
 
 type Floats = Float32Array | Float64Array;
 

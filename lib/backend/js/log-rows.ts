@@ -16,10 +16,13 @@ type Floats = Float32Array | Float64Array;
 const RAISE = 2 ** HEADROOM;
 
 export class LogRows extends Logits<Floats> {
-  private readonly reduction: Reduction;
-  /** Of the row that was measured. */
+  private reduction: Reduction;
+  private readonly whole: Reduction;
+  private eighths: Reduction | undefined;
+  /** Of the row that was measured; `raised` is `others` · RAISE, also where the latter is subnormal. */
   private max = 0;
   private others = 0;
+  private raised = 0;
   private log = 0;
   private logLow = 0;
   /** No finite largest logit, or a NaN: this is the logSumExp then. */
@@ -35,7 +38,11 @@ export class LogRows extends Logits<Floats> {
     super(x, cols, inner, mask, maskLayout, bias);
     // Doubles hold float32 logits with a bias, and at the highest temperatures all weights are 1.
     const isSingle = x instanceof Float32Array;
-    this.reduction = reduction(isSingle ? Math.min(temperature, 2 ** 900) : temperature, bias !== null && !isSingle);
+    this.reduction = this.whole = reduction(isSingle ? Math.min(temperature, 2 ** 900) : temperature, 1);
+  }
+
+  protected divideLogits(divisor: 1 | 8): void {
+    this.reduction = divisor === 1 ? this.whole : (this.eighths ??= reduction(this.temperature, 8));
   }
 
   protected load(at: number, n: number): number {
@@ -100,13 +107,16 @@ export class LogRows extends Logits<Floats> {
 
   private writeGradient(gradient: Floats, start: number, target: number, isTop: boolean): void {
     const whole = 1 + this.others;
+    const { temperature } = this;
+    // One of the two orders keeps what is between within doubles.
+    const quotient = (raised: number): number => (temperature < 1 ? raised / whole / (temperature * RAISE) : raised / whole / temperature / RAISE);
     this.parts(start, (column, n) => {
       if (!this.isOdd) this.weigh(n, this.max);
       for (let i = 0; i < n; i++) {
         const at = start + (column + i) * this.inner;
-        const weight = (cells[i]! + remainders[i]!) / RAISE;
-        const numerator = column + i !== target ? weight : isTop ? -this.others : -(this.others + (1 - weight));
-        gradient[at] = this.isMasked(at, column + i) ? 0 : this.isOdd ? (this.oddLog < 0 ? 0 : NaN) : numerator / whole / this.temperature;
+        const weight = cells[i]! + remainders[i]!;
+        const numerator = column + i !== target ? weight : isTop ? -this.raised : -(this.raised + (RAISE - weight));
+        gradient[at] = this.isMasked(at, column + i) ? 0 : this.isOdd ? (this.oddLog < 0 ? 0 : NaN) : quotient(numerator);
       }
     });
   }
@@ -150,7 +160,7 @@ export class LogRows extends Logits<Floats> {
         for (let i = 0; i < n; i++) isNaNThere ||= cells[i]! !== cells[i]!;
       }
     });
-    this.isOdd = !(Math.abs(max) < Infinity) || high !== high;
+    this.isOdd = !(Math.abs(max) < Infinity) || high + low !== high + low;
     if (this.isOdd) {
       this.odd = isNaNThere || Math.abs(max) < Infinity ? NaN : max;
       this.oddLog = this.odd < 0 && this.mask !== null ? -Infinity : NaN;
@@ -159,6 +169,7 @@ export class LogRows extends Logits<Floats> {
     const [others, lost] = twoSum(tops - 1, high / RAISE);
     const [sum, rest] = twoSum(others, lost + low / RAISE);
     this.others = sum;
+    this.raised = tops === 1 ? high + low : sum * RAISE;
     [this.log, this.logLow] = log1p(sum, rest);
   }
 
@@ -178,8 +189,9 @@ export class LogRows extends Logits<Floats> {
   /** logSoftmax of one logit of the row that was measured. */
   private logOf(logit: number, rest: number): number {
     const [distance, lost] = twoSum(logit, -this.max);
-    if (distance === -Infinity) return distance;
     const { after, temperature } = this.reduction;
+    // A distance that overflows may have a quotient that does not.
+    if (distance === -Infinity) return logit === distance ? distance : ((logit / 4 - this.max / 4) / after / temperature) * 4 - this.log;
     const low = (lost + (rest - this.maxRest)) / after;
     const quotient = distance / after / temperature;
     if (!(quotient > -Infinity)) return quotient;
@@ -188,12 +200,14 @@ export class LogRows extends Logits<Floats> {
   }
 
   private sumOfLogs(): number {
-    const max = this.max * this.reduction.before;
-    const quotient = max / this.temperature;
+    const { before } = this.reduction;
+    const isWhole = Math.abs(this.max * before) < Infinity;
+    const [max, rest, temperature] = isWhole ? [this.max * before, this.maxRest * before, this.temperature] : [this.max, this.maxRest, this.temperature / before];
+    const quotient = max / temperature;
     if (!(Math.abs(quotient) < Infinity)) return quotient;
-    const low = (remainderOf(max, quotient, this.temperature) + this.maxRest * this.reduction.before) / this.temperature;
-    const [sum, rest] = twoSum(quotient, this.log);
-    return sum + (rest + (low + this.logLow));
+    const low = (remainderOf(max, quotient, temperature) + rest) / temperature;
+    const [sum, lost] = twoSum(quotient, this.log);
+    return sum + (lost + (low + this.logLow));
   }
 
   private isMasked(at: number, column: number): boolean {

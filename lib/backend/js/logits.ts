@@ -5,15 +5,15 @@
  * A row no longer than HELD is loaded once and stays where it is from one step to the next. A longer one is taken part
  * by part, and its parts are loaded and weighed again where they are wanted again.
  */
-import { expSums, reduction, stepAt, type Reduction } from './exp-sum.js';
-import { isBits, isShared } from './masks.js';
-import { LN2, octavesOf, STEPS, type Octaves } from './powers.js';
+import { expSums, stepAt } from './exp-sum.js';
+import { counts, isBits, isShared } from './masks.js';
+import { LN2, octavesOf, type Octaves } from './powers.js';
 import { HELD, PART, rowSteps } from './row.js';
 
 export const cells = new Float64Array(HELD);
 export const remainders = new Float64Array(HELD);
 export const total = new Float64Array(2);
-export const { load_f32, load_f64, addBias, hide, largestRest, settle, store_f32, store_f64 } = rowSteps(cells, remainders);
+export const { load_f32, load_f64, addBias, hasOverflowed, hide, largestRest, settle, store_f32, store_f64 } = rowSteps(cells, remainders);
 export const { expSum_f32, expSum_f64 } = expSums(cells, remainders);
 
 /** What partial sums ask of weights besides. */
@@ -45,6 +45,8 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     this.maxRest = 0;
   }
 
+  /** From now on logits are loaded whole, or as eighths of x and bias where whole sums overflow. */
+  protected abstract divideLogits(divisor: 1 | 8): void;
   /** Loads n logits and returns the largest. */
   protected abstract load(at: number, n: number): number;
   /** Adds n elements of the bias to them and returns the largest. */
@@ -63,9 +65,15 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
         const max = this.largest(start);
         if (max === -Infinity && this.mask !== null) fill(out, start, this.inner, this.cols, 0);
         else if (this.sum(start, max)) this.normalize(out, start, max);
-        else fill(out, start, this.inner, this.cols, NaN);
+        else this.fillVisible(out, start, NaN);
       }
     }
+  }
+
+  /** A value at the positions of a row that are not masked, 0 at the others. */
+  fillVisible(out: A, start: number, value: number): void {
+    const { cols, inner, mask, maskLayout } = this;
+    for (let c = 0, at = start; c < cols; c++, at += inner) out[at] = mask === null || counts(mask, maskLayout, at, c) ? value : 0;
   }
 
   /** The sum of weights since the beginning. */
@@ -81,19 +89,35 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
 
   /** Loads a part of a row for weights relative to its own largest logit, which is returned. */
   takeAlone(start: number, column: number, n: number): number {
-    const max = this.take(start, column, n);
-    this.maxRest = this.bias === null ? 0 : largestRest(n, max);
+    this.divideLogits(1);
+    let max = this.take(start, column, n);
+    this.maxRest = 0;
+    if (this.bias === null) return max;
+    if (hasOverflowed()) {
+      this.divideLogits(8);
+      max = this.take(start, column, n);
+    }
+    this.maxRest = largestRest(n, max);
     return max;
   }
 
   /** Loads a part of a row for weights relative to a number without a rest. */
   takeRelative(start: number, column: number, n: number): void {
+    this.divideLogits(1);
     this.take(start, column, n);
     this.maxRest = 0;
   }
 
   /** The largest logit of a row, −∞ where a mask leaves none. */
   largest(start: number): number {
+    this.divideLogits(1);
+    const max = this.findLargest(start);
+    if (this.bias === null || !hasOverflowed()) return max;
+    this.divideLogits(8);
+    return this.findLargest(start);
+  }
+
+  private findLargest(start: number): number {
     let max = -Infinity;
     this.maxRest = 0;
     for (let column = 0; column < this.cols; column += this.partLength) {
@@ -176,6 +200,8 @@ export class Logits_f32 extends Logits<Float32Array> implements Relative {
     this.divisor = sum;
   }
 
+  protected divideLogits(): void {} // doubles hold all sums of floats
+
   protected load(at: number, n: number): number {
     return load_f32(this.x, at, this.inner, n);
   }
@@ -203,116 +229,8 @@ export class Logits_f32 extends Logits<Float32Array> implements Relative {
   }
 }
 
-/** Whether logits are not within the reach of the reduction as they are. */
-const isSettled = (max: number, constants: Reduction, isBiased: boolean): boolean =>
-  isBiased || constants.after !== 1 || Math.abs(max) > constants.reach;
-
-/** Adds weights to the total, of distances from the largest logit where the logits as they are do not do. */
-function weigh_f64(n: number, max: number, maxRest: number, constants: Reduction, isBiased: boolean): void {
-  const settled = isSettled(max, constants, isBiased);
-  if (settled) {
-    if (!isBiased) remainders.fill(0, 0, n);
-    settle(n, max, maxRest, constants.after, -constants.reach);
-  }
-  expSum_f64(n, settled ? 0 : max, constants, settled, total);
-}
-
-/** Weights good for one rounding to float64. */
-export class Logits_f64 extends Logits<Float64Array> implements Relative {
-  private readonly reduction: Reduction;
-  private divisor: number;
-  private divisorLow: number;
-
-  constructor(
-    x: Float64Array, cols: number, inner: number, temperature: number,
-    mask: Uint8Array | null, maskLayout: number, bias: Float64Array | null,
-  ) {
-    super(x, cols, inner, mask, maskLayout, bias);
-    this.reduction = reduction(temperature, bias !== null);
-    this.divisor = 1;
-    this.divisorLow = 0;
-  }
-
-  reference(max: number): Octaves {
-    const { after, temperature, stepHigh } = this.reduction;
-    if (isSettled(max, this.reduction, this.bias !== null)) return octavesOf(max / after, this.maxRest / after, temperature);
-    const octaves = Math.floor(max * (1 / stepHigh) + 0.5) / STEPS; // as expSum_f64 has it
-    const whole = Math.round(octaves);
-    return { whole, fraction: octaves - whole };
-  }
-
-  highest(octave: number): number {
-    return clamp(octave * LN2 * this.reduction.temperature * this.reduction.after);
-  }
-
-  divideBy(sum: number): void {
-    this.divisor = sum;
-    this.divisorLow = 0;
-  }
-
-  protected load(at: number, n: number): number {
-    return load_f64(this.x, at, this.inner, n, this.reduction.before);
-  }
-
-  protected shift(bias: Float64Array, at: number, stride: number, n: number): number {
-    return addBias(bias, at, stride, n, this.reduction.before);
-  }
-
-  weigh(n: number, max: number): void {
-    weigh_f64(n, max, this.maxRest, this.reduction, this.bias !== null);
-  }
-
-  begin(): void {
-    total[0] = 0;
-    total[1] = 0;
-  }
-
-  protected end(): boolean {
-    this.divisor = total[0]!;
-    this.divisorLow = total[1]!;
-    return this.divisor === this.divisor;
-  }
-
-  store(out: Float64Array, at: number, n: number): void {
-    store_f64(out, at, this.inner, n, this.divisor, this.divisorLow);
-  }
-}
-
-/*
- * Softmax of rows that are held whole and have neither mask nor bias: the same steps, but without an object and its
- * methods, which would take as long as a row of ten.
- */
-
-export function softmaxPlain_f32(
-  x: Float32Array, out: Float32Array, outer: number, cols: number, inner: number, temperature: number,
-): void {
-  const step = stepAt(temperature);
-  for (let o = 0; o < outer; o++) {
-    for (let start = o * cols * inner, end = start + inner; start < end; start++) {
-      const max = load_f32(x, start, inner, cols);
-      const sum = expSum_f32(cols, max, step);
-      if (sum === sum) store_f32(out, start, inner, cols, sum);
-      else fill(out, start, inner, cols, NaN);
-    }
-  }
-}
-
-export function softmaxPlain_f64(
-  x: Float64Array, out: Float64Array, outer: number, cols: number, inner: number, temperature: number,
-): void {
-  const constants = reduction(temperature, false);
-  for (let o = 0; o < outer; o++) {
-    for (let start = o * cols * inner, end = start + inner; start < end; start++) {
-      const max = load_f64(x, start, inner, cols, constants.before);
-      total[0] = total[1] = 0;
-      weigh_f64(cols, max, 0, constants, false);
-      if (total[0] === total[0]) store_f64(out, start, inner, cols, total[0], total[1]);
-      else fill(out, start, inner, cols, NaN);
-    }
-  }
-}
-
-const clamp = (logit: number): number => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, logit));
+/** The finite number nearest to a logit. */
+export const clamp = (logit: number): number => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, logit));
 
 export function fill(out: Float32Array | Float64Array, start: number, stride: number, n: number, value: number): void {
   for (let i = 0; i < n; i++) out[start + i * stride] = value;

@@ -6,7 +6,7 @@
  */
 import { NO_EXPONENT } from '../backend.js';
 import { extended, isOrdinary, NOTHING, powerOfTwo, sum, type Extended } from '../../extended.js';
-import { fill, type Logits, type Relative } from './logits.js';
+import type { Logits, Relative } from './logits.js';
 import { HEADROOM, rootOfTwo } from './powers.js';
 import { PART } from './row.js';
 
@@ -48,7 +48,7 @@ export function normalize<A extends Floats>(
     for (let start = o * cols * inner, end = start + inner; start < end; start++, r++) {
       const m = mantissa[r]!;
       if (isOrdinary(m)) normalizeRow(logits, out, start, cols, inner, m, exponent[r]!);
-      else fill(out, start, inner, cols, m === 0 && logits.mask !== null && logits.largest(start) === -Infinity ? 0 : NaN);
+      else logits.fillVisible(out, start, m === 0 && logits.mask !== null && logits.largest(start) === -Infinity ? 0 : NaN);
     }
   }
 }

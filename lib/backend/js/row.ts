@@ -20,6 +20,7 @@ export function rowSteps(cells: Float64Array, remainders: Float64Array) {
   const row = cells;
   const rest = remainders;
   const raise = 2 ** HEADROOM;
+  let overflowed = false;
 
   /** Loads logits and returns the largest; a NaN is never the largest. */
   function load_f32(x: Float32Array, start: number, stride: number, n: number): number {
@@ -76,7 +77,10 @@ export function rowSteps(cells: Float64Array, remainders: Float64Array) {
     return max;
   }
 
-  /** Adds bias / divisor to the logits exactly (Knuth's TwoSum: what rounding takes is in `rest`) and returns the largest. */
+  /**
+   * Adds bias / divisor to the logits exactly (Knuth's TwoSum: what rounding takes is in `rest`) and returns the largest. A
+   * finite sum that no double holds is noted.
+   */
   function addBias(bias: Float32Array | Float64Array, start: number, stride: number, n: number, divisor: number): number {
     const scale = 1 / divisor;
     let max = -Infinity;
@@ -86,10 +90,19 @@ export function rowSteps(cells: Float64Array, remainders: Float64Array) {
       const sum = a + b;
       const ofB = sum - a;
       row[i] = sum;
-      rest[i] = Math.abs(sum) < Infinity ? a - (sum - ofB) + (b - ofB) : 0;
+      const isFinite = Math.abs(sum) < Infinity;
+      rest[i] = isFinite ? a - (sum - ofB) + (b - ofB) : 0;
+      if (!isFinite && Math.abs(a) < Infinity && Math.abs(b) < Infinity) overflowed = true;
       if (sum > max) max = sum;
     }
     return max;
+  }
+
+  /** Whether addBias noted a sum that overflows since this was asked last. */
+  function hasOverflowed(): boolean {
+    const answer = overflowed;
+    overflowed = false;
+    return answer;
   }
 
   /** Turns masked logits into −∞. Returns the largest of the others: NaN if there is one, −∞ if there are none. */
@@ -172,5 +185,5 @@ export function rowSteps(cells: Float64Array, remainders: Float64Array) {
     for (; i < n; i++) out[start + i * stride] = (row[i]! * high + (row[i]! * low + rest[i]! * inverse)) * lower;
   }
 
-  return { load_f32, load_f64, addBias, hide, largestRest, settle, store_f32, store_f64 };
+  return { load_f32, load_f64, addBias, hasOverflowed, hide, largestRest, settle, store_f32, store_f64 };
 }

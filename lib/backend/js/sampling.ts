@@ -215,19 +215,41 @@ interface Extras {
   readonly bias: Floats | null;
 }
 
-/** A row with its bias added; what is masked as −∞. */
-function withExtras(x: Floats, r: number, cols: number, { mask, maskLayout, bias }: Extras): Float64Array {
-  const z = new Float64Array(cols);
-  for (let i = 0; i < cols; i++) z[i] = x[r * cols + i]!;
-  if (bias !== null) for (let i = 0, at = lengthOf(bias) === cols ? 0 : r * cols; i < cols; i++) z[i]! += bias[at + i]!;
-  if (mask !== null) for (let i = 0; i < cols; i++) if (!counts(mask, maskLayout, r * cols + i, i)) z[i] = -Infinity;
-  return z;
+/** A row with its bias added; what is masked as −∞. All are halves if `unit` is 2: a sum of two finite numbers overflows otherwise. */
+interface RowWithExtras {
+  readonly z: Float64Array;
+  readonly unit: 1 | 2;
 }
+
+function withExtras(x: Floats, r: number, cols: number, { mask, maskLayout, bias }: Extras): RowWithExtras {
+  const start = r * cols;
+  const biasStart = bias !== null && lengthOf(bias) === cols ? 0 : start;
+  const isHidden = (i: number): boolean => mask !== null && !counts(mask, maskLayout, start + i, i);
+  const z = new Float64Array(cols);
+  let unit: 1 | 2 = 1;
+  for (let i = 0; i < cols; i++) {
+    const [logit, added] = [x[start + i]!, bias === null ? 0 : bias[biasStart + i]!];
+    z[i] = logit + added;
+    if (Math.abs(z[i]!) === Infinity && Math.abs(logit) < Infinity && Math.abs(added) < Infinity && !isHidden(i)) unit = 2;
+  }
+  if (unit === 2) for (let i = 0; i < cols; i++) z[i] = x[start + i]! / 2 + bias![biasStart + i]! / 2;
+  if (mask !== null) for (let i = 0; i < cols; i++) if (isHidden(i)) z[i] = -Infinity;
+  return { z, unit };
+}
+
+const inUnits = (filters: Filters, unit: 1 | 2): Filters =>
+  unit === 1
+    ? filters
+    : {
+        ...filters,
+        temperature: filters.temperature === 0 ? 0 : Math.max(filters.temperature / 2, Number.MIN_VALUE),
+        minDistance: filters.minDistance / 2,
+      };
 
 function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) => void, rows: number, cols: number, k: number, extras: Extras): void {
   const isPlain = extras.mask === null && extras.bias === null;
   for (let r = 0; r < rows; r++) {
-    const [z, start] = isPlain ? [x, r * cols] : [withExtras(x, r, cols, extras), 0];
+    const [z, start] = isPlain ? [x, r * cols] : [withExtras(x, r, cols, extras).z, 0];
     if (first(z, start, cols) === NO_INDEX) {
       indices.fill(NO_INDEX, r * k, (r + 1) * k);
       continue;
@@ -241,7 +263,8 @@ function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) 
 
 const sample: SampleKernel<Floats> = (x, tokens, kept, probabilities, status, uniforms, rows, cols, draws, k, temperature, topP, minDistance, typicalP, epsilon, mask, maskLayout, bias) => {
   for (let r = 0; r < rows; r++) {
-    const row = new SampleRow(withExtras(x, r, cols, { mask, maskLayout, bias }), { topK: k, temperature, topP, minDistance, typicalP, epsilon });
+    const { z, unit } = withExtras(x, r, cols, { mask, maskLayout, bias });
+    const row = new SampleRow(z, inUnits({ topK: k, temperature, topP, minDistance, typicalP, epsilon }, unit));
     status[r] = row.filter();
     if (status[r] !== SAMPLED) {
       tokens?.fill(NO_INDEX, r * draws, (r + 1) * draws);
