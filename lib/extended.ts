@@ -29,7 +29,7 @@ export const isOrdinary = (mantissa: number): boolean => mantissa > 0 && mantiss
 export function extended(mantissa: number, exponent: number): Extended {
   if (!isOrdinary(mantissa)) return [mantissa, 0];
   const n = exponentOf(mantissa);
-  return [n > 0 ? mantissa * powerOfTwo(-n) : mantissa * powerOfTwo(-(n >> 1)) * powerOfTwo(-(n - (n >> 1))), exponent + n];
+  return [mantissa * powerOfTwo(-(n >> 1)) * powerOfTwo(-(n - (n >> 1))), exponent + n]; // 2^-1023 is not normal
 }
 
 /** a + b: scaling is exact, so that this rounds once, as one addition of doubles does. The mantissas need not be canonical. */

@@ -35,7 +35,8 @@ const isOdd = (v: number): boolean => Number.isNaN(v) || v === Infinity;
 
 /** What is right for a row, position by position. */
 function expected({ type, x, bias, keep, isMasked, temperature }: Case, target: number) {
-  const sum = (i: number): number => (bias === null || isOdd(x[i]!) ? x[i]! : isOdd(bias[i]!) ? bias[i]! : Math.min(x[i]!, bias[i]!));
+  // Biases of the table are finite or −∞, and +∞ − ∞ is no number.
+  const sum = (i: number): number => (isOdd(x[i]!) && bias?.[i] === -Infinity ? NaN : x[i]!);
   const odd = x.map((_, i) => (keep[i] ? sum(i) : -Infinity)).filter(isOdd);
   const exact = odd.length > 0 ? null : exactRow(x, bias, (i) => keep[i]!, temperature);
   const isFloat = type !== 'f64';
@@ -183,8 +184,8 @@ for (const type of Object.keys(limits) as TypeName[]) {
       it(edge.name, () => {
         let index = 0;
         for (const n of lengths) {
-          // Long rows run the same code as those of 257, but for the blocks: a part of the cases is enough.
-          const step = n > 300 ? 7 : 1;
+          // The cases take turns, by steps that share no factor with the loops of the table.
+          const step = n < 64 ? 5 : n < 300 ? 11 : 37;
           for (const c of cases(edge, type, n)) if (index++ % step === 0) check(c, index);
         }
       }, 300_000);
@@ -214,14 +215,16 @@ describe('softmaxBackward at the edges', () => {
           for (const { call, inner, lanes } of calls(c, false, n % 2 === 1)) {
             const grown = encode(type, inner === 1 ? dy : dy.flatMap((v) => [v, 0, v]));
             const results = backends.map((backend) => runBackward(backend, call, grown, () => expect.fail(`${backend} in place, ${what}`)));
+            const first = decode(type, results[0]!);
             results.forEach((result, b) => {
               const values = decode(type, result);
               for (let i = 0; i < n; i++) for (const lane of lanes) {
                 const v = values[i * inner + lane]!;
                 const isRight = !keep[i] ? v === 0 : exact ? fits(v, near4(exact[i]!)) : !Number.isFinite(v);
                 if (!isRight) expect.fail(`${backends[b]}: ${what}: [${i}] is ${v}, not ${exact && Object.values(near4(exact[i]!))}`);
-                const native = decode(type, results[0]!)[0];
-                if (i === 0 && !Object.is(native, values[0]) && exact === null) expect.fail(`${backends[b]}, ${what}: ${values[0]}, not ${native}`);
+              }
+              if (exact === null && !values.every((v, i) => v === first[i] || (Number.isNaN(v) && Number.isNaN(first[i])))) {
+                expect.fail(`${backends[b]} differs from ${backends[0]}: ${what}`);
               }
             });
           }
