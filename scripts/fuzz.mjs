@@ -1,0 +1,87 @@
+// Calls the whole public interface with what chance brings, on every backend of this machine, and compares: instruction sets
+// bit for bit, everything with an oracle, errors with each other, memory with what it was.
+//
+//     node scripts/fuzz.mjs [--seed 1] [--minutes 1 | --cases N] [--jobs N] [--only operator] [--backends avx2,js] [--plain]
+//     node scripts/fuzz.mjs --seed S --case N [--limit L]        one case again, as a finding says
+//
+// --plain: no arrays that lie about themselves, no shared or resizable memory, no getters. --report FILE: all findings, as lines
+// of JSON. It runs lib/ as it is, with the addon in build/Release (npm run build:native). Exit status 1 if anything differs.
+import { spawn } from 'node:child_process';
+import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const text = { type: 'string' };
+const { values } = parseArgs({
+  options: { seed: text, minutes: text, cases: text, case: text, limit: text, jobs: text, only: text, backends: text, report: text, plain: { type: 'boolean' } },
+});
+const number = (name, otherwise) => (values[name] === undefined ? otherwise : Number(values[name]));
+const one = number('case');
+const seed = number('seed', 1);
+const jobs = one === undefined ? number('jobs', availableParallelism()) : 1;
+
+/** A folder that looks like the package, with lib/ in one module: the JavaScript backend's worker is looked for in its dist/. */
+const folder = path.join(root, 'node_modules', '.cache', 'flash-softmax', `fuzz-${process.pid}`);
+mkdirSync(path.join(folder, 'build'), { recursive: true });
+cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
+cpSync(path.join(root, 'build', 'Release', 'flash_softmax.node'), path.join(folder, 'build', 'Release', 'flash_softmax.node'));
+await build({
+  entryPoints: { library: path.join(root, 'test/fuzz/library.ts'), main: path.join(root, 'test/fuzz/main.ts'), 'js-worker': path.join(root, 'lib/async/js-worker.ts') },
+  outdir: path.join(folder, 'dist'),
+  bundle: true,
+  external: ['node-gyp-build'],
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  logLevel: 'warning',
+});
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+const totals = { cases: 0, calls: 0, elements: 0, differences: 0 };
+const findings = [];
+const until = one === undefined && values.cases === undefined ? Date.now() + number('minutes', 1) * 60_000 : undefined;
+
+function add(finding) {
+  findings.push(finding);
+  if (values.report) appendFileSync(values.report, `${JSON.stringify(finding)}\n`);
+}
+
+/** One process; if it dies, its case is a finding, and another process goes on behind it. */
+async function run(from, step) {
+  const job = {
+    library: path.join(folder, 'dist', 'library.js'), progress: path.join(folder, `progress-${from % step}`), seed, limit: number('limit', 2 ** 20), isPlain: values.plain ?? false,
+    from, step, to: one === undefined ? number('cases') : one + 1, until, only: values.only, backends: values.backends?.split(','), shrinks: values.limit === undefined,
+  };
+  const child = spawn(process.execPath, [path.join(folder, 'dist', 'main.js'), JSON.stringify(job)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let done = false;
+  for await (const line of createInterface({ input: child.stdout })) {
+    const said = JSON.parse(line);
+    if (said.totals) for (const name in totals) totals[name] += said.totals[name];
+    else add(said);
+    done ||= said.totals !== undefined;
+  }
+  if (done) return;
+  const died = Number(readFileSync(job.progress, 'utf8'));
+  totals.differences++;
+  add({ case: died, operator: '', text: '', what: `the process died of ${child.signalCode ?? child.exitCode}` });
+  await run(died + step, step);
+}
+
+const begin = Date.now();
+await Promise.all(one === undefined ? Array.from({ length: jobs }, (_, i) => run(i, jobs)) : [run(one, 1)]);
+
+findings.sort((a, b) => a.case - b.case);
+const shown = new Map();
+for (const { case: n, limit, operator, text, what, more } of findings) {
+  shown.set(operator, (shown.get(operator) ?? 0) + 1);
+  if (shown.get(operator) > 5) continue;
+  console.log(`--seed ${seed} --case ${n}${values.plain ? ' --plain' : ''}${limit ? ` --limit ${limit}` : values.limit ? ` --limit ${values.limit}` : ''}: ${text}\n    ${what}${more ? ` (and ${more} more)` : ''}`);
+}
+for (const [operator, n] of shown) if (n > 5) console.log(`${operator || 'died'}: ${n} in all`);
+console.log(`${totals.cases} cases, ${totals.calls} calls, ${totals.elements} elements in ${((Date.now() - begin) / 1000).toFixed(0)} s: ${totals.differences} differences`);
+process.exitCode = totals.differences === 0 ? 0 : 1;

@@ -1,0 +1,158 @@
+/**
+ * What a row's operators should give, in double-double arithmetic: differences from the largest logit, exponentials of these,
+ * their sum. It shares exp and division with lib/cli/oracle.ts, and nothing with the kernels or the fallback.
+ *
+ * Where results are float32 or narrower and no sum of them is asked for as a double, plain doubles and Math.exp do, which takes
+ * a thirtieth of the time: they are off by 2⁻²⁰ units in the last place of a float32.
+ */
+import { add, addNumber, divide, expDD, multiply, multiplyNumber, scale, twoSum, type DD } from '../../lib/cli/oracle.js';
+import { log1pDD } from '../log-oracle.js';
+
+export const ZERO: DD = { hi: 0, lo: 0 };
+export const negative = (a: DD): DD => ({ hi: -a.hi, lo: -a.lo });
+export const dd = (hi: number): DD => ({ hi, lo: 0 });
+
+/** One row: exact logits, biases, and which of them count. */
+export interface RowInput {
+  readonly x: Float64Array;
+  readonly bias?: Float64Array | undefined;
+  readonly visible?: Uint8Array | undefined;
+  readonly temperature: number;
+  readonly precise: boolean;
+}
+
+/** 'masked': nothing is visible. 'low': nothing but −∞ is. 'poisoned': a NaN or a +∞ is. */
+export type RowState = 'ordinary' | 'masked' | 'low' | 'poisoned';
+
+export interface ExactRow {
+  readonly state: RowState;
+  /** Of a poisoned row: whether there is a NaN, and not +∞ alone. */
+  readonly hasNaN: boolean;
+  /** (z − max z) / T of each position, −∞ where nothing is to be added. */
+  readonly distances: readonly DD[];
+  /** Σ exp of the distances but one of the largest. */
+  readonly others: DD;
+  /** max z / T. */
+  readonly top: DD;
+  /** The position of the largest. */
+  readonly at: number;
+  readonly precise: boolean;
+}
+
+/** A DD times 2^n, infinite where that overflows. */
+function scaled(a: DD, n: number): DD {
+  const hi = scale(a.hi, n);
+  return { hi, lo: Math.abs(hi) < Infinity ? scale(a.lo, n) : 0 };
+}
+
+/** T as t · 2^n with t in [1, 2). */
+function normalized(temperature: number): [t: number, n: number] {
+  let [t, n] = [temperature, 0];
+  for (; t < 2 ** -900; n -= 500) t *= 2 ** 500;
+  const power = Math.floor(Math.log2(t));
+  for (t = scale(t, -power), n += power; t >= 2; n++) t /= 2;
+  for (; t < 1; n--) t *= 2;
+  return [t, n];
+}
+
+const LARGE = 2 ** 900;
+
+export function exactRow({ x, bias, visible, temperature, precise }: RowInput): ExactRow {
+  const n = x.length;
+  const none: Omit<ExactRow, 'state'> = { hasNaN: false, distances: [], others: ZERO, top: dd(-Infinity), at: -1, precise };
+  let [most, seen, hasNaN, hasInfinity] = [0, 0, false, false];
+  for (let i = 0; i < n; i++) {
+    if (visible && visible[i] === 0) continue;
+    seen++;
+    const z = x[i]! + (bias ? bias[i]! : 0);
+    const isFinite = Math.abs(x[i]!) < Infinity && !(bias && !(Math.abs(bias[i]!) < Infinity)); // finite + finite may overflow, and is finite
+    if (z !== z) hasNaN = true;
+    else if (!isFinite) hasInfinity ||= z === Infinity;
+    else most = Math.max(most, Math.abs(x[i]!), bias ? Math.abs(bias[i]!) : 0);
+  }
+  if (hasNaN || hasInfinity) return { ...none, state: 'poisoned', hasNaN };
+  if (seen === 0) return { ...none, state: visible && n > 0 ? 'masked' : 'low' };
+
+  const shift = most > LARGE ? 200 : 0;
+  const z: DD[] = new Array<DD>(n);
+  let at = -1;
+  for (let i = 0; i < n; i++) {
+    const low = (visible && visible[i] === 0) || x[i] === -Infinity || (bias && bias[i] === -Infinity);
+    z[i] = low ? dd(-Infinity) : bias ? twoSum(scale(x[i]!, -shift), scale(bias[i]!, -shift)) : dd(shift ? scale(x[i]!, -shift) : x[i]!);
+    if (!low && (at < 0 || z[i]!.hi > z[at]!.hi || (z[i]!.hi === z[at]!.hi && z[i]!.lo > z[at]!.lo))) at = i;
+  }
+  if (at < 0) return { ...none, state: 'low' };
+
+  const [t, power] = normalized(temperature);
+  const largest = z[at]!;
+  const quotient = (a: DD): DD => scaled(precise ? divide(a, dd(t)) : dd((a.hi + a.lo) / t), shift - power);
+  const distances = z.map((v) => {
+    if (v.hi === -Infinity) return v;
+    return quotient(precise ? add(v, negative(largest)) : dd(v.hi - largest.hi + (v.lo - largest.lo)));
+  });
+  let others = ZERO;
+  if (precise) for (let i = 0; i < n; i++) others = i === at ? others : add(others, expDD(distances[i]!));
+  else others = dd(plainSum(distances, at));
+  return { state: 'ordinary', hasNaN: false, distances, others, top: quotient(largest), at, precise };
+}
+
+function plainSum(distances: readonly DD[], at: number): number {
+  let sum = 0;
+  for (let i = 0; i < distances.length; i++) if (i !== at) sum += Math.exp(distances[i]!.hi);
+  return sum;
+}
+
+/** exp(a), a ≤ 0, with all bits also where it is subnormal: as (exp(a / 2) · 2^500)² · 2^−1000. */
+function smallExp(a: DD, precise: boolean): { value: DD; shift: number } {
+  if (!precise) return { value: dd(Math.exp(a.hi)), shift: 0 };
+  if (a.hi > -600) return { value: expDD(a), shift: 0 };
+  if (a.hi < -800) return { value: ZERO, shift: 0 };
+  const root = expDD({ hi: a.hi / 2, lo: a.lo / 2 });
+  const lifted = { hi: root.hi * 2 ** 500, lo: root.lo * 2 ** 500 };
+  return { value: multiply(lifted, lifted), shift: -1000 };
+}
+
+export function softmaxOf(row: ExactRow, i: number): DD {
+  const d = row.distances[i]!;
+  if (d.hi === -Infinity) return ZERO;
+  const { value, shift } = smallExp(d, row.precise);
+  const y = divide(value, addNumber(row.others, 1));
+  return shift === 0 ? y : { hi: scale(y.hi, shift), lo: scale(y.lo, shift) };
+}
+
+const logs = new WeakMap<ExactRow, DD>();
+/** log(1 + S). */
+export function logOf(row: ExactRow): DD {
+  let log = logs.get(row);
+  if (log === undefined) logs.set(row, (log = row.precise ? log1pDD(row.others) : dd(Math.log1p(row.others.hi))));
+  return log;
+}
+
+/** Adds what may be infinite. */
+const sum = (a: DD, b: DD): DD => (Math.abs(a.hi) < 1e300 && Math.abs(b.hi) < 1e300 ? add(a, b) : dd(a.hi + b.hi));
+
+export const logSoftmaxOf = (row: ExactRow, i: number): DD => sum(row.distances[i]!, negative(logOf(row)));
+export const logSumExpOf = (row: ExactRow): DD => sum(row.top, logOf(row));
+
+/** (softmax − [i is the target]) / T. */
+export function gradientOf(row: ExactRow, i: number, target: number, temperature: number): DD {
+  const whole = addNumber(row.others, 1);
+  const exp = (j: number) => (row.distances[j]!.hi === -Infinity ? ZERO : expDD(row.distances[j]!));
+  let numerator = exp(i);
+  if (i === target) numerator = negative(i === row.at ? row.others : add(whole, negative(numerator)));
+  const [t, power] = normalized(temperature);
+  return scaled(divide(divide(numerator, whole), dd(t)), -power);
+}
+
+/** y · (dy − Σ y · dy) / T of the visible positions of a row; `size`: how large the terms were that may have cancelled. */
+export function backwardOf(y: Float64Array, dy: Float64Array, visible: Uint8Array | undefined, temperature: number): { value: DD[]; size: number } {
+  let [all, size] = [ZERO, 0];
+  for (let i = 0; i < y.length; i++) {
+    if (visible && visible[i] === 0) continue;
+    all = add(all, multiplyNumber(dd(y[i]!), dy[i]!));
+    size += Math.abs(y[i]! * dy[i]!);
+  }
+  const [t, power] = normalized(temperature);
+  const value = Array.from(y, (v, i) => (visible && visible[i] === 0 ? ZERO : scaled(divide(multiplyNumber(addNumber(negative(all), dy[i]!), v), dd(t)), -power)));
+  return { value, size };
+}
