@@ -66,7 +66,8 @@ async function run(from, step) {
     done ||= said.totals !== undefined;
   }
   if (done) return;
-  const died = Number(readFileSync(job.progress, 'utf8'));
+  const { number: died, totals: before } = JSON.parse(readFileSync(job.progress, 'utf8'));
+  for (const name in totals) totals[name] += before[name];
   totals.differences++;
   add({ case: died, operator: '', text: '', what: `the process died of ${child.signalCode ?? child.exitCode}` });
   await run(died + step, step);

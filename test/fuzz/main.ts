@@ -38,7 +38,7 @@ const totals = { cases: 0, calls: 0, elements: 0, differences: 0 };
 const shrunk = new Map<string, number>();
 for (let number = job.from; number < (job.to ?? Infinity) && Date.now() < (job.until ?? Infinity); number += job.step) {
   if (job.only !== undefined && operatorOfCase(job.seed, number) !== job.only) continue;
-  writeSync(progress, `${number}\n`.padEnd(16), 0);
+  writeSync(progress, JSON.stringify({ number, totals }).padEnd(120), 0);
   const { operator, calls, elements, findings } = await runCase(number, job, backends);
   totals.cases++;
   totals.calls += calls;

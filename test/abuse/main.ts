@@ -1,0 +1,34 @@
+/**
+ * Runs a range of the abuse cases in a process that they may end: `node main.mjs '{"library": …}'`. Failures are lines of JSON on
+ * stdout, the number of cases is the last; the case that runs is in `progress`, for the case that the process dies.
+ */
+import { openSync, writeSync } from 'node:fs';
+import { loadBackends } from '../fuzz/backends.js';
+import { allCases } from './cases.js';
+
+interface Job {
+  readonly library: string;
+  readonly backend: string;
+  readonly progress: string;
+  readonly from: number;
+  readonly to?: number;
+  readonly name?: string;
+}
+
+const job = JSON.parse(process.argv[2]!) as Job;
+const say = (line: object) => writeSync(1, `${JSON.stringify(line)}\n`);
+process.on('unhandledRejection', () => undefined); // of a case that left a promise alone
+const [backend] = await loadBackends(job.library, [job.backend]);
+const cases = allCases();
+const progress = openSync(job.progress, 'w');
+let ran = 0;
+for (let i = job.from; i < Math.min(cases.length, job.to ?? Infinity); i++) {
+  const { name, run } = cases[i]!;
+  if (job.name !== undefined && !name.includes(job.name)) continue;
+  writeSync(progress, `${i}\n`.padEnd(12), 0);
+  ran++;
+  const what = await run(backend!).catch((error: unknown) => String(error));
+  if (what !== undefined) say({ case: i, name, what });
+}
+say({ ran });
+process.exit(0);

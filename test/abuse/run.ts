@@ -1,0 +1,76 @@
+/** Runs the abuse cases on one backend, in as few processes as they leave alive, and says what went wrong in each. */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { build } from 'esbuild';
+import { root } from '../setup/emulated.js';
+
+export interface Failure {
+  readonly case: number;
+  readonly name: string;
+  readonly what: string;
+}
+
+/** Lays out a folder like the package, with the cases and the library in it. */
+export async function layOutAbuse(folder: string, addon: string): Promise<void> {
+  mkdirSync(path.join(folder, 'build', 'Release'), { recursive: true });
+  cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
+  cpSync(addon, path.join(folder, 'build', 'Release', 'flash_softmax.node'));
+  const file = (name: string) => path.join(root, name);
+  await build({
+    entryPoints: { library: file('test/fuzz/library.ts'), abuse: file('test/abuse/main.ts'), 'js-worker': file('lib/async/js-worker.ts') },
+    outdir: path.join(folder, 'dist'),
+    bundle: true,
+    external: ['node-gyp-build'],
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    logLevel: 'silent',
+  });
+}
+
+/** Milliseconds that a process may take, which is a fault of the case that then runs. */
+const LONGEST = 400_000;
+
+/** `node` is a command line up to the script. */
+export function runAbuse(node: readonly string[], folder: string, backend: string, name?: string): { ran: number; failures: Failure[] } {
+  const failures: Failure[] = [];
+  let ran = 0;
+  for (let from = 0; ; ) {
+    const { found, total, died } = runRange(node, folder, backend, from, undefined, name);
+    failures.push(...found);
+    ran += total;
+    if (died === undefined) return { ran, failures };
+    failures.push({ ...died, ...(culprit(node, folder, backend, from, died) ?? {}) });
+    from = died.case + 1;
+  }
+}
+
+type Died = Failure;
+
+function runRange(node: readonly string[], folder: string, backend: string, from: number, to?: number, name?: string) {
+  const progress = path.join(folder, `progress-${backend}`);
+  const job = JSON.stringify({ library: path.join(folder, 'dist', 'library.js'), backend, progress, from, to, name });
+  const [program, ...args] = [...node, path.join(folder, 'dist', 'abuse.js'), job];
+  const { stdout, stderr, status, signal } = spawnSync(program!, args, { encoding: 'utf8', maxBuffer: 1 << 28, timeout: LONGEST });
+  const lines = stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line) as Failure & { ran?: number });
+  const last = lines.at(-1)?.ran;
+  const found = lines.filter((line) => line.ran === undefined);
+  if (last !== undefined && status === 0) return { found, total: last };
+  const at = Number(readFileSync(progress, 'utf8')) || from;
+  const complaint = /(ERROR: AddressSanitizer[^\n]*|[^\n]*runtime error[^\n]*|[^\n]*(?:free\(\)|Error:|FATAL)[^\n]*)/.exec(stderr)?.[1] ?? '';
+  return { found, total: at - from + 1, died: { case: at, name: `case ${at}`, what: `the process died of ${signal ?? status} ${complaint}`.trim() } as Died };
+}
+
+/** Memory that one case breaks can end the process in a later one: which alone, or which first half, does it. */
+function culprit(node: readonly string[], folder: string, backend: string, from: number, died: Died): { what: string } | undefined {
+  if (runRange(node, folder, backend, died.case, died.case + 1).died) return undefined;
+  let [low, high] = [from, died.case + 1];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (runRange(node, folder, backend, low, middle).died) high = middle;
+    else if (runRange(node, folder, backend, middle, high).died) low = middle;
+    else break;
+  }
+  return { what: `${died.what} after cases ${low} to ${high - 1}` };
+}
