@@ -5,7 +5,8 @@
 //     node scripts/fuzz.mjs --seed S --case N [--limit L]        one case again, as a finding says
 //
 // --plain: no arrays that lie about themselves, no shared or resizable memory, no getters. --report FILE: all findings, as lines
-// of JSON. It runs lib/ as it is, with the addon in build/Release (npm run build:native). Exit status 1 if anything differs.
+// of JSON. It runs lib/ as it is, with the addon in build/Release (npm run build:native) or --addon FILE: one with sanitizers, say,
+// under LD_PRELOAD=libasan.so. Exit status 1 if anything differs.
 import { spawn } from 'node:child_process';
 import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -18,7 +19,7 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const text = { type: 'string' };
 const { values } = parseArgs({
-  options: { seed: text, minutes: text, cases: text, case: text, limit: text, jobs: text, only: text, backends: text, report: text, plain: { type: 'boolean' } },
+  options: { seed: text, minutes: text, cases: text, case: text, limit: text, jobs: text, only: text, backends: text, report: text, addon: text, plain: { type: 'boolean' } },
 });
 const number = (name, otherwise) => (values[name] === undefined ? otherwise : Number(values[name]));
 const one = number('case');
@@ -29,7 +30,7 @@ const jobs = one === undefined ? number('jobs', availableParallelism()) : 1;
 const folder = path.join(root, 'node_modules', '.cache', 'flash-softmax', `fuzz-${process.pid}`);
 mkdirSync(path.join(folder, 'build'), { recursive: true });
 cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
-cpSync(path.join(root, 'build', 'Release', 'flash_softmax.node'), path.join(folder, 'build', 'Release', 'flash_softmax.node'));
+cpSync(values.addon ?? path.join(root, 'build', 'Release', 'flash_softmax.node'), path.join(folder, 'build', 'Release', 'flash_softmax.node'));
 await build({
   entryPoints: { library: path.join(root, 'test/fuzz/library.ts'), main: path.join(root, 'test/fuzz/main.ts'), 'js-worker': path.join(root, 'lib/async/js-worker.ts') },
   outdir: path.join(folder, 'dist'),

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { root } from './setup/emulated.js';
 
 /** Cases and not time are counted, so that every run makes the same calls. */
-const CASES = 8000;
+const CASES = 6000;
 
 it(`${CASES} calls of the whole public interface: every backend, the oracle, errors, memory`, () => {
   const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(root, 'scripts', 'fuzz.mjs'), '--seed', '1', '--cases', String(CASES)], { encoding: 'utf8', maxBuffer: 1 << 26 });

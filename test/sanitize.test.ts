@@ -1,6 +1,8 @@
 /** Memory errors and undefined behaviour: the C++ tests and the addon itself under AddressSanitizer and UBSan. */
 import path from 'node:path';
 import { beforeAll, describe, expect } from 'vitest';
+import { layOutAbuse, runAbuse } from './abuse/run.js';
+import { nativeBackends } from './backends.js';
 import { cache, capabilitiesOn, layOut, root, runTests } from './setup/emulated.js';
 import { run } from './setup/run.js';
 import { itWith, tool } from './tools.js';
@@ -11,6 +13,7 @@ const suites = ['edge', 'masks', 'softmax', 'properties', 'fpcontrol', 'workers'
 
 describe.runIf(process.platform === 'linux')('with sanitizers', () => {
   const folder = path.join(cache, 'sanitized');
+  const addon = path.join(cache, 'cmake-sanitize', 'Release', 'flash_softmax.node');
   let node: string[] = [];
 
   itWith([cmake, compiler], 'the C++ tests pass', async () => {
@@ -22,7 +25,7 @@ describe.runIf(process.platform === 'linux')('with sanitizers', () => {
   beforeAll(async () => {
     if (!cmake.available || !compiler.available) return;
     await run(process.execPath, [path.join(root, 'scripts', 'native-tests.mjs'), '--sanitize', '--build']);
-    await layOut(folder, suites, path.join(cache, 'cmake-sanitize', 'Release', 'flash_softmax.node'));
+    await layOut(folder, suites, addon);
     const runtime = (await run('g++', ['-print-file-name=libasan.so'])).trim();
     node = ['env', `LD_PRELOAD=${runtime}`, 'ASAN_OPTIONS=detect_leaks=0', process.execPath];
   }, 900_000);
@@ -31,6 +34,15 @@ describe.runIf(process.platform === 'linux')('with sanitizers', () => {
     const { native } = await capabilitiesOn(node, folder);
     expect(native).toMatchObject({ loaded: true });
   });
+
+  // Node's array buffers come from malloc, so that a kernel which reads or writes behind one is seen.
+  itWith([cmake, compiler], 'the addon passes the abuse cases', async () => {
+    const apart = path.join(cache, 'sanitized-abuse');
+    await layOutAbuse(apart, addon);
+    const { ran, failures } = runAbuse(node, apart, nativeBackends[0]!);
+    expect(failures.map((failure) => `${failure.name}: ${failure.what}`)).toEqual([]);
+    expect(ran).toBeGreaterThan(3000);
+  }, 900_000);
 
   for (const suite of suites) {
     itWith([cmake, compiler], `the addon passes ${suite}.test.ts`, async () => {

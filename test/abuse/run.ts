@@ -58,9 +58,11 @@ function runRange(node: readonly string[], folder: string, backend: string, from
   const found = lines.filter((line) => line.ran === undefined);
   if (last !== undefined && status === 0) return { found, total: last };
   const at = Number(readFileSync(progress, 'utf8')) || from;
-  const complaint = /(ERROR: AddressSanitizer[^\n]*|[^\n]*runtime error[^\n]*|[^\n]*(?:free\(\)|Error:|FATAL)[^\n]*)/.exec(stderr)?.[1] ?? '';
+  const complaint = complaintOf(stderr);
   return { found, total: at - from + 1, died: { case: at, name: `case ${at}`, what: `the process died of ${signal ?? status} ${complaint}`.trim() } as Died };
 }
+/** The line that says what happened: of a sanitizer, of malloc, of Node. */
+const complaintOf = (stderr: string): string => /^.*(?:ERROR: AddressSanitizer|runtime error|free\(\)|malloc|Error:|FATAL).*$/m.exec(stderr)?.[0] ?? '';
 
 /** Memory that one case breaks can end the process in a later one: which alone, or which first half, does it. */
 function culprit(node: readonly string[], folder: string, backend: string, from: number, died: Died): { what: string } | undefined {
