@@ -57,6 +57,8 @@ const Kind kExtreme[] = {
     {"all -∞", [](Random&, size_t, size_t) { return -kInfinity; }},
     {"-∞ but for one", [](Random&, size_t i, size_t n) { return i + 1 == n ? 3 : -kInfinity; }},
     {"zeros of both signs", [](Random& r, size_t, size_t) { return r.bits() & 1 ? 0. : -0.; }},
+    {"the lowest float", [](Random&, size_t, size_t) { return -0x1.fffffep127; }},
+    {"±1.7e308", [](Random& r, size_t, size_t) { return r.bits() & 1 ? 1.7e308 : -1.7e308; }},
 };
 
 // One value everywhere but at index 7.
@@ -107,6 +109,9 @@ const Kind kBiases[] = {
     {"far below", [](Random& r, size_t, size_t) { return -1e6 - 1e4 * r.unit(); }},
     {"0 or -∞", [](Random& r, size_t, size_t) { return r.bits() % 4 ? 0 : -kInfinity; }},
     {"0 or -3.4e38", [](Random& r, size_t, size_t) { return r.bits() % 4 ? 0 : -3.4e38; }},
+    {"the lowest float", [](Random&, size_t, size_t) { return -0x1.fffffep127; }},
+    {"the largest float", [](Random&, size_t, size_t) { return 0x1.fffffep127; }},
+    {"the lowest double", [](Random&, size_t, size_t) { return -0x1.fffffffffffffp1023; }},
 };
 
 // Element types by what numbers become in them. Half types are given what is near: any bits make a row.

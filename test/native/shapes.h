@@ -17,7 +17,7 @@ struct Shape {
   size_t rows() const { return outer * inner; }
   size_t elements() const { return rows() * cols; }
   size_t biases() const { return bias == 0 ? 0 : bias == 1 ? elements() : cols; }
-  const Kind& bias_kind() const { return kBiases[bias_seed % 5]; }
+  const Kind& bias_kind() const { return kBiases[bias_seed % std::size(kBiases)]; }
 
   Shape masked(int32_t with, uint32_t from) const {
     Shape s = *this;
