@@ -19,7 +19,19 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const text = { type: 'string' };
 const { values } = parseArgs({
-  options: { seed: text, minutes: text, cases: text, case: text, limit: text, jobs: text, only: text, backends: text, report: text, addon: text, plain: { type: 'boolean' } },
+  options: {
+    seed: text,
+    minutes: text,
+    cases: text,
+    case: text,
+    limit: text,
+    jobs: text,
+    only: text,
+    backends: text,
+    report: text,
+    addon: text,
+    plain: { type: 'boolean' },
+  },
 });
 const number = (name, otherwise) => (values[name] === undefined ? otherwise : Number(values[name]));
 const one = number('case');
@@ -30,9 +42,16 @@ const jobs = one === undefined ? number('jobs', availableParallelism()) : 1;
 const folder = path.join(root, 'node_modules', '.cache', 'flash-softmax', `fuzz-${process.pid}`);
 mkdirSync(path.join(folder, 'build'), { recursive: true });
 cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
-cpSync(values.addon ?? path.join(root, 'build', 'Release', 'flash_softmax.node'), path.join(folder, 'build', 'Release', 'flash_softmax.node'));
+cpSync(
+  values.addon ?? path.join(root, 'build', 'Release', 'flash_softmax.node'),
+  path.join(folder, 'build', 'Release', 'flash_softmax.node'),
+);
 await build({
-  entryPoints: { library: path.join(root, 'test/fuzz/library.ts'), main: path.join(root, 'test/fuzz/main.ts'), 'js-worker': path.join(root, 'lib/async/js-worker.ts') },
+  entryPoints: {
+    library: path.join(root, 'test/fuzz/library.ts'),
+    main: path.join(root, 'test/fuzz/main.ts'),
+    'js-worker': path.join(root, 'lib/async/js-worker.ts'),
+  },
   outdir: path.join(folder, 'dist'),
   bundle: true,
   external: ['node-gyp-build'],
@@ -55,10 +74,22 @@ function add(finding) {
 /** One process; if it dies, its case is a finding, and another process goes on behind it. */
 async function run(from, step) {
   const job = {
-    library: path.join(folder, 'dist', 'library.js'), progress: path.join(folder, `progress-${from % step}`), seed, limit: number('limit', 2 ** 20), isPlain: values.plain ?? false,
-    from, step, to: one === undefined ? number('cases') : one + 1, until, only: values.only, backends: values.backends?.split(','), shrinks: values.limit === undefined,
+    library: path.join(folder, 'dist', 'library.js'),
+    progress: path.join(folder, `progress-${from % step}`),
+    seed,
+    limit: number('limit', 2 ** 20),
+    isPlain: values.plain ?? false,
+    from,
+    step,
+    to: one === undefined ? number('cases') : one + 1,
+    until,
+    only: values.only,
+    backends: values.backends?.split(','),
+    shrinks: values.limit === undefined,
   };
-  const child = spawn(process.execPath, [path.join(folder, 'dist', 'main.js'), JSON.stringify(job)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [path.join(folder, 'dist', 'main.js'), JSON.stringify(job)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let done = false;
   for await (const line of createInterface({ input: child.stdout })) {
     const said = JSON.parse(line);
@@ -82,8 +113,12 @@ const shown = new Map();
 for (const { case: n, limit, operator, text, what, more } of findings) {
   shown.set(operator, (shown.get(operator) ?? 0) + 1);
   if (shown.get(operator) > 5) continue;
-  console.log(`--seed ${seed} --case ${n}${values.plain ? ' --plain' : ''}${limit ? ` --limit ${limit}` : values.limit ? ` --limit ${values.limit}` : ''}: ${text}\n    ${what}${more ? ` (and ${more} more)` : ''}`);
+  console.log(
+    `--seed ${seed} --case ${n}${values.plain ? ' --plain' : ''}${limit ? ` --limit ${limit}` : values.limit ? ` --limit ${values.limit}` : ''}: ${text}\n    ${what}${more ? ` (and ${more} more)` : ''}`,
+  );
 }
 for (const [operator, n] of shown) if (n > 5) console.log(`${operator || 'died'}: ${n} in all`);
-console.log(`${totals.cases} cases, ${totals.calls} calls, ${totals.elements} elements in ${((Date.now() - begin) / 1000).toFixed(0)} s: ${totals.differences} differences`);
+console.log(
+  `${totals.cases} cases, ${totals.calls} calls, ${totals.elements} elements in ${((Date.now() - begin) / 1000).toFixed(0)} s: ${totals.differences} differences`,
+);
 process.exitCode = totals.differences === 0 ? 0 : 1;

@@ -8,7 +8,9 @@ import { cache, root } from './setup/emulated.js';
 
 const folder = path.join(cache, `abuse-${process.pid}`);
 /** Instruction sets share all that is not a kernel: the best of them, the plain one, and JavaScript. */
-const chosen = [...new Set([nativeBackends[0], backends.find((name) => name === 'scalar'), 'js'])].filter((name) => name !== undefined);
+const chosen = [...new Set([nativeBackends[0], backends.find((name) => name === 'scalar'), 'js'])].filter(
+  (name) => name !== undefined,
+);
 
 describe('abuse', () => {
   beforeAll(async () => {

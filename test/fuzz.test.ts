@@ -8,7 +8,11 @@ import { root } from './setup/emulated.js';
 const CASES = 6000;
 
 it(`${CASES} calls of the whole public interface: every backend, the oracle, errors, memory`, () => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(root, 'scripts', 'fuzz.mjs'), '--seed', '1', '--cases', String(CASES)], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [path.join(root, 'scripts', 'fuzz.mjs'), '--seed', '1', '--cases', String(CASES)],
+    { encoding: 'utf8', maxBuffer: 1 << 26 },
+  );
   expect(status, `${stdout}\n${stderr}`).toBe(0);
   expect(stdout).toMatch(/ 0 differences$/m);
 }, 600_000);

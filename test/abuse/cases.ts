@@ -2,7 +2,8 @@
 import type { Api } from '../fuzz/case.js';
 import { isArray, plain } from '../fuzz/judge.js';
 import { handmade } from './handmade.js';
-import { operators, type Arrays, type Operator, type Options } from './operators.js';
+import type { Arrays, Operator, Options } from './operator.js';
+import { operators } from './operators.js';
 import { lies, losses, placedIn, type Loss, type Placed } from './placements.js';
 
 export interface AbuseCase {
@@ -23,7 +24,9 @@ function numbersOf(value: unknown, depth = 0): string {
     return `${constructor.name} ${Buffer.from(buffer as ArrayBuffer, 0, byteLength).toString('latin1')}`;
   }
   if (typeof value !== 'object' || value === null || depth > 3) return String(value);
-  return Object.entries(value).map(([name, each]) => `${name}: ${numbersOf(each, depth + 1)}`).join('\n');
+  return Object.entries(value)
+    .map(([name, each]) => `${name}: ${numbersOf(each, depth + 1)}`)
+    .join('\n');
 }
 
 interface Given {
@@ -59,7 +62,11 @@ function honestly(operator: Operator, api: Api, key: string): Promise<string> {
   return result;
 }
 
-function place(operator: Operator, isAlone: boolean, change: Record<string, (placed: Placed['array']) => Placed['array']> = {}) {
+function place(
+  operator: Operator,
+  isAlone: boolean,
+  change: Record<string, (placed: Placed['array']) => Placed['array']> = {},
+) {
   const placed = Object.entries(operator.arrays()).map(([name, master]) => [name, placedIn(master, isAlone)] as const);
   const arrays = Object.fromEntries(placed.map(([name, { array }]) => [name, change[name]?.(array) ?? array]));
   const given: Given = { arrays, options: operator.options(arrays), lists: operator.lists?.() ?? {} };
@@ -67,8 +74,11 @@ function place(operator: Operator, isAlone: boolean, change: Record<string, (pla
 }
 
 const CODES = ['ERR_INVALID_ARG_TYPE', 'ERR_INVALID_ARG_VALUE', 'ERR_OUT_OF_RANGE'];
-const isCoded = (error: unknown): boolean => (error instanceof TypeError || error instanceof RangeError) && CODES.includes((error as unknown as { code: string }).code);
-const describe = (error: unknown) => `${String(error)} (code ${String((error as { code?: unknown } | undefined)?.code)})`.split('\n', 1)[0]!;
+const isCoded = (error: unknown): boolean =>
+  (error instanceof TypeError || error instanceof RangeError) &&
+  CODES.includes((error as unknown as { code: string }).code);
+const describe = (error: unknown) =>
+  `${String(error)} (code ${String((error as { code?: unknown } | undefined)?.code)})`.split('\n', 1)[0]!;
 
 /** 'same': as if nothing were wrong. 'type': a TypeError. 'coded': an error with a code, or as if nothing were wrong. */
 type Wanted = 'same' | 'type' | 'coded';
@@ -117,7 +127,8 @@ function* plansOf(operator: Operator, isLater: boolean): Generator<Plan> {
   const names = Object.keys(operator.arrays());
   const plan = (name: string, wanted: Wanted, make: Plan['make']): Plan => ({ name, operator, isLater, wanted, make });
   for (const array of names) {
-    for (const [lie, tell] of Object.entries(lies)) yield plan(`${array} with ${lie}`, 'same', () => place(operator, false, { [array]: tell }));
+    for (const [lie, tell] of Object.entries(lies))
+      yield plan(`${array} with ${lie}`, 'same', () => place(operator, false, { [array]: tell }));
     yield plan(`a proxy of ${array}`, 'coded', () => place(operator, false, { [array]: (x) => new Proxy(x, {}) }));
     for (const [loss, lose] of Object.entries(losses)) {
       yield plan(`${array} ${loss} before`, 'type', () => {
@@ -138,7 +149,10 @@ function* plansOf(operator: Operator, isLater: boolean): Generator<Plan> {
 type Make = (name: string, wanted: Wanted, make: Plan['make']) => Plan;
 
 function* afterwards(operator: Operator, array: string, loss: string, lose: Loss, plan: Make): Generator<Plan> {
-  for (const [when, wait] of [['as soon as the promise is there', (f: () => void) => f()], ['a turn later', (f: () => void) => void setImmediate(f)]] as const) {
+  for (const [when, wait] of [
+    ['as soon as the promise is there', (f: () => void) => f()],
+    ['a turn later', (f: () => void) => void setImmediate(f)],
+  ] as const) {
     yield plan(`${array} ${loss} ${when}`, 'coded', () => {
       const made = place(operator, true);
       return { ...made, afterwards: () => wait(() => lose(made.given.arrays[array]!)) };
@@ -176,7 +190,8 @@ function* getters(operator: Operator, array: string, loss: string, lose: Loss, p
 export function allCases(): AbuseCase[] {
   const cases: AbuseCase[] = [];
   for (const operator of operators) {
-    for (const isLater of operator.hasPromise ? [false, true] : [false]) for (const plan of plansOf(operator, isLater)) cases.push(caseOf(plan));
+    for (const isLater of operator.hasPromise ? [false, true] : [false])
+      for (const plan of plansOf(operator, isLater)) cases.push(caseOf(plan));
   }
   return [...cases, ...handmade.map(([name, run]) => ({ name, run }))];
 }

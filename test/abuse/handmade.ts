@@ -24,13 +24,17 @@ async function coded(body: () => unknown): Promise<string | undefined> {
     return typeof result === 'string' ? result : undefined;
   } catch (error) {
     const { code } = error as { code?: string };
-    if (error instanceof TypeError && /^Cannot (assign to read only|set) property/.test(error.message)) return undefined; // a field that cannot be assigned
-    return code !== undefined && CODES.includes(code) ? undefined : `an error without a code: ${String(error).split('\n', 1)[0]}`;
+    if (error instanceof TypeError && /^Cannot (assign to read only|set) property/.test(error.message))
+      return undefined; // a field that cannot be assigned
+    return code !== undefined && CODES.includes(code)
+      ? undefined
+      : `an error without a code: ${String(error).split('\n', 1)[0]}`;
   }
 }
 
 /** `wanted`, in spite of everything. */
-const equal = (got: unknown, wanted: unknown): string | undefined => (Object.is(got, wanted) ? undefined : `${String(got)}, not ${String(wanted)}`);
+const equal = (got: unknown, wanted: unknown): string | undefined =>
+  Object.is(got, wanted) ? undefined : `${String(got)}, not ${String(wanted)}`;
 
 function filled(api: Api, options: object = {}): [Cache, number] {
   const cache = new (api.KVCache as unknown as CacheClass)({ kvHeads: 1, headDim: 64, ...options });
@@ -43,31 +47,36 @@ const both = (name: string, body: (api: Api, sync: Api) => unknown): [string, Ab
   [`${name}, sync`, ({ sync }) => coded(() => body(sync, sync))],
   [`${name}, promise`, ({ sync, promises }) => coded(() => body(promises, sync))],
 ];
-const one = (name: string, body: (api: Api) => unknown): [string, AbuseCase['run']] => [name, ({ sync }) => coded(() => body(sync))];
+const one = (name: string, body: (api: Api) => unknown): [string, AbuseCase['run']] => [
+  name,
+  ({ sync }) => coded(() => body(sync)),
+];
 
 const FIELDS = ['headDim', 'valueDim', 'kvHeads', 'pageSize', 'dtype', 'pageBytes', 'maxBytes', 'kind'] as const;
 
 /** Fields that say how memory lies are assigned: what is computed stays right, or the call is refused. */
-const fields = FIELDS.flatMap((field) => [1 << 20, 1, 0, -1, 'int8', NaN].flatMap((value) => [
-  ...both(`KVCache.${field} = ${value}, then decodeAttention`, async (api, sync) => {
-    const [cache, id] = filled(sync);
-    cache[field] = value;
-    return equal((await api.decodeAttention!(new Float32Array(64), cache, id) as Float32Array)[0], 2);
-  }),
-  one(`KVCache.${field} = ${value}, then append and read`, (api) => {
-    const [cache, id] = filled(api);
-    cache[field] = value;
-    cache.append(id, new Float32Array(64 * 5000), new Float32Array(64 * 5000));
-    return equal(cache.read(id).k[0], 0.5);
-  }),
-  one(`KVCache.${field} defined as ${value}`, (api) => {
-    const [cache, id] = filled(api);
-    Object.defineProperty(cache, field, { value });
-    cache.append(id, new Float32Array(64 * 5000), new Float32Array(64 * 5000));
-    cache.truncate(id, 1);
-    return equal((api.decodeAttention!(new Float32Array(64), cache, id) as Float32Array)[0], 2);
-  }),
-]));
+const fields = FIELDS.flatMap((field) =>
+  [1 << 20, 1, 0, -1, 'int8', NaN].flatMap((value) => [
+    ...both(`KVCache.${field} = ${value}, then decodeAttention`, async (api, sync) => {
+      const [cache, id] = filled(sync);
+      cache[field] = value;
+      return equal(((await api.decodeAttention!(new Float32Array(64), cache, id)) as Float32Array)[0], 2);
+    }),
+    one(`KVCache.${field} = ${value}, then append and read`, (api) => {
+      const [cache, id] = filled(api);
+      cache[field] = value;
+      cache.append(id, new Float32Array(64 * 5000), new Float32Array(64 * 5000));
+      return equal(cache.read(id).k[0], 0.5);
+    }),
+    one(`KVCache.${field} defined as ${value}`, (api) => {
+      const [cache, id] = filled(api);
+      Object.defineProperty(cache, field, { value });
+      cache.append(id, new Float32Array(64 * 5000), new Float32Array(64 * 5000));
+      cache.truncate(id, 1);
+      return equal((api.decodeAttention!(new Float32Array(64), cache, id) as Float32Array)[0], 2);
+    }),
+  ]),
+);
 
 const subclasses = both('a subclass of KVCache whose view() lies', async (api, sync) => {
   class Liar extends (sync.KVCache as unknown as CacheClass) {
@@ -81,15 +90,17 @@ const subclasses = both('a subclass of KVCache whose view() lies', async (api, s
   const cache = new Liar({ kvHeads: 1, headDim: 64 });
   const id = cache.create();
   cache.append(id, new Float32Array(64), new Float32Array(64).fill(2));
-  return equal((await api.decodeAttention!(new Float32Array(64), cache, id) as Float32Array)[0], 2);
+  return equal(((await api.decodeAttention!(new Float32Array(64), cache, id)) as Float32Array)[0], 2);
 });
 
 /** While options are read, the cache's sequences go away, and their pages are taken by others. */
-const meanwhile = ['heads', 'mask', 'lse', 'causal', 'scale'].flatMap((option) => both(`${option} frees the sequence`, async (api, sync) => {
-  const [cache, id] = filled(sync);
-  const options = Object.defineProperty({}, option, { enumerable: true, get: () => cache.free(id) });
-  await api.decodeAttention!(new Float32Array(64), cache, id, options);
-}));
+const meanwhile = ['heads', 'mask', 'lse', 'causal', 'scale'].flatMap((option) =>
+  both(`${option} frees the sequence`, async (api, sync) => {
+    const [cache, id] = filled(sync);
+    const options = Object.defineProperty({}, option, { enumerable: true, get: () => cache.free(id) });
+    await api.decodeAttention!(new Float32Array(64), cache, id, options);
+  }),
+);
 
 const sequences = [
   ...both('sequences whose element frees the cache', async (api, sync) => {
@@ -100,18 +111,37 @@ const sequences = [
   }),
   ...both('sequences whose length lies', async (api, sync) => {
     const [cache, id] = filled(sync);
-    await api.decodeAttention!(new Float32Array(64), cache, new Proxy([id], { get: (list, name) => (name === 'length' ? 1 << 20 : Reflect.get(list, name) as unknown) }));
+    await api.decodeAttention!(
+      new Float32Array(64),
+      cache,
+      new Proxy([id], { get: (list, name) => (name === 'length' ? 1 << 20 : (Reflect.get(list, name) as unknown)) }),
+    );
   }),
-  ...[-1, 0.5, 2 ** 32, NaN, '0', null, {}].flatMap((id) => both(`sequence ${String(id)}`, (api, sync) => api.decodeAttention!(new Float32Array(64), filled(sync)[0], id))),
+  ...[-1, 0.5, 2 ** 32, NaN, '0', null, {}].flatMap((id) =>
+    both(`sequence ${String(id)}`, (api, sync) => api.decodeAttention!(new Float32Array(64), filled(sync)[0], id)),
+  ),
   one('read beyond the end', (api) => void filled(api)[0].read(0, 0, 1e9)),
   one('read with an end that is an object', (api) => void filled(api)[0].read(0, 0, { valueOf: () => 1e9 })),
   one('append while layout frees the sequence', (api) => {
     const [cache, id] = filled(api);
-    cache.append(id, new Float32Array(64), new Float32Array(64), Object.defineProperty({}, 'layout', { enumerable: true, get: () => (cache.free(id), 'shd') }));
+    cache.append(
+      id,
+      new Float32Array(64),
+      new Float32Array(64),
+      Object.defineProperty({}, 'layout', { enumerable: true, get: () => (cache.free(id), 'shd') }),
+    );
   }),
   one('append while layout appends', (api) => {
     const [cache, id] = filled(api);
-    cache.append(id, new Float32Array(64), new Float32Array(64), Object.defineProperty({}, 'layout', { enumerable: true, get: () => (cache.append(id, new Float32Array(64 * 900), new Float32Array(64 * 900)), 'shd') }));
+    cache.append(
+      id,
+      new Float32Array(64),
+      new Float32Array(64),
+      Object.defineProperty({}, 'layout', {
+        enumerable: true,
+        get: () => (cache.append(id, new Float32Array(64 * 900), new Float32Array(64 * 900)), 'shd'),
+      }),
+    );
     return equal(cache.length(id), 902);
   }),
   one('append of memory that keys and values share', (api) => {
@@ -119,8 +149,15 @@ const sequences = [
     const k = new Float32Array(new SharedArrayBuffer(256));
     return equal(cache.append(id, k, k), 2);
   }),
-  ...[{ kvHeads: 1e9, headDim: 1e9 }, { kvHeads: 1, headDim: 2 ** 53 - 1 }, { kvHeads: 1, headDim: 1, pageSize: 2 ** 40 }, { kvHeads: 1, headDim: 1e8, pageSize: 16 }, { kvHeads: 2 ** 26, headDim: 2 ** 26, pageSize: 2 ** 4 }]
-    .map((options) => one(`KVCache of ${JSON.stringify(options)}`, (api) => void new (api.KVCache as unknown as CacheClass)(options))),
+  ...[
+    { kvHeads: 1e9, headDim: 1e9 },
+    { kvHeads: 1, headDim: 2 ** 53 - 1 },
+    { kvHeads: 1, headDim: 1, pageSize: 2 ** 40 },
+    { kvHeads: 1, headDim: 1e8, pageSize: 16 },
+    { kvHeads: 2 ** 26, headDim: 2 ** 26, pageSize: 2 ** 4 },
+  ].map((options) =>
+    one(`KVCache of ${JSON.stringify(options)}`, (api) => void new (api.KVCache as unknown as CacheClass)(options)),
+  ),
 ];
 
 /** A state whose arrays are others the next time they are asked for. */
@@ -131,31 +168,51 @@ function changing(parts: Record<string, unknown>, name: string, next: unknown): 
 }
 
 const states = [
-  ...['mantissa', 'exponent'].flatMap((part) => [new Float64Array(1), new Int32Array(1), undefined].flatMap((next) => both(`normalize with a ${part} that becomes ${next?.constructor.name}`, async (api, sync) => {
-    const x = new Float32Array(1 << 16);
-    const state = sync.expSum!(x, { cols: 16 }) as Record<string, unknown>;
-    await api.normalize!(x, changing(state, part, next), { cols: 16 });
-  }))),
-  ...['out', 'mantissa', 'exponent'].map((part) => one(`mergeAttentionPartials with an ${part} that becomes shorter`, (api) => {
-    const state = { out: new Float64Array(64), mantissa: new Float64Array(8).fill(1), exponent: new Int32Array(8) };
-    api.mergeAttentionPartials!(changing(state, part, new Float64Array(1)), state);
-  })),
-  ...['ExpSumAccumulator', 'AttentionPartial'].flatMap((name) => [0, 1, 16, 27, 28, 29, 100].map((n) => one(`${name}.fromBytes of ${n} bytes`, (api) => {
-    for (const fill of [0, 255, 0x46]) (api[name] as unknown as { fromBytes(bytes: Uint8Array): unknown }).fromBytes(new Uint8Array(n).fill(fill));
-  }))),
+  ...['mantissa', 'exponent'].flatMap((part) =>
+    [new Float64Array(1), new Int32Array(1), undefined].flatMap((next) =>
+      both(`normalize with a ${part} that becomes ${next?.constructor.name}`, async (api, sync) => {
+        const x = new Float32Array(1 << 16);
+        const state = sync.expSum!(x, { cols: 16 }) as Record<string, unknown>;
+        await api.normalize!(x, changing(state, part, next), { cols: 16 });
+      }),
+    ),
+  ),
+  ...['out', 'mantissa', 'exponent'].map((part) =>
+    one(`mergeAttentionPartials with an ${part} that becomes shorter`, (api) => {
+      const state = { out: new Float64Array(64), mantissa: new Float64Array(8).fill(1), exponent: new Int32Array(8) };
+      api.mergeAttentionPartials!(changing(state, part, new Float64Array(1)), state);
+    }),
+  ),
+  ...['ExpSumAccumulator', 'AttentionPartial'].flatMap((name) =>
+    [0, 1, 16, 27, 28, 29, 100].map((n) =>
+      one(`${name}.fromBytes of ${n} bytes`, (api) => {
+        for (const fill of [0, 255, 0x46])
+          (api[name] as unknown as { fromBytes(bytes: Uint8Array): unknown }).fromBytes(new Uint8Array(n).fill(fill));
+      }),
+    ),
+  ),
   one('AttentionPartial.fromBytes of a header of 2^32 rows', (api) => {
-    const { empty, fromBytes } = api.AttentionPartial as unknown as { empty(rows: number, dim: number): { toBytes(): Uint8Array }; fromBytes(bytes: Uint8Array): unknown };
+    const { empty, fromBytes } = api.AttentionPartial as unknown as {
+      empty(rows: number, dim: number): { toBytes(): Uint8Array };
+      fromBytes(bytes: Uint8Array): unknown;
+    };
     const bytes = empty(1, 1).toBytes();
     bytes.fill(255, 8, 16);
     fromBytes(bytes);
   }),
-  one('AttentionPartial.empty of 2^50 rows', (api) => void (api.AttentionPartial as unknown as { empty(rows: number, dim: number): unknown }).empty(2 ** 25, 2 ** 25)),
+  one(
+    'AttentionPartial.empty of 2^50 rows',
+    (api) =>
+      void (api.AttentionPartial as unknown as { empty(rows: number, dim: number): unknown }).empty(2 ** 25, 2 ** 25),
+  ),
 ];
 
 const LONG = 300_000;
 const long = [
   one('accept of many tokens', (api) => {
-    const sampler = new (api.Sampler as unknown as new (o: object) => { accept(t: unknown): unknown; history: unknown[] })({ seed: 1 });
+    const sampler = new (
+      api.Sampler as unknown as new (o: object) => { accept(t: unknown): unknown; history: unknown[] }
+    )({ seed: 1 });
     sampler.accept(new Int32Array(LONG));
     return equal(sampler.history.length, LONG);
   }),
@@ -167,17 +224,32 @@ const long = [
   ...both('decodeAttention over many sequences', async (api, sync) => {
     const cache = new (sync.KVCache as unknown as CacheClass)({ kvHeads: 1, headDim: 1 });
     const ids = Array.from({ length: LONG }, () => cache.create());
-    return equal((await api.decodeAttention!(new Float32Array(LONG), cache, ids, { heads: 1 }) as Float32Array).length, LONG);
+    return equal(
+      ((await api.decodeAttention!(new Float32Array(LONG), cache, ids, { heads: 1 })) as Float32Array).length,
+      LONG,
+    );
   }),
-  ...both('a shape of many dimensions', async (api) => equal((await api.softmax!(new Float32Array(2), { shape: new Array(LONG).fill(1).concat(2) }) as Float32Array)[0], 0.5)),
+  ...both('a shape of many dimensions', async (api) =>
+    equal(
+      ((await api.softmax!(new Float32Array(2), { shape: new Array(LONG).fill(1).concat(2) })) as Float32Array)[0],
+      0.5,
+    ),
+  ),
   one('banned tokens, history and biases by the hundred thousand', (api) => {
-    const z = api.penalize!(new Float32Array(LONG), new Int32Array(LONG), { banned: new Int32Array(LONG), logitBias: Array.from({ length: LONG }, (_, i) => [i, 1]), forced: new Int32Array(LONG) }) as Float32Array;
+    const z = api.penalize!(new Float32Array(LONG), new Int32Array(LONG), {
+      banned: new Int32Array(LONG),
+      logitBias: Array.from({ length: LONG }, (_, i) => [i, 1]),
+      forced: new Int32Array(LONG),
+    }) as Float32Array;
     return equal(z.length, LONG);
   }),
 ];
 
 const sizes = both('growable shared memory grows', async (api) => {
-  const Growable = SharedArrayBuffer as unknown as new (bytes: number, options: object) => SharedArrayBuffer & { grow(bytes: number): void };
+  const Growable = SharedArrayBuffer as unknown as new (
+    bytes: number,
+    options: object,
+  ) => SharedArrayBuffer & { grow(bytes: number): void };
   const memory = new Growable(4096, { maxByteLength: 1 << 20 });
   const x = new Float32Array(memory);
   const done = api.softmax!(x, { out: x });
@@ -186,6 +258,32 @@ const sizes = both('growable shared memory grows', async (api) => {
   return equal(x.slice(1024, 1030).join(), '0,0,0,0,0,0');
 });
 
-const options = both('options that are a proxy without keys', async (api) => equal((await api.softmax!(new Float32Array(4), new Proxy({}, { ownKeys: () => { throw Object.assign(new TypeError('own'), { code: CODES[0] }); } })) as Float32Array)[0], 0.25));
+const options = both('options that are a proxy without keys', async (api) =>
+  equal(
+    (
+      (await api.softmax!(
+        new Float32Array(4),
+        new Proxy(
+          {},
+          {
+            ownKeys: () => {
+              throw Object.assign(new TypeError('own'), { code: CODES[0] });
+            },
+          },
+        ),
+      )) as Float32Array
+    )[0],
+    0.25,
+  ),
+);
 
-export const handmade: readonly [string, AbuseCase['run']][] = [...fields, ...subclasses, ...meanwhile, ...sequences, ...states, ...long, ...sizes, ...options];
+export const handmade: readonly [string, AbuseCase['run']][] = [
+  ...fields,
+  ...subclasses,
+  ...meanwhile,
+  ...sequences,
+  ...states,
+  ...long,
+  ...sizes,
+  ...options,
+];

@@ -21,11 +21,17 @@ export function placedIn(master: AnyArray, isAlone: boolean): Placed {
   const whole = new Uint8Array(buffer).fill(CANARY);
   whole.set(new Uint8Array(master.buffer, master.byteOffset, master.byteLength), margin);
   const around = [whole.subarray(0, margin), whole.subarray(margin + master.byteLength)];
-  return { array: new Kind(buffer, margin, master.length), isUntouched: () => isAlone || around.every((part) => part.every((byte) => byte === CANARY)) };
+  return {
+    array: new Kind(buffer, margin, master.length),
+    isUntouched: () => isAlone || around.every((part) => part.every((byte) => byte === CANARY)),
+  };
 }
 
 /** Overrides on the array itself, or in a subclass of its own. */
-const own = (name: PropertyKey, value: (x: AnyArray) => unknown) => (x: AnyArray): AnyArray => Object.defineProperty(x, name, { value: value(x), configurable: true });
+const own =
+  (name: PropertyKey, value: (x: AnyArray) => unknown) =>
+  (x: AnyArray): AnyArray =>
+    Object.defineProperty(x, name, { value: value(x), configurable: true });
 
 function inSubclass(define: (Kind: { prototype: object }, x: AnyArray) => void) {
   return (x: AnyArray): AnyArray => {
@@ -36,7 +42,8 @@ function inSubclass(define: (Kind: { prototype: object }, x: AnyArray) => void) 
   };
 }
 
-const getter = (target: object, name: PropertyKey, get: () => unknown) => void Object.defineProperty(target, name, { get, configurable: true });
+const getter = (target: object, name: PropertyKey, get: () => unknown) =>
+  void Object.defineProperty(target, name, { get, configurable: true });
 const short = (x: AnyArray) => {
   const Kind = constructorOf(x) as unknown as Uint8ArrayConstructor;
   return class extends Kind {
@@ -50,9 +57,13 @@ const foreign = vm.createContext({});
 
 /** Whatever these say, results are those of the honest array. */
 export const lies: Record<string, (x: AnyArray) => AnyArray> = {
-  'length a little longer, by a subclass': inSubclass(({ prototype }, { length }) => getter(prototype, 'length', () => length + 64)),
+  'length a little longer, by a subclass': inSubclass(({ prototype }, { length }) =>
+    getter(prototype, 'length', () => length + 64),
+  ),
   'length far longer, by a subclass': inSubclass(({ prototype }) => getter(prototype, 'length', () => 2 ** 23)),
-  'length shorter, by a subclass': inSubclass(({ prototype }, { length }) => getter(prototype, 'length', () => length >> 1)),
+  'length shorter, by a subclass': inSubclass(({ prototype }, { length }) =>
+    getter(prototype, 'length', () => length >> 1),
+  ),
   'length of its own, longer': own('length', ({ length }) => length + 64),
   'length of its own, far longer': own('length', () => 2 ** 23),
   'length of its own, no number': own('length', () => 'many'),
@@ -60,19 +71,28 @@ export const lies: Record<string, (x: AnyArray) => AnyArray> = {
     let reads = 0;
     getter(prototype, 'length', () => (reads++ ? length * 16 : length));
   }),
-  'length that throws': inSubclass(({ prototype }) => getter(prototype, 'length', () => { throw new Error('length was asked for'); })),
-  'byteLength, byteOffset and BYTES_PER_ELEMENT': (x) => own('BYTES_PER_ELEMENT', () => 1)(own('byteOffset', () => 0)(own('byteLength', () => 2 ** 30)(x))),
+  'length that throws': inSubclass(({ prototype }) =>
+    getter(prototype, 'length', () => {
+      throw new Error('length was asked for');
+    }),
+  ),
+  'byteLength, byteOffset and BYTES_PER_ELEMENT': (x) =>
+    own('BYTES_PER_ELEMENT', () => 1)(own('byteOffset', () => 0)(own('byteLength', () => 2 ** 30)(x))),
   'another buffer': own('buffer', () => new ArrayBuffer(8)),
   'a constructor that makes one element': own('constructor', short),
-  'a subclass whose constructor makes one element': (x) => Object.setPrototypeOf(x, short(x).prototype as object) as AnyArray,
+  'a subclass whose constructor makes one element': (x) =>
+    Object.setPrototypeOf(x, short(x).prototype as object) as AnyArray,
   'no constructor': own('constructor', () => undefined),
   'a species of other arrays': inSubclass((Kind) => getter(Kind, Symbol.species, () => Int8Array)),
   'a species that makes one element': inSubclass((Kind, x) => getter(Kind, Symbol.species, () => short(x))),
   'slice, subarray, set and fill of its own': (x) => {
-    for (const name of ['slice', 'subarray', 'set', 'fill', 'map', 'indexOf', 'findIndex']) own(name, () => () => new Uint8Array(1))(x);
+    for (const name of ['slice', 'subarray', 'set', 'fill', 'map', 'indexOf', 'findIndex'])
+      own(name, () => () => new Uint8Array(1))(x);
     return x;
   },
-  'an iterator that throws': own(Symbol.iterator, () => () => { throw new Error('the iterator was asked for'); }),
+  'an iterator that throws': own(Symbol.iterator, () => () => {
+    throw new Error('the iterator was asked for');
+  }),
   'another tag': own(Symbol.toStringTag, () => 'Float64Array'),
   'no prototype': (x) => Object.setPrototypeOf(x, null) as AnyArray,
   'of another realm': (x) => {
@@ -89,7 +109,9 @@ export const lies: Record<string, (x: AnyArray) => AnyArray> = {
 
 export type Loss = (x: AnyArray) => void;
 
-const bufferOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer')!.get as (this: unknown) => ArrayBuffer;
+const bufferOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer')!.get as (
+  this: unknown,
+) => ArrayBuffer;
 
 /** For arrays alone in a resizable buffer. */
 export const losses: Record<string, Loss> = {

@@ -18,7 +18,11 @@ export async function layOutAbuse(folder: string, addon: string): Promise<void> 
   cpSync(addon, path.join(folder, 'build', 'Release', 'flash_softmax.node'));
   const file = (name: string) => path.join(root, name);
   await build({
-    entryPoints: { library: file('test/fuzz/library.ts'), abuse: file('test/abuse/main.ts'), 'js-worker': file('lib/async/js-worker.ts') },
+    entryPoints: {
+      library: file('test/fuzz/library.ts'),
+      abuse: file('test/abuse/main.ts'),
+      'js-worker': file('lib/async/js-worker.ts'),
+    },
     outdir: path.join(folder, 'dist'),
     bundle: true,
     external: ['node-gyp-build'],
@@ -33,10 +37,15 @@ export async function layOutAbuse(folder: string, addon: string): Promise<void> 
 const LONGEST = 400_000;
 
 /** `node` is a command line up to the script. */
-export function runAbuse(node: readonly string[], folder: string, backend: string, name?: string): { ran: number; failures: Failure[] } {
+export function runAbuse(
+  node: readonly string[],
+  folder: string,
+  backend: string,
+  name?: string,
+): { ran: number; failures: Failure[] } {
   const failures: Failure[] = [];
   let ran = 0;
-  for (let from = 0; ; ) {
+  for (let from = 0; ;) {
     const { found, total, died } = runRange(node, folder, backend, from, undefined, name);
     failures.push(...found);
     ran += total;
@@ -52,20 +61,38 @@ function runRange(node: readonly string[], folder: string, backend: string, from
   const progress = path.join(folder, `progress-${backend}`);
   const job = JSON.stringify({ library: path.join(folder, 'dist', 'library.js'), backend, progress, from, to, name });
   const [program, ...args] = [...node, path.join(folder, 'dist', 'abuse.js'), job];
-  const { stdout, stderr, status, signal } = spawnSync(program!, args, { encoding: 'utf8', maxBuffer: 1 << 28, timeout: LONGEST });
-  const lines = stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line) as Failure & { ran?: number });
+  const { stdout, stderr, status, signal } = spawnSync(program!, args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    timeout: LONGEST,
+  });
+  const lines = stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Failure & { ran?: number });
   const last = lines.at(-1)?.ran;
   const found = lines.filter((line) => line.ran === undefined);
   if (last !== undefined && status === 0) return { found, total: last };
   const at = Number(readFileSync(progress, 'utf8')) || from;
   const complaint = complaintOf(stderr);
-  return { found, total: at - from + 1, died: { case: at, name: `case ${at}`, what: `the process died of ${signal ?? status} ${complaint}`.trim() } as Died };
+  return {
+    found,
+    total: at - from + 1,
+    died: { case: at, name: `case ${at}`, what: `the process died of ${signal ?? status} ${complaint}`.trim() } as Died,
+  };
 }
 /** The line that says what happened: of a sanitizer, of malloc, of Node. */
-const complaintOf = (stderr: string): string => /^.*(?:ERROR: AddressSanitizer|runtime error|free\(\)|malloc|Error:|FATAL).*$/m.exec(stderr)?.[0] ?? '';
+const complaintOf = (stderr: string): string =>
+  /^.*(?:ERROR: AddressSanitizer|runtime error|free\(\)|malloc|Error:|FATAL).*$/m.exec(stderr)?.[0] ?? '';
 
 /** Memory that one case breaks can end the process in a later one: which alone, or which first half, does it. */
-function culprit(node: readonly string[], folder: string, backend: string, from: number, died: Died): { what: string } | undefined {
+function culprit(
+  node: readonly string[],
+  folder: string,
+  backend: string,
+  from: number,
+  died: Died,
+): { what: string } | undefined {
   if (runRange(node, folder, backend, died.case, died.case + 1).died) return undefined;
   let [low, high] = [from, died.case + 1];
   while (high - low > 1) {

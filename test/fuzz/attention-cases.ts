@@ -1,153 +1,24 @@
-/** Cases of attention over arrays and over a cache: whole, and in parts that are merged. */
-import { attentionOracle, type AttentionCase } from '../attention-oracle.js';
-import { chain, type Api, type Maker } from './case.js';
+/** Cases of attention over arrays: whole, and in parts that are merged. */
 import type { Options } from './axis.js';
-import { mildKinds, numbersOf } from './data.js';
+import { exactCase, faultOf, KEYS, numbers, optionsOf, outputs, place, results, setupOf, workOf } from './attention-setup.js';
+import type { Result, Setup } from './attention-setup.js';
+import { chain, type Api, type Maker } from './case.js';
 import type { Draw } from './draw.js';
-import type { Outcome } from './judge.js';
-import type { AnyArray, Arena } from './memory.js';
+import type { Arena } from './memory.js';
 
-/** Of the largest |v| that a row sees (README.md), and of an int8 cache, whose scales read() rounds. */
-const BOUND = { exact: 2e-6, int8: 2e-5 };
-/** As test/attention-cases.ts has it. */
-const LSE = { absolute: 1e-6, relative: 1e-12 };
-
-interface Setup {
-  readonly batch: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly queries: number;
-  readonly keys: readonly number[];
-  readonly headDim: number;
-  readonly valueDim: number;
-  readonly isPositionsFirst: boolean;
-  readonly q: Float32Array;
-  readonly scores: Options;
-  readonly mask?: Uint8Array;
-  readonly bias?: Float32Array;
-  readonly slopes?: Float32Array;
-  readonly sinks?: Float32Array;
-  readonly wantsLse: boolean;
-  readonly text: string;
-}
-
-type At = (first: boolean, b: number, head: number, heads: number, n: number, positions: number, d: number, dim: number) => number;
-const place: At = (first, b, head, heads, n, positions, d, dim) => (first ? (b * positions + n) * heads + head : (b * heads + head) * positions + n) * dim + d;
-
-const DIMENSIONS = [1, 2, 3, 7, 8, 15, 16, 17, 32, 33, 64, 65, 80, 128];
-const MOST_WORK = 100_000;
-export const KEYS = [0, 1, 2, 3, 15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 255, 257, 300];
-
-/** Scores up to some 10⁸: far beyond, an exponent of 32 bits would not do. */
-const MOST = 1e4;
-
-/** q, k or v: of a size that makes scores small, or large, or of one kind throughout. */
-export function numbers(draw: Draw, n: number): Float32Array {
-  const size = draw.pick([1, 1, 1, 0.01, 10, 100, 1e-10]);
-  return Float32Array.from(numbersOf(draw, 'f32', n, draw.pick(mildKinds)), (x) => Math.max(-MOST, Math.min(MOST, x * size)));
-}
-
-export function setupOf(draw: Draw, limit: number, keysOf: (draw: Draw) => readonly number[]): Setup {
-  const keys = keysOf(draw);
-  const batch = keys.length;
-  const kvHeads = draw.pick([1, 1, 2, 3]);
-  const heads = kvHeads * draw.pick([1, 1, 2, 4, 5]);
-  const queries = Math.min(limit, draw.pick([1, 1, 1, 2, 3, 5, 16, 17]));
-  // The oracle is plain loops: so much of them that a case takes some milliseconds.
-  const room = Math.max(1, Math.floor(MOST_WORK / (1 + heads * queries * keys.reduce((a, b) => a + b, 0))));
-  const [headDim, valueDim] = [0, 1].map(() => Math.min(limit, room, draw.pick(DIMENSIONS))) as [number, number];
-  const isPositionsFirst = draw.chance(0.3);
-  const longest = Math.max(0, ...keys);
-  const scores: Options = {};
-  if (isPositionsFirst || draw.chance(0.2)) scores.layout = isPositionsFirst ? 'bshd' : 'bhsd';
-  if (draw.chance(0.3)) scores.scale = draw.pick([1, 0, -1, 0.05, draw.normal()]);
-  if (draw.chance(0.4)) scores.causal = draw.chance(0.7);
-  if (draw.chance(0.2)) scores.window = draw.pick([1, 2, 16, 100]);
-  if (draw.chance(0.2)) scores.softcap = draw.pick([1, 30, 50, 1e-3]);
-  const isIncluded = () => draw.chance(0.25);
-  const all = batch * heads * queries * longest;
-  const share = draw.uniform();
-  const mask = isIncluded() ? Uint8Array.from({ length: all }, () => (draw.uniform() < share ? 1 + draw.int(255) : 0)) : undefined;
-  const size = draw.pick([0, 1, 8, 100]);
-  const lowest = draw.pick([-Infinity, -3.4028234663852886e38, -1e9]);
-  const bias = isIncluded() ? Float32Array.from({ length: all }, () => (draw.chance(0.2) ? lowest : size * draw.normal())) : undefined;
-  const slopes = isIncluded() ? Float32Array.from({ length: heads }, () => draw.pick([0.5, 0.0039, 0, 2 * draw.uniform()])) : undefined;
-  const sinks = isIncluded() ? Float32Array.from({ length: heads }, () => draw.pick([-Infinity, 0, -1e30, 3 * draw.normal(), 40, 500])) : undefined;
-  const named = { ...scores, ...(mask && { mask: share.toFixed(2) }), ...(bias && { bias: size }), ...(slopes && { alibi: 1 }), ...(sinks && { sinks: 1 }) };
-  const text = `keys ${keys.join(', ')}; ${heads}/${kvHeads} heads, ${queries} queries, ${headDim} → ${valueDim}, ${JSON.stringify(named)}`;
-  return {
-    batch, heads, kvHeads, queries, keys, headDim, valueDim, isPositionsFirst, scores, wantsLse: draw.chance(0.6), text, q: numbers(draw, batch * heads * queries * headDim),
-    ...(mask && { mask }), ...(bias && { bias }), ...(slopes && { slopes }), ...(sinks && { sinks }),
-  };
-}
-
-export function optionsOf(arena: Arena, s: Setup, more: Options): Options {
-  return {
-    ...s.scores,
-    ...(s.mask && { mask: arena.input('mask', s.mask) }), ...(s.bias && { bias: arena.input('bias', s.bias) }),
-    ...(s.slopes && { alibi: arena.input('alibi', s.slopes) }), ...more,
-  };
-}
-
-/** The case as the oracle takes it. */
-export function exactCase(s: Setup, causalDefault: boolean, k: (b: number, head: number, n: number, d: number) => number, v: (b: number, head: number, n: number, d: number) => number): AttentionCase {
-  const longest = Math.max(0, ...s.keys);
-  const entry = (b: number, head: number, m: number, n: number) => ((b * s.heads + head) * s.queries + m) * longest + n;
-  const { scale, causal = causalDefault, window, softcap } = s.scores as { scale?: number; causal?: boolean; window?: number; softcap?: number };
-  return {
-    heads: s.heads, kvHeads: s.kvHeads, queries: s.queries, keys: s.keys, headDim: s.headDim, valueDim: s.valueDim, k, v,
-    q: (b, head, m, d) => s.q[place(s.isPositionsFirst, b, head, s.heads, m, s.queries, d, s.headDim)]!,
-    ...(scale !== undefined && { scale }), ...(causal && { causal }), ...(window !== undefined && { window }), ...(softcap !== undefined && { softcap }),
-    ...(s.slopes && { slopes: s.slopes }), ...(s.sinks && { sinks: s.sinks }),
-    ...(s.mask && { sees: (b: number, head: number, m: number, n: number) => s.mask![entry(b, head, m, n)] !== 0 }),
-    ...(s.bias && { bias: (b: number, head: number, m: number, n: number) => s.bias![entry(b, head, m, n)]! }),
-  };
-}
-
-export function faultOf(s: Setup, exact: AttentionCase, { arrays }: Outcome, isInt8 = false): string | undefined {
-  const rows = attentionOracle(exact);
-  for (const [i, row] of rows.entries()) {
-    const [b, head, m] = [Math.floor(i / (s.heads * s.queries)), Math.floor(i / s.queries) % s.heads, i % s.queries];
-    // Decoding an int8 cache uses scale · int8 exactly, and the oracle what read() rounds.
-    const bound = isInt8 ? BOUND.int8 + 1e-6 * Math.abs(row.lse) : BOUND.exact;
-    const at = s.isPositionsFirst ? (b * s.queries + m) * s.heads + head : i;
-    for (let d = 0; d < s.valueDim; d++) {
-      const got = arrays.out![at * s.valueDim + d]!;
-      if (got === row.out[d] || (got !== got && !(Math.abs(row.out[d]!) < Infinity))) continue; // of ∞, a weight of 0 makes NaN
-      const error = Math.abs(got - row.out[d]!);
-      const isBounded = row.most < Infinity || !(Math.abs(row.out[d]!) < Infinity); // nothing is said of numbers beside a NaN
-      if (isBounded && !(error <= bound * row.most + 2 ** -149)) return `out, row ${at}, ${d} is ${got}, not ${row.out[d]}: off by ${(error / row.most).toPrecision(3)} of the largest value`;
-    }
-    const lse = arrays.lse?.[at];
-    if (lse === undefined || lse === row.lse || (lse !== lse && row.lse !== row.lse)) continue;
-    const off = Math.abs(lse - row.lse);
-    if (!(off <= (isInt8 ? 1e-5 + 1e-6 * Math.abs(row.lse) : LSE.absolute + LSE.relative * Math.abs(row.lse)))) return `lse of row ${at} is ${lse}, not ${row.lse}`;
-  }
-  return undefined;
-}
-
-interface Result {
-  readonly out: Float32Array;
-  readonly lse?: Float64Array;
-}
-export const outputs = (result: Float32Array | Result) => (result instanceof Float32Array || ArrayBuffer.isView(result) ? { out: result as AnyArray } : { out: result.out, ...(result.lse && { lse: result.lse }) });
-
-/** Where results go: new arrays or given ones. */
-export function results(arena: Arena, s: Setup, hasOut: boolean): Options {
-  const rows = s.batch * s.heads * s.queries;
-  const given = hasOut ? { out: arena.output('out', new Float32Array(0), rows * s.valueDim) } : {};
-  return { ...given, ...(s.wantsLse && { lse: hasOut ? arena.output('lse', new Float64Array(0), rows) : true }), ...(s.sinks && { sinks: arena.input('sinks', s.sinks) }) };
-}
-
-const denseKeys = (limit: number) => (draw: Draw) => new Array<number>(draw.pick([1, 1, 2, 3])).fill(Math.min(limit, draw.pick(KEYS)));
-export const workOf = (s: Setup) => s.heads * s.queries * s.keys.reduce((a, b) => a + b, 0);
+const denseKeys = (limit: number) => (draw: Draw) =>
+  new Array<number>(draw.pick([1, 1, 2, 3])).fill(Math.min(limit, draw.pick(KEYS)));
 
 function dense(draw: Draw, limit: number) {
   const s = setupOf(draw, limit, denseKeys(limit));
   const keys = s.keys[0]!;
-  const [k, v] = [s.headDim, s.valueDim].map((dim) => numbers(draw, s.batch * s.kvHeads * keys * dim)) as [Float32Array, Float32Array];
+  const [k, v] = [s.headDim, s.valueDim].map((dim) => numbers(draw, s.batch * s.kvHeads * keys * dim)) as [
+    Float32Array,
+    Float32Array,
+  ];
   if (draw.chance(0.1) && v.length > 0) v[draw.int(v.length)] = draw.pick([NaN, Infinity]);
-  const read = (x: Float32Array, dim: number) => (b: number, head: number, n: number, d: number) => x[place(s.isPositionsFirst, b, head, s.kvHeads, n, keys, d, dim)]!;
+  const read = (x: Float32Array, dim: number) => (b: number, head: number, n: number, d: number) =>
+    x[place(s.isPositionsFirst, b, head, s.kvHeads, n, keys, d, dim)]!;
   const sizes = { heads: s.heads, headDim: s.headDim, kvHeads: s.kvHeads, batch: s.batch, valueDim: s.valueDim };
   return { s, k, v, sizes, exact: exactCase(s, false, read(k, s.headDim), read(v, s.valueDim)) };
 }
@@ -156,8 +27,18 @@ const attention: Maker = (draw, limit) => {
   const { s, k, v, sizes, exact } = dense(draw, limit);
   const hasOut = draw.chance(0.4);
   return {
-    text: `attention(${s.text})`, elements: workOf(s), hasPromise: true, isSameEverywhere: false, expects: 'value',
-    invoke: (api, arena) => api.attention!(arena.input('q', s.q), arena.input('k', k), arena.input('v', v), arena.options({ ...optionsOf(arena, s, sizes), ...results(arena, s, hasOut) })),
+    text: `attention(${s.text})`,
+    elements: workOf(s),
+    hasPromise: true,
+    isSameEverywhere: false,
+    expects: 'value',
+    invoke: (api, arena) =>
+      api.attention!(
+        arena.input('q', s.q),
+        arena.input('k', k),
+        arena.input('v', v),
+        arena.options({ ...optionsOf(arena, s, sizes), ...results(arena, s, hasOut) }),
+      ),
     outputs,
     check: (outcome) => faultOf(s, exact, outcome),
   };
@@ -169,22 +50,43 @@ const attentionPartial: Maker = (draw, limit) => {
   const { mask: _, bias: __, ...s } = { ...made.s, batch: 1, keys: [made.s.keys[0]!], isPositionsFirst: false };
   const { layout: ___, ...scores } = s.scores;
   const keys = s.keys[0]!;
-  const [k, v] = [s.headDim, s.valueDim].map((dim) => numbers(draw, s.kvHeads * keys * dim)) as [Float32Array, Float32Array];
-  const read = (x: Float32Array, dim: number) => (_b: number, head: number, n: number, d: number) => x[(head * keys + n) * dim + d]!;
+  const [k, v] = [s.headDim, s.valueDim].map((dim) => numbers(draw, s.kvHeads * keys * dim)) as [
+    Float32Array,
+    Float32Array,
+  ];
+  const read = (x: Float32Array, dim: number) => (_b: number, head: number, n: number, d: number) =>
+    x[(head * keys + n) * dim + d]!;
   const q = s.q.slice(0, s.heads * s.queries * s.headDim);
   const setup: Setup = { ...s, scores, q };
-  const places = [0, ...Array.from({ length: draw.between(0, 3) }, () => draw.int(keys + 1)).sort((a, b) => a - b), keys];
+  const places = [
+    0,
+    ...Array.from({ length: draw.between(0, 3) }, () => draw.int(keys + 1)).sort((a, b) => a - b),
+    keys,
+  ];
   const unified = draw.chance(0.2) ? { unifiedMax: draw.pick([0, 10, 700]) } : {};
   const travels = draw.chance(0.3);
-  const part = (x: Float32Array, dim: number, from: number, to: number) => Float32Array.from({ length: s.kvHeads * (to - from) * dim }, (_, i) => x[(Math.floor(i / ((to - from) * dim)) * keys + from) * dim + (i % ((to - from) * dim))]!);
+  const part = (x: Float32Array, dim: number, from: number, to: number) =>
+    Float32Array.from(
+      { length: s.kvHeads * (to - from) * dim },
+      (_, i) => x[(Math.floor(i / ((to - from) * dim)) * keys + from) * dim + (i % ((to - from) * dim))]!,
+    );
   return {
-    text: `attentionPartial at ${places.join(', ')} (${s.text})`, elements: workOf(setup), hasPromise: true, isSameEverywhere: false, expects: 'value',
+    text: `attentionPartial at ${places.join(', ')} (${s.text})`,
+    elements: workOf(setup),
+    hasPromise: true,
+    isSameEverywhere: false,
+    expects: 'value',
     invoke(api, arena) {
       const sizes = { heads: s.heads, headDim: s.headDim, kvHeads: s.kvHeads, valueDim: s.valueDim };
       const states = places.slice(1).map((to, i) => {
         const from = places[i]!;
         const options = { ...optionsOf(arena, setup, sizes), keyOffset: from, totalKeys: keys, ...unified };
-        return api.attentionPartial!(arena.input('q', q), arena.input('k', part(k, s.headDim, from, to)), arena.input('v', part(v, s.valueDim, from, to)), arena.options(options));
+        return api.attentionPartial!(
+          arena.input('q', q),
+          arena.input('k', part(k, s.headDim, from, to)),
+          arena.input('v', part(v, s.valueDim, from, to)),
+          arena.options(options),
+        );
       });
       return chain(states, (done) => finish(api, done, travels, arena, setup));
     },
@@ -200,7 +102,9 @@ interface State {
 
 function finish(api: Api, states: readonly unknown[], travels: boolean, arena: Arena, s: Setup): unknown {
   const { fromBytes } = api.AttentionPartial as unknown as { fromBytes(bytes: Uint8Array): unknown };
-  const merged = api.mergeAttentionPartials!(...(travels ? states.map((state) => fromBytes((state as State).toBytes())) : states)) as State;
+  const merged = api.mergeAttentionPartials!(
+    ...(travels ? states.map((state) => fromBytes((state as State).toBytes())) : states),
+  ) as State;
   const sinks = s.sinks && { sinks: arena.input('sinks', s.sinks), heads: s.heads, queries: s.queries };
   return merged.finish({ ...(s.wantsLse && { lse: true }), ...sinks });
 }

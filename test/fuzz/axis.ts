@@ -1,5 +1,15 @@
 /** Calls of the operators along an axis: tensors, shapes, masks and biases in every layout, options, and what is wrong about some. */
-import { isHalf, kindNames, lengthOf, logitsOf, mildKinds, numbersOf, temperatureOf, type ElementType, type Logits } from './data.js';
+import {
+  isHalf,
+  kindNames,
+  lengthOf,
+  logitsOf,
+  mildKinds,
+  numbersOf,
+  temperatureOf,
+  type ElementType,
+  type Logits,
+} from './data.js';
 import type { Draw } from './draw.js';
 import type { Arena } from './memory.js';
 import { exactRow, type ExactRow } from './row-oracle.js';
@@ -44,7 +54,11 @@ export interface AxisNeeds {
   readonly isMild?: boolean;
 }
 
-export function axisOf(draw: Draw, limit: number, { hasBias = true, types = TYPES, isFlat = false, hasTemperature = true, isMild = false }: AxisNeeds = {}): Axis {
+export function axisOf(
+  draw: Draw,
+  limit: number,
+  { hasBias = true, types = TYPES, isFlat = false, hasTemperature = true, isMild = false }: AxisNeeds = {},
+): Axis {
   const type = draw.pick(types);
   const cols = draw.chance(0.01) ? 0 : lengthOf(draw, Math.min(limit, isHalf(type) ? 5000 : Infinity));
   const rows = rowsFor(draw, cols);
@@ -55,7 +69,8 @@ export function axisOf(draw: Draw, limit: number, { hasBias = true, types = TYPE
   const kind = draw.pick(kinds);
   const values = numbersOf(draw, type, length, kind);
   const second = draw.chance(0.2) ? draw.pick(kinds) : undefined;
-  if (second && length > 0) { // other rows of another kind
+  if (second && length > 0) {
+    // other rows of another kind
     const from = draw.int(length);
     values.set(numbersOf(draw, type, length - from, second), from);
   }
@@ -68,8 +83,18 @@ export function axisOf(draw: Draw, limit: number, { hasBias = true, types = TYPE
   const bias = hasBias && draw.chance(0.25) ? biasOf(draw, type, kind, { cols, inner, length }, isMild) : undefined;
   const text = `${type} [${outer}, ${cols}, ${inner}] ${kind}${second ? ` and ${second}` : ''}, T ${temperature}${masked ? `, mask ${masked.text}` : ''}${bias ? `, bias ${bias.text}` : ''}`;
   return {
-    type, outer, cols, inner, length, values, x: logitsOf(type, values), temperature, plain, text,
-    ...(masked && { mask: masked.mask, visible: masked.visible }), ...(bias && { bias: bias.bias, biases: bias.all }),
+    type,
+    outer,
+    cols,
+    inner,
+    length,
+    values,
+    x: logitsOf(type, values),
+    temperature,
+    plain,
+    text,
+    ...(masked && { mask: masked.mask, visible: masked.visible }),
+    ...(bias && { bias: bias.bias, biases: bias.all }),
   };
 }
 
@@ -103,19 +128,47 @@ function maskOf(draw: Draw, sizes: Sizes) {
   const n = isRow ? cols : length;
   const share = draw.pick([0, 0.1, 0.5, 0.9, 1, draw.uniform()]);
   const bytes = Uint8Array.from({ length: n }, () => (draw.uniform() < share ? 1 + draw.int(255) : 0));
-  if (!isRow && cols > 0 && draw.chance(0.2)) for (let i = 0; i < Math.floor(n / cols); i++) if (draw.chance(0.3)) bytes.fill(0, i * cols, (i + 1) * cols);
+  if (!isRow && cols > 0 && draw.chance(0.2))
+    for (let i = 0; i < Math.floor(n / cols); i++) if (draw.chance(0.3)) bytes.fill(0, i * cols, (i + 1) * cols);
   const isClear = Math.ceil(length / 8) !== Math.ceil(cols / 8) || length === cols;
   const isBits = draw.chance(0.4) && isClear;
   const visible = Uint8Array.from({ length }, (_, i) => (bytes[isRow ? columnOf(i, { cols, inner }) : i] ? 1 : 0));
   const packed = new Uint8Array(Math.ceil(n / 8));
   if (draw.chance(0.5)) packed.fill(255); // bits behind the last one do not matter
-  bytes.forEach((byte, i) => (packed[i >> 3] = byte ? packed[i >> 3]! | (1 << (i & 7)) : packed[i >> 3]! & ~(1 << (i & 7))));
-  return { mask: isBits ? packed : bytes, isBits, visible, text: `${isRow ? 'row ' : ''}${isBits ? 'bits' : 'bytes'} ${share.toFixed(2)}` };
+  bytes.forEach(
+    (byte, i) => (packed[i >> 3] = byte ? packed[i >> 3]! | (1 << (i & 7)) : packed[i >> 3]! & ~(1 << (i & 7))),
+  );
+  return {
+    mask: isBits ? packed : bytes,
+    isBits,
+    visible,
+    text: `${isRow ? 'row ' : ''}${isBits ? 'bits' : 'bytes'} ${share.toFixed(2)}`,
+  };
 }
 
-function biasOf(draw: Draw, type: ElementType, kind: string, sizes: Pick<Sizes, 'cols' | 'inner' | 'length'>, isMild: boolean) {
+function biasOf(
+  draw: Draw,
+  type: ElementType,
+  kind: string,
+  sizes: Pick<Sizes, 'cols' | 'inner' | 'length'>,
+  isMild: boolean,
+) {
   const isRow = draw.chance(0.4);
-  const own = draw.chance(0.3) ? kind : draw.pick(isMild ? mildKinds : ['normal', 'N(0,1)', 'constant', 'lowest as a mask', '−∞ between', 'largest and lowest', 'up to the largest']);
+  const own = draw.chance(0.3)
+    ? kind
+    : draw.pick(
+        isMild
+          ? mildKinds
+          : [
+              'normal',
+              'N(0,1)',
+              'constant',
+              'lowest as a mask',
+              '−∞ between',
+              'largest and lowest',
+              'up to the largest',
+            ],
+      );
   const values = numbersOf(draw, type, isRow ? sizes.cols : sizes.length, own);
   const all = Float64Array.from({ length: sizes.length }, (_, i) => values[isRow ? columnOf(i, sizes) : i]!);
   return { bias: logitsOf(type, values), all, text: `${isRow ? 'row ' : ''}${own}` };
@@ -144,7 +197,12 @@ export function* rowsOf(axis: Axis, precise = axis.type === 'f64'): Generator<Te
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < inner; i++) {
       const at = (c: number) => (o * cols + c) * inner + i;
-      const pick = <A extends Float64Array | Uint8Array>(all: A | undefined) => all && (Object.getPrototypeOf(all).constructor as { from(s: object, f: (v: unknown, c: number) => number): A }).from({ length: cols }, (_, c) => all[at(c)]!);
+      const pick = <A extends Float64Array | Uint8Array>(all: A | undefined) =>
+        all &&
+        (Object.getPrototypeOf(all).constructor as { from(s: object, f: (v: unknown, c: number) => number): A }).from(
+          { length: cols },
+          (_, c) => all[at(c)]!,
+        );
       const exact = exactRow({ x: pick(values)!, bias: pick(biases), visible: pick(visible), temperature, precise });
       yield { exact, at, isVisible: (c) => visible === undefined || visible[at(c)] !== 0 };
     }
@@ -169,8 +227,20 @@ export function spoil(draw: Draw, axis: Axis, options: Options, result: 'element
   ];
   if (options.shape === undefined) ways.push(() => set('axis', 0));
   if (options.shape !== undefined) ways.push(() => set('axis', draw.pick([9, -9, 0.5, '0', NaN])));
-  ways.push(() => set('bias', draw.pick([[1], new Int32Array(length), type === 'f32' ? new Float64Array(length) : new Float32Array(length), null])));
-  if (result !== 'state') ways.push(() => set('out', draw.pick([[1], new Int32Array(length), new Float32Array(length + 1 + axis.outer), null])));
+  ways.push(() =>
+    set(
+      'bias',
+      draw.pick([
+        [1],
+        new Int32Array(length),
+        type === 'f32' ? new Float64Array(length) : new Float32Array(length),
+        null,
+      ]),
+    ),
+  );
+  if (result !== 'state')
+    ways.push(() =>
+      set('out', draw.pick([[1], new Int32Array(length), new Float32Array(length + 1 + axis.outer), null])),
+    );
   return draw.pick(ways)();
 }
-

@@ -1,6 +1,6 @@
 /** Cases of KVCache and decodeAttention: sequences that grow, are cut, and share pages. */
 import { floatsOf, halvesOf } from '../halves.js';
-import { exactCase, faultOf, KEYS, numbers, optionsOf, outputs, results, setupOf, workOf } from './attention-cases.js';
+import { exactCase, faultOf, KEYS, numbers, optionsOf, outputs, results, setupOf, workOf } from './attention-setup.js';
 import { chain, type Api, type Case, type Maker } from './case.js';
 import { Draw } from './draw.js';
 import type { AnyArray, Arena } from './memory.js';
@@ -20,7 +20,9 @@ const TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const;
 /** A cache with sequences of some lengths, made by steps that share, cut and copy pages. */
 function cached(draw: Draw, limit: number) {
   const dtype = draw.pick(TYPES);
-  const s = setupOf(draw, limit, () => Array.from({ length: draw.pick([1, 1, 2, 4]) }, () => Math.min(limit, draw.pick(KEYS))));
+  const s = setupOf(draw, limit, () =>
+    Array.from({ length: draw.pick([1, 1, 2, 4]) }, () => Math.min(limit, draw.pick(KEYS))),
+  );
   const pageSize = draw.pick([16, 16, 32, 64]);
   const [keySize, valueSize] = [s.kvHeads * s.headDim, s.kvHeads * s.valueDim];
   const tokens = s.keys.map((n) => ({ k: numbers(draw, n * keySize), v: numbers(draw, n * valueSize) }));
@@ -31,10 +33,14 @@ function cached(draw: Draw, limit: number) {
     const steps = new Draw(word);
     const ids = s.keys.map((length, i) => {
       let id = cache.create();
-      for (let at = 0; at < length; ) {
+      for (let at = 0; at < length;) {
         const n = Math.min(length - at, 1 + steps.int(40));
         const { k, v } = tokens[i]!;
-        cache.append(id, arena.input('append k', k.slice(at * keySize, (at + n) * keySize)), arena.input('append v', v.slice(at * valueSize, (at + n) * valueSize)));
+        cache.append(
+          id,
+          arena.input('append k', k.slice(at * keySize, (at + n) * keySize)),
+          arena.input('append v', v.slice(at * valueSize, (at + n) * valueSize)),
+        );
         at += n;
         if (steps.chance(0.15)) at = retreat(cache, id, at, steps);
         if (steps.chance(0.2)) id = forked(cache, id, steps, keySize, valueSize);
@@ -56,7 +62,8 @@ function retreat(cache: Cache, id: number, at: number, steps: Draw): number {
 function forked(cache: Cache, id: number, steps: Draw, keySize: number, valueSize: number): number {
   const fork = cache.fork(id);
   const [kept, other] = steps.chance(0.5) ? [id, fork] : [fork, id];
-  if (steps.chance(0.7)) cache.append(other, new Float32Array(3 * keySize).fill(7), new Float32Array(3 * valueSize).fill(7));
+  if (steps.chance(0.7))
+    cache.append(other, new Float32Array(3 * keySize).fill(7), new Float32Array(3 * valueSize).fill(7));
   if (steps.chance(0.7)) cache.free(other);
   return kept;
 }
@@ -64,16 +71,31 @@ function forked(cache: Cache, id: number, steps: Draw, keySize: number, valueSiz
 const kvCache: Maker = (draw, limit): Case => {
   const { s, dtype, fill, tokens, text } = cached(draw, limit);
   return {
-    text: `KVCache of ${text}`, elements: s.keys.reduce((a, b) => a + b, 0) * s.kvHeads * (s.headDim + s.valueDim), hasPromise: false, isSameEverywhere: true, expects: 'value',
+    text: `KVCache of ${text}`,
+    elements: s.keys.reduce((a, b) => a + b, 0) * s.kvHeads * (s.headDim + s.valueDim),
+    hasPromise: false,
+    isSameEverywhere: true,
+    expects: 'value',
     invoke(api, arena) {
       const { cache, ids } = fill(api, arena);
       return ids.map((id) => cache.read(id));
     },
-    outputs: (read: { k: Float32Array; v: Float32Array }[]) => Object.fromEntries(read.flatMap(({ k, v }, i) => [[`k${i}`, k], [`v${i}`, v]])),
+    outputs: (read: { k: Float32Array; v: Float32Array }[]) =>
+      Object.fromEntries(
+        read.flatMap(({ k, v }, i) => [
+          [`k${i}`, k],
+          [`v${i}`, v],
+        ]),
+      ),
     check({ arrays }) {
       for (const [i, given] of tokens.entries()) {
         for (const part of ['k', 'v'] as const) {
-          const fault = faultOfStored(dtype, given[part], arrays[`${part}${i}`]! as Float32Array, part === 'k' ? s.headDim : s.valueDim);
+          const fault = faultOfStored(
+            dtype,
+            given[part],
+            arrays[`${part}${i}`]! as Float32Array,
+            part === 'k' ? s.headDim : s.valueDim,
+          );
           if (fault !== undefined) return `${part} of sequence ${i}: ${fault}`;
         }
       }
@@ -82,14 +104,20 @@ const kvCache: Maker = (draw, limit): Case => {
   };
 };
 
-function faultOfStored(dtype: (typeof TYPES)[number], given: Float32Array, stored: Float32Array, dim: number): string | undefined {
+function faultOfStored(
+  dtype: (typeof TYPES)[number],
+  given: Float32Array,
+  stored: Float32Array,
+  dim: number,
+): string | undefined {
   if (given.length !== stored.length) return `${stored.length} numbers of ${given.length}`;
   const type = dtype === 'float16' ? 'f16' : 'bf16';
   const wanted = dtype === 'float32' || dtype === 'int8' ? given : floatsOf(type, halvesOf(type, given));
   for (let i = 0; i < given.length; i++) {
     if (stored[i] === wanted[i] || (stored[i] !== stored[i] && wanted[i] !== wanted[i])) continue;
     const most = given.subarray(i - (i % dim), i - (i % dim) + dim).reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-    if (dtype === 'int8' && Math.abs(stored[i]! - wanted[i]!) <= (most / 254) * (1 + 1e-5) + 1e-6 * most + 2 ** -126) continue;
+    if (dtype === 'int8' && Math.abs(stored[i]! - wanted[i]!) <= (most / 254) * (1 + 1e-5) + 1e-6 * most + 2 ** -126)
+      continue;
     return `[${i}] is ${stored[i]}, not ${wanted[i]}`;
   }
   return undefined;
@@ -99,16 +127,36 @@ const decodeAttention: Maker = (draw, limit): Case => {
   const { s, dtype, fill, text } = cached(draw, limit);
   const hasOut = draw.chance(0.4);
   return {
-    text: `decodeAttention(${text})`, elements: workOf(s), hasPromise: true, isSameEverywhere: false, expects: 'value',
+    text: `decodeAttention(${text})`,
+    elements: workOf(s),
+    hasPromise: true,
+    isSameEverywhere: false,
+    expects: 'value',
     invoke(api, arena) {
       const { cache, ids } = fill(api, arena);
       const options = { ...optionsOf(arena, s, { heads: s.heads, queries: s.queries }), ...results(arena, s, hasOut) };
-      const done = api.decodeAttention!(arena.input('q', s.q), cache, ids.length === 1 && !hasOut ? ids[0] : ids, arena.options(options));
-      return chain([done], ([result]) => ({ ...outputs(result as Float32Array), ...Object.fromEntries(ids.map((id, i) => [i, cache.read(id)] as const).flatMap(([i, { k, v }]) => [[`k${i}`, k], [`v${i}`, v]])) }));
+      const done = api.decodeAttention!(
+        arena.input('q', s.q),
+        cache,
+        ids.length === 1 && !hasOut ? ids[0] : ids,
+        arena.options(options),
+      );
+      return chain([done], ([result]) => ({
+        ...outputs(result as Float32Array),
+        ...Object.fromEntries(
+          ids
+            .map((id, i) => [i, cache.read(id)] as const)
+            .flatMap(([i, { k, v }]) => [
+              [`k${i}`, k],
+              [`v${i}`, v],
+            ]),
+        ),
+      }));
     },
     outputs: (all: Record<string, AnyArray>) => all,
     check(outcome) {
-      const read = (part: 'k' | 'v', dim: number) => (b: number, head: number, n: number, d: number) => outcome.arrays[`${part}${b}`]![(n * s.kvHeads + head) * dim + d]!;
+      const read = (part: 'k' | 'v', dim: number) => (b: number, head: number, n: number, d: number) =>
+        outcome.arrays[`${part}${b}`]![(n * s.kvHeads + head) * dim + d]!;
       return faultOf(s, exactCase(s, true, read('k', s.headDim), read('v', s.valueDim)), outcome, dtype === 'int8');
     },
   };

@@ -29,7 +29,9 @@ const kinds: Record<string, (draw: Draw, type: ElementType) => Values> = {
     return () => value;
   },
   'two values': (draw, type) => {
-    const [a, b] = draw.chance(0.7) ? [8 * draw.normal(), 8 * draw.normal()] : [someSize(draw, type), someSize(draw, type)];
+    const [a, b] = draw.chance(0.7)
+      ? [8 * draw.normal(), 8 * draw.normal()]
+      : [someSize(draw, type), someSize(draw, type)];
     const share = draw.uniform();
     return () => (draw.uniform() < share ? a : b);
   },
@@ -78,12 +80,26 @@ const kinds: Record<string, (draw: Draw, type: ElementType) => Values> = {
 /** A number of any exponent that the type has. */
 function someSize(draw: Draw, type: ElementType): number {
   const [most, least] = LIMITS[type];
-  return draw.sign() * Math.min(most, draw.logUniform(1, 2) * 2 ** draw.between(Math.log2(least), Math.floor(Math.log2(most))));
+  return (
+    draw.sign() *
+    Math.min(most, draw.logUniform(1, 2) * 2 ** draw.between(Math.log2(least), Math.floor(Math.log2(most))))
+  );
 }
 
 export const kindNames: readonly string[] = Object.keys(kinds);
 /** Kinds without NaN, infinities, and numbers at the ends of the range: what weights, queries and values are made of. */
-export const mildKinds: readonly string[] = ['normal', 'N(0,1)', 'N(0,8)', 'constant', 'two values', 'integers', 'zeros', 'rising', 'one peak', 'copies among others'];
+export const mildKinds: readonly string[] = [
+  'normal',
+  'N(0,1)',
+  'N(0,8)',
+  'constant',
+  'two values',
+  'integers',
+  'zeros',
+  'rising',
+  'one peak',
+  'copies among others',
+];
 
 /** n numbers of one kind, exactly as the type holds them. */
 export function numbersOf(draw: Draw, type: ElementType, n: number, kind = draw.pick(kindNames)): Float64Array {
@@ -105,14 +121,24 @@ export function valuesOf(type: ElementType, x: Logits): Float64Array {
 }
 
 /** Around every size at which a kernel does something else. */
-const EDGES = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 4095, 4096, 4097];
+const EDGES = [
+  1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1024,
+  1025, 4095, 4096, 4097,
+];
 const LONG_EDGES = [2 ** 14 - 1, 2 ** 14 + 1, 2 ** 15 - 1, 2 ** 15, 2 ** 15 + 1, 2 ** 16 + 1];
 const LONGEST = [2 ** 18 - 1, 2 ** 18, 2 ** 18 + 1, 2 ** 18 + 1000];
 
 /** A length of a row; seldom a long one, as that takes the oracle as long as a thousand others. */
 export function lengthOf(draw: Draw, limit: number): number {
   const one = draw.uniform();
-  const n = one < 0.001 ? draw.pick(LONGEST) : one < 0.01 ? draw.pick(LONG_EDGES) : one < 0.5 ? draw.pick(EDGES) : Math.floor(draw.logUniform(1, 1000));
+  const n =
+    one < 0.001
+      ? draw.pick(LONGEST)
+      : one < 0.01
+        ? draw.pick(LONG_EDGES)
+        : one < 0.5
+          ? draw.pick(EDGES)
+          : Math.floor(draw.logUniform(1, 1000));
   return n <= limit ? n : 1 + draw.int(limit);
 }
 
@@ -121,5 +147,7 @@ export function temperatureOf(draw: Draw): number {
   const one = draw.uniform();
   if (one < 0.4) return 1;
   if (one < 0.85) return draw.logUniform(0.01, 100);
-  return one < 0.95 ? draw.logUniform(1e-12, 1e12) : draw.pick([Number.MIN_VALUE, 1e-308, 1e-300, 1e-39, 1e-30, 1e30, 1e38, 1e300, Number.MAX_VALUE]);
+  return one < 0.95
+    ? draw.logUniform(1e-12, 1e12)
+    : draw.pick([Number.MIN_VALUE, 1e-308, 1e-300, 1e-39, 1e-30, 1e30, 1e38, 1e300, Number.MAX_VALUE]);
 }

@@ -11,9 +11,13 @@ export interface Outcome {
 }
 
 const prototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
-const getterOf = (name: PropertyKey) => Object.getOwnPropertyDescriptor(prototype, name)!.get as (this: unknown) => unknown;
+const getterOf = (name: PropertyKey) =>
+  Object.getOwnPropertyDescriptor(prototype, name)!.get as (this: unknown) => unknown;
 const [kindOf, lengthOf, offsetOf, bufferOf] = [Symbol.toStringTag, 'length', 'byteOffset', 'buffer'].map(getterOf) as [
-  (this: unknown) => string, (this: unknown) => number, (this: unknown) => number, (this: unknown) => ArrayBuffer,
+  (this: unknown) => string,
+  (this: unknown) => number,
+  (this: unknown) => number,
+  (this: unknown) => ArrayBuffer,
 ];
 const KINDS = { Float32Array, Float64Array, Uint16Array, Uint8Array, Int32Array, Uint32Array, Int8Array, Int16Array };
 
@@ -39,12 +43,17 @@ export function faultOfError({ name, code, message }: NonNullable<Outcome['error
 /** How two outcomes differ, if they do. */
 export function differenceOf(a: Outcome, b: Outcome): string | undefined {
   if (a.error || b.error) {
-    const [left, right] = [a, b].map(({ error }) => (error ? `${error.name} ${String(error.code)} ${error.message.replace(', signal for options', ' for options')}` : 'a result'));
+    const [left, right] = [a, b].map(({ error }) =>
+      error
+        ? `${error.name} ${String(error.code)} ${error.message.replace(', signal for options', ' for options')}`
+        : 'a result',
+    );
     return left === right ? undefined : `${left} against ${right}`;
   }
   for (const [name, left] of Object.entries(a.arrays)) {
     const right = b.arrays[name];
-    if (right === undefined || right.constructor !== left.constructor) return `${name}: ${left.constructor.name} against ${right?.constructor.name}`;
+    if (right === undefined || right.constructor !== left.constructor)
+      return `${name}: ${left.constructor.name} against ${right?.constructor.name}`;
     if (left.length !== right.length) return `${name}: ${left.length} elements against ${right.length}`;
     if (Buffer.compare(bytes(left), bytes(right)) === 0) continue;
     const [p, q] = [bytes(left), bytes(right)];
@@ -55,7 +64,10 @@ export function differenceOf(a: Outcome, b: Outcome): string | undefined {
 }
 
 const bytes = (x: AnyArray) => Buffer.from(x.buffer, x.byteOffset, x.byteLength);
-const hex = (x: AnyArray, i: number) => bytes(x).subarray(i * x.BYTES_PER_ELEMENT, (i + 1) * x.BYTES_PER_ELEMENT).toString('hex');
+const hex = (x: AnyArray, i: number) =>
+  bytes(x)
+    .subarray(i * x.BYTES_PER_ELEMENT, (i + 1) * x.BYTES_PER_ELEMENT)
+    .toString('hex');
 
 const MOST = { f32: 3.4028234663852886e38, f64: Number.MAX_VALUE };
 
@@ -64,7 +76,12 @@ export function errorOf(type: 'f32' | 'f64', actual: number, { hi, lo }: DD, sla
   if (actual === hi || (actual !== actual && hi !== hi)) return 0;
   if (Math.abs(actual - hi) <= slack) return 0;
   // Beyond the range, and within a rounding of its end, infinity and the largest number are both as near as can be.
-  if (Math.abs(hi) >= MOST[type] * (1 - 2 ** -20) && Math.abs(actual) >= MOST[type] * (1 - 2 ** -20) && Math.sign(hi) === Math.sign(actual)) return 0;
+  if (
+    Math.abs(hi) >= MOST[type] * (1 - 2 ** -20) &&
+    Math.abs(actual) >= MOST[type] * (1 - 2 ** -20) &&
+    Math.sign(hi) === Math.sign(actual)
+  )
+    return 0;
   return countedError(actual, hi, lo, type);
 }
 
@@ -84,7 +101,14 @@ export function errorOfHalf(type: 'f16' | 'bf16', bits: number, exact: DD, bound
 }
 
 /** Judges one element of an array of a type; half results of a call may be float32, and are judged as such. */
-export function errorOfElement(type: ElementType, array: AnyArray, i: number, exact: DD, bound: number, slack = 0): number {
+export function errorOfElement(
+  type: ElementType,
+  array: AnyArray,
+  i: number,
+  exact: DD,
+  bound: number,
+  slack = 0,
+): number {
   if (isHalf(type) && array instanceof Uint16Array) return errorOfHalf(type, array[i]!, exact, bound, slack);
   return errorOf(array instanceof Float64Array ? 'f64' : 'f32', array[i]!, exact, slack);
 }

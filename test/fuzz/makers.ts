@@ -3,15 +3,28 @@ import type { Maker } from './case.js';
 import type { Draw } from './draw.js';
 import { attentionMakers } from './attention-cases.js';
 import { cacheMakers } from './cache-cases.js';
+import { lossMakers } from './loss-cases.js';
 import { noiseMakers } from './noise-cases.js';
+import { penaltyMakers } from './penalty-cases.js';
 import { rowMakers } from './row-cases.js';
 import { samplingMakers } from './sampling-cases.js';
 import { sumMakers } from './sum-cases.js';
 
-export const makers: Readonly<Record<string, Maker>> = { ...rowMakers, ...sumMakers, ...attentionMakers, ...cacheMakers, ...samplingMakers, ...noiseMakers };
+export const makers: Readonly<Record<string, Maker>> = {
+  ...rowMakers,
+  ...lossMakers,
+  ...sumMakers,
+  ...attentionMakers,
+  ...cacheMakers,
+  ...samplingMakers,
+  ...noiseMakers,
+  ...penaltyMakers,
+};
 export const operators: readonly string[] = Object.keys(makers);
 
 /** Those that most others are made of come up three times as often. */
-const weighted = operators.flatMap((name) => (name === 'softmax' || name === 'logSoftmax' ? [name, name, name] : [name]));
+const weighted = operators.flatMap((name) =>
+  name === 'softmax' || name === 'logSoftmax' ? [name, name, name] : [name],
+);
 
 export const operatorOf = (draw: Draw): string => draw.pick(weighted);

@@ -5,7 +5,8 @@
 import vm from 'node:vm';
 import type { Draw } from './draw.js';
 
-export type AnyArray = Float32Array | Float64Array | Uint16Array | Uint8Array | Int32Array | Uint32Array | Int8Array | Int16Array;
+export type AnyArray =
+  Float32Array | Float64Array | Uint16Array | Uint8Array | Int32Array | Uint32Array | Int8Array | Int16Array;
 interface Constructor {
   new (buffer: ArrayBufferLike, from?: number, length?: number): AnyArray;
   readonly BYTES_PER_ELEMENT: number;
@@ -60,7 +61,10 @@ export class Arena {
   readonly #placed: Placed[] = [];
   readonly #reads = new Map<string, number>();
   /** `isPlain`: ordinary arrays only. */
-  constructor(draw: Draw, readonly isPlain = false) {
+  constructor(
+    draw: Draw,
+    readonly isPlain = false,
+  ) {
     this.#draw = draw;
   }
 
@@ -100,8 +104,10 @@ export class Arena {
     const faults: string[] = [];
     for (const { name, whole, from, before, written } of this.#placed) {
       const to = from + before.length;
-      if (!isFilled(whole, 0, from) || !isFilled(whole, to, whole.length)) faults.push(`memory around ${name} was written`);
-      if ((!written || hasThrown) && Buffer.compare(whole.subarray(from, to), before) !== 0) faults.push(`${name} was written${hasThrown ? ' by a call that threw' : ''}`);
+      if (!isFilled(whole, 0, from) || !isFilled(whole, to, whole.length))
+        faults.push(`memory around ${name} was written`);
+      if ((!written || hasThrown) && Buffer.compare(whole.subarray(from, to), before) !== 0)
+        faults.push(`${name} was written${hasThrown ? ' by a call that threw' : ''}`);
     }
     for (const [name, times] of this.#reads) if (times > 1) faults.push(`the option ${name} was read ${times} times`);
     return faults;
@@ -113,14 +119,16 @@ export class Arena {
     const from = MARGIN + size * draw.int(17);
     const bytes = from + master.byteLength + MARGIN;
     const where = this.isPlain ? 1 : draw.uniform();
-    const buffer = where < 0.06 ? new SharedArrayBuffer(bytes) : where < 0.12 ? resizable(bytes) : new ArrayBuffer(bytes);
+    const buffer =
+      where < 0.06 ? new SharedArrayBuffer(bytes) : where < 0.12 ? resizable(bytes) : new ArrayBuffer(bytes);
     const whole = new Uint8Array(buffer);
     whole.fill(CANARY, 0, from);
     whole.fill(CANARY, from + master.byteLength);
     whole.set(bytesOf(master), from);
     this.#placed.push({ name, whole, from, before: Uint8Array.from(bytesOf(master)), written });
     const Kind = constructorOf(master);
-    if (!this.isPlain && where >= 0.12 && where < 0.14) return new (ofOtherRealm(Kind.name))(buffer, from, master.length) as A;
+    if (!this.isPlain && where >= 0.12 && where < 0.14)
+      return new (ofOtherRealm(Kind.name))(buffer, from, master.length) as A;
     if (!this.isPlain && where >= 0.14 && where < 0.16) return liar(Kind, buffer, from, master.length) as A;
     const view = new Kind(buffer, from, master.length) as A;
     return !this.isPlain && where >= 0.16 && where < 0.18 ? (withConstructor(view) as A) : view;

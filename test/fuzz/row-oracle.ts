@@ -5,7 +5,17 @@
  * Where results are float32 or narrower and no sum of them is asked for as a double, plain doubles and Math.exp do, which takes
  * a thirtieth of the time: they are off by 2⁻²⁰ units in the last place of a float32.
  */
-import { add, addNumber, divide, expDD, multiply, multiplyNumber, scale, twoSum, type DD } from '../../lib/cli/oracle.js';
+import {
+  add,
+  addNumber,
+  divide,
+  expDD,
+  multiply,
+  multiplyNumber,
+  scale,
+  twoSum,
+  type DD,
+} from '../../lib/cli/oracle.js';
 import { log1pDD } from '../log-oracle.js';
 
 export const ZERO: DD = { hi: 0, lo: 0 };
@@ -59,7 +69,14 @@ const LARGE = 2 ** 900;
 
 export function exactRow({ x, bias, visible, temperature, precise }: RowInput): ExactRow {
   const n = x.length;
-  const none: Omit<ExactRow, 'state'> = { hasNaN: false, distances: [], others: ZERO, top: dd(-Infinity), at: -1, precise };
+  const none: Omit<ExactRow, 'state'> = {
+    hasNaN: false,
+    distances: [],
+    others: ZERO,
+    top: dd(-Infinity),
+    at: -1,
+    precise,
+  };
   let [most, seen, hasNaN, hasInfinity] = [0, 0, false, false];
   for (let i = 0; i < n; i++) {
     if (visible && visible[i] === 0) continue;
@@ -78,7 +95,11 @@ export function exactRow({ x, bias, visible, temperature, precise }: RowInput): 
   let at = -1;
   for (let i = 0; i < n; i++) {
     const low = (visible && visible[i] === 0) || x[i] === -Infinity || (bias && bias[i] === -Infinity);
-    z[i] = low ? dd(-Infinity) : bias ? twoSum(scale(x[i]!, -shift), scale(bias[i]!, -shift)) : dd(shift ? scale(x[i]!, -shift) : x[i]!);
+    z[i] = low
+      ? dd(-Infinity)
+      : bias
+        ? twoSum(scale(x[i]!, -shift), scale(bias[i]!, -shift))
+        : dd(shift ? scale(x[i]!, -shift) : x[i]!);
     if (!low && (at < 0 || z[i]!.hi > z[at]!.hi || (z[i]!.hi === z[at]!.hi && z[i]!.lo > z[at]!.lo))) at = i;
   }
   if (at < 0) return { ...none, state: 'low' };
@@ -145,7 +166,12 @@ export function gradientOf(row: ExactRow, i: number, target: number, temperature
 }
 
 /** y · (dy − Σ y · dy) / T of the visible positions of a row; `size`: how large the terms were that may have cancelled. */
-export function backwardOf(y: Float64Array, dy: Float64Array, visible: Uint8Array | undefined, temperature: number): { value: DD[]; size: number } {
+export function backwardOf(
+  y: Float64Array,
+  dy: Float64Array,
+  visible: Uint8Array | undefined,
+  temperature: number,
+): { value: DD[]; size: number } {
   let [all, size] = [ZERO, 0];
   for (let i = 0; i < y.length; i++) {
     if (visible && visible[i] === 0) continue;
@@ -153,6 +179,10 @@ export function backwardOf(y: Float64Array, dy: Float64Array, visible: Uint8Arra
     size += Math.abs(y[i]! * dy[i]!);
   }
   const [t, power] = normalized(temperature);
-  const value = Array.from(y, (v, i) => (visible && visible[i] === 0 ? ZERO : scaled(divide(multiplyNumber(addNumber(negative(all), dy[i]!), v), dd(t)), -power)));
+  const value = Array.from(y, (v, i) =>
+    visible && visible[i] === 0
+      ? ZERO
+      : scaled(divide(multiplyNumber(addNumber(negative(all), dy[i]!), v), dd(t)), -power),
+  );
   return { value, size };
 }

@@ -53,7 +53,8 @@ async function outcomeOf(one: Case, api: Api, arena: Arena, isLater: boolean): P
 export async function runCase(number: number, settings: Settings, backends: readonly Loaded[]): Promise<Verdict> {
   const { operator, case: one } = makeCase(number, settings);
   const findings: Finding[] = [];
-  const find = (what: string | undefined) => void (what === undefined || findings.push({ operator, text: one.text, what }));
+  const find = (what: string | undefined) =>
+    void (what === undefined || findings.push({ operator, text: one.text, what }));
   const chances = new Draw(settings.seed, number, 1);
   const [wantsPromise, wantsDefault] = [one.hasPromise && chances.chance(0.2), chances.chance(0.2)];
   let calls = 0;
@@ -78,7 +79,8 @@ export async function runCase(number: number, settings: Settings, backends: read
   const native = first && outcomes.get(first.name);
   const js = outcomes.get('js');
   for (const [name, outcome] of outcomes) {
-    if (native && outcome !== native && (name !== 'js' || one.isSameEverywhere || outcome.error || native.error)) find(prefixed(`${first.name} and ${name} differ`, differenceOf(native, outcome)));
+    if (native && outcome !== native && (name !== 'js' || one.isSameEverywhere || outcome.error || native.error))
+      find(prefixed(`${first.name} and ${name} differ`, differenceOf(native, outcome)));
   }
   for (const [i, backend] of backends.entries()) {
     if (backend.name === 'default' && wantsDefault) {
@@ -86,15 +88,24 @@ export async function runCase(number: number, settings: Settings, backends: read
       const differences = [native, js].map((other) => other && differenceOf(other, outcome));
       if (!differences.includes(undefined)) find(`default differs from all: ${differences.join('; ')}`);
     } else if (wantsPromise && (backend === first || backend.name === 'js')) {
-      find(prefixed(`${backend.name}: the promise differs`, differenceOf(outcomes.get(backend.name)!, await run(backend, 100 + i, true))));
+      find(
+        prefixed(
+          `${backend.name}: the promise differs`,
+          differenceOf(outcomes.get(backend.name)!, await run(backend, 100 + i, true)),
+        ),
+      );
     }
   }
 
-  for (const [outcome, isNative, name] of [[native, true, first?.name], [js, false, 'js']] as const) {
+  for (const [outcome, isNative, name] of [
+    [native, true, first?.name],
+    [js, false, 'js'],
+  ] as const) {
     if (outcome === undefined) continue;
     if (one.expects === 'error' && !outcome.error) find(`${name}: no error`);
     if (one.expects === 'value' && outcome.error) find(`${name}: ${outcome.error.message}`);
-    if (one.expects !== 'error' && (!outcome.error || one.expects === 'judged')) find(prefixed(name!, one.check?.(outcome, isNative)));
+    if (one.expects !== 'error' && (!outcome.error || one.expects === 'judged'))
+      find(prefixed(name!, one.check?.(outcome, isNative)));
   }
   return { operator, calls, elements: calls * one.elements, findings };
 }

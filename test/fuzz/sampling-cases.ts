@@ -1,55 +1,13 @@
 /** Cases of flash-softmax/sampling that choose among logits: argmax, topK, the filters, sample, logProbs. All give the same bits everywhere. */
 import { reference, type Filters } from '../sampling/cases.js';
-import { axisOf, placed, rowsOf, type Axis, type Options } from './axis.js';
+import { placed, rowsOf, type Axis, type Options } from './axis.js';
 import { chain, type Maker } from './case.js';
-import { logitsOf } from './data.js';
 import type { Draw } from './draw.js';
-import { errorOf, type Outcome } from './judge.js';
+import { errorOf } from './judge.js';
 import type { AnyArray } from './memory.js';
+import { faultOfError, flat, rowsOfLogits } from './logits.js';
 import { complain, slackOfLog } from './row-cases.js';
 import { logSoftmaxOf } from './row-oracle.js';
-
-/** (x + bias) of each element in doubles, −∞ where it is masked; NaN stays only where it counts. */
-export function seenLogits({ values, biases, visible }: Axis): Float64Array {
-  return values.map((x, i) => (visible && visible[i] === 0 ? -Infinity : biases ? x + biases[i]! : x));
-}
-
-export type RowFault = 'NaN' | 'nothing finite' | undefined;
-
-/** Rows without an answer. */
-export function faultOfRow(z: Float64Array): RowFault {
-  if (z.some(Number.isNaN)) return 'NaN';
-  const top = z.reduce((a, b) => Math.max(a, b), -Infinity);
-  return Math.abs(top) < Infinity ? undefined : 'nothing finite';
-}
-
-export function* rowsOfLogits(axis: Axis): Generator<Float64Array> {
-  const z = seenLogits(axis);
-  for (let r = 0; r < axis.outer; r++) yield z.subarray(r * axis.cols, (r + 1) * axis.cols);
-}
-
-/** Undefined if an error, or none, is right; for rows, the first that has no answer. */
-export function faultOfError(axis: Axis, { error }: Outcome): string | undefined {
-  const bad = Array.from(rowsOfLogits(axis), faultOfRow).some((fault) => fault !== undefined) || axis.cols === 0;
-  if (error) return bad ? undefined : error.message;
-  return bad && axis.outer > 0 ? 'no error for a row without an answer' : undefined;
-}
-
-export const flat = (draw: Draw, limit: number, needs: { hasTemperature?: boolean } = {}): Axis => {
-  const axis = axisOf(draw, Math.min(limit, 20_000), { isFlat: true, hasTemperature: false, ...needs });
-  // NaN and +∞ are errors of the whole call: often enough, but not in every third one.
-  if (draw.chance(0.8)) {
-    for (const all of [axis.values, axis.biases]) all?.forEach((x, i) => !(x < Infinity) && (all[i] = 1));
-    (axis.x as Float64Array).set(logitsOf(axis.type, axis.values) as Float64Array);
-  }
-  return axis.biases ? { ...axis, ...withoutBiasFaults(axis) } : axis;
-};
-
-/** The bias as it is, wherever NaN and +∞ were taken out of its copy. */
-function withoutBiasFaults(axis: Axis): Partial<Axis> {
-  const isRow = axis.bias!.length === axis.cols;
-  return { bias: logitsOf(axis.type, isRow ? axis.biases!.slice(0, axis.cols) : axis.biases!) };
-}
 
 const inOrder = (z: Float64Array) => (a: number, b: number) => (z[a] === z[b] ? a - b : z[b]! - z[a]!);
 const bare = ({ mask: _, visible: __, bias: ___, biases: ____, ...axis }: Axis): Axis => {
@@ -60,13 +18,20 @@ const bare = ({ mask: _, visible: __, bias: ___, biases: ____, ...axis }: Axis):
 const argmax: Maker = (draw, limit) => {
   const axis = bare(flat(draw, limit));
   return {
-    text: `argmax(${axis.text})`, elements: axis.length, hasPromise: false, isSameEverywhere: true, expects: 'judged',
+    text: `argmax(${axis.text})`,
+    elements: axis.length,
+    hasPromise: false,
+    isSameEverywhere: true,
+    expects: 'judged',
     invoke: (api, arena) => api.argmax!(arena.input('x', axis.x), arena.options({ ...axis.plain })),
     outputs: (indices: AnyArray) => ({ indices }),
     check({ arrays, error }) {
       const rows = Array.from(rowsOfLogits(axis));
       if (error) return axis.cols === 0 || rows.some((z) => z.some(Number.isNaN)) ? undefined : error.message;
-      const wrong = rows.findIndex((z, r) => z.some(Number.isNaN) || arrays.indices![r] !== z.indexOf(z.reduce((a, b) => Math.max(a, b), -Infinity)));
+      const wrong = rows.findIndex(
+        (z, r) =>
+          z.some(Number.isNaN) || arrays.indices![r] !== z.indexOf(z.reduce((a, b) => Math.max(a, b), -Infinity)),
+      );
       return wrong < 0 ? undefined : `row ${wrong}: ${arrays.indices![wrong]}`;
     },
   };
@@ -76,7 +41,11 @@ const topK: Maker = (draw, limit) => {
   const axis = bare(flat(draw, limit));
   const k = draw.pick([1, 2, 5, 50, axis.cols, axis.cols + 3, 1 + draw.int(1 + axis.cols)]) || 1;
   return {
-    text: `topK(${axis.text}, ${k})`, elements: axis.length, hasPromise: true, isSameEverywhere: true, expects: 'judged',
+    text: `topK(${axis.text}, ${k})`,
+    elements: axis.length,
+    hasPromise: true,
+    isSameEverywhere: true,
+    expects: 'judged',
     invoke: (api, arena) => api.topK!(arena.input('x', axis.x), k, arena.options({ ...axis.plain })),
     outputs: ({ indices, values }: { indices: AnyArray; values: AnyArray }) => ({ indices, values }),
     check({ arrays, error }) {
@@ -90,7 +59,8 @@ const topK: Maker = (draw, limit) => {
         for (const [i, index] of order.entries()) {
           const at = r * most + i;
           if (arrays.indices![at] !== index) return `row ${r}, ${i}: index ${arrays.indices![at]}, not ${index}`;
-          if (!Object.is(arrays.values![at], axis.x[r * axis.cols + index])) return `row ${r}, ${i}: value ${arrays.values![at]}, not ${axis.x[r * axis.cols + index]}`;
+          if (!Object.is(arrays.values![at], axis.x[r * axis.cols + index]))
+            return `row ${r}, ${i}: value ${arrays.values![at]}, not ${axis.x[r * axis.cols + index]}`;
         }
       }
       return undefined;
@@ -103,7 +73,18 @@ const none: Filters = { temperature: 1, topK: 0, topP: 1, minP: 0, typicalP: 1, 
 export function filtersOf(draw: Draw, n: number): Filters {
   const has = (probability: number) => draw.chance(probability);
   return {
-    temperature: draw.pick([1, 1, 1, 0.7, 1.3, 0.1, 5, 0, draw.logUniform(1e-6, 1e6), draw.pick([1e-300, 1e-39, 1e-30, 1e30, 1e300])]),
+    temperature: draw.pick([
+      1,
+      1,
+      1,
+      0.7,
+      1.3,
+      0.1,
+      5,
+      0,
+      draw.logUniform(1e-6, 1e6),
+      draw.pick([1e-300, 1e-39, 1e-30, 1e30, 1e300]),
+    ]),
     topK: has(0.4) ? draw.pick([1, 2, 5, 50, Math.max(0, n - 1), n, n + 3]) : 0,
     topP: has(0.4) ? draw.pick([0, 0.05, 0.3, 0.5, 0.75, 0.9, 0.95, 0.999, draw.uniform()]) : 1,
     minP: has(0.3) ? draw.pick([0.001, 0.05, 0.3, 1, draw.uniform()]) : 0,
@@ -112,29 +93,52 @@ export function filtersOf(draw: Draw, n: number): Filters {
   };
 }
 
-const given = (filters: Filters): Options => Object.fromEntries(Object.entries(filters).filter(([name, value]) => value !== none[name as keyof Filters]));
+const given = (filters: Filters): Options =>
+  Object.fromEntries(Object.entries(filters).filter(([name, value]) => value !== none[name as keyof Filters]));
 
 /** What may be left: the reference with shares and thresholds a little smaller and a little larger. */
 function bracket(z: Float64Array, f: Filters): { least: Set<number>; most: Set<number>; p: Map<number, number> } {
-  const by = (e: number): Filters => ({ ...f, topP: Math.min(1, f.topP * (1 + e)), minP: f.minP * (1 - e), typicalP: Math.min(1, f.typicalP * (1 + e)), epsilonCutoff: f.epsilonCutoff * (1 - e) });
-  const [low, exact, high] = [-1e-9, 0, 1e-9].map((e) => reference(z, by(e))) as [ReturnType<typeof reference>, ReturnType<typeof reference>, ReturnType<typeof reference>];
+  const by = (e: number): Filters => ({
+    ...f,
+    topP: Math.min(1, f.topP * (1 + e)),
+    minP: f.minP * (1 - e),
+    typicalP: Math.min(1, f.typicalP * (1 + e)),
+    epsilonCutoff: f.epsilonCutoff * (1 - e),
+  });
+  const [low, exact, high] = [-1e-9, 0, 1e-9].map((e) => reference(z, by(e))) as [
+    ReturnType<typeof reference>,
+    ReturnType<typeof reference>,
+    ReturnType<typeof reference>,
+  ];
   const p = new Map(exact.kept.map((token, i) => [token, exact.p[i]!]));
-  return { least: new Set(low.kept.filter((token) => high.kept.includes(token))), most: new Set([...low.kept, ...high.kept, ...exact.kept]), p };
+  return {
+    least: new Set(low.kept.filter((token) => high.kept.includes(token))),
+    most: new Set([...low.kept, ...high.kept, ...exact.kept]),
+    p,
+  };
 }
 
 const filterLogits: Maker = (draw, limit) => {
   const axis = flat(draw, Math.min(limit, 3000));
   const filters = filtersOf(draw, axis.cols);
   return {
-    text: `filterLogits(${axis.text}, ${JSON.stringify(given(filters))})`, elements: axis.length, hasPromise: true, isSameEverywhere: true, expects: 'judged',
-    invoke: (api, arena) => api.filterLogits!(arena.input('logits', axis.x), arena.options({ ...placed(arena, axis), ...given(filters) })),
+    text: `filterLogits(${axis.text}, ${JSON.stringify(given(filters))})`,
+    elements: axis.length,
+    hasPromise: true,
+    isSameEverywhere: true,
+    expects: 'judged',
+    invoke: (api, arena) =>
+      api.filterLogits!(arena.input('logits', axis.x), arena.options({ ...placed(arena, axis), ...given(filters) })),
     outputs: ({ logits, probabilities }: { logits: AnyArray; probabilities: AnyArray }) => ({ logits, probabilities }),
     check(outcome) {
       const fault = faultOfError(axis, outcome);
       if (fault !== undefined || outcome.error) return fault;
       const { logits, probabilities } = outcome.arrays as Record<string, Float32Array>;
       for (const [r, z] of Array.from(rowsOfLogits(axis)).entries()) {
-        const [kept, p] = [logits!, probabilities!].map((all) => all.subarray(r * axis.cols, (r + 1) * axis.cols)) as [Float32Array, Float32Array];
+        const [kept, p] = [logits!, probabilities!].map((all) => all.subarray(r * axis.cols, (r + 1) * axis.cols)) as [
+          Float32Array,
+          Float32Array,
+        ];
         const what = faultOfFiltered(z, filters, kept, p, axis.type === 'f64');
         if (what !== undefined) return `row ${r}: ${what}`;
       }
@@ -143,8 +147,14 @@ const filterLogits: Maker = (draw, limit) => {
   };
 };
 
-function faultOfFiltered(z: Float64Array, f: Filters, kept: Float32Array | Float64Array, p: Float32Array | Float64Array, isDouble: boolean): string | undefined {
-  const isExact = !(z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity)); // else the reference's own rounding shows
+function faultOfFiltered(
+  z: Float64Array,
+  f: Filters,
+  kept: Float32Array | Float64Array,
+  p: Float32Array | Float64Array,
+  isDouble: boolean,
+): string | undefined {
+  const isExact = !z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity); // else the reference's own rounding shows
   const sum = Array.from(p).reduce((a, b) => a + b, 0);
   if (!(Math.abs(sum - 1) < 1e-5)) return `probabilities sum to ${sum}`;
   const { least, most, p: wanted } = bracket(z, f);
@@ -158,7 +168,11 @@ function faultOfFiltered(z: Float64Array, f: Filters, kept: Float32Array | Float
     if (isExact && isSame && Math.abs(p[i]! - q) > 1e-6 * q + 2 ** -63) return `p of ${i} is ${p[i]}, not ${q}`;
     const logit = f.temperature === 0 ? z[i]! : z[i]! / f.temperature;
     if (!(Math.abs(kept[i]!) < Infinity)) return `logit ${i} is ${kept[i]}, not ${logit}`;
-    if (!(Math.abs(kept[i]! - logit) <= (isDouble ? 2 ** -52 : 2 ** -23) * Math.abs(logit) + 2 ** -149) && Math.abs(logit) < 3e38) return `logit ${i} is ${kept[i]}, not ${logit}`;
+    if (
+      !(Math.abs(kept[i]! - logit) <= (isDouble ? 2 ** -52 : 2 ** -23) * Math.abs(logit) + 2 ** -149) &&
+      Math.abs(logit) < 3e38
+    )
+      return `logit ${i} is ${kept[i]}, not ${logit}`;
   }
   return undefined;
 }
@@ -169,17 +183,30 @@ function sampleMaker(many: boolean): Maker {
     const axis = flat(draw, Math.min(limit, 3000));
     const filters = filtersOf(draw, axis.cols);
     const draws = many ? draw.pick([1, 2, 7, 40]) : 1;
-    const noise = Float64Array.from({ length: axis.outer * draws }, () => draw.pick([0, 1 - 2 ** -53, draw.uniform(), draw.uniform(), draw.uniform()]));
+    const noise = Float64Array.from({ length: axis.outer * draws }, () =>
+      draw.pick([0, 1 - 2 ** -53, draw.uniform(), draw.uniform(), draw.uniform()]),
+    );
     const seed = draw.chance(0.4) ? draw.pick([0, 1, 2 ** 53 - 1, 2n ** 64n - 1n, draw.word()]) : undefined;
     const more = { ...given(filters), ...(seed !== undefined && { seed, step: draw.pick([0, 5, 2 ** 32 - 1]) }) };
     return {
-      text: `${many ? `sampleMany ${draws}` : 'sample'}(${axis.text}, ${JSON.stringify(given(filters))})`, elements: axis.length, hasPromise: true, isSameEverywhere: true, expects: 'judged',
+      text: `${many ? `sampleMany ${draws}` : 'sample'}(${axis.text}, ${JSON.stringify(given(filters))})`,
+      elements: axis.length,
+      hasPromise: true,
+      isSameEverywhere: true,
+      expects: 'judged',
       invoke(api, arena) {
         const x = arena.input('logits', axis.x);
-        const options = arena.options({ ...placed(arena, axis), ...more, ...(seed === undefined && { noise: arena.input('noise', noise) }) });
+        const options = arena.options({
+          ...placed(arena, axis),
+          ...more,
+          ...(seed === undefined && { noise: arena.input('noise', noise) }),
+        });
         const { seed: _, step: __, ...filtering } = more as Options;
         const filtered = api.filterLogits!(x, { ...placed(arena, axis), ...filtering });
-        return chain([many ? api.sampleMany!(x, draws, options) : api.sample!(x, options), filtered], ([tokens, left]) => ({ tokens, p: (left as { probabilities: AnyArray }).probabilities }));
+        return chain(
+          [many ? api.sampleMany!(x, draws, options) : api.sample!(x, options), filtered],
+          ([tokens, left]) => ({ tokens, p: (left as { probabilities: AnyArray }).probabilities }),
+        );
       },
       outputs: (all: { tokens: AnyArray; p: AnyArray }) => all as unknown as Record<string, AnyArray>,
       check(outcome) {
@@ -187,7 +214,11 @@ function sampleMaker(many: boolean): Maker {
         if (fault !== undefined || outcome.error) return fault;
         const { tokens, p } = outcome.arrays as Record<string, AnyArray>;
         for (let i = 0; i < tokens!.length; i++) {
-          const what = faultOfToken((p as Float64Array).subarray(Math.floor(i / draws) * axis.cols, (Math.floor(i / draws) + 1) * axis.cols), tokens![i]!, seed === undefined ? noise[i]! : undefined);
+          const what = faultOfToken(
+            (p as Float64Array).subarray(Math.floor(i / draws) * axis.cols, (Math.floor(i / draws) + 1) * axis.cols),
+            tokens![i]!,
+            seed === undefined ? noise[i]! : undefined,
+          );
           if (what !== undefined) return `draw ${i}: ${what}`;
         }
         return undefined;
@@ -201,7 +232,9 @@ function faultOfToken(p: Float64Array, token: number, u: number | undefined): st
   if (u === undefined) return undefined;
   const before = p.subarray(0, token).reduce((a, b) => a + b, 0);
   const slack = 1e-6 + p.length * 2 ** -24;
-  return u >= before - slack && u <= before + p[token]! + slack ? undefined : `token ${token}, [${before}, ${before + p[token]!}], for u = ${u}`;
+  return u >= before - slack && u <= before + p[token]! + slack
+    ? undefined
+    : `token ${token}, [${before}, ${before + p[token]!}], for u = ${u}`;
 }
 
 const logProbs: Maker = (draw, limit) => {
@@ -209,9 +242,22 @@ const logProbs: Maker = (draw, limit) => {
   const tokens = Uint32Array.from({ length: axis.outer }, () => draw.int(Math.max(1, axis.cols)));
   const top = draw.pick([0, 0, 1, 5, axis.cols + 2]);
   return {
-    text: `logProbs(${axis.text}, top ${top})`, elements: axis.length, hasPromise: false, isSameEverywhere: false, expects: 'judged',
-    invoke: (api, arena) => api.logProbs!(arena.input('logits', axis.x), arena.input('tokens', tokens), arena.options({ ...placed(arena, axis), top })),
-    outputs: (got: { logProbs: AnyArray; top: { indices: AnyArray; logProbs: AnyArray } }) => ({ logs: got.logProbs, indices: got.top.indices, topLogs: got.top.logProbs }),
+    text: `logProbs(${axis.text}, top ${top})`,
+    elements: axis.length,
+    hasPromise: false,
+    isSameEverywhere: false,
+    expects: 'judged',
+    invoke: (api, arena) =>
+      api.logProbs!(
+        arena.input('logits', axis.x),
+        arena.input('tokens', tokens),
+        arena.options({ ...placed(arena, axis), top }),
+      ),
+    outputs: (got: { logProbs: AnyArray; top: { indices: AnyArray; logProbs: AnyArray } }) => ({
+      logs: got.logProbs,
+      indices: got.top.indices,
+      topLogs: got.top.logProbs,
+    }),
     check(outcome, isNative) {
       const fault = faultOfError(axis, outcome);
       if (fault !== undefined || outcome.error) return fault;
@@ -222,9 +268,14 @@ const logProbs: Maker = (draw, limit) => {
         const check = (token: number, got: number, what: string) => {
           const wanted = logSoftmaxOf(exact, token);
           const error = errorOf('f64', got, wanted, slackOfLog(axis, isNative, exact.others.hi));
-          return error <= 3 ? undefined : complain(`${isNative ? 'native' : 'js'} ${what} of row ${r}`, got, wanted.hi, error);
+          return error <= 3
+            ? undefined
+            : complain(`${isNative ? 'native' : 'js'} ${what} of row ${r}`, got, wanted.hi, error);
         };
-        const all = [check(tokens[r]!, logs![r]!, 'ln p'), ...Array.from({ length: n }, (_, i) => check(indices![r * n + i]!, topLogs![r * n + i]!, `top ${i}`))];
+        const all = [
+          check(tokens[r]!, logs![r]!, 'ln p'),
+          ...Array.from({ length: n }, (_, i) => check(indices![r * n + i]!, topLogs![r * n + i]!, `top ${i}`)),
+        ];
         const wrong = all.find((each) => each !== undefined);
         if (wrong !== undefined) return wrong;
         r++;
@@ -234,4 +285,11 @@ const logProbs: Maker = (draw, limit) => {
   };
 };
 
-export const samplingMakers: Record<string, Maker> = { argmax, topK, filterLogits, sample: sampleMaker(false), sampleMany: sampleMaker(true), logProbs };
+export const samplingMakers: Record<string, Maker> = {
+  argmax,
+  topK,
+  filterLogits,
+  sample: sampleMaker(false),
+  sampleMany: sampleMaker(true),
+  logProbs,
+};

@@ -25,25 +25,44 @@ function logOfState(mantissa: number, exponent: number): DD {
 }
 
 /** How far a sum may be off, relatively: as in the tests of expSum. */
-const boundOf = ({ type }: Axis, isNative: boolean, log: number): number => (type === 'f64' ? 4e-16 : isNative ? 9e-8 : 1e-10) + 4e-16 * Math.abs(log);
+const boundOf = ({ type }: Axis, isNative: boolean, log: number): number =>
+  (type === 'f64' ? 4e-16 : isNative ? 9e-8 : 1e-10) + 4e-16 * Math.abs(log);
 
 /** Logarithms of sums whose exponent does, or may, not fit 32 bits. */
 const [MOST_LOG, SURELY_TOO_MUCH] = [1.47e9, 1.489e9];
 
 /** An exponent that does not fit is an error; undefined if it is rightly one, or rightly none. */
 function faultOfRange(axis: Axis, { error }: Outcome): string | undefined {
-  const logs = Array.from(rowsOf(axis), ({ exact }) => (exact.state === 'ordinary' ? Math.abs(logSumExpOf(exact).hi) : 0));
+  const logs = Array.from(rowsOf(axis), ({ exact }) =>
+    exact.state === 'ordinary' ? Math.abs(logSumExpOf(exact).hi) : 0,
+  );
   if (error) return logs.some((log) => log > MOST_LOG) ? undefined : error.message;
   return logs.some((log) => log > SURELY_TOO_MUCH) ? 'no error for an exponent that does not fit' : undefined;
 }
 
-function faultOfSum(exact: ExactRow, axis: Axis, m: number, e: number, isNative: boolean, times = 1): string | undefined {
-  if (exact.state === 'poisoned') return exact.hasNaN ? (m !== m ? undefined : `${m} of a row with NaN`) : m === Infinity ? undefined : `${m} of a row with +∞`;
+function faultOfSum(
+  exact: ExactRow,
+  axis: Axis,
+  m: number,
+  e: number,
+  isNative: boolean,
+  times = 1,
+): string | undefined {
+  if (exact.state === 'poisoned')
+    return exact.hasNaN
+      ? m !== m
+        ? undefined
+        : `${m} of a row with NaN`
+      : m === Infinity
+        ? undefined
+        : `${m} of a row with +∞`;
   if (exact.state !== 'ordinary') return m === 0 ? undefined : `${m} of nothing`;
   const wanted = logSumExpOf(exact);
   const got = logOfState(m, e);
   const error = Math.abs(add(got, { hi: -wanted.hi, lo: -wanted.lo }).hi);
-  return error <= times * boundOf(axis, isNative, wanted.hi) ? undefined : `${m} · 2^${e} is off by ${error.toPrecision(3)}, log ${wanted.hi}`;
+  return error <= times * boundOf(axis, isNative, wanted.hi)
+    ? undefined
+    : `${m} · 2^${e} is off by ${error.toPrecision(3)}, log ${wanted.hi}`;
 }
 
 function faultOfSums(axis: Axis, outcome: Outcome, isNative: boolean, times = 1): string | undefined {
@@ -64,7 +83,8 @@ function faultOfSums(axis: Axis, outcome: Outcome, isNative: boolean, times = 1)
 const expSum: Maker = (draw, limit) => {
   const axis = axisOf(draw, Math.min(limit, 20_000));
   const unifiedMax = draw.chance(0.2) ? draw.pick([0, 8, -30, 1000]) * axis.temperature : undefined;
-  const range = unifiedMax !== undefined && draw.chance(0.5) ? [-20 * axis.temperature, 20 * axis.temperature] : undefined;
+  const range =
+    unifiedMax !== undefined && draw.chance(0.5) ? [-20 * axis.temperature, 20 * axis.temperature] : undefined;
   const spoiling = draw.chance(0.05) ? draw.word() : undefined;
   const isSound = unifiedMax === undefined || (Math.abs(unifiedMax) < Infinity && !(range && range[1] === Infinity));
   return {
@@ -91,17 +111,32 @@ function cuts(draw: Parameters<Maker>[0], n: number): [from: number, to: number]
 
 /** A flat row without a mask or bias, as both would have to be cut too. */
 function rowAxis(draw: Parameters<Maker>[0], limit: number): Axis {
-  const { mask: _, visible: __, bias: ___, biases: ____, ...axis } = axisOf(draw, Math.min(limit, 20_000), { hasBias: false, isFlat: true });
+  const {
+    mask: _,
+    visible: __,
+    bias: ___,
+    biases: ____,
+    ...axis
+  } = axisOf(draw, Math.min(limit, 20_000), { hasBias: false, isFlat: true });
   const { maskFormat: _____, cols: ______, ...plain } = axis.plain;
   const length = axis.cols;
   const pick = <A extends { slice(from: number, to: number): unknown }>(all: A) => all.slice(0, length) as A;
-  return { ...axis, plain, outer: length > 0 || axis.outer > 0 ? 1 : 0, inner: 1, length: axis.outer === 0 ? 0 : length, cols: axis.outer === 0 ? 0 : length, x: pick(axis.x), values: pick(axis.values) };
+  return {
+    ...axis,
+    plain,
+    outer: length > 0 || axis.outer > 0 ? 1 : 0,
+    inner: 1,
+    length: axis.outer === 0 ? 0 : length,
+    cols: axis.outer === 0 ? 0 : length,
+    x: pick(axis.x),
+    values: pick(axis.values),
+  };
 }
 
 const mergeExpSums: Maker = (draw, limit) => {
   const axis = rowAxis(draw, limit);
   const parts = cuts(draw, axis.length);
-  const unifiedMax = draw.chance(0.3) ? axis.values[0] ?? 0 : undefined;
+  const unifiedMax = draw.chance(0.3) ? (axis.values[0] ?? 0) : undefined;
   const isUnified = unifiedMax !== undefined && Math.abs(unifiedMax / axis.temperature) < 1e9;
   return {
     text: `mergeExpSums of ${parts.length} parts of ${axis.text}`,
@@ -111,19 +146,32 @@ const mergeExpSums: Maker = (draw, limit) => {
     expects: 'judged',
     invoke(api, arena) {
       const x = arena.input('x', axis.x);
-      const states = parts.map(([from, to]) => api.expSum!(x.subarray(from, to), { ...axis.plain, ...(isUnified && { unifiedMax }) }));
+      const states = parts.map(([from, to]) =>
+        api.expSum!(x.subarray(from, to), { ...axis.plain, ...(isUnified && { unifiedMax }) }),
+      );
       return chain(states, (done) => api.mergeExpSums!(...done));
     },
     outputs: ({ mantissa, exponent, raised }: State) => ({ mantissa, exponent, ...(raised && { raised }) }),
-    check: (outcome, isNative) => (axis.length === 0 ? undefined : faultOfParts(axis, parts, outcome) ?? (outcome.error ? undefined : faultOfSums(axis, outcome, isNative, 1 + parts.length))),
+    check: (outcome, isNative) =>
+      axis.length === 0
+        ? undefined
+        : (faultOfParts(axis, parts, outcome) ??
+          (outcome.error ? undefined : faultOfSums(axis, outcome, isNative, 1 + parts.length))),
   };
 };
 
 /** An error is right if a part, or the whole, is out of range. */
 function faultOfParts(axis: Axis, parts: readonly (readonly [number, number])[], outcome: Outcome): string | undefined {
   if (!outcome.error) return undefined;
-  const ofPart = ([from, to]: readonly [number, number]): Axis => ({ ...axis, length: to - from, cols: to - from, values: axis.values.slice(from, to) });
-  return parts.some((part) => part[0] < part[1] && faultOfRange(ofPart(part), outcome) === undefined) ? undefined : outcome.error.message;
+  const ofPart = ([from, to]: readonly [number, number]): Axis => ({
+    ...axis,
+    length: to - from,
+    cols: to - from,
+    values: axis.values.slice(from, to),
+  });
+  return parts.some((part) => part[0] < part[1] && faultOfRange(ofPart(part), outcome) === undefined)
+    ? undefined
+    : outcome.error.message;
 }
 
 const normalize: Maker = (draw, limit) => {
@@ -139,13 +187,15 @@ const normalize: Maker = (draw, limit) => {
       const options = placed(arena, axis);
       const x = way === 'in place' ? arena.inOut('x', axis.x) : arena.input('x', axis.x);
       if (way === 'in place') options.out = x;
-      if (way === 'apart' || (way === 'as float32' && !isHalf(axis.type))) options.out = arena.output('out', axis.x, axis.length);
+      if (way === 'apart' || (way === 'as float32' && !isHalf(axis.type)))
+        options.out = arena.output('out', axis.x, axis.length);
       else if (way === 'as float32') options.out = arena.output('out', new Float32Array(0), axis.length);
       const { out: _, ...others } = options;
       return chain([api.expSum!(x, others)], ([state]) => api.normalize!(x, state, arena.options(options)));
     },
     outputs: (y: AnyArray) => ({ y }),
-    check: (outcome, isNative) => faultOfRange(axis, outcome) ?? (outcome.error ? undefined : checkNormalized(axis, outcome.arrays.y!, isNative)),
+    check: (outcome, isNative) =>
+      faultOfRange(axis, outcome) ?? (outcome.error ? undefined : checkNormalized(axis, outcome.arrays.y!, isNative)),
   };
 };
 
@@ -154,7 +204,8 @@ function checkNormalized(axis: Axis, y: AnyArray, isNative: boolean): string | u
   for (const { exact, at, isVisible } of rowsOf(axis)) {
     if (exact.state === 'low' && axis.mask) continue; // nothing is said of it
     for (let c = 0; c < axis.cols; c++) {
-      const wanted = !isVisible(c) || exact.state === 'masked' ? ZERO : exact.state === 'ordinary' ? softmaxOf(exact, c) : dd(NaN);
+      const wanted =
+        !isVisible(c) || exact.state === 'masked' ? ZERO : exact.state === 'ordinary' ? softmaxOf(exact, c) : dd(NaN);
       const error = errorOfElement(axis.type, y, at(c), wanted, bound);
       if (!(error <= bound)) return complain(`${isNative ? 'native' : 'js'} y[${at(c)}]`, y[at(c)], wanted.hi, error);
     }
@@ -182,7 +233,10 @@ const accumulator: Maker = (draw, limit): Case => {
     isSameEverywhere: false,
     expects: 'judged',
     invoke(api, arena) {
-      const Kind = api.ExpSumAccumulator as unknown as { new (options: object): Accumulator; fromBytes(bytes: Uint8Array): Accumulator };
+      const Kind = api.ExpSumAccumulator as unknown as {
+        new (options: object): Accumulator;
+        fromBytes(bytes: Uint8Array): Accumulator;
+      };
       const x = arena.input('x', axis.x);
       let all = new Kind(temperature === undefined ? {} : { temperature });
       for (const [from, to] of parts) {

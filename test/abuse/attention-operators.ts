@@ -1,0 +1,139 @@
+/** Sound calls of attention, whole and in parts, and of KVCache. */
+import type { Api } from '../fuzz/case.js';
+import { bytes, doubles, floats } from './operator.js';
+import type { Arrays, Operator, Options } from './operator.js';
+
+const [HEADS, KEYS, DIM, QUERIES] = [2, 96, 32, 16];
+const attentionArrays = () => ({
+  q: floats(HEADS * QUERIES * DIM, 11),
+  k: floats(HEADS * KEYS * DIM, 12),
+  v: floats(HEADS * KEYS * DIM, 13),
+  mask: bytes(HEADS * QUERIES * KEYS),
+  bias: floats(HEADS * QUERIES * KEYS, 14),
+  alibi: Float32Array.of(0.5, 0.25),
+  sinks: Float32Array.of(1, 2),
+  out: new Float32Array(HEADS * QUERIES * DIM),
+  lse: new Float64Array(HEADS * QUERIES),
+});
+const attentionOptions = ({ mask, bias, alibi, sinks, out, lse }: Arrays): Options => ({
+  mask,
+  bias,
+  alibi,
+  sinks,
+  out,
+  lse,
+  layout: 'bhsd',
+  scale: 0.125,
+  causal: true,
+  window: 100,
+  softcap: 30,
+});
+
+/** A cache with one sequence of so many tokens. */
+function cacheOf(api: Api): [cache: unknown, ids: number[]] {
+  interface Cache {
+    create(): number;
+    append(id: number, k: Float32Array, v: Float32Array): number;
+  }
+  const cache = new (api.KVCache as unknown as new (options: object) => Cache)({ kvHeads: HEADS, headDim: DIM });
+  const id = cache.create();
+  cache.append(id, floats(KEYS * HEADS * DIM, 12), floats(KEYS * HEADS * DIM, 13));
+  return [cache, [id]];
+}
+
+export const attentionOperators: Operator[] = [
+  {
+    name: 'attention',
+    hasPromise: true,
+    arrays: attentionArrays,
+    written: ['out', 'lse'],
+    options: (arrays) => ({
+      ...attentionOptions(arrays),
+      heads: HEADS,
+      kvHeads: HEADS,
+      headDim: DIM,
+      valueDim: DIM,
+      batch: 1,
+      queries: QUERIES,
+      keys: KEYS,
+    }),
+    call: (api, { q, k, v }, options) => api.attention!(q, k, v, options),
+  },
+  {
+    name: 'attentionPartial',
+    hasPromise: true,
+    arrays: () => (({ out: _, lse: __, sinks: ___, ...arrays }) => arrays)(attentionArrays()),
+    written: [],
+    options: (arrays) =>
+      (({ out: _, lse: __, sinks: ___, ...options }) => ({ ...options, heads: HEADS, headDim: DIM, unifiedMax: 3 }))(
+        attentionOptions(arrays),
+      ),
+    lists: () => ({ keyOffset: [5], totalKeys: [500], range: [-50, 50] }),
+    call: (api, { q, k, v }, options, lists) =>
+      api.attentionPartial!(
+        q,
+        k,
+        v,
+        Object.defineProperties(
+          options,
+          Object.fromEntries(Object.entries(lists).map(([name, value]) => [name, { value, enumerable: true }])),
+        ),
+      ),
+  },
+  {
+    name: 'decodeAttention',
+    hasPromise: true,
+    arrays: () => (({ k: _, v: __, ...arrays }) => arrays)(attentionArrays()),
+    written: ['out', 'lse'],
+    options: (arrays) => ({ ...attentionOptions(arrays), heads: HEADS, queries: QUERIES }),
+    call(api, { q }, options) {
+      const [cache, ids] = cacheOf(api);
+      return api.decodeAttention!(q, cache, ids, options);
+    },
+  },
+  {
+    name: 'attentionPartial of a cache',
+    hasPromise: true,
+    arrays: () => (({ k: _, v: __, out: ___, lse: ____, sinks: _____, ...arrays }) => arrays)(attentionArrays()),
+    written: [],
+    options: (arrays) =>
+      (({ out: _, lse: __, sinks: ___, ...options }) => ({ ...options, queries: QUERIES }))(attentionOptions(arrays)),
+    call(api, { q }, options) {
+      const [cache, ids] = cacheOf(api);
+      return api.attentionPartial!(q, cache, ids, options);
+    },
+  },
+  {
+    name: 'AttentionPartial.finish',
+    hasPromise: false,
+    arrays: () => ({
+      a: doubles(HEADS * DIM, 15),
+      m: new Float64Array(HEADS).fill(1.5),
+      e: new Int32Array(HEADS),
+      sinks: Float32Array.of(1, 2),
+      out: new Float32Array(HEADS * DIM),
+      lse: new Float64Array(HEADS),
+    }),
+    written: ['out', 'lse'],
+    options: ({ sinks, out, lse }) => ({ sinks, out, lse, heads: HEADS, queries: 1, layout: 'bhsd' }),
+    call: (api, { a, m, e }, options) =>
+      (
+        api.mergeAttentionPartials!({ out: a, mantissa: m, exponent: e }) as { finish(options: unknown): unknown }
+      ).finish(options),
+  },
+  {
+    name: 'KVCache.append',
+    hasPromise: false,
+    arrays: () => ({ k: floats(KEYS * HEADS * DIM, 12), v: floats(KEYS * HEADS * DIM, 13) }),
+    written: [],
+    options: () => ({ layout: 'shd' }),
+    call(api, { k, v }, options) {
+      const [cache, [id]] = cacheOf(api) as [
+        { append(...args: unknown[]): unknown; read(id: number): unknown },
+        number[],
+      ];
+      cache.append(id!, k, v, options);
+      return cache.read(id!);
+    },
+  },
+];

@@ -1,0 +1,128 @@
+/** Sound calls of flash-softmax/sampling. */
+import { bytes, COLS, floats, halves, integers, ROWS, SIZE, uniforms } from './operator.js';
+import type { Arrays, Operator, Options } from './operator.js';
+
+const filters = { temperature: 0.8, topK: 50, topP: 0.9, minP: 0.01, typicalP: 0.99, epsilonCutoff: 1e-6 };
+const logits = () => ({ x: floats(SIZE, 21), mask: bytes(COLS), bias: floats(SIZE, 22) });
+const masked = ({ mask, bias }: Arrays): Options => ({ cols: COLS, mask, bias, maskFormat: 'bytes' });
+
+export const samplingOperators: Operator[] = [
+  {
+    name: 'argmax',
+    hasPromise: false,
+    arrays: () => ({ x: floats(SIZE, 21) }),
+    written: [],
+    options: () => ({ cols: COLS }),
+    call: (api, { x }, options) => api.argmax!(x, options),
+  },
+  {
+    name: 'topK',
+    hasPromise: true,
+    arrays: () => ({ x: floats(SIZE, 21) }),
+    written: [],
+    options: () => ({ cols: COLS }),
+    call: (api, { x }, options) => api.topK!(x, 50, options),
+  },
+  {
+    name: 'topK, f16',
+    hasPromise: true,
+    arrays: () => ({ x: halves(SIZE) }),
+    written: [],
+    options: () => ({ cols: COLS, dtype: 'float16' }),
+    call: (api, { x }, options) => api.topK!(x, 50, options),
+  },
+  {
+    name: 'sample',
+    hasPromise: true,
+    arrays: logits,
+    written: [],
+    options: (arrays) => ({ ...masked(arrays), ...filters }),
+    lists: () => ({ noise: uniforms(ROWS) }),
+    call: (api, { x }, options, { noise }) =>
+      api.sample!(x, Object.defineProperty(options, 'noise', { value: noise, enumerable: true })),
+  },
+  {
+    name: 'sampleMany, typed noise',
+    hasPromise: true,
+    arrays: () => ({ ...logits(), noise: Float64Array.from(uniforms(3 * ROWS)) }),
+    written: [],
+    options: (arrays) => ({ ...masked(arrays), ...filters, noise: arrays.noise }),
+    call: (api, { x }, options) => api.sampleMany!(x, 3, options),
+  },
+  {
+    name: 'filterLogits',
+    hasPromise: true,
+    arrays: logits,
+    written: [],
+    options: (arrays) => ({ ...masked(arrays), ...filters }),
+    call: (api, { x }, options) => api.filterLogits!(x, options),
+  },
+  {
+    name: 'logProbs',
+    hasPromise: false,
+    arrays: logits,
+    written: [],
+    options: (arrays) => ({ ...masked(arrays), temperature: 0.8, top: 5 }),
+    lists: () => ({ tokens: integers(ROWS) }),
+    call: (api, { x }, options, { tokens }) => api.logProbs!(x, tokens, options),
+  },
+  ...['gumbelSoftmax', 'gumbelMax', 'gumbelTopK'].map((name): Operator => ({
+    name,
+    hasPromise: false,
+    arrays: () => ({ ...logits(), noise: Float64Array.from(uniforms(SIZE)) }),
+    written: [],
+    options: (arrays) => ({ ...masked(arrays), noise: arrays.noise }),
+    call: (api, { x }, options) => (name === 'gumbelTopK' ? api.gumbelTopK!(x, 5, options) : api[name]!(x, options)),
+  })),
+  {
+    name: 'softToken',
+    hasPromise: false,
+    arrays: logits,
+    written: [],
+    options: (arrays) => ({ ...masked(arrays), temperature: 0.8, topK: 5, tau: 0.5, seed: 1 }),
+    lists: () => ({ noiseRange: [-1, 2] }),
+    call: (api, { x }, options, { noiseRange }) =>
+      api.softToken!(x, Object.defineProperty(options, 'noiseRange', { value: noiseRange, enumerable: true })),
+  },
+  {
+    name: 'dirichletResample',
+    hasPromise: false,
+    arrays: () => ({ x: Float32Array.from(uniforms(SIZE)) }),
+    written: [],
+    options: () => ({ cols: COLS, alpha: 2, seed: 1, step: 0, firstRow: 0 }),
+    call: (api, { x }, options) => api.dirichletResample!(x, options),
+  },
+  {
+    name: 'penalize',
+    hasPromise: false,
+    arrays: () => ({ x: floats(COLS * 8, 21), out: new Float32Array(COLS * 8) }),
+    written: ['out'],
+    options: ({ out }) => ({
+      out,
+      repetitionPenalty: 1.1,
+      frequencyPenalty: 0.5,
+      presencePenalty: 0.1,
+      penaltyWindow: 30,
+    }),
+    lists: () => ({ history: integers(50), banned: integers(5) }),
+    call: (api, { x }, options, { history, banned }) =>
+      api.penalize!(x, history, Object.defineProperty(options, 'banned', { value: banned, enumerable: true })),
+  },
+  {
+    name: 'Sampler',
+    hasPromise: false,
+    arrays: () => ({ x: floats(COLS * 8, 21), prompt: Int32Array.from(integers(50)) }),
+    written: [],
+    options: () => ({ ...filters, repetitionPenalty: 1.1, seed: 1 }),
+    lists: () => ({ banned: integers(5) }),
+    call(api, { x, prompt }, options, { banned }) {
+      const Kind = api.Sampler as unknown as new (options: object) => {
+        accept(tokens: unknown): unknown;
+        next(x: unknown): number;
+      };
+      const sampler = new Kind(Object.defineProperty(options, 'banned', { value: banned, enumerable: true }));
+      sampler.accept(prompt);
+      return [sampler.next(x), sampler.next(x), sampler.next(x)];
+    },
+  },
+];
