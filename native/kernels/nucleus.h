@@ -141,9 +141,7 @@ template <class T> struct Nucleus {
       if (count <= 32 || top == bottom || !splits || !(range < largest<T>() && factor < largest<T>())) return walk(z, at, count, top == bottom, target, sum);
       uint64_t sums[kFine] = {};
       uint16_t* of = memory.buckets.need(count);
-      T* left = memory.left.need(count);  // from the second time on this is in place
-      uint32_t* where = memory.at.need(count);
-      if (!of || !left || !where) return false;
+      if (!of) return false;
       for (size_t i = 0; i < count; i += W) {
         auto v = paged.vector(z, count, i);
         T bucket[W];
@@ -156,6 +154,9 @@ template <class T> struct Nucleus {
       size_t b = 0, size = 0;
       while (b < kFine && (double)(sum + sums[b]) < target) sum += sums[b++];
       if (b == kFine) return false;
+      T* left = memory.left.need(count);  // from the second time on this is in place
+      uint32_t* where = memory.at.need(count);
+      if (!left || !where) return false;
       T least = infinity<T>(), most = -least;
       for (size_t i = 0; i < count; i++) {
         if (of[i] != b) continue;
