@@ -119,8 +119,10 @@ template <class T> struct SampleRow : SampleList {
 
   SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : SampleList(m, f, n), x(x), n(n), writes(writes), pages(weigher, m.list.run, x, n) {}
 
+  // Whether the row could be sampled. Without memory the call has stopped, and this tells nothing.
   NEVER_INLINE int32_t filter() {
     T* groups = memory.tops(T()).need(n / kTopGroup + 1);
+    if (!groups) return kSampled;
     Look<T> seen = look_at<kTopGroup>(x, n, groups);
     if (seen.nan) return kHasNaN;
     if (seen.top - seen.top != 0) return kNothingFinite;
@@ -133,7 +135,7 @@ template <class T> struct SampleRow : SampleList {
       use_list();
     } else if (listed) {
       size_t k = filters.top_k < n ? filters.top_k : n;
-      memory.list.need(k);
+      if (!memory.list.need(k)) return kSampled;
       top_items(x, n, tops, seen.top, k, memory.list.data);
       memory.list.size = k;
       weigh_list();
@@ -169,11 +171,14 @@ template <class T> struct SampleRow : SampleList {
   }
 
   void use_pages() {
-    pages.begin(memory.sums.need(n / kPage + 1));
+    uint64_t* sums = memory.sums.need(n / kPage + 1);
+    if (!sums) return;
+    pages.begin(sums);
     bool exactly = writes || filters.epsilon > 0;
     if (filters.top_p < 1) {
       Nucleus<T> nucleus(pages, tops, filters.top_p, memory.nucleus(T()));
       if (exactly || !pages.may_be_near() || !nucleus.find(false)) nucleus.find(true);
+      if (stopped()) return;
     }
     if (raise_cut() || filters.top_p >= 1) exactly ? pages.sum_exactly() : pages.sum_quickly(filters.temperature);
     total = pages.total;
