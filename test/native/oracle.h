@@ -56,8 +56,6 @@ template <class T> struct ExactRow {
       bool visible = call.layout == 0 || (call.layout < 3 ? call.mask[entry] != 0 : call.mask[entry / 8] >> entry % 8 & 1);
       long double bias = call.bias == 0 ? 0 : call.biases[call.bias == 2 ? c : i];
       Logit z = visible ? sum_of(call.x[i], bias) : Logit{-kInfinity, 0};
-      // The sum is one of the type's, or of doubles where logarithms are taken.
-      if (std::fabs(z.x) > (logarithms ? std::numeric_limits<double>::max() : (double)std::numeric_limits<T>::max())) z = {z.x > 0 ? kInfinity : -kInfinity, 0};
       if (!visible) masked.push_back(c);
       at.push_back(i), logits.push_back(z);
     }
@@ -69,7 +67,7 @@ template <class T> struct ExactRow {
     }
     const Logit m = logits[top];
     results.assign(logits.size(), nan || (m.x == -kInfinity && call.layout == 0) ? NAN : logarithms ? -kInfinity : 0);
-    for (size_t c : masked) results[c] = logarithms ? -kInfinity : results[c];
+    for (size_t c : masked) results[c] = logarithms ? -kInfinity : 0;
     if (nan || m.x == -kInfinity) return;
     // A sum in long double loses 2^−64 of itself an addition: in two steps the length does not show.
     long double total = 0, others = 0;  // without the largest
