@@ -28,7 +28,7 @@ const { isInt8Array, isUint8Array, isInt16Array, isUint16Array, isInt32Array, is
  *
  * and at the target −(the sum of the others) / (the whole sum), so that it does not cancel either.
  *
- * A masked target has loss +∞, and masked positions have gradient 0. A row with a NaN or +∞ has NaN for both. Losses are
+ * A masked target has loss +∞, and masked positions have gradient 0. Otherwise a row with an unmasked NaN or +∞ has NaN for both. Losses are
  * one a row, not reduced: their mean is up to the caller, who knows which rows count.
  *
  * @param logits Row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless `gradient`.

@@ -13,8 +13,8 @@ import { elementCall, runNow, type Call } from './call.js';
  * −log1p(S), however small, and not 0, and logits of 1e8 lose nothing. float32 results are within 1 ULP of exact, float64
  * ones within 3. (With max and S as in Milakov & Gimelshein, arXiv 1805.02867, who keep the maximum's own term in S.)
  *
- * −∞ gives −∞, as does a masked position; a row with a NaN or +∞ is NaN where it is not masked, as is one of nothing but −∞
- * unless a mask was given.
+ * −∞ beside other logits gives −∞. A row with an unmasked NaN or +∞ is NaN at every unmasked position, as is a row of nothing
+ * but −∞ unless a mask was given. Masked positions always give −∞, in a row of NaN too.
  *
  * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless `out`.
  * @param options See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`, `dtype`.

@@ -15,8 +15,9 @@ export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxisOpt
  * The sum is kept as a mantissa and an exponent (the two-pass algorithm of Dukhan & Ablavatski, arXiv 2001.04438), so any
  * finite logits are fine, and results below the normal range are rounded like all others.
  *
- * A row with a NaN or +∞ is NaN throughout, as is one of nothing but −∞; −∞ beside other logits gives 0. Masked positions
- * give 0, also where no others are left. A larger logit never gets a smaller probability.
+ * A row with an unmasked NaN or +∞ is NaN at every unmasked position, as is a row of nothing but −∞ unless a mask was given;
+ * −∞ beside other logits gives 0. Masked positions always give 0, in a row of NaN too. The sum of a logit and its bias is
+ * exact, and finite where both are. A larger logit never gets a smaller probability.
  *
  * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless `out`.
  * @param options See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,

@@ -186,13 +186,13 @@ for (const type of typeNames) {
       }
     });
 
-    it('a mask that leaves nothing, or nothing but −∞, gives 0; one that leaves a NaN or +∞ gives NaN', () => {
+    it('a mask that leaves nothing, or nothing but −∞, gives 0; one that leaves a NaN or +∞ gives NaN where it leaves anything', () => {
       const logits = make([1, -Infinity, NaN, Infinity, 2]);
       const masked = (...mask: number[]) => [...softmax(logits, { mask: Uint8Array.from(mask), maskLayout: MASK_BYTES })];
       expect(masked(0, 0, 0, 0, 0)).toEqual([0, 0, 0, 0, 0]);
       expect(masked(0, 1, 0, 0, 0)).toEqual([0, 0, 0, 0, 0]);
-      expect(masked(0, 1, 1, 0, 0)).toEqual([NaN, NaN, NaN, NaN, NaN]);
-      expect(masked(1, 1, 0, 1, 0)).toEqual([NaN, NaN, NaN, NaN, NaN]);
+      expect(masked(0, 1, 1, 0, 0)).toEqual([0, NaN, NaN, 0, 0]);
+      expect(masked(1, 1, 0, 1, 0)).toEqual([NaN, NaN, 0, NaN, 0]);
       expect(masked(0, 1, 0, 0, 255)).toEqual([0, 0, 0, 0, 1]);
     });
 
