@@ -177,7 +177,7 @@ function* getters(operator: Operator, array: string, loss: string, lose: Loss, p
     });
   }
   for (const [list, values] of Object.entries(operator.lists?.() ?? {})) {
-    for (const at of [0, values.length - 1]) {
+    for (const at of new Set([0, values.length - 1])) {
       yield plan(`${array} ${loss} by reading ${list}[${at}]`, 'coded', () => {
         const made = place(operator, true);
         withGetter(made.given.lists[list]!, String(at), once(made));

@@ -38,6 +38,15 @@ export function makeCase(number: number, { seed, limit }: Settings): { operator:
   return { operator, case: makers[operator]!(draw, limit) };
 }
 
+/** Results may be such nonsense, indices beyond a row for one, that the oracle cannot judge them. */
+function checked(one: Case, outcome: Outcome, isNative: boolean): string | undefined {
+  try {
+    return one.check?.(outcome, isNative);
+  } catch (error) {
+    return `a result that cannot be judged: ${String(error)}`;
+  }
+}
+
 async function outcomeOf(one: Case, api: Api, arena: Arena, isLater: boolean): Promise<Outcome> {
   try {
     const returned = one.invoke(api, arena);
@@ -105,7 +114,7 @@ export async function runCase(number: number, settings: Settings, backends: read
     if (one.expects === 'error' && !outcome.error) find(`${name}: no error`);
     if (one.expects === 'value' && outcome.error) find(`${name}: ${outcome.error.message}`);
     if (one.expects !== 'error' && (!outcome.error || one.expects === 'judged'))
-      find(prefixed(name!, one.check?.(outcome, isNative)));
+      find(prefixed(name!, checked(one, outcome, isNative)));
   }
   return { operator, calls, elements: calls * one.elements, findings };
 }
