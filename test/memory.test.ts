@@ -1,7 +1,7 @@
 /**
- * Memory that cannot be had is an error with the code ERR_MEMORY_ALLOCATION_FAILED, of every operator, sync and promise, and what was
- * to be written stays as it was. A process in which each allocation of the addon fails in turn says how its calls ended.
- * (test/native/memory.cc looks at the kernels alone, test/threads/stress.cc at the pool.)
+ * Memory that cannot be had is an error with the code ERR_MEMORY_ALLOCATION_FAILED, of every operator, sync and
+ * promise, and outputs stay as they were. Each allocation of the addon fails in turn in a process of its own.
+ * (test/native/memory.cc tests the kernels alone, test/threads/stress.cc the pool.)
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,8 +22,10 @@ interface Outcome {
 }
 
 const compiler = tool('g++', ['g++', '--version']);
-const isGlibc = process.platform === 'linux' && 'glibcVersionRuntime' in (process.report.getReport() as { header: object }).header;
-const all = [...readFileSync(join(root, 'native', 'kernels.def'), 'utf8').matchAll(/^KERNEL\((\w+),/gm)].map(([, name]) => name!);
+const { header } = process.report.getReport() as { header: object };
+const isGlibc = process.platform === 'linux' && 'glibcVersionRuntime' in header;
+const table = readFileSync(join(root, 'native', 'kernels.def'), 'utf8');
+const all = [...table.matchAll(/^KERNEL\((\w+),/gm)].map(([, name]) => name!);
 /** Those that read rows of floats where they are, or write pages that are there. */
 const needNone = /^(normalize_f32|normalize_f64|argmax_f32|argmax_f64|kv_append_\w+)$/;
 /** There is no promise of an argmax. */
@@ -35,14 +37,16 @@ describe.runIf(isGlibc && nativeBackends.length > 0)('memory that cannot be had'
     expect(existsSync(join(root, 'dist', 'index.js')), 'dist/ is there (npm run compile)').toBe(true);
     if (!compiler.available) return;
     mkdirSync(cache, { recursive: true });
-    await run('g++', ['-std=c++17', '-O1', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-o', library, join(root, 'test/memory/starve.cc'), '-ldl']);
+    const flags = ['-std=c++17', '-O1', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC'];
+    await run('g++', [...flags, '-o', library, join(root, 'test/memory/starve.cc'), '-ldl']);
   });
 
-  // The reference has the same text, and takes its time.
+  // The scalar reference has the same kernel text and takes minutes.
   for (const name of nativeBackends.filter((each) => each !== 'scalar')) {
     itWith(compiler, `is a coded error of every operator on ${name}, and nothing is written or lost`, async () => {
       const env = { LD_PRELOAD: library, FLASH_SOFTMAX_BACKEND: name, FLASH_SOFTMAX_THREADS: '1' };
-      const output = await run(process.execPath, ['--expose-gc', join(root, 'test/memory/starve.mjs'), native().path!, join(root, 'dist/')], { env });
+      const args = [join(root, 'test/memory/starve.mjs'), native().path!, join(root, 'dist/')];
+      const output = await run(process.execPath, ['--expose-gc', ...args], { env });
       const { loads, failed, kept, sync, promise, wrong } = JSON.parse(output) as Outcome;
       expect(wrong).toEqual([]);
       expect(loads).toBeGreaterThan(5);

@@ -28,7 +28,8 @@ const char* kernel_at(const void* place);
 inline napi_value coded_error(napi_env env, const char* code, const char* text) {
   napi_value c, message, error;
   bool made = napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &c) == napi_ok &&
-              napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message) == napi_ok && napi_create_error(env, c, message, &error) == napi_ok;
+              napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message) == napi_ok &&
+              napi_create_error(env, c, message, &error) == napi_ok;
   return made ? error : nullptr;
 }
 // bytes: 0 if nobody knows how many.

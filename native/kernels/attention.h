@@ -129,7 +129,9 @@ struct Attention {
       });
     });
   }
-  float* scratch(char* memory) const { return (float*)(((uintptr_t)memory + Rows::bytes(scoring, room(), totals()) + 63) & ~(uintptr_t)63); }
+  float* scratch(char* memory) const {
+    return (float*)(((uintptr_t)memory + Rows::bytes(scoring, room(), totals()) + 63) & ~(uintptr_t)63);
+  }
 
   // One part of the keys of a key/value head: index = (part of all sequences) · kv_heads + kv.
   static void one_part(void* self, size_t index) {
@@ -267,7 +269,8 @@ struct Attention {
   }
   // Without memory for the parts' sums, blocks are summed whole: fewer threads, the same bits.
   NEVER_INLINE void go_split(const Run& r, size_t all) {
-    size_t at = all * s.kv_heads * s.rows(), bytes = at * (s.width() * sizeof(float) + 2 * sizeof(double)) + (s.batch + 1) * sizeof(size_t);
+    size_t at = all * s.kv_heads * s.rows();
+    size_t bytes = at * (s.width() * sizeof(float) + 2 * sizeof(double)) + (s.batch + 1) * sizeof(size_t);
     part_acc = (float*)run.allocate(bytes);
     if (!part_acc) return r.parallel(units(), whole, this);
     part_sums = (double*)(part_acc + at * s.width());

@@ -1,10 +1,17 @@
-// Memory of a kernel that is given back at the end of its scope. Without memory a call stops (Run::missing): every pointer from
-// here is checked by its user.
+// Memory of a kernel that is given back at the end of its scope. Without memory a call stops (Run::missing), and its user
+// has a null pointer. Kernels ask for all of it before they write results: a call without memory has written nothing.
+// Selection and sampling, whose memory depends on the row, have written the results of earlier rows.
 #pragma once
-#include "../simd/inline.h"
 #include "run.h"
 
 namespace {
+
+static NEVER_INLINE void* memory_of(const Run& run, size_t bytes) {
+  bytes += !bytes;
+  void* memory = run.allocate(bytes);
+  if (!memory) *run.missing = bytes;
+  return memory;
+}
 
 template <class T> struct Buffer {
   const Run& run;
@@ -25,7 +32,7 @@ template <class T> struct Buffer {
  private:
   NEVER_INLINE T* grow(size_t n) {
     size_t room = n < 2 * capacity ? 2 * capacity : n;
-    T* larger = (T*)run.get(room * sizeof(T));
+    T* larger = (T*)memory_of(run, room * sizeof(T));
     if (!larger) return nullptr;
     for (size_t i = 0; i < size; i++) larger[i] = data[i];
     if (data) run.release(data);
@@ -38,20 +45,23 @@ struct LongRow {
   const Run& run;
   char* data;
 
-  LongRow(const Run& r, size_t bytes) : run(r), data((char*)(bytes <= r.reserve.bytes ? r.reserve.data : r.get(bytes))) {}
+  LongRow(const Run& r, size_t bytes) : run(r) {
+    data = (char*)(bytes <= r.reserve.bytes ? r.reserve.data : memory_of(r, bytes));
+  }
   LongRow(const LongRow&) = delete;
   ~LongRow() { if (data && data != run.reserve.data) run.release(data); }
 };
 
-// Memory for tasks that run at the same time: a piece for each thread, all there before the first task runs. Without memory for so
-// many, the call goes on with one thread and one piece.
+// Memory for tasks that run at the same time: a piece for each thread, all there before the first task runs. Without
+// memory for so many, the call goes on with one thread and one piece.
 class Pieces {
  public:
-  Pieces(Run& r, size_t bytes, size_t tasks) : run(r), count(tasks < r.threads ? tasks : r.threads), each(rounded(bytes)) {
+  Pieces(Run& r, size_t bytes, size_t tasks) : run(r), each(rounded(bytes)) {
+    count = tasks < r.threads ? tasks : r.threads;
     memory = count > 1 ? (char*)r.allocate(size()) : nullptr;
     if (!memory) {
       if (count > 1) r.parallel = serial, r.threads = 1;
-      count = 1, memory = (char*)r.get(size());
+      count = 1, memory = (char*)memory_of(r, size());
     }
     for (size_t i = 0; memory && i < count; i++) memory[i] = 0;
   }

@@ -45,7 +45,7 @@ struct HalfCall {
   NEVER_INLINE HalfCall(const HalfFormat& format, const Run& run, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const uint16_t> bias)
       : format(format), run(run), outer(outer), cols(cols), inner(inner), temperature(temperature), mask(mask), layout(layout), bias(bias) {
     if (!bias.data) return;
-    floats = (float*)run.get(bias.length * sizeof(float));
+    floats = (float*)memory_of(run, bias.length * sizeof(float));
     if (floats) format.widen(bias.data, floats, bias.length);
   }
   ~HalfCall() { if (floats) run.release(floats); }
@@ -112,7 +112,10 @@ struct Halves {
     }
   }
   // 64-byte aligned, as pieces are.
-  size_t bytes_of_floats() const { return (batch * call.cols * call.inner * sizeof(float) * (1 + (other != nullptr) + (out != nullptr)) + 63) / 64 * 64; }
+  size_t bytes_of_floats() const {
+    size_t arrays = 1 + (other != nullptr) + (out != nullptr);
+    return (batch * call.cols * call.inner * sizeof(float) * arrays + 63) / 64 * 64;
+  }
   // The most that a float kernel needs of one batch.
   size_t long_row_bytes() const {
     if (call.inner > 1 || call.cols <= kSuper) return 0;

@@ -116,8 +116,8 @@ template <class T> struct Nucleus {
     return found((double)z, k - 1, (double)(sum + (k - 1) * each), (double)(sum + k * each)), true;
   }
 
-  // Finds the first of the list, in order, with which a sum that begins with `sum` reaches the target. False: none does, or there
-  // is no memory.
+  // Finds the first of the list, in order, with which a sum that begins with `sum` reaches the target. False: none
+  // does, or there is no memory.
   bool refine(T low, T high, double target, uint64_t sum) {
     double depth = 64 * 8 / weigher.scale, deepest = weigher.top - depth;
     // What lies deeper has no weight, but may be the last that a share of all but 1 takes.
@@ -220,7 +220,7 @@ template <class T> struct Nucleus {
     else high = low, low = lower > -(double)largest<T>() ? (T)lower : -largest<T>();
   }
 
-  // Finds the cut and the sums of what it keeps. False: near sums do not tell. Nothing is found if the call has stopped.
+  // Finds the cut and the sums of what it keeps, unless the call has stopped. False: near sums do not tell.
   bool find(bool exactly) {
     T low = -largest<T>(), high = infinity<T>();
     if (n >= 4 * kSample) bracket(low, high);

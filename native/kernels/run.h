@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../simd/inline.h"
+
 // An optional array whose length says how it is meant: data is null where it was not given.
 template <class T> struct Slice {
   T* data;
@@ -41,15 +43,7 @@ struct Run {
   void (*release)(void*);
   Reserve reserve;                  // what a long row needs, if a kernel calls another; used by one row at a time
 
-  bool stopped() const { return *stop != 0 || *missing != 0; }
-  // Memory, or null and a call that stops. Kernels get all of it before they write results; where they cannot
-  // (sampling, whose memory depends on data), results of earlier rows have been written.
-  void* get(size_t bytes) const {
-    bytes += !bytes;
-    void* memory = allocate(bytes);
-    if (!memory) *missing = bytes;
-    return memory;
-  }
+  FORCED bool stopped() const { return *stop != 0 || *missing != 0; }
 };
 
 static inline void serial(size_t count, void (*task)(void*, size_t), void* context) {

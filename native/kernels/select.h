@@ -7,6 +7,7 @@
 #include "buffer.h"
 #include "half.h"
 #include "items.h"
+#include "share_rows.h"
 
 namespace {
 
@@ -133,25 +134,6 @@ template <class T> void top_items(const T* x, size_t n, const T* tops, T top, si
     });
   }
   few ? place(found, count, items, k) : sort_items(items, k);
-}
-
-// Rows shared among threads, some short ones a task. Work has a Memory for each task, and row(memory, index).
-template <class Work> struct Shared {
-  const Run& run;
-  const Work& work;
-  size_t rows, each;
-
-  static void task(void* self, size_t index) {
-    const Shared& s = *(const Shared*)self;
-    typename Work::Memory memory(s.run);
-    size_t end = (index + 1) * s.each < s.rows ? (index + 1) * s.each : s.rows;
-    for (size_t i = index * s.each; i < end && !s.run.stopped(); i++) s.work.row(memory, i);
-  }
-};
-template <class Work> void share_rows(const Run& run, size_t rows, size_t cols, size_t element, const Work& work) {
-  Shared<Work> shared = {run, work, rows, cols < kSuper / 8 ? kSuper / 8 / (cols + 1) + 1 : 1};
-  size_t tasks = (rows + shared.each - 1) / shared.each;
-  (rows * cols * element < run.plan.parallel_bytes ? serial : run.parallel)(tasks, Shared<Work>::task, &shared);
 }
 
 // Logits of type X as a kernel computes with them: halves as floats, a row at a time. Null: there is no memory.

@@ -1,7 +1,8 @@
 // How a function of these headers is made part of its caller. Every helper must be: a copy of it left standing
 // on its own would carry its instruction set to callers that may not have it. ALWAYS is for members,
 // ALWAYS_LAMBDA stands between a lambda's parameters and its body. Only baseline code (BASELINE, scalar.h) may leave it
-// to the compiler, and does: it is a sixth of the size then. SELDOM: out of line, and rather small than fast.
+// to the compiler, and does: it is a sixth of the size then. FORCED: always, for types that all of native/ has.
+// SELDOM: out of line, and rather small than fast.
 #pragma once
 #include <stdint.h>
 // Before a loop over registers, whose number of turns is constant: arrays of vectors are registers only if it is unrolled.
@@ -19,6 +20,7 @@
 #include <math.h>
 #include <string.h>
 #define ALWAYS __forceinline
+#define FORCED __forceinline
 #define NEVER_INLINE __declspec(noinline)
 #define SELDOM NEVER_INLINE
 #define ALWAYS_LAMBDA [[msvc::forceinline]]
@@ -36,6 +38,7 @@
 #endif
 #define NEVER_INLINE __attribute__((noinline))
 #define SELDOM __attribute__((noinline, cold))
+#define FORCED inline __attribute__((always_inline))
 #define SIMD_INLINE static ALWAYS
 #define FUSED_F64(a, b, c) __builtin_fma(a, b, c)
 #define FUSED_F32(a, b, c) __builtin_fmaf(a, b, c)

@@ -150,8 +150,8 @@ struct Pool {
     while (!soon(alone)) std::this_thread::yield();
   }
 
-  // As many helpers as are wanted, or as the system and its memory grant; fewer are wanted from then on, until a number is set
-  // again. Nothing is thrown: kernels have no tables by which an exception could find its way through them.
+  // As many helpers as are wanted, or as the system and its memory grant; fewer are wanted from then on, until a number
+  // is set again. Nothing is thrown: kernels have no tables by which an exception could find its way through them.
   void adjust() {
     unsigned threads = sharing() ? wanted.load() : 1;
     if (helpers.size() + 1 > threads) end();
@@ -184,7 +184,7 @@ struct Pool {
   }
 };
 
-// Never destroyed: threads that are still at work while the process ends may look at it. In memory that is always there.
+// Never destroyed: threads that are still at work while the process ends may look at it. Its memory is always there.
 alignas(Pool) unsigned char memory[sizeof(Pool)];
 Pool* const pool = new (memory) Pool;
 

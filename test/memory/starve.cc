@@ -1,5 +1,5 @@
-// A library to be preloaded: what flash-softmax's addon allocates, and each thread that it starts, can be made to fail. Nothing
-// else in the process notices. The program sets and reads it as environment variables:
+// A library to be preloaded: it makes allocations of flash-softmax's addon fail, and threads that the addon starts.
+// Nothing else in the process notices. The program controls it by environment variables:
 //
 //     STARVE = 'n'           the n-th allocation from now on fails; 'n+': and all after it; '': none
 //     STARVE_ASKED           how many there have been since
@@ -89,7 +89,11 @@ int pthread_create(pthread_t* id, const pthread_attr_t* attributes, void* (*body
 }
 int setenv(const char* name, const char* value, int overwrite) {
   static auto set = next_one<decltype(&setenv)>("setenv");
-  if (!strcmp(name, "STARVE")) asked = 0, fails_at = strtoul(value, nullptr, 10), ever_after = strchr(value, '+') != nullptr;
+  if (!strcmp(name, "STARVE")) {
+    asked = 0;
+    fails_at = strtoul(value, nullptr, 10);
+    ever_after = strchr(value, '+') != nullptr;
+  }
   return set(name, value, overwrite);
 }
 char* getenv(const char* name) {

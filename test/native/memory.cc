@@ -1,6 +1,6 @@
-// Memory that cannot be had: the first, the second, … allocation of every kernel of kernels.def fails, alone and with all that
-// follow, on one thread and on several. A call either says so through Run, with its output untouched, or has found a way without
-// and the result of any other call. Nothing around its output and its memory is written, and all memory is given back.
+// Memory that cannot be had: the first, the second, … allocation of every kernel of kernels.def fails, alone and with
+// all that follow, on one thread and on several. A call says so through Run and leaves its output untouched, or finds a
+// way without and has its usual result. Nothing beside its output and its memory is written; all memory is given back.
 #include "calls.h"
 #include "isas.h"
 
@@ -39,7 +39,8 @@ void give_back(void* p) {
   char* memory = (char*)p - 2 * kMargin;
   size_t bytes;
   memcpy(&bytes, memory, sizeof bytes);
-  CHECK(is_painted(memory + kMargin, kMargin) && is_painted(memory + 2 * kMargin + bytes, kMargin), "%s wrote beside its memory", doing);
+  bool whole = is_painted(memory + kMargin, kMargin) && is_painted(memory + 2 * kMargin + bytes, kMargin);
+  CHECK(whole, "%s wrote beside its memory", doing);
   live--;
   std::free(memory);
 }
@@ -60,7 +61,8 @@ struct Outputs {
   }
 };
 
-template <class Call> Outputs outputs_of(const Call& call, typename Call::Kernel kernel, const Run& run, bool in_place) {
+template <class Call>
+Outputs outputs_of(const Call& call, typename Call::Kernel kernel, const Run& run, bool in_place) {
   Outputs outputs(call, in_place);
   In in;
   for (auto& each : call.inputs()) in.push_back(each.data);
@@ -74,10 +76,9 @@ template <class Call> Outputs outputs_of(const Call& call, typename Call::Kernel
 bool writes_rows(const char* kernel) { return has(kernel, "argmax") || has(kernel, "top_k") || has(kernel, "sample"); }
 
 // How many allocations were made to fail.
-template <class Call> size_t starve(const char* name, const Call& call, typename Call::Kernel kernel, Way way, unsigned threads, bool in_place) {
-  Run run = make_run(way, threads);
+template <class Call>
+size_t starve(const char* name, const Call& call, typename Call::Kernel kernel, Run run, bool in_place) {
   run.allocate = limited, run.release = give_back, run.missing = &missing;
-  if (threads > 1) run.plan.parallel_bytes = 0;
   in_place = in_place && Call::kInPlace && call.outputs()[0].bytes;
   fails_at = 0;
   const Outputs before(call, in_place), expected = outputs_of(call, kernel, run, in_place);
@@ -94,7 +95,8 @@ template <class Call> size_t starve(const char* name, const Call& call, typename
       CHECK(outputs.margins(), "%s wrote beside its output", doing);
       if (missing && writes_rows(name)) continue;
       bool same = true;
-      for (size_t i = 0; i < outputs.memory.size(); i++) same = same && outputs.memory[i] == (missing ? before : expected).memory[i];
+      const Results& usual = (missing ? before : expected).memory;
+      for (size_t i = 0; i < usual.size(); i++) same = same && outputs.memory[i] == usual[i];
       CHECK(same, "%s %s without allocation %zu", doing, missing ? "wrote" : "has another result", fails_at);
     }
   }
@@ -105,15 +107,20 @@ template <class Call> void every_allocation(const char* name, typename Call::Ker
   const size_t part = 1 << 18;
   const Kind *equal = &kOrdinary[4], *usual = &kOrdinary[2];
   std::vector<Shape> shapes = {
-      {usual, 90, 7000, 1, 0.7, 1}, {equal, 2, 500, 700, 1, 1}, {usual, 3, 20000, 1, 1, 3}, {&kCopies, 1, 40000, 1, 1, 4}, {&kPeakOverCopies, 2, 40000, 1, 1, 6},
+      {usual, 90, 7000, 1, 0.7, 1}, {equal, 2, 500, 700, 1, 1}, {usual, 3, 20000, 1, 1, 3},
+      {&kCopies, 1, 40000, 1, 1, 4}, {&kPeakOverCopies, 2, 40000, 1, 1, 6},
   };
   if (!writes_rows(name)) {
     shapes.push_back({equal, 1, 3 * part + 5, 1, 1, 1}), shapes.push_back({equal, 2, part + 3, 1, 0.7, 2});
     shapes.push_back(Shape{equal, 2, part + 9, 1, 1, 2}.masked(3, 1).biased(1, 2));
   }
-  for (int32_t layout : {1, 3, 4}) shapes.push_back(Shape{usual, 9, 9000, 1, 1, (uint32_t)layout}.masked(layout, 1).biased(1 + layout % 2, 1));
-  for (uint32_t seed = 0; has(name, "sample") && seed < 40; seed++) shapes.push_back({usual, 1 + seed % 2, 17000, 1, 1, seed});
-  for (uint32_t seed = 0; has(name, "attention") && seed < 30; seed++) shapes.push_back({usual, 1 + seed % 3, 100 + seed * 83, 1, 1, seed});
+  for (int32_t layout : {1, 3, 4}) {
+    Shape shape = {usual, 9, 9000, 1, 1, (uint32_t)layout};
+    shapes.push_back(shape.masked(layout, 1).biased(1 + layout % 2, 1));
+  }
+  uint32_t samples = has(name, "sample") ? 40 : 0, prompts = has(name, "attention") ? 30 : 0;
+  for (uint32_t seed = 0; seed < samples; seed++) shapes.push_back({usual, 1 + seed % 2, 17000, 1, 1, seed});
+  for (uint32_t seed = 0; seed < prompts; seed++) shapes.push_back({usual, 1 + seed % 3, 100 + seed * 83, 1, 1, seed});
   size_t failed = 0, made = 0;
   for (const Shape& shape : shapes) {
     if (++made % 3 && thinning() > 1) continue;
@@ -121,12 +128,14 @@ template <class Call> void every_allocation(const char* name, typename Call::Ker
     for (unsigned threads : {1, 3}) {
       std::string what = text("%s on %u threads: %s", name, threads, call.about().c_str());
       doing = what.c_str();
-      failed += starve(name, call, isas()[0].kernels->*kernel, made % 2 ? Way::store : Way::two_pass, threads, made % 4 < 2);
+      Run run = make_run(made % 2 ? Way::store : Way::two_pass, threads);
+      failed += starve(name, call, isas()[0].kernels->*kernel, run, made % 4 < 2);
     }
   }
   doing = name;
-  // Those of whole rows of floats need none.
-  bool needs_none = has(name, "kv_append") || !strcmp(name, "argmax_f32") || !strcmp(name, "argmax_f64") || !strcmp(name, "normalize_f32") || !strcmp(name, "normalize_f64");
+  bool needs_none = has(name, "kv_append");
+  for (const char* each : {"argmax_f32", "argmax_f64", "normalize_f32", "normalize_f64"})
+    needs_none = needs_none || !strcmp(name, each);
   CHECK(needs_none == (failed == 0), "%zu allocations of %s failed", failed, name);
   report(text("%s %zu", name, failed));
 }
