@@ -210,7 +210,8 @@ function settle(mantissa: Float64Array, exponent: Int32Array, r: number): void {
  * @param state One sum for each row; its temperature is taken to be that of this call.
  * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`, `dtype`: see {@link AxisOptions}.
  * @returns `out`, or a new array of the type and length of `x` (half types: the float32 result rounded once, or a float32 `out`). A
- *   sum of NaN or Infinity gives NaN, as does 0, except in a chunk of a row that is masked throughout, which is 0. Masked positions are always 0. A logit that the sum was made without may give anything.
+ *   sum of NaN or Infinity gives NaN, as does 0, except in a chunk of a row that is masked throughout, which is 0. Masked positions
+ *   are always 0. A logit that the sum was made without may give anything.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for values that do not fit. Nothing was written then.
  */

@@ -43,30 +43,24 @@ template <class T> struct Columns {
     V minus, second, before, before2, after;
     bool far;
   };
-  ALWAYS V logits_at(const Tile& t, size_t c) const {
-    const T* from = x + (t.o * cols + c) * inner + t.at;
-    return t.n == W ? load(from) : load_n(from, t.n, (T)0);
-  }
-  ALWAYS V bias_at(const Tile& t, size_t c) const {
-    if (extras.bias.length == cols) return splat(extras.bias.data[c]);
-    const T* from = extras.bias.data + (t.o * cols + c) * inner + t.at;
-    return t.n == W ? load(from) : load_n(from, t.n, (T)0);
-  }
-  // Rows of a tile in which column c is not masked.
-  ALWAYS uint32_t visible(const Tile& t, size_t c) const { return extras.lanes((t.o * cols + c) * inner + t.at, c, t.n, true); }
+  ALWAYS size_t index_of(const Tile& t, size_t c) const { return (t.o * cols + c) * inner + t.at; }
+  static ALWAYS V some(const T* from, size_t n) { return n == W ? load(from) : load_n(from, n, (T)0); }
+  ALWAYS V bias_at(size_t i, size_t c, size_t n) const { return extras.bias.length == cols ? splat(extras.bias.data[c]) : some(extras.bias.data + i, n); }
   // Element c of a tile's rows, masked ones as −∞.
   ALWAYS Two<V> logit(const Tile& t, size_t c) const {
-    Two<V> z = {logits_at(t, c), splat((T)0)};
-    if (t.far) z.x = mul(mul(z.x, t.before), t.before2);
-    if (extras.bias.data) {
-      V b = bias_at(t, c);
-      z = two_sum(z.x, t.far ? mul(mul(b, t.before), t.before2) : b);
-    }
+    size_t i = index_of(t, c);
+    Two<V> z = {some(x + i, t.n), splat((T)0)};
+    if (t.far) z = moved(t, z.x, i, c);
+    else if (extras.bias.data) z = two_sum(z.x, bias_at(i, c, t.n));
     if (extras.layout != kNoMask) {
-      uint32_t lanes = visible(t, c);
+      uint32_t lanes = extras.lanes(i, c, t.n, true);
       z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
     }
     return z;
+  }
+  SELDOM Two<V> moved(const Tile& t, V v, size_t i, size_t c) const {
+    V a = mul(mul(v, t.before), t.before2);
+    return extras.bias.data ? two_sum(a, mul(mul(bias_at(i, c, t.n), t.before), t.before2)) : Two<V>{a, splat((T)0)};
   }
   ALWAYS Two<V> from_top(const Tile& t, size_t c) const {
     return difference(difference(number(logit(t, c)), t.minus), t.second);
@@ -75,8 +69,9 @@ template <class T> struct Columns {
   SELDOM uint32_t overflowing_rows(const Tile& t) const {
     uint32_t rows = 0;
     for (size_t c = 0; c < cols; c++) {
-      uint32_t lanes = overflowing(logits_at(t, c), bias_at(t, c));
-      rows |= extras.layout == kNoMask ? lanes : lanes & visible(t, c);
+      size_t i = index_of(t, c);
+      uint32_t lanes = overflowing(some(x + i, t.n), bias_at(i, c, t.n));
+      rows |= extras.layout == kNoMask ? lanes : lanes & extras.lanes(i, c, t.n, true);
     }
     return rows;
   }
@@ -112,10 +107,12 @@ template <class T> struct Columns {
   }
   // v in the rows `usual`; in others `constant`, or 0 where masked.
   ALWAYS void put_usual(const Tile& t, size_t c, V v, V constant, uint32_t usual) const {
-    v = select_bits(v, constant, usual);
     const uint32_t all = (1u << t.n) - 1;
-    if ((usual & all) != all && extras.layout != kNoMask) v = select_bits(v, splat((T)0), visible(t, c));
-    put(t, c, v);
+    put(t, c, (usual & all) == all ? v : with_constants(t, c, v, constant, usual));
+  }
+  SELDOM V with_constants(const Tile& t, size_t c, V v, V constant, uint32_t usual) const {
+    v = select_bits(v, constant, usual);
+    return extras.layout == kNoMask ? v : select_bits(v, splat((T)0), extras.lanes(index_of(t, c), c, t.n, true));
   }
   static ALWAYS uint32_t lanes_infinite(V v) { return ~(lanes_above(v, splat(-infinity<T>())) & lanes_above(splat(infinity<T>()), v)); }
 

@@ -225,16 +225,19 @@ template <class T> struct Row {
   // The row's maximum decides how it is read from now on. False: it is not finite.
   SELDOM bool look() {
     const bool down = scale->scale1 < 1;  // first of all then, where a sum or a difference could overflow
-    if (down) logits.far = true, logits.before1 = scale->scale1, logits.before2 = scale->scale2;
+    if (down) logits.far = true, logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
     T m = plain ? maximum<T>(source(), 0, n) : maximum<T>(logits, 0, n);
-    const bool halved = m - m != 0 && !down && logits.overflows(0, n);
-    if (halved) logits.far = true, logits.before1 = (T)0.5, m = maximum<T>(logits, 0, n);
-    if (m - m != 0) return false;
+    if (m - m != 0) {
+      if (down || !logits.overflows(0, n)) return false;
+      logits.far = logits.halved = true;
+      m = maximum<T>(logits, 0, n);
+      if (m - m != 0) return false;
+    }
     if (logits.far || scale->scaled || !in_reach(m)) {
       plain = false, logits.far = true;
       logits.shift = m;
-      if (logits.bias) logits.second = maximum<T>(logits, 0, n);  // of what rounding took from x + bias, now all there is
-      if (!down) logits.after1 = scale->scale1 * (halved ? 2 : 1), logits.after2 = scale->scale2;
+      if (logits.bias) logits.second = maximum<T>(logits, 0, n) * (logits.halved ? (T)0.5 : 1);  // of what rounding took from x + bias, now all there is
+      logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
       m = 0;
     }
     topped = true, top = octave(m);

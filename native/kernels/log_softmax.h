@@ -169,7 +169,9 @@ template <class T> struct LogOperators {
       return;
     }
     if (!rows.across() && quick(r, row, sums, blocks)) return;
-    if (!measured_tile(r, m, lanes)) wide_tile(r, m, lanes);
+    [[maybe_unused]] bool done = measured_tile(r, m, lanes);
+    if constexpr (sizeof(T) == 8)
+      if (!done) wide_tile(r, m, lanes);
   }
   // False: nothing has been done, as some rows are wide.
   bool measured_tile(const Run& r, Measured<T>& m, Lanes<T>* lanes) const {
@@ -185,18 +187,37 @@ template <class T> struct LogOperators {
     if (gradient) for (size_t i = 0; i < m.n; i++) if (of[i].counts) gradient[of[i].at] = of[i].gradient;
     return true;
   }
-  // The rows of a tile one by one, wide ones as eighths at an eighth of the temperature.
+  // The rows of a tile one by one.
   SELDOM void wide_tile(const Run& r, const Measured<T>& tile, Lanes<T>* lanes) const {
-    const double eighth = rows.temperature < 0x1p-1000 ? 1 : 0.125;  // below, what is not at the maximum counts as nothing
-    const ExpScale<double> scale_of_wide = ExpScale<double>::of_call(rows.temperature * eighth);
     for (size_t i = 0; i < tile.n; i++) {
-      bool wide = tile.wide >> i & 1;
-      LogRows<T> rows_of_wide = {rows.x, rows.cols, rows.inner, scale_of_wide, rows.extras, rows.temperature * eighth, 0.125, eighth, false};
-      LogRows<T> others = {rows.x, rows.cols, rows.inner, rows.scale, rows.extras, rows.temperature, 1, 1, false};
       Measured<T> one;
       one.first = tile.first + i, one.n = 1;
-      LogOperators{run, wide ? rows_of_wide : others, outer, logs, log_sums, loss, targets, gradient, scale, 1}.measured_tile(r, one, lanes);
+      LogRows<T> looked_at = {rows.x, rows.cols, rows.inner, rows.scale, rows.extras, rows.temperature, 1, false};
+      if (tile.wide >> i & 1) wide_row(r, one);
+      else LogOperators{run, looked_at, outer, logs, log_sums, loss, targets, gradient, scale, 1}.measured_tile(r, one, lanes);
     }
+  }
+  // A row from a copy: an eighth of its logits, at an eighth of the temperature.
+  void wide_row(const Run& r, const Measured<T>& m) const {
+    // Below, what is not at the maximum counts as nothing.
+    const double eighth = rows.temperature < 0x1p-1000 ? 1 : 0.125;
+    const size_t cols = rows.cols, row = row_of(m), step = rows.across() ? rows.inner : 1;
+    const bool shared = rows.extras.bias.length == cols;
+    T* x = (T*)run.allocate(cols * (2 * sizeof(T) + 1));
+    T* bias = x + cols;
+    uint8_t* mask = (uint8_t*)(bias + cols);
+    for (size_t c = 0, i = m.first; c < cols; c++, i += step) {
+      x[c] = rows.x[i] / 8, bias[c] = rows.extras.bias.data ? rows.extras.bias.data[shared ? c : i] / 8 : 0;
+      if (rows.extras.layout != kNoMask) mask[c] = (uint8_t)rows.extras.lanes(i, c, 1, rows.across());
+    }
+    T *of_logs = logs ? x : nullptr, *of_gradient = gradient ? x : nullptr;
+    const ExpScale<double> of_eighths = ExpScale<double>::of_call(rows.temperature * eighth);
+    Extras<T> extras = {mask, rows.extras.layout == kNoMask ? (int32_t)kNoMask : (int32_t)kMaskBytes, {bias, cols}};
+    LogRows<T> copy = {x, cols, 1, of_eighths, extras, rows.temperature * eighth, eighth, false};
+    LogOperators{r, copy, 1, of_logs, log_sums ? log_sums + row : nullptr, loss ? loss + row : nullptr, targets ? targets + row : nullptr, of_gradient, scale, 1}.go();
+    T* out = logs ? logs : gradient;
+    if (out && !run.stopped()) for (size_t c = 0, i = m.first; c < cols; c++, i += step) out[i] = x[c];
+    run.release(x);
   }
 
   static void tiles_of_task(void* self, size_t task) {

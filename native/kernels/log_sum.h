@@ -33,7 +33,7 @@ template <class T> struct Measured : Lanes<T> {
   size_t first, n;          // the index of the first element, and the number of rows (one: all lanes are its own)
   double others[W], others_low[W], log_hi[W], log_lo[W];
   uint32_t odd;             // rows without a finite maximum, or with a NaN: `sum` is the logSumExp of such
-  uint32_t wide;            // rows that must be measured by themselves, as eighths (LogRows::suspects_wide)
+  uint32_t wide;            // rows that must be measured by themselves (LogRows::suspects_wide)
   uint32_t wrong;           // those of them whose results are NaN: nothing but −∞ is no fault where a mask was given
 };
 
@@ -43,10 +43,9 @@ template <class T> struct LogRows {
   size_t cols, inner;
   const ExpScale<double>& scale;
   Extras<T> extras;
-  double temperature;        // of z
-  double before = 1;         // x and bias are multiplied by it: z is before · (x + bias)
-  double by_x = 1;           // makes a derivative by z / temperature, divided by `temperature`, one by x
-  bool may_be_wide = sizeof(T) == 8;  // it has not been found out yet (is_wide)
+  double temperature;
+  double by_x = 1;                    // derivatives are multiplied by it
+  bool may_be_wide = sizeof(T) == 8;  // some row, as nobody has looked yet
 
   bool across() const { return inner > 1; }
   size_t vectors() const { return across() ? cols : (cols + W - 1) / W; }
@@ -59,13 +58,11 @@ template <class T> struct LogRows {
     size_t i = m.first + v * step(), n = width(m, v), column = across() ? v : v * W;
     f64x8 a[kParts], b[kParts];
     widen(n == W ? load(x + i) : load_n(x + i, n, (T)0), a);
-    if (sizeof(T) == 8 && before != 1) a[0] = mul(a[0], splat(before));
     UNROLL for (size_t p = 0; p < kParts; p++) z[p] = {a[p], splat(0.)};
     if (!kLean && extras.bias.data) {
       bool shared = extras.bias.length == cols;
       const T* bias = extras.bias.data + (shared ? column : i);
       widen(shared && across() ? splat(*bias) : n == W ? load(bias) : load_n(bias, n, (T)0), b);
-      if (sizeof(T) == 8 && before != 1) b[0] = mul(b[0], splat(before));
       UNROLL for (size_t p = 0; p < kParts; p++) {
         z[p] = two_sum(a[p], b[p]);
         z[p].low = zero_below(z[p].low, z[p].x, splat(-largest<double>()));
@@ -186,14 +183,17 @@ template <class T> struct LogRows {
   }
   // Lanes of a tile that have such logits: all of them in a row.
   SELDOM uint32_t find_wide(const Measured<T>& m) const {
-    LogRows halves = *this;
-    halves.before = 0.5;
-    const double least = temperature > 1 ? 0x1p1022 : 0x1p1023;
+    const double least = temperature > 1 ? 0x1p1022 : 0x1p1023;  // of half a sum
+    const bool shared = extras.bias.length == cols;
     uint32_t wide = 0;
     for (size_t v = 0; v < vectors(); v++) {
-      Two<f64x8> z[kParts];
-      uint32_t lanes = halves.read_one(m, v, z);
-      UNROLL for (size_t p = 0; p < kParts; p++) wide |= half_sums_from(z[p].x, least) << 8 * p & lanes;
+      size_t i = m.first + v * step(), n = width(m, v), column = across() ? v : v * W;
+      f64x8 a[kParts], b[kParts];
+      widen(load_n(x + i, n, (T)0), a);
+      for (f64x8& each : b) each = splat(0.);
+      if (extras.bias.data) widen(shared && across() ? splat(extras.bias.data[column]) : load_n(extras.bias.data + (shared ? column : i), n, (T)0), b);
+      uint32_t lanes = extras.layout == kNoMask ? (1u << n) - 1 : extras.lanes(i, column, n, across());
+      wide |= finite_from(half_sum(a[0], b[0]), least) & lanes;
     }
     return across() || !wide ? wide : (1u << W) - 1;
   }
@@ -243,8 +243,10 @@ template <class T> struct Measuring {
   bool go() {
     each(task<&LogRows<T>::find_top>);
     largest_of(&Lanes<T>::top);
-    m.wide = rows.suspects_wide(m) ? rows.find_wide(m) : 0;
-    if (m.wide) return false;
+    if constexpr (sizeof(T) == 8) {
+      m.wide = rows.suspects_wide(m) ? rows.find_wide(m) : 0;
+      if (m.wide) return false;
+    }
     m.seen = 0, m.odd = 0;
     for (size_t p = 0; p < parts(); p++) m.seen |= lanes[p].seen;
     if (!rows.across() && m.seen) m.seen = (1u << W) - 1;

@@ -61,15 +61,16 @@ template <class T, class V> SIMD_INLINE Two<V> scaled_by(Two<V> z, T k1, T k2) {
   return {mul(mul(z.x, a), b), mul(mul(z.low, a), b)};
 }
 
-// Lanes whose half sum is finite and at least `least` either way. A sum of finite numbers overflows if half of it exceeds half the largest.
-template <class V, class T> SIMD_INLINE uint32_t half_sums_from(V half, T least) {
-  const V most = splat(infinity<T>()), zero = splat((T)0), size = max_keep_nan(half, sub(zero, half));
+// Lanes of finite numbers that are `least` or more, either way.
+template <class V, class T> SIMD_INLINE uint32_t finite_from(V v, T least) {
+  const V most = splat(infinity<T>()), zero = splat((T)0), size = max_keep_nan(v, sub(zero, v));
   return lanes_above(most, size) & ~lanes_above(splat(least), size);
 }
 SIMD_INLINE f32x16 half_sum(f32x16 a, f32x16 b) { return add(mul(a, splat(0.5f)), mul(b, splat(0.5f))); }
 SIMD_INLINE f64x8 half_sum(f64x8 a, f64x8 b) { return add(mul(a, splat(0.5)), mul(b, splat(0.5))); }
-SIMD_INLINE uint32_t overflowing(f32x16 a, f32x16 b) { return half_sums_from(half_sum(a, b), 0x1p127f); }
-SIMD_INLINE uint32_t overflowing(f64x8 a, f64x8 b) { return half_sums_from(half_sum(a, b), 0x1p1023); }
+// Lanes of finite numbers whose sum overflows: its half, rounded, is half of what lies beyond the range.
+SIMD_INLINE uint32_t overflowing(f32x16 a, f32x16 b) { return finite_from(half_sum(a, b), 0x1p127f); }
+SIMD_INLINE uint32_t overflowing(f64x8 a, f64x8 b) { return finite_from(half_sum(a, b), 0x1p1023); }
 
 template <class T> struct Logits {
   using V = typename ExpTraits<T>::Vector;
@@ -80,9 +81,10 @@ template <class T> struct Logits {
   const uint8_t* mask = nullptr;
   int32_t layout = kNoMask;
   size_t mask_at = 0;  // of the row's first element
-  // Read as ((x + bias) · before1 · before2 − shift − second) · after1 · after2. `far`: these are not the defaults.
-  T before1 = 1, before2 = 1, shift = 0, second = 0, after1 = 1, after2 = 1;
-  bool far = false;
+  // `far`: read as (x + bias − shift − second) · scale1 · scale2. x and bias are scaled themselves if that is down, where sums and
+  // differences could overflow. `halved`: sums do, and halves of x and bias are read, whose difference is doubled.
+  T shift = 0, second = 0, scale1 = 1, scale2 = 1;
+  bool far = false, halved = false;
 
   ALWAYS Two<V> finish(V v, V b, uint32_t lanes) const {
     Two<V> z = {v, splat((T)0)};
@@ -92,12 +94,21 @@ template <class T> struct Logits {
     return z;
   }
   NEVER_INLINE Two<V> moved(V v, V b) const {  // seldom
-    const V k1 = splat(before1), k2 = splat(before2);
+    const bool down = scale1 < 1;
+    const V k1 = splat(down ? scale1 : halved ? (T)0.5 : (T)1), k2 = splat(down ? scale2 : (T)1);
     Two<V> z = {mul(mul(v, k1), k2), splat((T)0)};
     if (bias) z = number(two_sum(z.x, mul(mul(b, k1), k2)));
     if (shift != 0) z = difference(z, splat(-shift));
     if (second != 0) z = difference(z, splat(-second));
-    return after1 > 1 ? number(scaled_by(z, after1, after2)) : z;
+    if (down || (scale1 == 1 && !doubles())) return z;
+    return number(scaled_by(z, doubles() ? 2 * scale1 : scale1, scale2));
+  }
+  // Halves are doubled once the maximum is off.
+  ALWAYS bool doubles() const { return halved && shift != 0; }
+  // What a distance is multiplied by, in two steps.
+  Two<double> up() const {
+    if (scale1 < 1) return {1, 1};
+    return {(halved ? 2. : 1.) * scale1, scale2};
   }
   // Whether a visible sum of two finite numbers among elements [i, i + n) overflows.
   SELDOM bool overflows(size_t i, size_t n) const {

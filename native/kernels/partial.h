@@ -85,13 +85,13 @@ template <class T> struct Partial {
     for (size_t b = from; b < to && !run.stopped(); b += kBlock) write_block_of(piece(i, b, to - b < kBlock ? to - b : kBlock), i, y + b, streaming);
   }
   // Rows of sum 0 are seen whole before any of them is written, as `out` may be x. True: row i is one, and has been written.
-  bool write_empty(size_t i) const {
+  SELDOM bool write_empty(size_t i) const {
     if (mantissa[i] != 0) return false;
     const Logits<T> row = piece(i, 0, cols).logits;
     fill_visible(row, out + i * cols, cols, masked_to_nothing(row, cols) ? 0 : not_a_number<T>());
     return true;
   }
-  void write_block_of(Row<T> row, size_t i, T* y, bool streaming) const {
+  ALWAYS void write_block_of(Row<T> row, size_t i, T* y, bool streaming) const {
     if (!row.look()) {  // nothing that counts, or what no ordinary state has in it
       bool bad = maximum<T>(row.logits, 0, row.n) > 0 || has_nan<T>(row.logits, 0, row.n);
       return fill_visible(row.logits, y, row.n, bad ? not_a_number<T>() : 0);
@@ -150,7 +150,7 @@ template <class T> struct Partial {
     Partial& s = *(Partial*)self;
     size_t from = task * s.rows_a_task(), end = from + s.rows_a_task();
     for (size_t i = from; i < s.rows && i < end && !s.run.stopped(); i++)
-      if (!s.write_empty(i)) s.write(i, 0, s.cols);
+      if (s.mantissa[i] != 0 || !s.write_empty(i)) s.write(i, 0, s.cols);
   }
   static void write_one_part(void* self, size_t task) {
     Partial& s = *(Partial*)self;

@@ -43,11 +43,11 @@ template <class T> struct Backward {
   size_t end(size_t part) const { return part + 1 < parts() ? (part + 1) * kVectors : vectors(); }
 
   // Vector v of both arrays, 0 where masked; `lanes` are those that are not. Returns how many elements it has.
-  ALWAYS size_t read(const Tile& t, size_t v, size_t& i, f64x8* a, f64x8* b, uint32_t& lanes) const {
+  template <bool kFar> ALWAYS size_t read(const Tile& t, size_t v, size_t& i, f64x8* a, f64x8* b, uint32_t& lanes) const {
     size_t n = across() ? t.n : cols - v * W < W ? cols - v * W : W, column = across() ? v : v * W;
     i = t.first + (across() ? v * inner : v * W);
     widen(n == W ? load(y + i) : load_n(y + i, n, (T)0), a), widen(n == W ? load(dy + i) : load_n(dy + i, n, (T)0), b);
-    if (!kExact && t.by != 1) b[0] = mul(b[0], splat(t.by));
+    if (!kExact && kFar) b[0] = mul(b[0], splat(t.by));
     if (extras.layout == kNoMask) return n;
     lanes = extras.lanes(i, column, n, across());
     UNROLL for (size_t p = 0; p < kParts; p++) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p), b[p] = select_bits(b[p], splat(0.), lanes >> 8 * p);
@@ -56,6 +56,9 @@ template <class T> struct Backward {
   static void add_up(void* self, size_t part) {
     Tile& t = *(Tile*)self;
     if (t.s.run.stopped()) return;
+    kExact || t.by == 1 ? add_up<false>(t, part) : add_up<!kExact>(t, part);
+  }
+  template <bool kFar> static void add_up(Tile& t, size_t part) {
     Total<double> total[kParts];
     size_t v = part * kVectors, to = t.s.end(part), i;
     uint32_t lanes = 0;
@@ -65,14 +68,14 @@ template <class T> struct Backward {
       for (auto& chain : sums) for (f64x8& s : chain) s = splat(0.);
       for (size_t stop = to - v < 64 ? to : v + 64; v < stop;) {
         for (size_t c = 0; c < kChains && v < stop; c++, v++) {
-          t.s.read(t, v, i, a, b, lanes);
+          t.s.template read<kFar>(t, v, i, a, b, lanes);
           UNROLL for (size_t p = 0; p < kParts; p++) sums[c][p] = fma(a[p], b[p], sums[c][p]);
         }
       }
       UNROLL for (size_t p = 0; p < kParts; p++) total[p].add_both(add(add(sums[0][p], sums[1][p]), add(sums[2][p], sums[3][p])), splat(0.));
     }
     for (; v < to; v++) {
-      t.s.read(t, v, i, a, b, lanes);
+      t.s.template read<kFar>(t, v, i, a, b, lanes);
       UNROLL for (size_t p = 0; p < kParts; p++) {
         f64x8 product = mul(a[p], b[p]);
         total[p].add_both(product, fma(a[p], b[p], sub(splat(0.), product)));
@@ -106,7 +109,7 @@ template <class T> struct Backward {
       size_t i;
       f64x8 a[kParts], b[kParts];
       uint32_t lanes = 0;
-      size_t n = read(t, v, i, a, b, lanes);
+      size_t n = read<kOdd>(t, v, i, a, b, lanes);
       UNROLL for (size_t p = 0; p < kParts; p++) {
         Two<f64x8> d = {sub(b[p], sum[p]), splat(0.)};
         if (!kExact) d = two_sum(b[p], sub(splat(0.), sum[p]));
@@ -126,10 +129,17 @@ template <class T> struct Backward {
   void tile(const Run& r, Tile& t) const {
     if (!kExact && scale1 > 1) t.by = 0x1p128;
     sum_tile(r, t);
-    if (!kExact && !t.ordinary()) t.by = 0x1p-64, sum_tile(r, t);
+    if (!t.ordinary()) sum_again(r, t);
     each_part(r, t, write);
   }
-  void sum_tile(const Run& r, Tile& t) const {
+  SELDOM void sum_again(const Run& r, Tile& t) const {
+    if (!kExact) {
+      t.by = 0x1p-64;
+      sum_tile(r, t);
+    }
+    for (size_t i = 0; i < W; i++) if (t.total.sum[i] - t.total.sum[i] != 0) t.total.rest[i] = 0;  // ∞ has left ∞ − ∞ there
+  }
+  ALWAYS void sum_tile(const Run& r, Tile& t) const {
     each_part(r, t, add_up);
     t.total = {};
     for (size_t p = 0; p < parts(); p++) {
@@ -139,7 +149,6 @@ template <class T> struct Backward {
         t.total.rest[to] += rest + t.parts[p].rest[i];
       }
     }
-    for (size_t i = 0; i < W; i++) if (t.total.sum[i] - t.total.sum[i] != 0) t.total.rest[i] = 0;  // ∞ has left ∞ − ∞ there
     if (!across()) for (size_t i = 1; i < W; i++) t.total.sum[i] = t.total.sum[0], t.total.rest[i] = t.total.rest[0];
   }
   static void tiles_of_task(void* self, size_t task) {

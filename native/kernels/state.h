@@ -54,8 +54,8 @@ struct Octaves {
 template <class T> Octaves taken_off(const Row<T>& row) {
   double shift = row.logits.shift, second = row.logits.second;
   if (shift == 0 && second == 0) return {};
-  double up1 = row.logits.after1, up2 = row.logits.after2;
-  return Octaves::of(shift * up1 * up2, second * up1 * up2, row.scale->temperature);
+  Two<double> up = row.logits.up();
+  return Octaves::of(shift * up.x * up.low, second * up.x * up.low, row.scale->temperature);
 }
 
 SIMD_INLINE bool ordinary(double mantissa) { return mantissa > 0 && mantissa - mantissa == 0; }
