@@ -51,7 +51,7 @@ template <class T> struct Columns {
     size_t i = index_of(t, c);
     Two<V> z = {some(x + i, t.n), splat((T)0)};
     if (t.far) z = moved(t, z.x, i, c);
-    else if (extras.bias.data) z = two_sum(z.x, bias_at(i, c, t.n));
+    else if (extras.bias.data) z = exact_sum(z.x, bias_at(i, c, t.n));
     if (extras.layout != kNoMask) {
       uint32_t lanes = extras.lanes(i, c, t.n, true);
       z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
@@ -60,10 +60,10 @@ template <class T> struct Columns {
   }
   SELDOM Two<V> moved(const Tile& t, V v, size_t i, size_t c) const {
     V a = mul(mul(v, t.before), t.before2);
-    return extras.bias.data ? two_sum(a, mul(mul(bias_at(i, c, t.n), t.before), t.before2)) : Two<V>{a, splat((T)0)};
+    return extras.bias.data ? exact_sum(a, mul(mul(bias_at(i, c, t.n), t.before), t.before2)) : Two<V>{a, splat((T)0)};
   }
   ALWAYS Two<V> from_top(const Tile& t, size_t c) const {
-    return difference(difference(number(logit(t, c)), t.minus), t.second);
+    return difference(difference(logit(t, c), t.minus), t.second);
   }
   // Rows with a visible sum of finite numbers that overflows: they are read as halves.
   SELDOM uint32_t overflowing_rows(const Tile& t) const {
@@ -128,8 +128,11 @@ template <class T> struct Columns {
     const size_t n = t.n, first = o * inner + at;
     const bool summing = !out, normalizing = out && mantissa;
     V top = top_of(t);
-    if (extras.bias.data && !shrunk && (lanes_infinite(top) & ((1u << n) - 1)))
-      if (uint32_t rows = overflowing_rows(t) & lanes_infinite(top)) top = halve_rows(t, rows);
+    if (extras.bias.data && !shrunk) {
+      uint32_t all = (1u << n) - 1, near_end = half_sums_from(top, kNearEnd<T>) & all, infinite = lanes_infinite(top) & all;
+      if (infinite) near_end |= overflowing_rows(t) & infinite;
+      if (near_end) top = halve_rows(t, near_end);
+    }
     T tops[W], seconds[W], afters[W], constant[W] = {}, down[W] = {}, hi[W] = {}, lo[W] = {};
     uint32_t usual = 0, infinite = 0, empty = 0, finite = 0;
     store(tops, top);
@@ -165,8 +168,8 @@ template <class T> struct Columns {
     LaneTotal<T> total;
     for (size_t c = 0; c < cols; c++) {
       Two<V> d = from_top(t, c);
-      if (t.far && !shrunk) d = number({mul(d.x, t.after), mul(d.low, t.after)});
-      if (scale.scale1 > 1) d = number(scaled_by(d, scale.scale1, scale.scale2));
+      if (t.far && !shrunk) d = {mul(d.x, t.after), mul(d.low, t.after)};
+      if (!shrunk && (t.far || scale.scale1 > 1)) d = scaled_by(d, scale.scale1, scale.scale2);
       V seen, rest, q = exp_below<false>(e, d, seen, &rest);
       if (normalizing) {
         q = mul(q, d0);

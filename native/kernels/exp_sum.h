@@ -227,12 +227,12 @@ template <class T> struct Row {
     const bool down = scale->scale1 < 1;  // first of all then, where a sum or a difference could overflow
     if (down) logits.far = true, logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
     T m = plain ? maximum<T>(source(), 0, n) : maximum<T>(logits, 0, n);
-    if (m - m != 0) {
-      if (down || !logits.overflows(0, n)) return false;
+    const bool is_near_end = logits.bias && !(m < kNearEnd<T> && m > -kNearEnd<T>);
+    if (is_near_end && !down && (m - m == 0 || logits.overflows(0, n))) {
       logits.far = logits.halved = true;
       m = maximum<T>(logits, 0, n);
-      if (m - m != 0) return false;
     }
+    if (m - m != 0) return false;
     if (logits.far || scale->scaled || !in_reach(m)) {
       plain = false, logits.far = true;
       logits.shift = m;

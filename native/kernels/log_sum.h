@@ -64,8 +64,7 @@ template <class T> struct LogRows {
       const T* bias = extras.bias.data + (shared ? column : i);
       widen(shared && across() ? splat(*bias) : n == W ? load(bias) : load_n(bias, n, (T)0), b);
       UNROLL for (size_t p = 0; p < kParts; p++) {
-        z[p] = two_sum(a[p], b[p]);
-        z[p].low = zero_below(z[p].low, z[p].x, splat(-largest<double>()));
+        z[p] = exact_sum(a[p], b[p]);
       }
     }
     uint32_t lanes = (1u << n) - 1;
@@ -88,9 +87,7 @@ template <class T> struct LogRows {
       z = scaled(z), top = t.x, low = t.low;
     }
     Two<f64x8> d = difference({z.x, sub(z.low, low)}, sub(splat(0.), top));
-    if (scale.scale1 > 1) d = scaled(d);
-    d.low = zero_below(d.low, d.x, splat(-largest<double>()));
-    return d;
+    return scale.scale1 > 1 ? scaled(d) : d;
   }
 
   // The three readings of vectors [from, to).
@@ -178,12 +175,12 @@ template <class T> struct LogRows {
   // its quotient by the temperature does not.
   bool suspects_wide(const Measured<T>& m) const {
     bool some = false, biased = extras.bias.data;
-    for (double top : m.top) some |= biased ? temperature > 1 || !(top > -0x1p900 && top < infinity<double>()) : temperature > 1 && top > 0x1p900;
+    for (double top : m.top) some |= biased ? temperature > 1 || !(top > -0x1p900 && top < kNearEnd<double>) : temperature > 1 && top > 0x1p900;
     return may_be_wide && some;
   }
   // Lanes of a tile that have such logits: all of them in a row.
   SELDOM uint32_t find_wide(const Measured<T>& m) const {
-    const double least = temperature > 1 ? 0x1p1022 : 0x1p1023;  // of half a sum
+    const double least = kNearEnd<double> / 2;  // of half a sum
     const bool shared = extras.bias.length == cols;
     uint32_t wide = 0;
     for (size_t v = 0; v < vectors(); v++) {

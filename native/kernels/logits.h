@@ -46,19 +46,23 @@ template <class T> struct Plain {
   ALWAYS double exactly(size_t i) const { return (double)x[i]; }
 };
 
-// −∞ leaves ∞ − ∞ in the lower part.
-SIMD_INLINE Two<f32x16> number(Two<f32x16> z) { return {z.x, zero_below(z.low, z.x, splat(-largest<float>()))}; }
-SIMD_INLINE Two<f64x8> number(Two<f64x8> z) { return {z.x, zero_below(z.low, z.x, splat(-largest<double>()))}; }
+// a + b as two numbers. The second is 0 where it cannot be told: of infinite sums, and of some from kNearEnd on, whose error
+// takes a step beyond the range.
+template <class V> SIMD_INLINE Two<V> exact_sum(V a, V b) {
+  Two<V> z = two_sum(a, b);
+  return {z.x, zero_nan(z.low)};
+}
+template <class T> constexpr T kNearEnd = sizeof(T) == 4 ? (T)0x1p127 : (T)0x1p1023;
 // z + minus. What cancels above may leave the lower part as large as the upper one: it is added to that.
 template <class V> SIMD_INLINE Two<V> difference(Two<V> z, V minus) {
-  Two<V> d = number(two_sum(z.x, minus));
-  return number(two_sum(d.x, add(d.low, z.low)));
+  Two<V> d = exact_sum(z.x, minus);
+  return exact_sum(d.x, add(d.low, z.low));
 }
 
-// z · k1 · k2
+// z · k1 · k2; of what is infinite then, no second number
 template <class T, class V> SIMD_INLINE Two<V> scaled_by(Two<V> z, T k1, T k2) {
-  V a = splat(k1), b = splat(k2);
-  return {mul(mul(z.x, a), b), mul(mul(z.low, a), b)};
+  V a = splat(k1), b = splat(k2), x = mul(mul(z.x, a), b);
+  return {x, zero_below(zero_nan(mul(mul(z.low, a), b)), x, splat(-largest<T>()))};
 }
 
 // Lanes of finite numbers that are `least` or more, either way.
@@ -69,8 +73,8 @@ template <class V, class T> SIMD_INLINE uint32_t finite_from(V v, T least) {
 SIMD_INLINE f32x16 half_sum(f32x16 a, f32x16 b) { return add(mul(a, splat(0.5f)), mul(b, splat(0.5f))); }
 SIMD_INLINE f64x8 half_sum(f64x8 a, f64x8 b) { return add(mul(a, splat(0.5)), mul(b, splat(0.5))); }
 // Lanes of finite numbers whose sum overflows: its half, rounded, is half of what lies beyond the range.
-SIMD_INLINE uint32_t overflowing(f32x16 a, f32x16 b) { return finite_from(half_sum(a, b), 0x1p127f); }
-SIMD_INLINE uint32_t overflowing(f64x8 a, f64x8 b) { return finite_from(half_sum(a, b), 0x1p1023); }
+SIMD_INLINE uint32_t overflowing(f32x16 a, f32x16 b) { return finite_from(half_sum(a, b), kNearEnd<float>); }
+SIMD_INLINE uint32_t overflowing(f64x8 a, f64x8 b) { return finite_from(half_sum(a, b), kNearEnd<double>); }
 
 template <class T> struct Logits {
   using V = typename ExpTraits<T>::Vector;
@@ -89,7 +93,7 @@ template <class T> struct Logits {
   ALWAYS Two<V> finish(V v, V b, uint32_t lanes) const {
     Two<V> z = {v, splat((T)0)};
     if (far) z = moved(v, b);
-    else if (bias) z = number(two_sum(v, b));
+    else if (bias) z = exact_sum(v, b);
     if (mask) z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
     return z;
   }
@@ -97,11 +101,11 @@ template <class T> struct Logits {
     const bool down = scale1 < 1;
     const V k1 = splat(down ? scale1 : halved ? (T)0.5 : (T)1), k2 = splat(down ? scale2 : (T)1);
     Two<V> z = {mul(mul(v, k1), k2), splat((T)0)};
-    if (bias) z = number(two_sum(z.x, mul(mul(b, k1), k2)));
+    if (bias) z = exact_sum(z.x, mul(mul(b, k1), k2));
     if (shift != 0) z = difference(z, splat(-shift));
     if (second != 0) z = difference(z, splat(-second));
     if (down || (scale1 == 1 && !doubles())) return z;
-    return number(scaled_by(z, doubles() ? 2 * scale1 : scale1, scale2));
+    return scaled_by(z, doubles() ? 2 * scale1 : scale1, scale2);
   }
   // Halves are doubled once the maximum is off.
   ALWAYS bool doubles() const { return halved && shift != 0; }

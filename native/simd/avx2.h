@@ -84,6 +84,9 @@ SIMD_INLINE f32x16 first_n(f32x16 x, size_t n) { return {_mm256_and_ps(x.a, _mm2
 SIMD_INLINE f64x8 first_n(f64x8 x, size_t n) { return {_mm256_and_pd(x.a, _mm256_castsi256_pd(first_lanes(2 * n, 0))), _mm256_and_pd(x.b, _mm256_castsi256_pd(first_lanes(2 * n, 8)))}; }
 SIMD_INLINE f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { return {_mm256_and_ps(x.a, _mm256_cmp_ps(v.a, low.a, _CMP_NLT_UQ)), _mm256_and_ps(x.b, _mm256_cmp_ps(v.b, low.b, _CMP_NLT_UQ))}; }
 SIMD_INLINE f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { return {_mm256_and_pd(x.a, _mm256_cmp_pd(v.a, low.a, _CMP_NLT_UQ)), _mm256_and_pd(x.b, _mm256_cmp_pd(v.b, low.b, _CMP_NLT_UQ))}; }
+// x, zero in place of a NaN.
+SIMD_INLINE f32x16 zero_nan(f32x16 x) { return {_mm256_and_ps(x.a, _mm256_cmp_ps(x.a, x.a, _CMP_ORD_Q)), _mm256_and_ps(x.b, _mm256_cmp_ps(x.b, x.b, _CMP_ORD_Q))}; }
+SIMD_INLINE f64x8 zero_nan(f64x8 x) { return {_mm256_and_pd(x.a, _mm256_cmp_pd(x.a, x.a, _CMP_ORD_Q)), _mm256_and_pd(x.b, _mm256_cmp_pd(x.b, x.b, _CMP_ORD_Q))}; }
 SIMD_INLINE f64x8 add_from(f64x8 sum, f64x8 a, f64x8 x, f64x8 low) { return add(sum, zero_below(a, x, low)); }
 // x in the lanes whose bit is set, y in the others.
 SIMD_INLINE __m256 spread_f32(uint32_t lanes) {

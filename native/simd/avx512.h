@@ -68,6 +68,9 @@ SIMD_INLINE f32x16 first_n(f32x16 a, size_t n) { return {_mm512_maskz_mov_ps(fir
 SIMD_INLINE f64x8 first_n(f64x8 a, size_t n) { return {_mm512_maskz_mov_pd(first_f64(n), a.v)}; }
 SIMD_INLINE f32x16 zero_below(f32x16 a, f32x16 x, f32x16 low) { return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, low.v, _CMP_NLT_UQ), a.v)}; }
 SIMD_INLINE f64x8 zero_below(f64x8 a, f64x8 x, f64x8 low) { return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x.v, low.v, _CMP_NLT_UQ), a.v)}; }
+// x, zero in place of a NaN.
+SIMD_INLINE f32x16 zero_nan(f32x16 x) { return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, x.v, _CMP_ORD_Q), x.v)}; }
+SIMD_INLINE f64x8 zero_nan(f64x8 x) { return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x.v, x.v, _CMP_ORD_Q), x.v)}; }
 SIMD_INLINE f64x8 add_from(f64x8 sum, f64x8 a, f64x8 x, f64x8 low) { return {_mm512_mask_add_pd(sum.v, _mm512_cmp_pd_mask(x.v, low.v, _CMP_NLT_UQ), sum.v, a.v)}; }
 // a in the lanes whose bit is set, b in the others.
 SIMD_INLINE f32x16 select_bits(f32x16 a, f32x16 b, uint32_t lanes) { return {_mm512_mask_mov_ps(b.v, (__mmask16)lanes, a.v)}; }

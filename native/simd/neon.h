@@ -100,6 +100,9 @@ NEVER_INLINE static f64x8 first_n(f64x8 x, size_t n) {
 }
 SIMD_INLINE f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { f32x16 r; EACH(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x.v[i]), vcltq_f32(v.v[i], low.v[i])))); }
 SIMD_INLINE f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { f64x8 r; EACH(vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(x.v[i]), vcltq_f64(v.v[i], low.v[i])))); }
+// x, zero in place of a NaN.
+SIMD_INLINE f32x16 zero_nan(f32x16 x) { f32x16 r; EACH(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x.v[i]), vceqq_f32(x.v[i], x.v[i])))); }
+SIMD_INLINE f64x8 zero_nan(f64x8 x) { f64x8 r; EACH(vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(x.v[i]), vceqq_f64(x.v[i], x.v[i])))); }
 SIMD_INLINE f64x8 add_from(f64x8 sum, f64x8 a, f64x8 x, f64x8 low) { return add(sum, zero_below(a, x, low)); }
 // x in the lanes whose bit is set, y in the others.
 SIMD_INLINE f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) {

@@ -85,6 +85,9 @@ LANES f32x16 first_n(f32x16 x, size_t n) { EACH_F32(i < n ? x.v[i] : 0); }
 LANES f64x8 first_n(f64x8 x, size_t n) { EACH_F64(i < n ? x.v[i] : 0); }
 LANES f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { EACH_F32(v.v[i] < low.v[i] ? 0 : x.v[i]); }
 LANES f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { EACH_F64(v.v[i] < low.v[i] ? 0 : x.v[i]); }
+// x, zero in place of a NaN.
+LANES f32x16 zero_nan(f32x16 x) { EACH_F32(x.v[i] == x.v[i] ? x.v[i] : 0); }
+LANES f64x8 zero_nan(f64x8 x) { EACH_F64(x.v[i] == x.v[i] ? x.v[i] : 0); }
 LANES f64x8 add_from(f64x8 sum, f64x8 a, f64x8 x, f64x8 low) { EACH_F64(x.v[i] < low.v[i] ? sum.v[i] : sum.v[i] + a.v[i]); }
 // x in the lanes whose bit is set, y in the others.
 LANES f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) { EACH_F32(lanes >> i & 1 ? x.v[i] : y.v[i]); }

@@ -40,8 +40,8 @@ export function faultOfError({ name, code, message }: NonNullable<Outcome['error
   return /^Expected .+ for .+ but received .+/s.test(message) ? undefined : `a message of another form: ${message}`;
 }
 
-/** How two outcomes differ, if they do. */
-export function differenceOf(a: Outcome, b: Outcome): string | undefined {
+/** How two outcomes differ, if they do. NaN is NaN, or `hasNaNBits`, which JavaScript has not: engines choose them anew. */
+export function differenceOf(a: Outcome, b: Outcome, hasNaNBits: boolean): string | undefined {
   if (a.error || b.error) {
     const [left, right] = [a, b].map(({ error }) =>
       error
@@ -55,9 +55,15 @@ export function differenceOf(a: Outcome, b: Outcome): string | undefined {
     if (right === undefined || right.constructor !== left.constructor)
       return `${name}: ${left.constructor.name} against ${right?.constructor.name}`;
     if (left.length !== right.length) return `${name}: ${left.length} elements against ${right.length}`;
-    if (Buffer.compare(bytes(left), bytes(right)) === 0) continue;
     const [p, q] = [bytes(left), bytes(right)];
-    const at = Math.floor(p.findIndex((byte, i) => byte !== q[i]) / left.BYTES_PER_ELEMENT);
+    if (Buffer.compare(p, q) === 0) continue;
+    const size = left.BYTES_PER_ELEMENT;
+    const at = left.findIndex(
+      (x: number, i: number) =>
+        Buffer.compare(p.subarray(i * size, (i + 1) * size), q.subarray(i * size, (i + 1) * size)) !== 0 &&
+        (hasNaNBits || x === x || right[i] === right[i]),
+    );
+    if (at < 0) continue;
     return `${name}[${at}]: ${left[at]} against ${right[at]}${left[at] !== left[at] ? ` (bits ${hex(left, at)} against ${hex(right, at)})` : ''}`;
   }
   return undefined;

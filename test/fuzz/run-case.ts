@@ -89,18 +89,18 @@ export async function runCase(number: number, settings: Settings, backends: read
   const js = outcomes.get('js');
   for (const [name, outcome] of outcomes) {
     if (native && outcome !== native && (name !== 'js' || one.isSameEverywhere || outcome.error || native.error))
-      find(prefixed(`${first.name} and ${name} differ`, differenceOf(native, outcome)));
+      find(prefixed(`${first.name} and ${name} differ`, differenceOf(native, outcome, name !== 'js')));
   }
   for (const [i, backend] of backends.entries()) {
     if (backend.name === 'default' && wantsDefault) {
       const outcome = await run(backend, i, false);
-      const differences = [native, js].map((other) => other && differenceOf(other, outcome));
+      const differences = [native, js].map((other) => other && differenceOf(other, outcome, other !== js));
       if (!differences.includes(undefined)) find(`default differs from all: ${differences.join('; ')}`);
     } else if (wantsPromise && (backend === first || backend.name === 'js')) {
       find(
         prefixed(
           `${backend.name}: the promise differs`,
-          differenceOf(outcomes.get(backend.name)!, await run(backend, 100 + i, true)),
+          differenceOf(outcomes.get(backend.name)!, await run(backend, 100 + i, true), backend.isNative),
         ),
       );
     }

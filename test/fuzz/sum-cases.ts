@@ -145,9 +145,8 @@ const mergeExpSums: Maker = (draw, limit) => {
     isSameEverywhere: false,
     expects: 'judged',
     invoke(api, arena) {
-      const x = arena.input('x', axis.x);
       const states = parts.map(([from, to]) =>
-        api.expSum!(x.subarray(from, to), { ...axis.plain, ...(isUnified && { unifiedMax }) }),
+        api.expSum!(arena.input('x', axis.x.subarray(from, to)), { ...axis.plain, ...(isUnified && { unifiedMax }) }),
       );
       return chain(states, (done) => api.mergeExpSums!(...done));
     },
@@ -237,15 +236,14 @@ const accumulator: Maker = (draw, limit): Case => {
         new (options: object): Accumulator;
         fromBytes(bytes: Uint8Array): Accumulator;
       };
-      const x = arena.input('x', axis.x);
       let all = new Kind(temperature === undefined ? {} : { temperature });
       for (const [from, to] of parts) {
-        const chunk = x.subarray(from, to);
+        const chunk = arena.input('chunk', axis.x.subarray(from, to));
         if (merges) all.merge(new Kind(temperature === undefined ? {} : { temperature }).add(chunk, options));
         else all.add(chunk, options);
         if (travels) all = Kind.fromBytes(all.toBytes());
       }
-      return { sum: Float64Array.of(all.logSumExp()), y: all.normalize(x, undefined, options) };
+      return { sum: Float64Array.of(all.logSumExp()), y: all.normalize(arena.input('x', axis.x), undefined, options) };
     },
     outputs: ({ sum, y }: { sum: Float64Array; y: AnyArray }) => ({ sum, y }),
     check(outcome, isNative) {

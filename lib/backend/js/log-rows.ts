@@ -5,6 +5,7 @@
  *
  * so that log(1 + S) keeps its digits where the largest stands alone. All in the arithmetic of float64, for float32 too.
  */
+import { kindOf } from '../../arrays.js';
 import { reduction, type Reduction } from './exp-sum.js';
 import { log1p, twoSum } from './log.js';
 import { addBias, cells, expSum_f64, load_f32, load_f64, Logits, remainders, settle, total } from './logits.js';
@@ -16,6 +17,7 @@ type Floats = Float32Array | Float64Array;
 const RAISE = 2 ** HEADROOM;
 
 export class LogRows extends Logits<Floats> {
+  private readonly isSingle: boolean;
   private reduction: Reduction;
   private readonly whole: Reduction;
   private eighths: Reduction | undefined;
@@ -37,8 +39,8 @@ export class LogRows extends Logits<Floats> {
   ) {
     super(x, cols, inner, mask, maskLayout, bias);
     // Doubles hold float32 logits with a bias, and at the highest temperatures all weights are 1.
-    const isSingle = x instanceof Float32Array;
-    this.reduction = this.whole = reduction(isSingle ? Math.min(temperature, 2 ** 900) : temperature, 1);
+    this.isSingle = kindOf(x) === 'Float32Array';
+    this.reduction = this.whole = reduction(this.isSingle ? Math.min(temperature, 2 ** 900) : temperature, 1);
   }
 
   protected divideLogits(divisor: 1 | 8): void {
@@ -46,7 +48,8 @@ export class LogRows extends Logits<Floats> {
   }
 
   protected load(at: number, n: number): number {
-    return this.x instanceof Float32Array ? load_f32(this.x, at, this.inner, n) : load_f64(this.x, at, this.inner, n, this.reduction.before);
+    const { x, inner } = this;
+    return this.isSingle ? load_f32(x as Float32Array, at, inner, n) : load_f64(x as Float64Array, at, inner, n, this.reduction.before);
   }
 
   protected shift(bias: Floats, at: number, stride: number, n: number): number {
@@ -98,7 +101,7 @@ export class LogRows extends Logits<Floats> {
       const at = start + target * this.inner;
       const isMasked = this.isMasked(at, target);
       this.load(at, 1);
-      if (this.bias !== null) this.shift(this.bias, this.bias.length === this.cols ? target : at, 1, 1);
+      if (this.bias !== null) this.shift(this.bias, this.isBiasShared ? target : at, 1, 1);
       const [logit, rest] = [cells[0]!, this.bias === null ? 0 : remainders[0]!];
       loss[row] = isMasked ? Infinity : this.isOdd ? -this.oddLog : -this.logOf(logit, rest);
       if (gradient !== null) this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);

@@ -5,6 +5,7 @@
  * A row no longer than HELD is loaded once and stays where it is from one step to the next. A longer one is taken part
  * by part, and its parts are loaded and weighed again where they are wanted again.
  */
+import { lengthOf } from '../../arrays.js';
 import { expSums, stepAt } from './exp-sum.js';
 import { counts, isBits, isShared } from './masks.js';
 import { LN2, octavesOf, type Octaves } from './powers.js';
@@ -31,6 +32,8 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
   protected readonly partLength: number;
   /** What the largest logit has beyond its double, where a bias was added. */
   protected maxRest: number;
+  /** The bias has one row, for all of them. */
+  protected readonly isBiasShared: boolean;
 
   constructor(
     protected readonly x: A,
@@ -43,6 +46,7 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     this.isLong = cols > HELD;
     this.partLength = this.isLong ? PART : cols;
     this.maxRest = 0;
+    this.isBiasShared = bias !== null && lengthOf(bias) === cols;
   }
 
   /** From now on logits are loaded whole, or as eighths of x and bias where whole sums overflow. */
@@ -161,10 +165,10 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
 
   /** Loads n logits of a row from a column on, with their bias and mask, and returns the largest. */
   protected take(start: number, column: number, n = this.lengthAt(column)): number {
-    const { cols, inner, mask, maskLayout, bias } = this;
+    const { inner, mask, maskLayout, bias } = this;
     const at = start + column * inner;
     let max = this.load(at, n);
-    if (bias !== null) max = bias.length === cols ? this.shift(bias, column, 1, n) : this.shift(bias, at, inner, n);
+    if (bias !== null) max = this.isBiasShared ? this.shift(bias, column, 1, n) : this.shift(bias, at, inner, n);
     if (mask !== null) {
       max = isShared(maskLayout) ? hide(mask, isBits(maskLayout), column, 1, n) : hide(mask, isBits(maskLayout), at, inner, n);
     }
