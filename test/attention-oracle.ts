@@ -31,6 +31,8 @@ export interface ExactRow {
   readonly lse: number;
   /** The largest |v| that the row sees. */
   readonly most: number;
+  /** The largest Σ |q · k| · scale of a key that the row sees. */
+  readonly size: number;
 }
 
 /** Rows in the order [sequence, head, query]. */
@@ -52,15 +54,21 @@ function exactRow(c: AttentionCase, b: number, head: number, query: number): Exa
   const at = total - c.queries + query - start;
   const seen: number[] = [];
   const scores: number[] = [];
+  let largest = 0;
   for (let n = 0; n < keys; n++) {
     if (c.causal && n > at) continue;
     if (window !== undefined && Math.abs(n - at) >= window) continue;
     if (c.sees && !c.sees(b, head, query, n)) continue;
     const added = bias ? bias(b, head, query, n) : 0;
     if (added === -Infinity) continue;
-    let s = 0;
-    for (let d = 0; d < c.headDim; d++) s += c.q(b, head, query, d) * c.k(b, kv, n, d);
+    let [s, size] = [0, 0];
+    for (let d = 0; d < c.headDim; d++) {
+      const product = c.q(b, head, query, d) * c.k(b, kv, n, d);
+      s += product;
+      size += Math.abs(product);
+    }
     s *= scale;
+    largest = Math.max(largest, size * Math.abs(scale));
     if (softcap !== undefined) s = softcap * Math.tanh(s / softcap);
     if (slopes) s -= slopes[head]! * Math.abs(at - n);
     scores.push(s + added);
@@ -82,5 +90,5 @@ function exactRow(c: AttentionCase, b: number, head: number, query: number): Exa
     }
   });
   const factor = sum === 0 ? 0 : sum < Infinity ? 1 / sum : NaN;
-  return { out: out.map((x) => x * factor), lse: max + Math.log(sum), most };
+  return { out: out.map((x) => x * factor), lse: max + Math.log(sum), most, size: largest };
 }

@@ -40,7 +40,7 @@ const attention: Maker = (draw, limit) => {
         arena.options({ ...optionsOf(arena, s, sizes), ...results(arena, s, hasOut) }),
       ),
     outputs,
-    check: (outcome) => faultOf(s, exact, outcome),
+    check: (outcome, isNative) => faultOf(s, exact, outcome, isNative),
   };
 };
 
@@ -91,7 +91,8 @@ const attentionPartial: Maker = (draw, limit) => {
       return chain(states, (done) => finish(api, done, travels, arena, setup));
     },
     outputs,
-    check: (outcome) => faultOf(setup, exactCase(setup, false, read(k, s.headDim), read(v, s.valueDim)), outcome),
+    check: (outcome, isNative) =>
+      faultOf(setup, exactCase(setup, false, read(k, s.headDim), read(v, s.valueDim)), outcome, isNative),
   };
 };
 

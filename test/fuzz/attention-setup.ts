@@ -1,15 +1,13 @@
 /** Calls of attention: sizes, options and numbers, how they are placed, and what the oracle says of the result. */
-import { attentionOracle, type AttentionCase } from '../attention-oracle.js';
+import { attentionOracle, type AttentionCase, type ExactRow } from '../attention-oracle.js';
 import type { Options } from './axis.js';
 import { mildKinds, numbersOf } from './data.js';
 import type { Draw } from './draw.js';
 import type { Outcome } from './judge.js';
 import type { AnyArray, Arena } from './memory.js';
 
-/** Of the largest |v| that a row sees (README.md), and of an int8 cache, whose scales read() rounds. */
-const BOUND = { exact: 2e-6, int8: 2e-5 };
-/** As test/attention-cases.ts has it. */
-const LSE = { absolute: 1e-6, relative: 1e-12 };
+/** Of the largest |v| that a row sees (README.md). */
+const BOUND = 2e-6;
 
 export interface Setup {
   readonly batch: number;
@@ -166,26 +164,31 @@ export function exactCase(
   };
 }
 
-export function faultOf(s: Setup, exact: AttentionCase, { arrays }: Outcome, isInt8 = false): string | undefined {
+/** By how much an lse may be off (lib/attention/dense.ts), and some roundings of the oracle's. */
+function lseBound(s: Setup, { lse, size }: ExactRow, keys: number, isNative: boolean): number {
+  const ofScores = (2 + s.headDim / 2) * size;
+  const documented = isNative ? (40 + ofScores) * 2 ** -24 : (keys + ofScores) * 2 ** -52;
+  return documented + (8 + keys + ofScores + Math.abs(lse)) * 2 ** -52;
+}
+
+export function faultOf(s: Setup, exact: AttentionCase, { arrays }: Outcome, isNative: boolean): string | undefined {
   const rows = attentionOracle(exact);
   for (const [i, row] of rows.entries()) {
     const [b, head, m] = [Math.floor(i / (s.heads * s.queries)), Math.floor(i / s.queries) % s.heads, i % s.queries];
-    // Decoding an int8 cache uses scale · int8 exactly, and the oracle what read() rounds.
-    const bound = isInt8 ? BOUND.int8 + 1e-6 * Math.abs(row.lse) : BOUND.exact;
     const at = s.isPositionsFirst ? (b * s.queries + m) * s.heads + head : i;
     for (let d = 0; d < s.valueDim; d++) {
       const got = arrays.out![at * s.valueDim + d]!;
       if (got === row.out[d] || (got !== got && !(Math.abs(row.out[d]!) < Infinity))) continue; // of ∞, a weight of 0 makes NaN
       const error = Math.abs(got - row.out[d]!);
       const isBounded = row.most < Infinity || !(Math.abs(row.out[d]!) < Infinity); // nothing is said of numbers beside a NaN
-      if (isBounded && !(error <= bound * row.most + 2 ** -149))
+      if (isBounded && !(error <= BOUND * row.most + 2 ** -149))
         return `out, row ${at}, ${d} is ${got}, not ${row.out[d]}: off by ${(error / row.most).toPrecision(3)} of the largest value`;
     }
-    const lse = arrays.lse?.[at];
+    const lse = arrays.lse?.[i]; // [batch, heads, queries] in both layouts
     if (lse === undefined || lse === row.lse || (lse !== lse && row.lse !== row.lse)) continue;
-    const off = Math.abs(lse - row.lse);
-    if (!(off <= (isInt8 ? 1e-5 + 1e-6 * Math.abs(row.lse) : LSE.absolute + LSE.relative * Math.abs(row.lse))))
-      return `lse of row ${at} is ${lse}, not ${row.lse}`;
+    const bound = lseBound(s, row, s.keys[b]!, isNative);
+    if (!(Math.abs(lse - row.lse) <= bound))
+      return `lse of row ${i} is ${lse}, not ${row.lse}: off by ${(Math.abs(lse - row.lse) / bound).toPrecision(3)} of the bound`;
   }
   return undefined;
 }

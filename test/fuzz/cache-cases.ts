@@ -13,6 +13,7 @@ interface Cache {
   free(sequence: number): void;
   length(sequence: number): number;
   read(sequence: number): { k: Float32Array; v: Float32Array };
+  read(sequence: number, from: 0, to: undefined, options: { dtype: 'float64' }): { k: Float64Array; v: Float64Array };
 }
 
 const TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const;
@@ -124,7 +125,7 @@ function faultOfStored(
 }
 
 const decodeAttention: Maker = (draw, limit): Case => {
-  const { s, dtype, fill, text } = cached(draw, limit);
+  const { s, fill, text } = cached(draw, limit);
   const hasOut = draw.chance(0.4);
   return {
     text: `decodeAttention(${text})`,
@@ -145,7 +146,7 @@ const decodeAttention: Maker = (draw, limit): Case => {
         ...outputs(result as Float32Array),
         ...Object.fromEntries(
           ids
-            .map((id, i) => [i, cache.read(id)] as const)
+            .map((id, i) => [i, cache.read(id, 0, undefined, { dtype: 'float64' })] as const)
             .flatMap(([i, { k, v }]) => [
               [`k${i}`, k],
               [`v${i}`, v],
@@ -154,10 +155,10 @@ const decodeAttention: Maker = (draw, limit): Case => {
       }));
     },
     outputs: (all: Record<string, AnyArray>) => all,
-    check(outcome) {
+    check(outcome, isNative) {
       const read = (part: 'k' | 'v', dim: number) => (b: number, head: number, n: number, d: number) =>
         outcome.arrays[`${part}${b}`]![(n * s.kvHeads + head) * dim + d]!;
-      return faultOf(s, exactCase(s, true, read('k', s.headDim), read('v', s.valueDim)), outcome, dtype === 'int8');
+      return faultOf(s, exactCase(s, true, read('k', s.headDim), read('v', s.valueDim)), outcome, isNative);
     },
   };
 };

@@ -59,7 +59,8 @@ function ofOtherRealm(name: string): Constructor {
 export class Arena {
   readonly #draw: Draw;
   readonly #placed: Placed[] = [];
-  readonly #reads = new Map<string, number>();
+  /** Of each object of options, how often each of them was read. */
+  readonly #reads: Map<string, number>[] = [];
   /** `isPlain`: ordinary arrays only. */
   constructor(
     draw: Draw,
@@ -89,9 +90,11 @@ export class Arena {
   options<O extends object>(options: O): O {
     if (this.isPlain || !this.#draw.chance(0.1)) return options;
     const counted = {} as O;
+    const reads = new Map<string, number>();
+    this.#reads.push(reads);
     for (const [name, value] of Object.entries(options)) {
       const get = () => {
-        this.#reads.set(name, (this.#reads.get(name) ?? 0) + 1);
+        reads.set(name, (reads.get(name) ?? 0) + 1);
         return value as unknown;
       };
       Object.defineProperty(counted, name, { get, enumerable: true });
@@ -109,7 +112,8 @@ export class Arena {
       if ((!written || hasThrown) && Buffer.compare(whole.subarray(from, to), before) !== 0)
         faults.push(`${name} was written${hasThrown ? ' by a call that threw' : ''}`);
     }
-    for (const [name, times] of this.#reads) if (times > 1) faults.push(`the option ${name} was read ${times} times`);
+    for (const reads of this.#reads)
+      for (const [name, times] of reads) if (times > 1) faults.push(`the option ${name} was read ${times} times`);
     return faults;
   }
 
