@@ -27,7 +27,8 @@ template <class T> struct Backward {
     const Backward& s;
     size_t first, n;
     struct Sums { double sum[W], rest[W]; } *parts, total;
-    double by = 1;  // dy is multiplied by it, where sums and differences would overflow or be subnormal
+    bool usual = true;  // no factor of a result is far away, and none can be a NaN
+    double by = 1;      // dy is multiplied by it, where sums and differences would overflow or be subnormal
     // Whether no result can be a NaN: all products are finite, and so is what is left of dy.
     bool ordinary() const {
       bool all = true;
@@ -91,7 +92,7 @@ template <class T> struct Backward {
   static void write(void* self, size_t part) {
     const Tile& t = *(const Tile*)self;
     if (t.s.run.stopped()) return;
-    t.ordinary() && t.by == 1 && t.s.scale1 == 1 ? t.s.template write<false>(t, part) : t.s.template write<true>(t, part);
+    t.usual ? t.s.template write<false>(t, part) : t.s.template write<true>(t, part);
   }
   // a · d / T for any T. The powers of two go to the factors, or to their product: one of the two ways stays within doubles.
   NEVER_INLINE f64x8 quotient(const Tile& t, f64x8 a, f64x8 d) const {
@@ -129,7 +130,9 @@ template <class T> struct Backward {
   void tile(const Run& r, Tile& t) const {
     if (!kExact && scale1 > 1) t.by = 0x1p128;
     sum_tile(r, t);
-    if (!t.ordinary()) sum_again(r, t);
+    bool ordinary = t.ordinary();
+    if (!ordinary) sum_again(r, t);
+    t.usual = ordinary && scale1 == 1;
     each_part(r, t, write);
   }
   SELDOM void sum_again(const Run& r, Tile& t) const {
@@ -159,7 +162,7 @@ template <class T> struct Backward {
     size_t end = (task + 1) * s.rows_a_task, all = s.outer * s.tiles();
     for (size_t i = task * s.rows_a_task; i < all && i < end && !s.run.stopped(); i++) {
       size_t at = i % s.tiles() * W;
-      Tile t{s, i / s.tiles() * s.cols * s.inner + at, s.inner - at < W ? s.inner - at : W, &sums, {}, 1};
+      Tile t{s, i / s.tiles() * s.cols * s.inner + at, s.inner - at < W ? s.inner - at : W, &sums, {}};
       s.tile(alone, t);
     }
   }
@@ -173,7 +176,7 @@ template <class T> struct Backward {
     }
     LongRow memory(run, parts() * sizeof(typename Tile::Sums));
     for (size_t o = 0; o < outer && !run.stopped(); o++) {
-      Tile t{*this, o * cols, 1, (typename Tile::Sums*)memory.data, {}, 1};
+      Tile t{*this, o * cols, 1, (typename Tile::Sums*)memory.data, {}};
       tile(r, t);
     }
   }
