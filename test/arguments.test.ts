@@ -132,7 +132,7 @@ describe('options', () => {
         return 1;
       },
     };
-    expectError(() => call(logits, detaching), RangeError, 'ERR_INVALID_ARG_VALUE', 'Expected 0 elements, as in x, for out but received 6');
+    expectError(() => call(logits, detaching), TypeError, 'ERR_INVALID_ARG_TYPE', 'Expected an array that has its memory for x but received a detached Float32Array');
     expect([...detaching.out]).toEqual(Array(6).fill(-7));
   });
 });
@@ -225,7 +225,7 @@ describe('out', () => {
     wrongValue({ out: new Float32Array(5) }, 'Expected 6 elements, as in x, for out but received 5');
     const detached = new Float32Array(6);
     structuredClone(detached, { transfer: [detached.buffer] });
-    wrongValue({ out: detached }, 'Expected 6 elements, as in x, for out but received 0');
+    wrongType({ out: detached }, 'Expected an array that has its memory for out but received a detached Float32Array');
   });
 
   it('is returned, whether it is x or not', () => {

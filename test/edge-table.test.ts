@@ -185,7 +185,7 @@ for (const type of Object.keys(limits) as TypeName[]) {
         let index = 0;
         for (const n of lengths) {
           // The cases take turns, by steps that share no factor with the loops of the table.
-          const step = n < 64 ? 5 : n < 300 ? 11 : 37;
+          const step = n < 64 ? 7 : n < 300 ? 29 : 101;
           for (const c of cases(edge, type, n)) if (index++ % step === 0) check(c, index);
         }
       }, 300_000);

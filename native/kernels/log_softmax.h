@@ -203,8 +203,9 @@ template <class T> struct LogOperators {
     const double eighth = rows.temperature < 0x1p-1000 ? 1 : 0.125;
     const size_t cols = rows.cols, row = row_of(m), step = rows.across() ? rows.inner : 1;
     const bool shared = rows.extras.bias.length == cols;
-    T* x = (T*)run.allocate(cols * (2 * sizeof(T) + 1));
-    T* bias = x + cols;
+    Buffer<char> memory(run, cols * (2 * sizeof(T) + 1));
+    T *x = (T*)memory.data, *bias = x + cols;
+    if (!x) return;
     uint8_t* mask = (uint8_t*)(bias + cols);
     for (size_t c = 0, i = m.first; c < cols; c++, i += step) {
       x[c] = rows.x[i] / 8, bias[c] = rows.extras.bias.data ? rows.extras.bias.data[shared ? c : i] / 8 : 0;
@@ -217,7 +218,6 @@ template <class T> struct LogOperators {
     LogOperators{r, copy, 1, of_logs, log_sums ? log_sums + row : nullptr, loss ? loss + row : nullptr, targets ? targets + row : nullptr, of_gradient, scale, 1}.go();
     T* out = logs ? logs : gradient;
     if (out && !run.stopped()) for (size_t c = 0, i = m.first; c < cols; c++, i += step) out[i] = x[c];
-    run.release(x);
   }
 
   static void tiles_of_task(void* self, size_t task) {
