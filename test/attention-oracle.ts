@@ -33,6 +33,8 @@ export interface ExactRow {
   readonly most: number;
   /** The largest Σ |q · k| · scale of a key that the row sees. */
   readonly size: number;
+  /** The largest |bias| + |slope · distance| of such a key, or the size of the sink. */
+  readonly added: number;
 }
 
 /** Rows in the order [sequence, head, query]. */
@@ -54,7 +56,9 @@ function exactRow(c: AttentionCase, b: number, head: number, query: number): Exa
   const at = total - c.queries + query - start;
   const seen: number[] = [];
   const scores: number[] = [];
-  let largest = 0;
+  let [largest, most] = [0, 0];
+  let others = Math.abs(c.sinks?.[head] ?? 0);
+  if (!(others < Infinity)) others = 0;
   for (let n = 0; n < keys; n++) {
     if (c.causal && n > at) continue;
     if (window !== undefined && Math.abs(n - at) >= window) continue;
@@ -70,7 +74,9 @@ function exactRow(c: AttentionCase, b: number, head: number, query: number): Exa
     s *= scale;
     largest = Math.max(largest, size * Math.abs(scale));
     if (softcap !== undefined) s = softcap * Math.tanh(s / softcap);
-    if (slopes) s -= slopes[head]! * Math.abs(at - n);
+    const loss = slopes ? slopes[head]! * Math.abs(at - n) : 0;
+    if (slopes) s -= loss;
+    others = Math.max(others, Math.abs(loss) + Math.abs(added));
     scores.push(s + added);
     seen.push(n);
   }
@@ -79,7 +85,6 @@ function exactRow(c: AttentionCase, b: number, head: number, query: number): Exa
   if (!Number.isFinite(max)) max = 0;
   let sum = sink === undefined ? 0 : Math.exp(sink - max);
   const out = new Float64Array(c.valueDim);
-  let most = 0;
   scores.forEach((s, i) => {
     const p = Math.exp(s - max);
     sum += p;
@@ -90,5 +95,5 @@ function exactRow(c: AttentionCase, b: number, head: number, query: number): Exa
     }
   });
   const factor = sum === 0 ? 0 : sum < Infinity ? 1 / sum : NaN;
-  return { out: out.map((x) => x * factor), lse: max + Math.log(sum), most, size: largest };
+  return { out: out.map((x) => x * factor), lse: max + Math.log(sum), most, size: largest, added: others };
 }

@@ -78,6 +78,9 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
  * 2311.01282), so that no maximum has to be known first and the bits do not depend on the number of threads. Scores whose
  * float32 rounding would show in the result, as they are large or were capped, are computed in double.
  *
+ * An output is within 2 · 10⁻⁶ of the largest |v| that its row sees, and 10⁻³⁹: sums of a part of the keys are float32,
+ * in which values beyond 10³³ may overflow, and those near the smallest are rounded.
+ *
  * A row that sees one key has that key's value as its output, and a column in which all keys that it sees have the same
  * value has that value; both to the bit, unless a sink takes its share.
  *
@@ -93,7 +96,9 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
  * more keys it is off by at most (40 + (2 + headDim / 2) · A) · 2⁻²⁴, A being the largest Σ |q · k| · scale of a key
  * that is seen, as scores and weights are float32. Measured: less than 10⁻⁶ with normal q and k (A up to 40), and 8 ·
  * 10⁻⁶ in the worst cases found, of equal or opposite products. JavaScript computes in double: (n + (2 + headDim / 2)
- * · A) · 2⁻⁵² for n keys. Where a sink has all of the weight, the lse is the sink.
+ * · A) · 2⁻⁵² for n keys. What is done to scores is done in double, and adds on either at most 2⁻⁵⁰ · B, B being the
+ * largest |bias| + |slope · distance| of a key that is seen or the sink, and with a softcap 2⁻⁵² · softcap, or 2⁻⁴² · A
+ * if that is less. Where a sink has all of the weight, the lse is the sink.
  *
  * @returns [batch, heads, queries, valueDim] or, with `layout` 'bshd', [batch, queries, heads, valueDim]; or { out, lse }
  *   if `lse` is asked for, lse being [batch, heads, queries] in both layouts, as FlashAttention and PyTorch have it.

@@ -12,8 +12,8 @@ export interface KVCacheOptions {
   valueDim?: number | undefined;
   /**
    * What they are stored as: 'float32', 'float16' and 'bfloat16' rounded to nearest, 'int8' with a scale for each token
-   * and head (the largest number of a key or value becomes ±127; one that is not finite makes all of them NaN).
-   * Default: 'float32'.
+   * and head (the largest number of a key or value becomes ±127; one that is not finite makes all of them NaN; if all
+   * are below 127 · 2⁻¹²⁰, about 10⁻³⁴, they become 0). Default: 'float32'.
    */
   dtype?: KVType | undefined;
   /** Tokens of a page, a multiple of 16: what a sequence takes memory in, and what forks share. Default: 64. */

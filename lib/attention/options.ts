@@ -145,10 +145,13 @@ export function scoresOf(options: ScoreOptions, causalDefault: boolean): Scores 
   if (typeof causal !== 'boolean') throw wrongType('a boolean', 'causal', causal);
   if (typeof alibi !== 'boolean' && !isFloat32Array(alibi)) throw wrongType('a boolean or a Float32Array', 'alibi', alibi);
   return {
-    positionsFirst, scale: scale ?? NaN, causal: causal ? 1 : 0, window: window === undefined ? 0 : count(window, 'window'), softcap: softcap === undefined ? 0 : positive(softcap, 'softcap'),
+    positionsFirst, scale: scale ?? NaN, causal: causal ? 1 : 0, window: window === undefined ? 0 : count(window, 'window'), softcap: softcap === undefined ? 0 : capOf(positive(softcap, 'softcap')),
     alibi: alibi === false ? null : alibi,
   };
 }
+
+/** What kernels take for a softcap: 0, which is none, for one that is beyond all scores. */
+const capOf = (softcap: number): number => (softcap < 2 ** 1000 ? softcap : 0);
 
 /** Something for each head. */
 export function perHead(values: Float32Array, heads: number, name: string): Float32Array {

@@ -70,7 +70,7 @@ struct RowSum {
     using X = ExpTraits<float>;
     e = exponent, begun = is_begun;
     bool usual = plain && e < 4096 && e > -4096;  // else no score is plain
-    double octave = e + X::kBias;
+    double octave = (usual ? e : 0) + X::kBias;  // of an unusual row, keys that it does not see pass here alone: their weight is 0
     most = usual && e < 64 ? (float)(e + kHeadroom < kLarge ? e + kHeadroom : kLarge) : -infinity<float>();
     near = usual ? (float)(e - kNear) : -infinity<float>();
     base = (float)(2 + (X::kTop - 8 * octave) * X::kUlp), low = (float)(octave - (X::kTop - 16) / 8.);
@@ -262,7 +262,10 @@ struct Rows {
     return select_bits(sub(splat(0.f), infinite), weights, above);
   }
   static double distance(double a, double b) { return a > b ? a - b : b - a; }
-  f64x8 cap(f64x8 z) const { return mul(tanh_f64(mul(z, splat(1 / s.softcap))), splat(s.softcap)); }
+  f64x8 cap(f64x8 z) const {
+    double inverse = s.softcap > 0x1p-1020 ? 1 / s.softcap : 0x1p1020;  // which is finite
+    return mul(tanh_f64(mul(z, splat(inverse))), splat(s.softcap));
+  }
 
   // A larger exponent for the part's sums: an exact power of two.
   SELDOM void raise(size_t r, double top) {

@@ -6,8 +6,9 @@ import type { Draw } from './draw.js';
 import type { Outcome } from './judge.js';
 import type { AnyArray, Arena } from './memory.js';
 
-/** Of the largest |v| that a row sees (README.md). */
+/** Of the largest |v| that a row sees; and a rounding of the smallest floats (lib/attention/dense.ts). */
 const BOUND = 2e-6;
+const LEAST = { native: 1e-39, js: 2 ** -149 };
 
 export interface Setup {
   readonly batch: number;
@@ -72,7 +73,7 @@ export function setupOf(draw: Draw, limit: number, keysOf: (draw: Draw) => reado
   if (draw.chance(0.3)) scores.scale = draw.pick([1, 0, -1, 0.05, draw.normal()]);
   if (draw.chance(0.4)) scores.causal = draw.chance(0.7);
   if (draw.chance(0.2)) scores.window = draw.pick([1, 2, 16, 100]);
-  if (draw.chance(0.2)) scores.softcap = draw.pick([1, 30, 50, 1e-3]);
+  if (draw.chance(0.2)) scores.softcap = draw.pick([1, 30, 50, 1e-3, 1e6, 1e16, 1e300, Number.MIN_VALUE, Number.MAX_VALUE]);
   const isIncluded = () => draw.chance(0.25);
   const all = batch * heads * queries * longest;
   const share = draw.uniform();
@@ -88,7 +89,7 @@ export function setupOf(draw: Draw, limit: number, keysOf: (draw: Draw) => reado
     ? Float32Array.from({ length: heads }, () => draw.pick([0.5, 0.0039, 0, 2 * draw.uniform()]))
     : undefined;
   const sinks = isIncluded()
-    ? Float32Array.from({ length: heads }, () => draw.pick([-Infinity, 0, -1e30, 3 * draw.normal(), 40, 500]))
+    ? Float32Array.from({ length: heads }, () => draw.pick([-Infinity, 0, -1e30, 3 * draw.normal(), 40, 500, 3.4028234663852886e38]))
     : undefined;
   const named = {
     ...scores,
@@ -165,9 +166,13 @@ export function exactCase(
 }
 
 /** By how much an lse may be off (lib/attention/dense.ts), and some roundings of the oracle's. */
-function lseBound(s: Setup, { lse, size }: ExactRow, keys: number, isNative: boolean): number {
+function lseBound(s: Setup, { lse, size, added }: ExactRow, keys: number, isNative: boolean): number {
+  const { softcap = 0 } = s.scores as { softcap?: number };
   const ofScores = (2 + s.headDim / 2) * size;
-  const documented = isNative ? (40 + ofScores) * 2 ** -24 : (keys + ofScores) * 2 ** -52;
+  const documented =
+    (isNative ? (40 + ofScores) * 2 ** -24 : (keys + ofScores) * 2 ** -52) +
+    added * 2 ** -50 +
+    Math.min(softcap * 2 ** -52, size * 2 ** -42);
   return documented + (8 + keys + ofScores + Math.abs(lse)) * 2 ** -52;
 }
 
@@ -181,7 +186,7 @@ export function faultOf(s: Setup, exact: AttentionCase, { arrays }: Outcome, isN
       if (got === row.out[d] || (got !== got && !(Math.abs(row.out[d]!) < Infinity))) continue; // of ∞, a weight of 0 makes NaN
       const error = Math.abs(got - row.out[d]!);
       const isBounded = row.most < Infinity || !(Math.abs(row.out[d]!) < Infinity); // nothing is said of numbers beside a NaN
-      if (isBounded && !(error <= BOUND * row.most + 2 ** -149))
+      if (isBounded && !(error <= BOUND * row.most + LEAST[isNative ? 'native' : 'js']))
         return `out, row ${at}, ${d} is ${got}, not ${row.out[d]}: off by ${(error / row.most).toPrecision(3)} of the largest value`;
     }
     const lse = arrays.lse?.[i]; // [batch, heads, queries] in both layouts
