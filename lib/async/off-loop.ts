@@ -37,6 +37,8 @@ async function runOnCopies<R>(call: Call<R>, signal: AbortSignal | undefined): P
 
   const { inputs, outputs, inPlace } = call.operator;
   const moved: Record<string, unknown> = {};
+  /** Where a kernel's results will be, unless that is the caller's: it may be another input as well. */
+  const resultOf = (name: string): unknown => moved[name] ?? (callers.has(name) ? undefined : call.args[name]);
   for (const name of outputs) {
     if (!stays(name)) moved[name] = newLike(call.args[name] as ArrayBufferView, lengthIn(name), shared);
   }
@@ -44,7 +46,7 @@ async function runOnCopies<R>(call: Call<R>, signal: AbortSignal | undefined): P
     if (stays(name)) continue;
     const from = call.args[name] as ArrayBufferView;
     // Where the results will be, if that does: memory is dear here, as the event loop waits while it is made and given back.
-    const result = inPlace?.[1] === name ? (moved[inPlace[0]] ?? call.args[inPlace[0]]) : undefined;
+    const result = inPlace?.[1] === name ? resultOf(inPlace[0]) : undefined;
     const to = ArrayBuffer.isView(result) && kindOf(result) === kindOf(from) ? result : newLike(from, lengthIn(name), shared);
     await copy(from, to, lengthIn(name), callers.get(name), signal);
     moved[name] = to;
