@@ -7,8 +7,8 @@ import { bytesPerElement, copyInto, kindOf, lengthOf, newArray, viewOf, type Arr
 import { wrongValue } from '../errors.js';
 import { turn } from './js-jobs.js';
 
-/** Bytes copied in one turn of the event loop: some tenths of a millisecond, page faults included. */
-const SLICE = 2 ** 20;
+/** Bytes copied in one turn of the event loop: some tenths of a millisecond, also where page faults are slow. */
+const SLICE = 2 ** 18;
 
 /** A new array of the same kind, in memory that worker threads can see if `shared`. */
 export function newLike(view: ArrayBufferView, length: number, shared: boolean): ArrayBufferView {

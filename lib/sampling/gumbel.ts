@@ -1,6 +1,7 @@
 /** The Gumbel trick: logits with Gumbel noise, whose largest is a draw from softmax, whose k largest are one without replacement. */
 import { wrongValue, type FloatArray, type LogitArray } from '../arguments.js';
 import { MASK_NONE } from '../backend/backend.js';
+import { twoSum } from '../backend/js/log.js';
 import { count, positive } from '../options.js';
 import { softmax } from '../softmax.js';
 import { types } from '../types.js';
@@ -30,9 +31,11 @@ const OPTIONS = [...MASKED_OPTIONS, ...SEED_OPTIONS, 'noise'];
 
 /** Perturbed logits, relative to the largest logit of each row, in double. */
 interface Perturbed extends Rows {
+  /** Divided by `unit`. */
   readonly x: Float64Array;
-  /** (logit + bias) / temperature + noise of one element. */
-  valueOf(row: number, column: number): number;
+  readonly unit: 1 | 4;
+  readonly sums: LogitSums;
+  noiseAt(row: number, column: number): number;
 }
 
 /**
@@ -48,6 +51,7 @@ function perturb(logits: LogitArray, options: Given<GumbelOptions>, temperature:
   const stream = noise === undefined ? streamOf(options, rows) : undefined;
 
   const sums = new LogitSums(call);
+  const { unit } = sums;
   const z = new Float64Array(rows * cols);
   const lows = new Float64Array(call.bias === null ? 0 : cols);
   for (let row = 0; row < rows; row++) {
@@ -57,7 +61,7 @@ function perturb(logits: LogitArray, options: Given<GumbelOptions>, temperature:
     const take = (i: number, g: number) => {
       const logit = z[at + i]!;
       if (logit === -Infinity) return;
-      z[at + i] = distance(logit, top, (call.bias === null ? 0 : lows[i]!) - topLow, temperature) + g;
+      z[at + i] = deepened(logit - top + ((call.bias === null ? 0 : lows[i]!) - topLow), temperature) + g / unit;
       if (z[at + i]! > best) best = z[at + i]!;
     };
     if (noise === undefined) stream!.gumbel(row, cols, take);
@@ -65,11 +69,11 @@ function perturb(logits: LogitArray, options: Given<GumbelOptions>, temperature:
     if (best === -Infinity) throw wrongValue('a finite number beside a finite logit', `row ${row} of noise`, 'none');
   }
   const noiseAt = (row: number, i: number) => (noise === undefined ? stream!.gumbelAt(row, i) : noise[row * cols + i]!);
-  return {
-    x: z, type: 'f64', rows, cols, mask: null, maskLayout: MASK_NONE, bias: null,
-    valueOf: (row, i) => sums.read(row, i) / temperature + noiseAt(row, i),
-  };
+  return { x: z, unit, sums, noiseAt, type: 'f64', rows, cols, mask: null, maskLayout: MASK_NONE, bias: null };
 }
+
+/** A distance over the temperature: finite, so that what lies 1e308 temperatures below the largest can be drawn last. */
+const deepened = (distance: number, temperature: number): number => Math.max(distance / temperature, -Number.MAX_VALUE);
 
 /** Reads a row of sums into `z` and `lows`; returns the largest. Throws if that is not finite, or for a NaN. */
 function largestOf(sums: LogitSums, row: number, z: Float64Array, lows: Float64Array): [high: number, low: number] {
@@ -85,11 +89,65 @@ function largestOf(sums: LogitSums, row: number, z: Float64Array, lows: Float64A
   return [top, topLow];
 }
 
-/** (logit + low − top) / temperature, and finite: what lies 1e308 temperatures below the largest lies no deeper. */
-function distance(logit: number, top: number, low: number, temperature: number): number {
-  const d = logit - top + low;
-  const quotient = d > -Infinity ? d / temperature : (logit / 2 - top / 2) / (temperature / 2);
-  return Math.max(quotient, -Number.MAX_VALUE);
+/** Below this, in temperatures, noise is lost beside the distance of a logit. */
+const DEEP = -(2 ** 60);
+
+/** What decides among tokens whose perturbed logits are the same double: distances, then what rounding took away. */
+interface Tie {
+  readonly index: number;
+  readonly distance: number;
+  readonly low: number;
+}
+
+/**
+ * The k largest of each row, in order; the indices. A perturbed logit is a distance and its noise, and a double does not
+ * hold both where the distance is large: what is equal as a double is looked at again.
+ */
+function drawn(perturbed: Perturbed, temperature: number, k: number): { indices: Uint32Array; values: Float64Array } {
+  const top = topOf(perturbed, k);
+  const { x: z, rows, cols } = perturbed;
+  for (let row = 0; row < rows && k > 0; row++) {
+    const values = top.values.subarray(row * k, (row + 1) * k);
+    const edge = values[k - 1]!;
+    let [above, equal] = [0, 0];
+    for (let i = row * cols; i < (row + 1) * cols; i++) {
+      if (z[i]! > edge) above++;
+      else if (z[i] === edge) equal++;
+    }
+    const isTied = above + equal > k || values.some((value, i) => i > 0 && value === values[i - 1]);
+    if (isTied) settle(perturbed, temperature, row, top.indices.subarray(row * k, (row + 1) * k), values);
+  }
+  return top;
+}
+
+/** Chooses again among the tokens of a row that are tied: the k largest, `values`, are known. */
+function settle(
+  perturbed: Perturbed, temperature: number, row: number, indices: Uint32Array, values: Float64Array,
+): void {
+  const { x: z, cols } = perturbed;
+  const tieOf = tiesOf(perturbed, temperature, row);
+  for (let from = 0, to; from < values.length; from = to) {
+    const value = values[from]!;
+    for (to = from + 1; to < values.length && values[to] === value; to++);
+    if (value === -Infinity) return;
+    const isLast = to === values.length;
+    if (!isLast && to === from + 1) continue;
+    const tied: Tie[] = [];
+    for (let i = 0; i < cols; i++) if (z[row * cols + i] === value) tied.push(tieOf(i, value));
+    tied.sort((a, b) => b.distance - a.distance || b.low - a.low || a.index - b.index);
+    for (let i = from; i < to; i++) indices[i] = tied[i - from]!.index;
+  }
+}
+
+function tiesOf({ sums, unit, noiseAt, cols }: Perturbed, temperature: number, row: number) {
+  const [top, topLow] = largestOf(sums, row, new Float64Array(cols), new Float64Array(cols));
+  return (index: number, value: number): Tie => {
+    const high = sums.read(row, index);
+    const distance = high - top + (sums.low - topLow);
+    const noise = noiseAt(row, index);
+    const low = twoSum(deepened(distance, temperature), noise / unit)[1];
+    return value < DEEP ? { index, distance, low: noise } : { index, distance: 0, low };
+  };
 }
 
 /**
@@ -107,13 +165,13 @@ export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions
   const { tau, hard, ...given } = optionsOf<GumbelSoftmaxOptions>(options, [...OPTIONS, 'tau', 'hard']);
   const temperature = positive(tau ?? 1, 'tau');
   const perturbed = perturb(logits, given, 1);
-  const { x: z, cols } = perturbed;
+  const { x: z, cols, unit } = perturbed;
   if (hard) {
-    const indices = topOf(perturbed, 1).indices;
+    const { indices } = drawn(perturbed, 1, Math.min(cols, 1));
     z.fill(0);
     indices.forEach((index, row) => (z[row * cols + index] = 1));
   } else {
-    softmax(z, { cols: Math.max(cols, 1), temperature, out: z });
+    softmax(z, { cols: Math.max(cols, 1), temperature: Math.max(temperature / unit, Number.MIN_VALUE), out: z });
   }
   return types.isFloat64Array(logits) ? z : new Float32Array(z);
 }
@@ -131,7 +189,7 @@ export function gumbelMax<A extends LogitArray>(logits: A, options?: GumbelMaxOp
 export interface GumbelTopK {
   /** Of each row, k tokens in the order in which they were drawn. */
   readonly indices: Uint32Array;
-  /** Their perturbed logits, (logits + bias) / temperature + noise. */
+  /** Their perturbed logits, (logits + bias) / temperature + noise; infinite where that is beyond all doubles. */
   readonly values: Float64Array;
 }
 
@@ -147,13 +205,15 @@ export function gumbelTopK<A extends LogitArray>(logits: A, k: number, options?:
   const divisor = positive(temperature ?? 1, 'temperature');
   const most = count(k, 'k', 1);
   const perturbed = perturb(logits, given, divisor);
-  const { rows, cols } = perturbed;
+  const { rows, cols, sums, noiseAt } = perturbed;
   if (most > cols) throw wrongValue(`at most ${cols}, the length of a row,`, 'k', String(k));
-  const { indices, values } = topOf(perturbed, most);
+  const { indices, values } = drawn(perturbed, divisor, most);
   for (let row = 0; row < rows; row++) {
     const least = values[(row + 1) * most - 1];
     if (least === -Infinity) throw wrongValue(`${most} finite logits`, `row ${row} of logits`, 'fewer');
-    for (let i = row * most; i < (row + 1) * most; i++) values[i] = perturbed.valueOf(row, indices[i]!);
+    for (let i = row * most; i < (row + 1) * most; i++) {
+      values[i] = (sums.read(row, indices[i]!) / divisor) * sums.unit + noiseAt(row, indices[i]!);
+    }
   }
   return { indices, values };
 }

@@ -82,9 +82,7 @@ function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number)
   const losses = lossesOf(call, Int32Array.from({ length: rows }, (_, row) => indices[row * n]!), temperature);
   const logOf = (row: number, column: number): number => {
     const high = sums.read(row, column);
-    const d = high - tops[row]! + (sums.low - lows[row]!);
-    const quotient = d > -Infinity ? d / temperature : (high / 2 - tops[row]! / 2) / (temperature / 2);
-    return quotient - losses[row]!;
+    return sums.distance(high, sums.low, tops[row]!, lows[row]!, temperature) - losses[row]!;
   };
   return {
     logProbs: Float64Array.from({ length: rows }, (_, row) => logOf(row, chosen[row]!)),

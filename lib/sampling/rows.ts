@@ -50,27 +50,27 @@ export function reader({ x, type }: Pick<Rows, 'x' | 'type'>): (i: number) => nu
   return (i) => x[i]!;
 }
 
-/** Reads logits with their bias, rounded to a double; what is masked is −∞. */
-export function logitsOf(rows: Rows): (row: number, column: number) => number {
-  const sums = new LogitSums(rows);
-  return (row, column) => sums.read(row, column);
-}
+/** Numbers from here on are read as quarters: a sum of two, and the difference of two such sums, are doubles then. */
+const LARGE = 2 ** 1020;
 
-/** Reads logits with their bias as exact sums high + low; what is masked is −∞. */
+/** Reads logits with their bias as exact sums (high + low) · unit; what is masked is −∞. */
 export class LogitSums {
   /** What the last sum had beside what `read` returned. */
   low = 0;
+  /** 1, or 4 for a call with numbers so large that their sums or differences may be beyond the doubles. */
+  readonly unit: 1 | 4;
   readonly #rows: Rows;
   readonly #logit: (i: number) => number;
   readonly #bias: ((i: number) => number) | null;
   readonly #isShared: boolean;
 
   constructor(rows: Rows) {
-    const { type, cols, bias } = rows;
+    const { x, type, cols, bias } = rows;
     this.#rows = rows;
     this.#logit = reader(rows);
     this.#bias = bias && reader({ x: bias, type });
     this.#isShared = bias !== null && lengthOf(bias) === cols;
+    this.unit = type === 'f64' && (hasLarge(x) || (bias !== null && hasLarge(bias))) ? 4 : 1;
   }
 
   read(row: number, column: number): number {
@@ -78,12 +78,23 @@ export class LogitSums {
     const i = row * cols + column;
     this.low = 0;
     if (mask !== null && !counts(mask, maskLayout, i, column)) return -Infinity;
-    const logit = this.#logit(i);
+    const logit = this.#logit(i) / this.unit;
     if (this.#bias === null) return logit;
-    const [high, low] = twoSum(logit, this.#bias(this.#isShared ? column : i));
+    const [high, low] = twoSum(logit, this.#bias(this.#isShared ? column : i) / this.unit);
     if (Math.abs(high) < Infinity) this.low = low;
     return high;
   }
+
+  /** (sum − other sum) / temperature; −∞ where that is below all doubles. */
+  distance(high: number, low: number, other: number, otherLow: number, temperature: number): number {
+    return ((high - other + (low - otherLow)) / temperature) * this.unit;
+  }
+}
+
+function hasLarge(x: KernelArray): boolean {
+  const n = lengthOf(x);
+  for (let i = 0; i < n; i++) if (Math.abs(x[i]!) >= LARGE && Math.abs(x[i]!) < Infinity) return true;
+  return false;
 }
 
 export const hasNaN = (row: number, name = 'logits') => wrongValue('no NaN', `row ${row} of ${name}`, 'one');

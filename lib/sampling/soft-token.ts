@@ -6,7 +6,7 @@ import { count, positive } from '../options.js';
 import { exp, ln } from './log.js';
 import { optionsOf } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
-import { hasNaN, logitsOf, MASKED_OPTIONS, nothingFinite, rowsOf, share, type MaskedOptions } from './rows.js';
+import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, share, type MaskedOptions } from './rows.js';
 import { topOf } from './select.js';
 
 export interface SoftTokenOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
@@ -69,15 +69,15 @@ export function softToken<A extends LogitArray>(logits: A, options?: SoftTokenOp
   const stream = noise === undefined ? streamOf(given, rows) : undefined;
 
   const { indices } = topOf(call, k);
-  const logit = logitsOf(call);
+  const sums = new LogitSums(call);
   const [weights, noised] = [new Float64Array(rows * k), new Float64Array(rows * k).fill(-Infinity)];
   const [logProbability, counts] = [new Float64Array(rows), new Uint32Array(rows)];
   for (let row = 0; row < rows; row++) {
     const at = row * k;
     if (indices[at] === NO_INDEX) throw hasNaN(row);
-    const z = Float64Array.from(indices.subarray(at, at + k), (column) => logit(row, column));
+    const z = Float64Array.from(indices.subarray(at, at + k), (column) => sums.read(row, column));
     if (k === 0 || !(Math.abs(z[0]!) < Infinity)) throw nothingFinite(row);
-    const weigher = new Weigher(z[0]!, temperature, cols);
+    const weigher = new Weigher(z[0]!, Math.max(temperature / sums.unit, Number.MIN_VALUE), cols);
     const kept = cut(k, (i) => (z[i]! === -Infinity ? 0 : weigher.of(z[i]!)), topP);
     counts[row] = kept;
     indices.fill(0, at + kept, at + k);

@@ -129,7 +129,7 @@ template <class T> struct Columns {
     const bool summing = !out, normalizing = out && mantissa;
     V top = top_of(t);
     if (extras.bias.data && !shrunk) {
-      uint32_t all = (1u << n) - 1, near_end = finite_from(top, kNearEnd<T>) & all, infinite = lanes_infinite(top) & all;
+      uint32_t all = (1u << n) - 1, near_end = scale.scale1 > 1 ? 0 : finite_from(top, kNearEnd<T>) & all, infinite = lanes_infinite(top) & all;
       if (infinite) near_end |= overflowing_rows(t) & infinite;
       if (near_end) top = halve_rows(t, near_end);
     }

@@ -228,7 +228,9 @@ template <class T> struct Row {
     if (down) logits.far = true, logits.scale1 = scale->scale1, logits.scale2 = scale->scale2;
     T m = plain ? maximum<T>(source(), 0, n) : maximum<T>(logits, 0, n);
     const bool is_near_end = logits.bias && !(m < kNearEnd<T> && m > -kNearEnd<T>);
-    if (is_near_end && !down && (m - m == 0 || logits.overflows(0, n))) {
+    // At low temperatures the last bits of a half count: there only where a sum overflows.
+    const bool wants_halves = m - m == 0 ? scale->scale1 <= 1 : logits.overflows(0, n);
+    if (is_near_end && !down && wants_halves) {
       logits.far = logits.halved = true;
       m = maximum<T>(logits, 0, n);
     }

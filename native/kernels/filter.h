@@ -12,13 +12,17 @@ namespace {
 struct Filters {
   size_t top_k;
   double temperature, top_p, min_distance, typical_p, epsilon;
+  double unit;  // of the logits: 1, or 4 if they are quarters
 
-  // For logits that are halves.
-  Filters halved() const {
-    Filters half = *this;
-    half.temperature = temperature == 0 || temperature > 0x1p-1074 ? temperature / 2 : temperature, half.min_distance = min_distance / 2;
-    return half;
+  Filters quartered() const {
+    Filters quarters = *this;
+    double least = 0x1p-1074, t = temperature / 4;
+    quarters.temperature = temperature == 0 || t > least ? t : least, quarters.min_distance = min_distance / 4;
+    quarters.unit = 4 * unit;
+    return quarters;
   }
+  // What logits are divided by to be kept; greedy ones are as they were.
+  double divisor() const { return temperature > 0 ? temperature : 1 / unit; }
 };
 
 enum { kSampled = 0, kHasNaN = 1, kNothingFinite = 2 };
@@ -131,7 +135,7 @@ template <class T> struct SampleRow : SampleList {
     bool listed = filters.top_k < n || filters.typical_p < 1;
     if (filters.temperature == 0 || (filters.top_p <= 0 && !listed)) {
       size_t first = index_of(x, seen.group * kTopGroup, n, seen.top);
-      memory.list.push({0, weigher.top, 1, first});
+      memory.list.push({0, (double)x[first], 1, first});  // `top` may be the zero of another sign
       use_list();
     } else if (listed) {
       size_t k = filters.top_k < n ? filters.top_k : n;
@@ -213,28 +217,28 @@ template <class T> struct SampleRow : SampleList {
 
   // What kept logits are relative to: nothing, or the largest one, if that divided by the temperature is no finite R.
   template <class R> double origin() const {
-    R largest = (R)(weigher.top / filters.temperature);
-    return filters.temperature > 0 && largest - largest != 0 ? weigher.top : 0;
+    R largest = (R)(weigher.top / filters.divisor());
+    return largest - largest != 0 ? weigher.top : 0;
   }
-  template <class R> void put(R* kept, R* probabilities, size_t i, double z, double w, double origin) const {
-    if (kept) kept[i] = (R)(filters.temperature == 0 ? z : (z - origin) / filters.temperature);
+  template <class R> void put(R* kept, R* probabilities, size_t i, double z, double w, double origin, double divisor) const {
+    if (kept) kept[i] = (R)((z - origin) / divisor);
     if (probabilities) probabilities[i] = (R)(weigher.distance(z) > -512 ? w / ((double)total / weigher.unit) : 0);
   }
   // What is left of columns [from, to), and −∞ and 0 elsewhere.
   template <class R> NEVER_INLINE void write(R* kept, R* probabilities, size_t from, size_t to) const {
     if (kept) for (size_t i = from; i < to; i++) kept[i] = -infinity<R>();
     if (probabilities) for (size_t i = from; i < to; i++) probabilities[i] = 0;
-    double w[kPage], origin = this->template origin<R>();
+    double w[kPage], origin = this->template origin<R>(), divisor = filters.divisor();
     for (size_t i = 0; list && i < size; i++) {
       if (list[i].index < from || list[i].index >= to || list[i].z - list[i].z != 0) continue;
       store(w, weigher.exactly(splat(list[i].z)));
-      put(kept, probabilities, list[i].index, list[i].z, w[0], origin);
+      put(kept, probabilities, list[i].index, list[i].z, w[0], origin, divisor);
     }
     for (size_t page = from; !list && page < to; page += kPage) {
       pages.weigh(page, w);
       for (size_t i = page; i < to && i < page + kPage; i++) {
         double z = (double)x[i];
-        if (pages.cut.keeps(z, i) && z - z == 0) put(kept, probabilities, i, z, w[i - page], origin);
+        if (pages.cut.keeps(z, i) && z - z == 0) put(kept, probabilities, i, z, w[i - page], origin, divisor);
       }
     }
   }

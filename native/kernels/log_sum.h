@@ -180,7 +180,8 @@ template <class T> struct LogRows {
   }
   // Lanes of a tile that have such logits: all of them in a row.
   SELDOM uint32_t find_wide(const Measured<T>& m) const {
-    const double least = kNearEnd<double> / 2;  // of half a sum
+    // Of half a sum: at temperatures that an eighth would make less exact, of sums that overflow alone.
+    const double least = temperature < 0x1p-1000 ? kNearEnd<double> : kNearEnd<double> / 2;
     const bool shared = extras.bias.length == cols;
     uint32_t wide = 0;
     for (size_t v = 0; v < vectors(); v++) {

@@ -4,6 +4,9 @@
 
 namespace {
 
+// From here on the distance of any two doubles counts, also of two so far apart that no double holds it.
+constexpr double kLargeTemperature = 0x1p1000;
+
 // What a call wants of its rows, in results of type R.
 template <class R> struct Draws {
   uint32_t* tokens;
@@ -43,20 +46,21 @@ template <class E, class X, class R> struct Sample {
     size_t cols = draws.cols;
     const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
     if (!floats) return;
-    if (!extras.any()) return draws.take(memory, floats, i);
-    bool halved = false;
-    const double* logits = with_extras<E>(memory, extras, floats, cols, i, halved);
-    if (!halved) return draws.take(memory, logits, i);
-    Draws<R> of_halves = draws;
-    of_halves.filters = draws.filters.halved();
-    of_halves.take(memory, logits, i);
+    bool quartered = false, large = sizeof(T) == 8 && draws.filters.temperature >= kLargeTemperature;
+    if (!extras.any() && !large) return draws.take(memory, floats, i);
+    const double* logits = large ? with_extras<E, sizeof(T) == 8>(memory, extras, floats, cols, i, quartered)
+                                 : with_extras<E>(memory, extras, floats, cols, i, quartered);
+    if (!quartered) return draws.take(memory, logits, i);
+    Draws<R> of_quarters = draws;
+    of_quarters.filters = draws.filters.quartered();
+    of_quarters.take(memory, logits, i);
   }
 };
 
 #define SAMPLE(name, E, X, R)                                                                                          \
   void sample_##name(const Run& run, const X* x, uint32_t* tokens, R* kept, R* probabilities, int32_t* status, const double* uniforms, size_t rows, size_t cols, size_t draws, \
                      size_t top_k, double temperature, double top_p, double min_distance, double typical_p, double epsilon, const uint8_t* mask, int32_t layout, Slice<const X> bias) { \
-    share_rows(run, rows, cols, sizeof(X), Sample<E, X, R>{x, {tokens, kept, probabilities, status, uniforms, cols, draws, {top_k, temperature, top_p, min_distance, typical_p, epsilon}}, {mask, layout, bias}}); \
+    share_rows(run, rows, cols, sizeof(X), Sample<E, X, R>{x, {tokens, kept, probabilities, status, uniforms, cols, draws, {top_k, temperature, top_p, min_distance, typical_p, epsilon, 1}}, {mask, layout, bias}}); \
   }
 SAMPLE(f32, Element<float>, float, float)
 SAMPLE(f64, Element<double>, double, double)

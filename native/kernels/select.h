@@ -162,10 +162,10 @@ struct RowMemory {
   Buffer<float>& bias(float) { return float_bias; }
   Buffer<double>& bias(double) { return no_bias; }
 };
-// A row with its bias added, as doubles; what is masked as −∞. Halves of them, `halved`, if a sum of two finite numbers
-// overflows. Null: there is no memory.
-template <class E, bool kHalves = false, class X>
-const double* with_extras(RowMemory& memory, const Extras<X>& extras, const typename E::Float* floats, size_t cols, size_t index, bool& halved) {
+// A row with its bias added, as doubles; what is masked as −∞. Quarters of them, `quartered`, if a sum of two finite numbers
+// overflows: distances of such sums may as well. Null: there is no memory.
+template <class E, bool kQuarters = false, class X>
+const double* with_extras(RowMemory& memory, const Extras<X>& extras, const typename E::Float* floats, size_t cols, size_t index, bool& quartered) {
   using T = typename E::Float;
   constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8;
   double* out = memory.doubles.need(cols);
@@ -179,19 +179,20 @@ const double* with_extras(RowMemory& memory, const Extras<X>& extras, const type
     f64x8 z[kParts], b[kParts];
     uint32_t lanes = extras.layout == kNoMask ? 0xFFFF : mask_lanes(extras.mask, extras.layout, mask_at + i, left);
     widen(left < W ? load_n(floats + i, left, (T)0) : load(floats + i), z);
+    if (kQuarters) UNROLL for (size_t p = 0; p < kParts; p++) z[p] = mul(z[p], splat(0.25));
     if (bias) {
       widen(left < W ? load_n(bias + i, left, (T)0) : load(bias + i), b);
-      if (sizeof(T) == 8 && !kHalves) beyond |= overflowing(z[0], b[0]) & lanes;
-      UNROLL for (size_t p = 0; p < kParts; p++) z[p] = kHalves ? half_sum(z[p], b[p]) : add(z[p], b[p]);
+      if (sizeof(T) == 8 && !kQuarters) beyond |= overflowing(z[0], b[0]) & lanes;
+      UNROLL for (size_t p = 0; p < kParts; p++) z[p] = add(z[p], kQuarters ? mul(b[p], splat(0.25)) : b[p]);
     }
     for (size_t p = 0; p < kParts && 8 * p < left; p++) {
       f64x8 v = select_bits(z[p], splat(-infinity<double>()), lanes >> 8 * p & 0xFF);
       left - 8 * p < 8 ? store_n(out + i + 8 * p, v, left - 8 * p) : store(out + i + 8 * p, v);
     }
   }
-  halved = kHalves;
-  if constexpr (sizeof(T) == 8 && !kHalves)
-    if (beyond) return with_extras<E, true>(memory, extras, floats, cols, index, halved);
+  quartered = kQuarters;
+  if constexpr (sizeof(T) == 8 && !kQuarters)
+    if (beyond) return with_extras<E, true>(memory, extras, floats, cols, index, quartered);
   return out;
 }
 
@@ -226,8 +227,8 @@ template <class E, class X> struct TopK {
   void row(Memory& memory, size_t i) const {
     const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
     if (!floats) return;
-    bool halved = false;  // which is the same order
-    extras.any() ? choose(memory, with_extras<E>(memory, extras, floats, cols, i, halved), i) : choose(memory, floats, i);
+    bool quartered = false;  // which is the same order
+    extras.any() ? choose(memory, with_extras<E>(memory, extras, floats, cols, i, quartered), i) : choose(memory, floats, i);
   }
   template <class F> NEVER_INLINE void choose(Memory& memory, const F* z, size_t i) const {
     F* tops = memory.tops(F()).need(cols / kTopGroup + 1);

@@ -26,7 +26,10 @@ export class Draw {
 
   normal = (): number => normal(this.word);
 
-  logUniform = (least: number, most: number): number => least * (most / least) ** this.uniform();
+  logUniform = (least: number, most: number): number => {
+    const [from, octaves] = [Math.log2(least), Math.log2(most) - Math.log2(least)]; // most / least may be beyond the doubles
+    return 2 ** (from + octaves * this.uniform());
+  };
 
   sign = (): number => (this.word() & 1 ? 1 : -1);
 }

@@ -1,26 +1,42 @@
 /** Rows of logits as flash-softmax/sampling sees them, and which of them have no answer. */
-import { axisOf, type Axis } from './axis.js';
+import { axisOf, rowsOf, type Axis } from './axis.js';
 import { logitsOf } from './data.js';
 import type { Draw } from './draw.js';
 import type { Outcome } from './judge.js';
 
-/** (x + bias) of each element in doubles, −∞ where it is masked; NaN stays only where it counts. */
-export function seenLogits({ values, biases, visible }: Axis): Float64Array {
-  return values.map((x, i) => (visible && visible[i] === 0 ? -Infinity : biases ? x + biases[i]! : x));
+/** A row of x + bias in doubles, −∞ where it is masked; NaN stays only where it counts. */
+export interface LogitRow {
+  /** Sums, or quarters of them. */
+  readonly z: Float64Array;
+  /** 4 for a row in which a sum of two finite numbers is beyond the doubles. */
+  readonly unit: 1 | 4;
 }
 
 export type RowFault = 'NaN' | 'nothing finite' | undefined;
 
 /** Rows without an answer. */
-export function faultOfRow(z: Float64Array): RowFault {
+export function faultOfRow({ z }: LogitRow): RowFault {
   if (z.some(Number.isNaN)) return 'NaN';
   const top = z.reduce((a, b) => Math.max(a, b), -Infinity);
   return Math.abs(top) < Infinity ? undefined : 'nothing finite';
 }
 
-export function* rowsOfLogits(axis: Axis): Generator<Float64Array> {
-  const z = seenLogits(axis);
-  for (let r = 0; r < axis.outer; r++) yield z.subarray(r * axis.cols, (r + 1) * axis.cols);
+export function* rowsOfLogits({ values, biases, visible, outer, cols }: Axis): Generator<LogitRow> {
+  for (let r = 0; r < outer; r++) {
+    const sumOf = (i: number, unit: number) =>
+      visible && visible[i] === 0 ? -Infinity : values[i]! / unit + (biases ? biases[i]! / unit : 0);
+    const rowIn = (unit: 1 | 4) => Float64Array.from({ length: cols }, (_, c) => sumOf(r * cols + c, unit));
+    const [z, quarters] = [rowIn(1), rowIn(4)];
+    const isBeyond = z.some((x, c) => Math.abs(x) === Infinity && Math.abs(quarters[c]!) < Infinity);
+    yield isBeyond ? { z: quarters, unit: 4 } : { z, unit: 1 };
+  }
+}
+
+/** The distances of a row from its largest logit, exact but for a rounding, in units of this: none is beyond the doubles. */
+export const DISTANCE = 1024;
+export function* distancesOf(axis: Axis): Generator<Float64Array> {
+  for (const { exact } of rowsOf({ ...axis, temperature: DISTANCE }, true))
+    yield Float64Array.from(exact.distances, ({ hi }) => hi);
 }
 
 /** Undefined if an error, or none, is right; for rows, the first that has no answer. */

@@ -1,5 +1,5 @@
 /** Cases of what draws with noise, and of penalties: gumbel*, softToken, dirichletResample, penalize, Sampler. */
-import { placed, type Axis } from './axis.js';
+import { placed } from './axis.js';
 import type { Maker } from './case.js';
 import { isHalf, logitsOf } from './data.js';
 import type { Draw } from './draw.js';
@@ -7,7 +7,7 @@ import { errorOf } from './judge.js';
 import type { AnyArray } from './memory.js';
 import { complain } from './row-cases.js';
 import { exactRow, softmaxOf } from './row-oracle.js';
-import { faultOfError, flat, rowsOfLogits } from './logits.js';
+import { DISTANCE, distancesOf, faultOfError, flat, rowsOfLogits } from './logits.js';
 
 const noiseOf = (draw: Draw, n: number): Float64Array =>
   Float64Array.from({ length: n }, () => -Math.log(-Math.log(draw.uniform() * 0.999 + 5e-4)));
@@ -20,7 +20,7 @@ function chanceOf(draw: Draw, n: number) {
 
 const gumbelSoftmax: Maker = (draw, limit) => {
   const axis = flat(draw, Math.min(limit, 1500));
-  const tau = draw.pick([1, 0.1, 0.5, 3, draw.logUniform(1e-3, 1e3)]);
+  const tau = draw.pick([1, 0.1, 0.5, 3, draw.logUniform(1e-3, 1e3), draw.logUniform(1e-300, 1e308)]);
   const hard = draw.chance(0.2);
   const { noise, seed } = chanceOf(draw, axis.length);
   return {
@@ -45,13 +45,14 @@ const gumbelSoftmax: Maker = (draw, limit) => {
       const fault = faultOfError(axis, outcome);
       if (fault !== undefined || outcome.error) return fault;
       const { y } = outcome.arrays as { y: Float32Array };
-      const rows = Array.from(rowsOfLogits(axis));
-      for (const [r, z] of rows.entries()) {
-        const row = y.subarray(r * axis.cols, (r + 1) * axis.cols);
+      let r = 0;
+      for (const distances of distancesOf(axis)) {
+        const [from, to] = [r * axis.cols, ++r * axis.cols];
+        const row = y.subarray(from, to);
         const sum = row.reduce((a, b) => a + b, 0);
-        if (!(Math.abs(sum - 1) < 1e-5)) return `row ${r} sums to ${sum}`;
-        if (noise && !hard)
-          return faultOfSoft(axis, row, z, noise.subarray(r * axis.cols, (r + 1) * axis.cols), tau, isNative);
+        if (!(Math.abs(sum - 1) < 1e-5)) return `row ${r - 1} sums to ${sum}`;
+        const fault = noise && !hard && faultOfSoft(axis.type === 'f64', row, distances, noise.subarray(from, to), tau);
+        if (fault) return `${isNative ? 'native' : 'js'} row ${r - 1}, ${fault}`;
       }
       return undefined;
     },
@@ -59,27 +60,21 @@ const gumbelSoftmax: Maker = (draw, limit) => {
 };
 
 function faultOfSoft(
-  axis: Axis,
+  isDouble: boolean,
   y: Float32Array | Float64Array,
-  z: Float64Array,
+  distances: Float64Array,
   noise: Float64Array,
   tau: number,
-  isNative: boolean,
 ): string | undefined {
-  const isDouble = axis.type === 'f64';
-  const exact = exactRow({
-    x: z,
-    bias: noise.map((g, i) => (z[i] === -Infinity ? 0 : g)),
-    temperature: tau,
-    precise: true,
-  });
-  for (let i = 0; i < z.length; i++) {
+  const bias = noise.map((g, i) => (distances[i] === -Infinity ? 0 : g / DISTANCE));
+  const exact = exactRow({ x: distances, bias, temperature: tau / DISTANCE, precise: true });
+  for (let i = 0; i < y.length; i++) {
     const wanted = softmaxOf(exact, i);
-    // The sum of logit and noise may be a double.
-    const slack = (wanted.hi * 2 ** -52 * 2 * (Math.abs(z[i]!) + Math.abs(exact.top.hi * tau) + 40)) / tau;
-    const error = errorOf(isDouble ? 'f64' : 'f32', y[i]!, wanted, z[i] === -Infinity ? 0 : slack);
-    if (!(error <= (isDouble ? 2 : 2.6)))
-      return complain(`${isNative ? 'native' : 'js'} y[${i}]`, y[i], wanted.hi, error);
+    // The sum of distance and noise may be a double, as may the one of the largest.
+    const size = Math.abs(distances[i]! * DISTANCE) + Math.abs(distances[exact.at]! * DISTANCE) + 40;
+    const slack = wanted.hi === 0 ? 0 : (wanted.hi * 2 ** -52 * 2 * size) / tau;
+    const error = errorOf(isDouble ? 'f64' : 'f32', y[i]!, wanted, slack);
+    if (!(error <= (isDouble ? 2 : 2.6))) return complain(`y[${i}]`, y[i], wanted.hi, error);
   }
   return undefined;
 }
@@ -88,10 +83,10 @@ function faultOfSoft(
 function gumbelTop(isMax: boolean): Maker {
   return (draw, limit) => {
     const axis = flat(draw, Math.min(limit, 1500));
-    const temperature = draw.pick([1, 0.7, draw.logUniform(1e-3, 1e3)]);
+    const temperature = draw.pick([1, 0.7, draw.logUniform(1e-3, 1e3), draw.logUniform(1e-300, 1e308)]);
     const k = isMax ? 1 : draw.pick([1, 2, 5, 1 + draw.int(Math.max(1, axis.cols))]);
     const { noise, seed } = chanceOf(draw, axis.length);
-    const enough = Array.from(rowsOfLogits(axis)).every((z) => z.filter((x) => x > -Infinity).length >= k);
+    const enough = Array.from(rowsOfLogits(axis)).every(({ z }) => z.filter((x) => x > -Infinity).length >= k);
     return {
       text: `${isMax ? 'gumbelMax' : `gumbelTopK ${k}`}(${axis.text}, T ${temperature})`,
       elements: axis.length,
@@ -116,19 +111,39 @@ function gumbelTop(isMax: boolean): Maker {
         if (outcome.error) return enough ? faultOfError(axis, outcome) : undefined;
         if (!enough) return 'no error for too few finite logits';
         if (noise === undefined) return undefined;
-        for (const [r, z] of Array.from(rowsOfLogits(axis)).entries()) {
-          const perturbed = z.map((x, i) => (x === -Infinity ? x : x / temperature + noise[r * axis.cols + i]!));
-          const order = Array.from(z.keys()).sort((a, b) =>
-            perturbed[a] === perturbed[b] ? a - b : perturbed[b]! - perturbed[a]!,
-          );
-          for (let i = 0; i < k; i++)
-            if (outcome.arrays.indices![r * k + i] !== order[i])
-              return `row ${r}, ${i}: ${outcome.arrays.indices![r * k + i]}, not ${order[i]}`;
+        let r = 0;
+        for (const distances of distancesOf(axis)) {
+          const chosen = Array.from({ length: k }, (_, i) => outcome.arrays.indices![r * k + i]!);
+          const fault = faultOfOrder(distances, noise.subarray(r * axis.cols, (r + 1) * axis.cols), temperature, chosen);
+          if (fault !== undefined) return `row ${r}, ${fault}`;
+          r++;
         }
         return undefined;
       },
     };
   };
+}
+
+/** Whether each token that was drawn is the largest of those that were left, as far as doubles can tell. */
+function faultOfOrder(
+  distances: Float64Array,
+  noise: Float64Array,
+  temperature: number,
+  chosen: readonly number[],
+): string | undefined {
+  const DEEP = -1e30; // where noise is nothing
+  const depth = (i: number) => (distances[i]! / temperature) * DISTANCE;
+  const isBelow = (a: number, b: number) => {
+    const [p, q] = [depth(a), depth(b)];
+    if (p < DEEP && q < DEEP) return distances[a]! < distances[b]! * (1 + 2 ** -50);
+    return p + noise[a]! < q + noise[b]! - 2 ** -50 * (40 - p - q);
+  };
+  const left = new Set(distances.keys());
+  for (const [i, token] of chosen.entries()) {
+    if (!left.delete(token)) return `${i}: ${token} again, or no token`;
+    for (const other of left) if (isBelow(token, other)) return `${i}: ${token}, not ${other}`;
+  }
+  return undefined;
 }
 
 const softToken: Maker = (draw, limit) => {
@@ -167,13 +182,13 @@ const softToken: Maker = (draw, limit) => {
       const fault = faultOfError(axis, outcome);
       if (fault !== undefined || outcome.error) return fault;
       const { indices, weights, counts } = outcome.arrays as Record<string, AnyArray>;
-      for (const [r, z] of Array.from(rowsOfLogits(axis)).entries()) {
+      for (const [r, { z, unit }] of Array.from(rowsOfLogits(axis)).entries()) {
         const order = Array.from(z.keys())
           .sort((a, b) => (z[a] === z[b] ? a - b : z[b]! - z[a]!))
           .slice(0, k);
         const kept = order.slice(0, counts![r]);
         if (kept.some((token, i) => indices![r * k + i] !== token)) return `row ${r}: other tokens`;
-        const w = kept.map((token) => Math.exp((z[token]! - z[order[0]!]!) / temperature));
+        const w = kept.map((token) => Math.exp((z[token]! - z[order[0]!]!) / (temperature / unit)));
         const sum = w.reduce((a, b) => a + b, 0);
         const noised = w.map((each, i) =>
           isSilent ? each : Math.exp((Math.log(each / sum) + Math.min(3, Math.max(-1.5, noise[r * k + i]!))) / tau),

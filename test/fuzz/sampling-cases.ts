@@ -5,7 +5,7 @@ import { chain, type Maker } from './case.js';
 import type { Draw } from './draw.js';
 import { errorOf } from './judge.js';
 import type { AnyArray } from './memory.js';
-import { faultOfError, flat, rowsOfLogits } from './logits.js';
+import { faultOfError, flat, rowsOfLogits, type LogitRow } from './logits.js';
 import { complain, slackOfLog } from './row-cases.js';
 import { logSoftmaxOf } from './row-oracle.js';
 
@@ -26,7 +26,7 @@ const argmax: Maker = (draw, limit) => {
     invoke: (api, arena) => api.argmax!(arena.input('x', axis.x), arena.options({ ...axis.plain })),
     outputs: (indices: AnyArray) => ({ indices }),
     check({ arrays, error }) {
-      const rows = Array.from(rowsOfLogits(axis));
+      const rows = Array.from(rowsOfLogits(axis), ({ z }) => z);
       if (error) return axis.cols === 0 || rows.some((z) => z.some(Number.isNaN)) ? undefined : error.message;
       const wrong = rows.findIndex(
         (z, r) =>
@@ -49,7 +49,7 @@ const topK: Maker = (draw, limit) => {
     invoke: (api, arena) => api.topK!(arena.input('x', axis.x), k, arena.options({ ...axis.plain })),
     outputs: ({ indices, values }: { indices: AnyArray; values: AnyArray }) => ({ indices, values }),
     check({ arrays, error }) {
-      const rows = Array.from(rowsOfLogits(axis));
+      const rows = Array.from(rowsOfLogits(axis), ({ z }) => z);
       const bad = rows.some((z) => z.some(Number.isNaN));
       if (error) return bad ? undefined : error.message;
       if (bad) return 'no error for a NaN';
@@ -83,7 +83,7 @@ export function filtersOf(draw: Draw, n: number): Filters {
       5,
       0,
       draw.logUniform(1e-6, 1e6),
-      draw.pick([1e-300, 1e-39, 1e-30, 1e30, 1e300]),
+      draw.pick([1e-300, 1e-39, 1e-30, 1e30, 1e300, Number.MAX_VALUE, Number.MIN_VALUE]),
     ]),
     topK: has(0.4) ? draw.pick([1, 2, 5, 50, Math.max(0, n - 1), n, n + 3]) : 0,
     topP: has(0.4) ? draw.pick([0, 0.05, 0.3, 0.5, 0.75, 0.9, 0.95, 0.999, draw.uniform()]) : 1,
@@ -134,12 +134,12 @@ const filterLogits: Maker = (draw, limit) => {
       const fault = faultOfError(axis, outcome);
       if (fault !== undefined || outcome.error) return fault;
       const { logits, probabilities } = outcome.arrays as Record<string, Float32Array>;
-      for (const [r, z] of Array.from(rowsOfLogits(axis)).entries()) {
+      for (const [r, row] of Array.from(rowsOfLogits(axis)).entries()) {
         const [kept, p] = [logits!, probabilities!].map((all) => all.subarray(r * axis.cols, (r + 1) * axis.cols)) as [
           Float32Array,
           Float32Array,
         ];
-        const what = faultOfFiltered(z, filters, kept, p, axis.type === 'f64');
+        const what = faultOfFiltered(row, filters, kept, p, axis.type === 'f64');
         if (what !== undefined) return `row ${r}: ${what}`;
       }
       return undefined;
@@ -148,33 +148,38 @@ const filterLogits: Maker = (draw, limit) => {
 };
 
 function faultOfFiltered(
-  z: Float64Array,
-  f: Filters,
+  { z, unit }: LogitRow,
+  filters: Filters,
   kept: Float32Array | Float64Array,
   p: Float32Array | Float64Array,
   isDouble: boolean,
 ): string | undefined {
+  const f = { ...filters, temperature: filters.temperature / unit };
   const isExact = !z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity); // else the reference's own rounding shows
   const sum = Array.from(p).reduce((a, b) => a + b, 0);
   if (!(Math.abs(sum - 1) < 1e-5)) return `probabilities sum to ${sum}`;
   const { least, most, p: wanted } = bracket(z, f);
+  const logitOf = logitsKept(z, f.temperature || 1 / unit, isDouble);
   for (let i = 0; i < z.length; i++) {
+    const logit = logitOf(i);
     const isKept = p[i]! > 0 || kept[i]! > -Infinity;
     if (isKept && isExact && !most.has(i)) return `token ${i} is kept, p ${p[i]}`;
-    if (least.has(i) && isExact && kept[i] === -Infinity) return `token ${i} is not kept`;
+    if (least.has(i) && isExact && kept[i] === -Infinity && logit > -3e38) return `token ${i} is not kept`;
     if (!isKept || !wanted.has(i)) continue;
     const q = wanted.get(i)!;
     const isSame = most.size === least.size;
     if (isExact && isSame && Math.abs(p[i]! - q) > 1e-6 * q + 2 ** -63) return `p of ${i} is ${p[i]}, not ${q}`;
-    const logit = f.temperature === 0 ? z[i]! : z[i]! / f.temperature;
-    if (!(Math.abs(kept[i]!) < Infinity)) return `logit ${i} is ${kept[i]}, not ${logit}`;
-    if (
-      !(Math.abs(kept[i]! - logit) <= (isDouble ? 2 ** -52 : 2 ** -23) * Math.abs(logit) + 2 ** -149) &&
-      Math.abs(logit) < 3e38
-    )
+    if (!(Math.abs(kept[i]! - logit) <= (isDouble ? 2 ** -52 : 2 ** -23) * Math.abs(logit) + 2 ** -149))
       return `logit ${i} is ${kept[i]}, not ${logit}`;
   }
   return undefined;
+}
+
+/** Logits as they are kept: over `divisor`, and relative to the largest where that is beyond their type. */
+function logitsKept(z: Float64Array, divisor: number, isDouble: boolean): (i: number) => number {
+  const top = z.reduce((a, b) => Math.max(a, b), -Infinity);
+  const largest = isDouble ? top / divisor : Math.fround(top / divisor);
+  return (i) => (z[i]! - (Math.abs(largest) < Infinity ? 0 : top)) / divisor;
 }
 
 /** sample and sampleMany: u · Σ, along indices, of the probabilities that filterLogits gives. */

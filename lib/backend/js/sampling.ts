@@ -75,7 +75,7 @@ class SampleRow {
   private sums = new Float64Array(0);
   private weigher = new Weigher(0, 0, 1);
 
-  constructor(private readonly z: Float64Array, private readonly filters: Filters) {}
+  constructor(private readonly z: Float64Array, private readonly unit: 1 | 4, private readonly filters: Filters) {}
 
   filter(): number {
     const { z, filters } = this;
@@ -168,22 +168,27 @@ class SampleRow {
     return this.items[from]!.index;
   }
 
+  /** What logits are divided by to be kept; greedy ones are as they were, in units of 1. */
+  private get divisor(): number {
+    return this.filters.temperature || 1 / this.unit;
+  }
+
   /** What kept logits are relative to: 0, or the largest one, if that over the temperature is beyond their type. */
   private origin(kept: Floats): number {
-    const { filters: { temperature }, weigher: { top } } = this;
-    const largest = kept instanceof Float32Array ? Math.fround(top / temperature) : top / temperature;
-    return temperature > 0 && !(Math.abs(largest) < Infinity) ? top : 0;
+    const { top } = this.weigher;
+    const largest = kept instanceof Float32Array ? Math.fround(top / this.divisor) : top / this.divisor;
+    return Math.abs(largest) < Infinity ? 0 : top;
   }
 
   write(kept: Floats | null, probabilities: Floats | null, start: number): void {
-    const { filters: { temperature }, weigher } = this;
+    const { weigher, divisor } = this;
     const origin = kept === null ? 0 : this.origin(kept);
     const end = start + this.z.length;
     kept?.fill(-Infinity, start, end);
     probabilities?.fill(0, start, end);
     for (const { z, index } of this.items) {
       if (z === -Infinity) continue;
-      if (kept !== null) kept[start + index] = temperature === 0 ? z : (z - origin) / temperature;
+      if (kept !== null) kept[start + index] = (z - origin) / divisor;
       if (probabilities !== null) probabilities[start + index] = weigher.distance(z) > DEEPEST ? weigher.exactly(z) / (this.total / weigher.unit) : 0;
     }
   }
@@ -215,35 +220,45 @@ interface Extras {
   readonly bias: Floats | null;
 }
 
-/** A row with its bias added; what is masked as −∞. All are halves if `unit` is 2: a sum of two finite numbers overflows otherwise. */
+/** Above this a distance of any two doubles counts. */
+const LARGE_TEMPERATURE = 2 ** 1000;
+
+/**
+ * A row with its bias added; what is masked as −∞. All are quarters if `unit` is 4: a sum of two finite numbers
+ * overflows otherwise, or the distance of two of them is wanted, which may.
+ */
 interface RowWithExtras {
   readonly z: Float64Array;
-  readonly unit: 1 | 2;
+  readonly unit: 1 | 4;
 }
 
-function withExtras(x: Floats, r: number, cols: number, { mask, maskLayout, bias }: Extras): RowWithExtras {
+function withExtras(x: Floats, r: number, cols: number, extras: Extras, hasLargeDistances = false): RowWithExtras {
+  const { mask, maskLayout, bias } = extras;
   const start = r * cols;
   const biasStart = bias !== null && lengthOf(bias) === cols ? 0 : start;
   const isHidden = (i: number): boolean => mask !== null && !counts(mask, maskLayout, start + i, i);
   const z = new Float64Array(cols);
-  let unit: 1 | 2 = 1;
+  let unit: 1 | 4 = hasLargeDistances ? 4 : 1;
   for (let i = 0; i < cols; i++) {
-    const [logit, added] = [x[start + i]!, bias === null ? 0 : bias[biasStart + i]!];
+    const logit = x[start + i]!;
+    z[i] = logit;
+    if (bias === null) continue;
+    const added = bias[biasStart + i]!;
     z[i] = logit + added;
-    if (Math.abs(z[i]!) === Infinity && Math.abs(logit) < Infinity && Math.abs(added) < Infinity && !isHidden(i)) unit = 2;
+    if (Math.abs(z[i]!) === Infinity && Math.abs(logit) < Infinity && Math.abs(added) < Infinity && !isHidden(i)) unit = 4;
   }
-  if (unit === 2) for (let i = 0; i < cols; i++) z[i] = x[start + i]! / 2 + bias![biasStart + i]! / 2;
+  if (unit === 4) for (let i = 0; i < cols; i++) z[i] = bias === null ? z[i]! / 4 : x[start + i]! / 4 + bias[biasStart + i]! / 4;
   if (mask !== null) for (let i = 0; i < cols; i++) if (isHidden(i)) z[i] = -Infinity;
   return { z, unit };
 }
 
-const inUnits = (filters: Filters, unit: 1 | 2): Filters =>
+const inUnits = (filters: Filters, unit: 1 | 4): Filters =>
   unit === 1
     ? filters
     : {
         ...filters,
-        temperature: filters.temperature === 0 ? 0 : Math.max(filters.temperature / 2, Number.MIN_VALUE),
-        minDistance: filters.minDistance / 2,
+        temperature: filters.temperature === 0 ? 0 : Math.max(filters.temperature / 4, Number.MIN_VALUE),
+        minDistance: filters.minDistance / 4,
       };
 
 function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) => void, rows: number, cols: number, k: number, extras: Extras): void {
@@ -263,8 +278,8 @@ function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) 
 
 const sample: SampleKernel<Floats> = (x, tokens, kept, probabilities, status, uniforms, rows, cols, draws, k, temperature, topP, minDistance, typicalP, epsilon, mask, maskLayout, bias) => {
   for (let r = 0; r < rows; r++) {
-    const { z, unit } = withExtras(x, r, cols, { mask, maskLayout, bias });
-    const row = new SampleRow(z, inUnits({ topK: k, temperature, topP, minDistance, typicalP, epsilon }, unit));
+    const { z, unit } = withExtras(x, r, cols, { mask, maskLayout, bias }, temperature >= LARGE_TEMPERATURE);
+    const row = new SampleRow(z, unit, inUnits({ topK: k, temperature, topP, minDistance, typicalP, epsilon }, unit));
     status[r] = row.filter();
     if (status[r] !== SAMPLED) {
       tokens?.fill(NO_INDEX, r * draws, (r + 1) * draws);
