@@ -48,8 +48,17 @@ function finite(value: unknown, name: string): number {
 }
 
 /** A checked copy of a list of tokens. */
+/** Whether a value has a length that can be read: a proxy of a typed array refuses. */
+function hasLength(value: unknown): boolean {
+  try {
+    return typeof value === 'object' && value !== null && typeof (value as ArrayLike<unknown>).length === 'number';
+  } catch {
+    return false;
+  }
+}
+
 export function tokensOf(value: unknown, name: string): number[] {
-  if (typeof value !== 'object' || value === null || !('length' in value)) throw wrongType('an array of tokens', name, value);
+  if (kindOf(value) === undefined && !hasLength(value)) throw wrongType('an array of tokens', name, value);
   return listOf(value as ArrayLike<unknown>, name, (token) => count(token, name, 0));
 }
 

@@ -2,6 +2,7 @@
  * Half types: their values as float32, exactly, and back, to the nearest with ties to even; and the kernels of a half
  * type, which are those of float32 between the two.
  */
+import { viewOf } from '../../arrays.js';
 import type { FloatKernels, HalfKernels } from '../backend.js';
 
 const float = new Float32Array(1);
@@ -48,7 +49,7 @@ export const bfloat16: Half = {
 };
 
 export function halfKernels<Name extends 'f16' | 'bf16'>(name: Name, { toFloat, toBits }: Half, floats: FloatKernels): HalfKernels<Name> {
-  const widened = (x: Uint16Array) => Float32Array.from(x, toFloat);
+  const widened = (x: Uint16Array) => Float32Array.from(viewOf(x), toFloat); // without an iterator of the array's own
   const bias = (x: Uint16Array | null) => x && widened(x);
   const narrow = (from: Float32Array, to: Uint16Array) => from.forEach((value, i) => (to[i] = toBits(value)));
 
