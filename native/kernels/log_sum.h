@@ -86,7 +86,12 @@ template <class T> struct LogRows {
       Two<f64x8> t = scaled({top, low});
       z = scaled(z), top = t.x, low = t.low;
     }
-    Two<f64x8> d = difference({z.x, sub(z.low, low)}, sub(splat(0.), top));
+    const f64x8 zero = splat(0.), minus = sub(zero, top);
+    Two<f64x8> below = {zero, zero};
+    // Sums may be equal but for their lower parts, and these may be large.
+    if (extras.bias.data) below = exact_sum(z.low, sub(zero, low));
+    Two<f64x8> d = difference({z.x, below.x}, minus);
+    d.low = add(d.low, below.low);
     return scale.scale1 > 1 ? scaled(d) : d;
   }
 
