@@ -3,7 +3,7 @@
  * dist/portable/ is the same once more without anything of Node, for browsers and for bundles: JavaScript only.
  * An entry point more is a line here and an entry in the `exports` of package.json.
  */
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { defineConfig, type Options } from 'tsup';
 
@@ -14,17 +14,16 @@ const library = {
   sampling: 'lib/sampling.ts',
 };
 
-/** What is started, not imported. */
-const program = {
-  cli: 'lib/cli/main.ts',
-  'js-worker': 'lib/async/js-worker.ts',
-};
+/** What is started, not imported. The worker is one file, so that it can lie wherever a bundler puts it. */
+const program = { cli: 'lib/cli/main.ts' };
+const worker = { 'flash-softmax-worker': 'lib/async/flash-softmax-worker.ts' };
 
 const common: Options = {
   target: 'node20',
   platform: 'node',
   splitting: true, // entry points share what they have in common: the choice of a backend is made once
   sourcemap: false,
+  external: ['#files'], // scripts/static-files.mjs makes it
   dts: { entry: library },
 };
 
@@ -54,9 +53,21 @@ const portable: Options = {
   ],
 };
 
+/** import.meta.url for CommonJS. tsup's own looks at `document` first, which test environments and Electron define too. */
+const metaUrl: NonNullable<Options['esbuildPlugins']>[number] = {
+  name: 'import.meta.url',
+  setup(build) {
+    build.onLoad({ filter: /load-addon\.ts$/ }, ({ path: file }) => ({
+      contents: readFileSync(file, 'utf8').replaceAll('import.meta.url', 'pathToFileURL(__filename).href'),
+      loader: 'ts',
+    }));
+  },
+};
+
 export default defineConfig([
   { ...common, entry: { ...library, ...program }, format: 'esm' },
-  { ...common, entry: library, format: 'cjs', shims: true }, // for import.meta.url
+  { ...common, entry: library, format: 'cjs', esbuildPlugins: [metaUrl] },
+  { ...common, entry: worker, format: 'cjs', splitting: false, dts: false },
   { ...portable, format: 'esm' },
   { ...portable, format: 'cjs' },
 ]);

@@ -1,10 +1,23 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
+const all = 'test/**/*.test.ts';
+
+/** Files that measure time, or how many threads are at work: they have the machine for themselves, after all others. */
+const alone = ['test/pool.test.ts', 'test/promises.test.ts', 'test/cli/tune.test.ts'];
+
 export default defineConfig({
-  resolve: { alias: { 'flash-softmax/sampling': new URL('./lib/sampling.ts', import.meta.url).pathname } }, // for an example that a test imports
+  // An example that a test imports asks for the package by its name.
+  resolve: { alias: { 'flash-softmax/sampling': new URL('./lib/sampling.ts', import.meta.url).pathname } },
   test: {
-    include: ['test/**/*.test.ts'],
     testTimeout: 120_000, // rows of many millions against the oracle, on machines of any speed
     reporters: ['default', './test/setup/reporter.ts'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'together', include: [all], exclude: alone, maxWorkers: availableParallelism(), sequence: { groupOrder: 0 } },
+      },
+      { extends: true, test: { name: 'alone', include: alone, maxWorkers: 1, fileParallelism: false, sequence: { groupOrder: 1 } } },
+    ],
   },
 });

@@ -46,11 +46,11 @@ cpSync(
   values.addon ?? path.join(root, 'build', 'Release', 'flash_softmax.node'),
   path.join(folder, 'build', 'Release', 'flash_softmax.node'),
 );
+cpSync(path.join(root, 'dist', 'flash-softmax-worker.cjs'), path.join(folder, 'dist', 'flash-softmax-worker.cjs'));
 await build({
   entryPoints: {
     library: path.join(root, 'test/fuzz/library.ts'),
     main: path.join(root, 'test/fuzz/main.ts'),
-    'js-worker': path.join(root, 'lib/async/js-worker.ts'),
   },
   outdir: path.join(folder, 'dist'),
   bundle: true,

@@ -74,9 +74,10 @@ function callerArrays({ operator, args, own, names }: Call<unknown>): Map<string
 }
 
 async function run({ backend, operator, kernel, work }: Call<unknown>, args: Arguments, signal: AbortSignal | undefined): Promise<void> {
+  const runHere = () => operator.call(backend[kernel] as Positional, args);
   if (backend.name !== 'js') await runNative(jobsOf(backend.name), kernel, inOrder(operator, args), signal);
-  else if (work > AT_ONCE) await runInWorker(kernel, inOrder(operator, args), signal);
-  else operator.call(backend[kernel] as Positional, args);
+  else if (work > AT_ONCE) await runInWorker(kernel, inOrder(operator, args), signal, runHere);
+  else runHere();
 }
 
 async function runNative(jobs: Jobs, kernel: keyof Kernels, args: readonly unknown[], signal: AbortSignal | undefined): Promise<void> {

@@ -2,12 +2,10 @@
  * What is Node's own: loads the native addon once, or keeps the reason why it is absent. portable.ts has the same exports
  * for places without Node.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { BackendName, Kernels } from './backend.js';
+import { loadAddon } from './load-addon.js';
 
 /** Sizes in bytes, 0 where unknown. */
 export interface Caches {
@@ -65,34 +63,37 @@ export function native(): Native {
 
 function load(): Native {
   try {
-    const require = createRequire(import.meta.url);
-    const { resolve } = require('node-gyp-build') as { resolve(root: string): string };
-    const path = resolve(packageRoot(require));
-    return { addon: require(path) as Addon, path };
+    return loadAddon();
   } catch (error) {
-    // Loaders explain themselves over several lines; the first says what is wrong.
-    return { addon: null, error: String(error instanceof Error ? error.message : error).split('\n', 1)[0]! };
-  }
-}
-
-/**
- * The nearest directory upwards that is this package: this file runs from dist/ as well as from lib/backend/. Out of a
- * bundle there is none, and the package that is installed for the bundle is asked for.
- */
-export function packageRoot(require: NodeJS.Require = createRequire(import.meta.url)): string {
-  for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
-    const manifest = join(directory, 'package.json');
-    if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).name === 'flash-softmax') return directory;
-    if (directory === dirname(directory)) return dirname(require.resolve('flash-softmax/package.json'));
+    return { addon: null, error: (error as Error).message };
   }
 }
 
 /** The name of the processor, without the addon's help. */
-export const processor = (): string => cpus()[0]?.model.trim() || process.arch;
+export function processor(): string {
+  try {
+    return cpus()[0]?.model.trim() || process.arch;
+  } catch {
+    return process.arch; // Deno without the permission to ask
+  }
+}
 
 /** How many threads can run at the same time. */
-export const parallelism = (): number => availableParallelism();
+export function parallelism(): number {
+  try {
+    return availableParallelism();
+  } catch {
+    return 1;
+  }
+}
 
-export const environment = (name: string): string | undefined => process.env[name];
+/** A variable of the environment; undefined where it may not be read, as in Deno without --allow-env. */
+export function environment(name: string): string | undefined {
+  try {
+    return process.env[name];
+  } catch {
+    return undefined;
+  }
+}
 
 export const readText = (path: string): string => readFileSync(path, 'utf8');

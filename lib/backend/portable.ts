@@ -13,7 +13,8 @@ const surroundings = globalThis as Surroundings;
 
 const absent: node.Native = {
   addon: null,
-  error: 'this is the portable build, for browsers, for bundles that leave addons out and for node --no-addons',
+  error: 'This is the portable build, which has no addon, for browsers and edge runtimes. ' +
+    "In Node, resolve flash-softmax with the condition 'node' or leave it outside the bundle (external)",
 };
 
 export const native: typeof node.native = () => absent;

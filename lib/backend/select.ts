@@ -66,10 +66,20 @@ export function backendNamed(name: BackendName): Backend {
   return backend;
 }
 
+/** Throws where FLASH_SOFTMAX_REQUIRE_NATIVE asks for the addon and there is none: JavaScript must not run unnoticed then. */
+function requireNative(wanted: string | undefined): void {
+  if (wanted === undefined || wanted === '' || wanted === '0') return;
+  if (wanted !== '1') throw wrongValue('1 or 0', 'FLASH_SOFTMAX_REQUIRE_NATIVE', describe(wanted));
+  const { error } = native();
+  if (error === undefined) return;
+  throw Object.assign(new Error(`FLASH_SOFTMAX_REQUIRE_NATIVE is set and there is no native addon: ${error}`), { code: 'ERR_DLOPEN_FAILED' });
+}
+
 let chosen: { readonly choice: Choice; readonly backend: Backend } | undefined;
 
 function selected() {
   if (chosen === undefined) {
+    requireNative(environment('FLASH_SOFTMAX_REQUIRE_NATIVE'));
     settings();
     const choice = choose(availableBackends(), environment('FLASH_SOFTMAX_BACKEND'));
     chosen = { choice, backend: backendNamed(choice.name) };
@@ -77,7 +87,10 @@ function selected() {
   return chosen;
 }
 
-/** The choice in force. RangeError if FLASH_SOFTMAX_BACKEND names what is not available, or another setting is wrong. */
+/**
+ * The choice in force. RangeError if FLASH_SOFTMAX_BACKEND names what is not available, or another setting is wrong; Error
+ * (ERR_DLOPEN_FAILED) if FLASH_SOFTMAX_REQUIRE_NATIVE is 1 and the addon is absent.
+ */
 export const choice = (): Choice => selected().choice;
 
 /** The backend in force. */

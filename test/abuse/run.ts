@@ -16,12 +16,12 @@ export async function layOutAbuse(folder: string, addon: string): Promise<void> 
   mkdirSync(path.join(folder, 'build', 'Release'), { recursive: true });
   cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
   cpSync(addon, path.join(folder, 'build', 'Release', 'flash_softmax.node'));
+  cpSync(path.join(root, 'dist', 'flash-softmax-worker.cjs'), path.join(folder, 'dist', 'flash-softmax-worker.cjs'));
   const file = (name: string) => path.join(root, name);
   await build({
     entryPoints: {
       library: file('test/fuzz/library.ts'),
       abuse: file('test/abuse/main.ts'),
-      'js-worker': file('lib/async/js-worker.ts'),
     },
     outdir: path.join(folder, 'dist'),
     bundle: true,

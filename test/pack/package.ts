@@ -97,8 +97,11 @@ export async function pack(folder: string): Promise<Tarballs> {
     renameSync(path.join(folder, filename), path.join(folder, name));
     return path.join(folder, name);
   };
+  const nameFiles = () => run(process.execPath, [path.join(root, 'scripts', 'static-files.mjs'), tree]);
+  await nameFiles();
   const plain = await packed(tree, 'plain.tgz');
   cpSync(await prebuilds(), path.join(tree, 'prebuilds'), { recursive: true });
+  await nameFiles();
   const full = await packed(tree, 'full.tgz');
   return { full, plain, dependency: await packed(path.join(root, 'node_modules', 'node-gyp-build'), 'node-gyp-build.tgz') };
 }

@@ -1,4 +1,4 @@
-/** A worker thread that runs kernels of the JavaScript backend, on shared memory, and says when each is done. */
+/** A worker thread that runs kernels of the JavaScript backend, on shared memory. It says when it is there, and when each is done. */
 import { parentPort } from 'node:worker_threads';
 import type { Kernels } from '../backend/backend.js';
 import type { Positional } from '../backend/operators.js';
@@ -8,3 +8,4 @@ parentPort!.on('message', ({ kernel, args }: { kernel: keyof Kernels; args: read
   Reflect.apply(js[kernel] as Positional, undefined, args);
   parentPort!.postMessage('done');
 });
+parentPort!.postMessage('ready');

@@ -1,0 +1,52 @@
+// Names the files of a package that no import leads to, each by a path that tracers and bundlers recognise, in dist/files.*:
+//
+//     node scripts/static-files.mjs [FOLDER]
+//
+// They are the worker thread's file and the binaries. Only those that are there are named, since webpack refuses to bundle
+// what is missing: those in prebuilds/, or else the one that was built here. `imports` of package.json (#files) leads ES
+// modules and CommonJS to a URL of each, and Bun, or a bundler with a loader for .node files (condition `static-addons`),
+// to a require of each.
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(process.argv[2] ?? fileURLToPath(new URL('..', import.meta.url)));
+const folders = (path) => (existsSync(path) ? readdirSync(path).sort() : []);
+
+/** [platform-arch, path from dist/] of each. */
+function binaries() {
+  const prebuilt = folders(join(root, 'prebuilds')).flatMap((target) =>
+    folders(join(root, 'prebuilds', target))
+      .filter((file) => file.endsWith('.node'))
+      .map((file) => [target, `../prebuilds/${target}/${file}`]),
+  );
+  if (prebuilt.length > 0) return prebuilt;
+  const local = 'build/Release/flash_softmax.node';
+  return existsSync(join(root, local)) ? [[`${process.platform}-${process.arch}`, `../${local}`]] : [];
+}
+
+/** An object of lists, from a function that makes an entry of a path. */
+function list(entry) {
+  const targets = new Map();
+  for (const [target, path] of binaries()) targets.set(target, [...(targets.get(target) ?? []), `    ${entry(path)},`]);
+  return `{\n${[...targets].map(([target, entries]) => `  '${target}': [\n${entries.join('\n')}\n  ],\n`).join('')}}`;
+}
+
+const worker = (base) => `() => fileURLToPath(new URL('./flash-softmax-worker.cjs', ${base}))`;
+const byUrl = (base) => (path) => `(require) => require(fileURLToPath(new URL('${path}', ${base})))`;
+const byRequire = (path) => `() => require('${path}')`;
+
+const moduleUrl = 'import.meta.url';
+const scriptUrl = 'pathToFileURL(__filename).href';
+const module = (entry) => `import { fileURLToPath } from 'node:url';
+export const binaries = ${list(entry)};
+export const worker = ${worker(moduleUrl)};
+`;
+const script = `const { fileURLToPath, pathToFileURL } = require('node:url');
+exports.binaries = ${list(byUrl(scriptUrl))};
+exports.worker = ${worker(scriptUrl)};
+`;
+
+writeFileSync(join(root, 'dist', 'files.js'), module(byUrl(moduleUrl)));
+writeFileSync(join(root, 'dist', 'files.static.js'), module(byRequire));
+writeFileSync(join(root, 'dist', 'files.cjs'), script);

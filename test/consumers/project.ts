@@ -1,0 +1,92 @@
+/**
+ * Projects that use the package as it is packed, with one tool each that runs, bundles, traces or tests JavaScript. A project
+ * has a program that says which backend runs and whether promises give the same numbers.
+ */
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { pack, temporary, type Tarballs } from '../pack/package.js';
+import { root } from '../setup/emulated.js';
+import { run } from '../setup/run.js';
+
+/** What a program found out. */
+export interface Answer {
+  readonly backend: string;
+  /** Why there is no addon; absent if there is one. */
+  readonly error?: string;
+  /** What a promise gave: 'same' as the call without one, or what went wrong. */
+  readonly promise: string;
+}
+
+const BODY = `
+const x = Float32Array.from({ length: 20_000 }, (_, i) => i % 77);
+const { backend, native } = capabilities();
+const answer = { backend, error: native.error };
+const now = softmax(x);
+const done = promises.softmax(x).then(
+  (later) => ({ ...answer, promise: later.every((value, i) => value === now[i]) ? 'same' : 'different' }),
+  (error) => ({ ...answer, promise: String(error) }),
+);
+`;
+
+const IMPORTS = `import { capabilities, softmax } from 'flash-softmax';\nimport * as promises from 'flash-softmax/promises';\n`;
+const REQUIRES = `const { capabilities, softmax } = require('flash-softmax');\nconst promises = require('flash-softmax/promises');\n`;
+
+/** Programs that print an answer, and modules that export the promise of one as `done`. */
+export const programs = {
+  'app.mjs': `${IMPORTS}${BODY}done.then((all) => console.log(JSON.stringify(all)));\n`,
+  'app.cjs': `${REQUIRES}${BODY}done.then((all) => console.log(JSON.stringify(all)));\n`,
+  'done.mjs': `${IMPORTS}${BODY}export { done };\n`,
+  'done.cjs': `${REQUIRES}${BODY}exports.done = done;\n`,
+};
+
+const folder = temporary();
+let tarballs: Promise<Tarballs> | undefined;
+
+/** A folder with the programs and files; the package is installed there, unless the tool is to do it, and what else it needs. */
+export async function project(name: string, files: Record<string, string>, { packages = [] as string[], links = [] as string[], install = true } = {}): Promise<string> {
+  const { full, dependency } = await (tarballs ??= pack(folder));
+  const place = path.join(folder, name.replace(/\W+/g, '-'));
+  mkdirSync(place, { recursive: true });
+  const local = { 'flash-softmax': `file:${full}`, 'node-gyp-build': `file:${dependency}` };
+  const manifest = { name: 'project', version: '1.0.0', private: true, dependencies: local, resolutions: { 'node-gyp-build': `file:${dependency}` } };
+  writeFileSync(path.join(place, 'package.json'), JSON.stringify(manifest, undefined, 2));
+  for (const [file, text] of Object.entries({ ...programs, ...files })) {
+    mkdirSync(path.dirname(path.join(place, file)), { recursive: true });
+    writeFileSync(path.join(place, file), text);
+  }
+  if (!install) return place;
+  const quiet = ['--no-audit', '--no-fund', '--ignore-scripts'];
+  await run('npm', ['install', ...(packages.length > 0 ? packages : ['--offline']), ...quiet], { cwd: place });
+  for (const link of links) symlinkSync(path.join(root, 'node_modules', link), path.join(place, 'node_modules', link));
+  return place;
+}
+
+const environment = { FLASH_SOFTMAX_BACKEND: undefined, NODE_OPTIONS: undefined, VITEST: undefined, CI: undefined, NODE_ENV: undefined };
+
+/** What a command says, among other lines. */
+export async function answer(place: string, command: readonly string[], env: Record<string, string | undefined> = {}): Promise<Answer> {
+  const [program, ...args] = command;
+  return answerIn(await run(program!, args, { cwd: place, env: { ...environment, ...env } }));
+}
+
+export function answerIn(output: string): Answer {
+  const found = /\{"backend":.*?"promise":"[^"]*"\}/.exec(output);
+  if (!found) throw new Error(`No answer in ${output}`);
+  return JSON.parse(found[0]) as Answer;
+}
+
+/** Copies some files of a project to where nothing else of it is. */
+export function apart(place: string, files: readonly string[], name = 'apart'): string {
+  const to = path.join(`${place}-${name}`);
+  for (const file of files) {
+    mkdirSync(path.dirname(path.join(to, file)), { recursive: true });
+    cpSync(path.join(place, file), path.join(to, file), { recursive: true });
+  }
+  return to;
+}
+
+/** The version of a package that a project has. */
+export function versionOf(place: string, name: string): string {
+  const file = path.join(place, 'node_modules', name, 'package.json');
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : '';
+}

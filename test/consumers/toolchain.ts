@@ -1,0 +1,57 @@
+/** What a test of a toolchain is, and the list of what all of them found, which the documentation shows. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { nativeBackends } from '../backends.js';
+import { root } from '../setup/emulated.js';
+import { itWith, tool } from '../tools.js';
+import { compiler, linux } from '../pack/package.js';
+import type { Answer } from './project.js';
+
+export interface Finding {
+  readonly version: string;
+  /** The conditions by which the tool resolves the package, or how else it comes by it. */
+  readonly condition: string;
+  readonly answer: Answer;
+}
+
+export interface Toolchain {
+  readonly name: string;
+  /** Which backend it must have. */
+  readonly expected: 'native' | 'js';
+  find(): Promise<Finding>;
+  /** Takes no more than what is installed here, and some seconds. */
+  readonly isQuick?: boolean;
+}
+
+const registry = tool('an npm registry', ['npm', 'view', 'esbuild', 'version']);
+const wantsAll = process.env.FLASH_SOFTMAX_CONSUMERS === 'all';
+const table = path.join(root, 'guides', 'runtimes-and-bundlers.md');
+
+/** One test a toolchain. UPDATE_CONSUMERS=1 puts what it finds into the guide. */
+export function testToolchains(toolchains: readonly Toolchain[]): void {
+  for (const { name, expected, find, isQuick } of toolchains) {
+    if (!isQuick && !wantsAll) {
+      it.skip(`${name} (nightly: FLASH_SOFTMAX_CONSUMERS=all)`, () => {});
+      continue;
+    }
+    itWith([linux, compiler, ...(isQuick ? [] : [registry])], `${name}: ${expected}, and promises`, async () => {
+      const { version, condition, answer } = await find();
+      const backend = expected === 'native' ? nativeBackends[0] : 'js';
+      expect(answer, answer.error).toMatchObject({ backend, promise: 'same' });
+      if (process.env.UPDATE_CONSUMERS) record(name, version, condition, expected === 'native' ? 'native' : 'JavaScript', answer.promise);
+    }, 900_000);
+  }
+}
+
+const TABLE_HEAD = '|---|---|---|---|---|\n';
+
+/** Puts a row into the table, in the place of the one for the same toolchain. */
+function record(...row: [name: string, ...string[]]): void {
+  const text = readFileSync(table, 'utf8');
+  const start = text.indexOf(TABLE_HEAD) + TABLE_HEAD.length;
+  const end = text.indexOf('\n\n', start - 1) + 1;
+  const others = text.slice(start, end).split('\n').filter((line) => line !== '' && !line.startsWith(`| ${row[0]} |`));
+  const lines = [...others, `| ${row.join(' | ')} |`].sort((a, b) => a.localeCompare(b));
+  writeFileSync(table, `${text.slice(0, start)}${lines.join('\n')}\n${text.slice(end)}`);
+}
