@@ -11,6 +11,7 @@ export default defineConfig({
   resolve: { alias: { 'flash-softmax/sampling': new URL('./lib/sampling.ts', import.meta.url).pathname } },
   test: {
     testTimeout: 120_000, // rows of many millions against the oracle, on machines of any speed
+    hookTimeout: 120_000,
     reporters: ['default', './test/setup/reporter.ts'],
     projects: [
       {

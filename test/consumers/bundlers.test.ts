@@ -59,7 +59,7 @@ const rollupConfig = `
   export default { input: 'app.mjs', output: { file: 'out/app.mjs' }, plugins: [nodeResolve({ exportConditions: ['node'] }), commonjs()] };
 `;
 
-const staticAddons: BuildOptions = { conditions: ['static-addons'], loader: { '.node': 'copy' }, assetNames: '[name]' };
+const staticAddons: BuildOptions = { conditions: ['static-addons'], loader: { '.node': 'copy' } };
 
 testToolchains([
   withEsbuild('ES modules to an ES module', 'app.mjs', esm),
@@ -77,7 +77,7 @@ testToolchains([
     },
   },
   {
-    name: 'esbuild, node-gyp-build in the bundle and prebuilds/ copied beside it',
+    name: 'esbuild, prebuilds/ copied beside the bundle',
     expected: 'native',
     isQuick: true,
     async find() {

@@ -85,6 +85,9 @@ export function apart(place: string, files: readonly string[], name = 'apart'): 
   return to;
 }
 
+/** Of the Vitest that runs this. */
+export const vitestVersion = (JSON.parse(readFileSync(path.join(root, 'node_modules', 'vitest', 'package.json'), 'utf8')) as { version: string }).version;
+
 /** The version of a package that a project has. */
 export function versionOf(place: string, name: string): string {
   const file = path.join(place, 'node_modules', name, 'package.json');

@@ -21,7 +21,7 @@ export const linux: Tool = { name: 'linux', available: process.platform === 'lin
 /** A folder that goes when the tests of a file are through. */
 export function temporary(): string {
   const folder = realpathSync(mkdtempSync(path.join(tmpdir(), 'flash-softmax-pack-')));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }), 300_000); // hundreds of MB of node_modules
   return folder;
 }
 
