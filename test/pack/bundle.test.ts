@@ -1,13 +1,9 @@
-/**
- * Bundles. For a browser: nothing of Node is in it, and it runs, in headless Chromium. For Node: with the package left
- * outside (`external`) it is native, with the package inside it is JavaScript, unless the bundler was told of addons.
- */
+/** The bundle for a browser: nothing of Node is in it, and it runs, in headless Chromium. test/consumers/ has those for Node. */
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions } from 'esbuild';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { nativeBackends } from '../backends.js';
 import { root } from '../setup/emulated.js';
 import { run } from '../setup/run.js';
 import { itWith, tool } from '../tools.js';
@@ -46,8 +42,6 @@ async function bundle(options: BuildOptions): Promise<string> {
 }
 
 const y = [Math.fround(1 / (1 + Math.exp(2))), Math.fround(1 / (1 + Math.exp(-2))), 0];
-const forNode: BuildOptions = { platform: 'node', banner: { js: `import { createRequire as make } from 'node:module'; const require = make(import.meta.url);` } };
-const runBundle = async (file: string) => JSON.parse(await run(process.execPath, [file], { cwd: place, env: { FLASH_SOFTMAX_BACKEND: undefined } })) as object;
 
 it('the portable build has nothing of Node in it', () => {
   const portable = fileURLToPath(new URL('../../dist/portable/', import.meta.url));
@@ -70,24 +64,17 @@ describe('with esbuild', () => {
     expect(answer).toMatchObject({ backend: 'js', available: ['js'], native: { loaded: false, error: expect.stringContaining('portable') }, y, refused: 'ERR_INVALID_ARG_TYPE', same: true });
     expect(answer.threads).toBeGreaterThan(0);
   }, 120_000);
-
-  itWith(needs, 'a server bundle that leaves the package outside is native', async () => {
-    expect(await runBundle(await bundle({ platform: 'node', external: ['flash-softmax'] }))).toMatchObject({ backend: nativeBackends[0], native: { loaded: true } });
-  }, 60_000);
-
-  itWith(needs, 'a server bundle of all of it runs in JavaScript, and says why', async () => {
-    expect(await runBundle(await bundle({ platform: 'node' }))).toMatchObject({ backend: 'js', native: { error: expect.stringContaining('bundles') }, y, same: true });
-  }, 60_000);
-
-  itWith(needs, 'a server bundle with the condition node-addons finds the installed binary', async () => {
-    expect(await runBundle(await bundle({ ...forNode, conditions: ['node-addons'] }))).toMatchObject({ backend: nativeBackends[0], native: { loaded: true } });
-  }, 60_000);
 });
 
-it('package.json offers the three conditions, types first', () => {
-  const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: Record<string, Record<string, Record<string, object>>> };
-  for (const [entry, conditions] of Object.entries(exports).filter(([, value]) => typeof value === 'object')) {
-    expect(Object.keys(conditions), entry).toEqual(['node-addons', 'browser', 'default']);
-    for (const each of Object.values(conditions)) for (const kind of Object.values(each)) expect(Object.keys(kind), entry).toEqual(['types', 'default']);
+it('package.json offers the portable build first, the native one to all that is like Node, and types before both', () => {
+  const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: Record<string, Record<string, Record<string, string>>> };
+  const portable = ['browser', 'workerd', 'edge-light'];
+  const native = ['node', 'deno', 'node-addons', 'module-sync'];
+  for (const [entry, kinds] of Object.entries(exports).filter(([, value]) => typeof value === 'object')) {
+    for (const targets of Object.values(kinds)) {
+      expect(Object.keys(targets), entry).toEqual(['types', ...portable, ...native, 'default']);
+      expect(new Set(native.map((condition) => targets[condition])).size, entry).toBe(1);
+      for (const condition of [...portable, 'default']) expect(targets[condition], entry).toContain('/portable/');
+    }
   }
 });
