@@ -9,6 +9,14 @@ import { logSumExpOfState, type ExpSums } from './exp-sum.js';
 export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A, Float64Array>;
 
 /**
+ * The logarithm of each sum of a state; the same as {@link logSumExpOfState}.
+ *
+ * @param state A state of expSum or mergeExpSums.
+ * @returns A new Float64Array with an element for each sum.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_INVALID_ARG_VALUE) for what is no state.
+ */
+export function logSumExp(state: ExpSums): Float64Array;
+/**
  * log Σⱼ exp((x[j] + bias[j]) / temperature) of each row, as doubles whatever x is:
  *
  *     max / temperature + log(1 + S)        S: the sum of the others relative to the maximum, as in logSoftmax
@@ -19,13 +27,12 @@ export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A,
  *
  * NaN for a row with a NaN, +∞ for one with +∞, −∞ for one of nothing but −∞ or masked positions.
  *
- * @param x A state of expSum, for the logarithms of its sums; or logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say.
+ * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say.
  * @param options See {@link AxisOptions}; `out` is a Float64Array with an element for each row, apart from x.
  * @returns `out`, or a new Float64Array: shape without the axis, row-major.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense or lengths that do not fit.
  */
-export function logSumExp(state: ExpSums): Float64Array;
 export function logSumExp<A extends LogitArray>(x: A, options?: LogSumExpOptions<A>): Float64Array;
 export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptions): Float64Array {
   if (typeof logits === 'object' && logits !== null && 'mantissa' in logits) return logSumExpOfState(logits);
