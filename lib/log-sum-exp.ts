@@ -21,9 +21,9 @@ export function logSumExp(state: ExpSums): Float64Array;
  *
  *     max / temperature + log(1 + S)        S: the sum of the others relative to the maximum, as in logSoftmax
  *
- * S being the sum of float32 terms in float32 and half rows of more than 128 elements on native backends: good to 8e-8 · min(1, S),
- * and mostly to a hundredth of that. In all others within 1 ULP of exact where the two terms do not cancel, and else within
- * 2^-52 · min(1, S). A result as small as 1e-40, as of [0, −92], is kept: log(1 + S) is S there.
+ * S being the sum of float32 terms in float32 and half rows of more than 128 elements on native backends: good to
+ * 8e-8 · min(1, S), and mostly to a hundredth of that. In all others within 1 ULP of exact where the two terms do not
+ * cancel, and else within 2^-52 · min(1, S). A result as small as 1e-40, as of [0, −92], is kept: log(1 + S) is S there.
  *
  * NaN for a row with a NaN, +∞ for one with +∞, −∞ for one of nothing but −∞ or masked positions.
  *
@@ -31,7 +31,8 @@ export function logSumExp(state: ExpSums): Float64Array;
  * @param options See {@link AxisOptions}; `out` is a Float64Array with an element for each row, apart from x.
  * @returns `out`, or a new Float64Array: shape without the axis, row-major.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
- * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense or lengths that do not fit.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense or lengths that do not
+ * fit.
  */
 export function logSumExp<A extends LogitArray>(x: A, options?: LogSumExpOptions<A>): Float64Array;
 export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptions): Float64Array {
@@ -39,8 +40,13 @@ export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptio
   return runNow(logSumExpCall(logits, options));
 }
 
-export function logSumExpCall(logits: LogitArray, options?: LogSumExpOptions, more: readonly string[] = []): Call<Float64Array> {
-  const { x, elements, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more, 'row');
+export function logSumExpCall(
+  logits: LogitArray,
+  options?: LogSumExpOptions,
+  more: readonly string[] = [],
+): Call<Float64Array> {
+  const call = axisCall(logits, options, more, 'row');
+  const { x, elements, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
   const sums = out as Float64Array;
   return callOf(LOG_SUM_EXP, {
     backend: backendFor(elements),
