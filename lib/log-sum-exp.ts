@@ -23,7 +23,7 @@ export function logSumExp(state: ExpSums): Float64Array;
  *
  * S being the sum of float32 terms in float32 and half rows of more than 128 elements on native backends: good to
  * 8e-8 · min(1, S), and mostly to a hundredth of that. In all others within 1 ULP of exact where the two terms do not
- * cancel, and else within 2^-52 · min(1, S). A result as small as 1e-40, as of [0, −92], is kept: log(1 + S) is S there.
+ * cancel, and else within 2^-52 · min(1, S). A result as small as 1e-40, as of [0, −92], is kept: log(1 + S) is S.
  *
  * NaN for a row with a NaN, +∞ for one with +∞, −∞ for one of nothing but −∞ or masked positions.
  *

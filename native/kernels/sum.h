@@ -16,7 +16,7 @@ struct Sum {
   int32_t exponent;
   double peak = 0, peak_rest = 0;
   size_t peak_at = 0;
-  double others = __builtin_nan("");
+  double others = __builtin_nan("0");
 };
 constexpr Sum kNothing = {0, 0, INT32_MIN};
 constexpr Sum kOutOfReach = {0, 0, INT32_MAX};  // a part that has to be summed in another way

@@ -68,9 +68,9 @@ alignas(64) const uint64_t kTableF64[8] = {
 SIMD_INLINE const float* exp_table(float) { return (const float*)kTableF32; }
 SIMD_INLINE const double* exp_table(double) { return (const double*)kTableF64; }
 
-template <class T> constexpr T infinity() { return (T)__builtin_inf(); }
+template <class T> constexpr T infinity() { return (T)__builtin_huge_val(); }
 template <class T> constexpr T largest() { return sizeof(T) == 4 ? (T)0x1.fffffep127 : (T)0x1.fffffffffffffp1023; }
-template <class T> constexpr T not_a_number() { return (T)__builtin_nan(""); }
+template <class T> constexpr T not_a_number() { return (T)__builtin_nan("0"); }
 SIMD_INLINE double pow2(int n) {  // 2^n for −1022 ≤ n ≤ 1023
   uint64_t u = (uint64_t)(n + 1023) << 52;
   double d;

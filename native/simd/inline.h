@@ -19,14 +19,15 @@
 #include <intrin.h>
 #include <math.h>
 #include <string.h>
+#pragma fp_contract(off)  // as -ffp-contract=off: before Visual Studio 2022, /fp:precise made its own fma
 #define ALWAYS __forceinline
 #define FORCED __forceinline
 #define NEVER_INLINE __declspec(noinline)
 #define SELDOM NEVER_INLINE
 #define ALWAYS_LAMBDA [[msvc::forceinline]]
 #define SIMD_INLINE static __forceinline
-#define FUSED_F64(a, b, c) fma(a, b, c)
-#define FUSED_F32(a, b, c) fmaf(a, b, c)
+#define FUSED_F64(a, b, c) ::fma(a, b, c)
+#define FUSED_F32(a, b, c) ::fmaf(a, b, c)
 #define COPY(to, from, bytes) memcpy(to, from, bytes)
 #else
 #ifdef BASELINE

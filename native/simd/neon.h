@@ -147,13 +147,14 @@ SIMD_INLINE unsigned pack(float* to, const float* from, f32x16, uint32_t lanes) 
 SIMD_INLINE unsigned pack(double* to, const double* from, f64x8, uint32_t lanes) { return pack_bits(to, from, lanes); }
 
 // Bits. A byte table of 32 entries holds eight floats: lane index k becomes the bytes 4k, 4k+1, 4k+2, 4k+3.
-SIMD_INLINE uint32x4_t bits(float32x4_t x) { return vreinterpretq_u32_f32(x); }
-SIMD_INLINE uint64x2_t bits(float64x2_t x) { return vreinterpretq_u64_f64(x); }
+// The lanes as integers. Two names: to MSVC every vector of 128 bits is the same type.
+SIMD_INLINE uint32x4_t u32(float32x4_t x) { return vreinterpretq_u32_f32(x); }
+SIMD_INLINE uint64x2_t u64(float64x2_t x) { return vreinterpretq_u64_f64(x); }
 SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
   uint8x16x2_t t = {{vreinterpretq_u8_f32(vld1q_f32(table)), vreinterpretq_u8_f32(vld1q_f32(table + 4))}};
   f32x16 r;
   UNROLL for (int i = 0; i < 4; i++) {
-    uint32x4_t k = vandq_u32(bits(index.v[i]), vdupq_n_u32(7));
+    uint32x4_t k = vandq_u32(u32(index.v[i]), vdupq_n_u32(7));
     uint32x4_t b = vmlaq_u32(vdupq_n_u32(0x03020100), k, vdupq_n_u32(0x04040404));
     r.v[i] = vreinterpretq_f32_u8(vqtbl2q_u8(t, vreinterpretq_u8_u32(b)));
   }
@@ -162,22 +163,37 @@ SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
 SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) {
   f64x8 r;
   UNROLL for (int i = 0; i < 4; i++) {
-    float64x2_t low = vdupq_n_f64(table[vgetq_lane_u64(bits(index.v[i]), 0) & 7]);
-    r.v[i] = vsetq_lane_f64(table[vgetq_lane_u64(bits(index.v[i]), 1) & 7], low, 1);
+    float64x2_t low = vdupq_n_f64(table[vgetq_lane_u64(u64(index.v[i]), 0) & 7]);
+    r.v[i] = vsetq_lane_f64(table[vgetq_lane_u64(u64(index.v[i]), 1) & 7], low, 1);
   }
   return r;
 }
-SIMD_INLINE f32x16 add_shifted(f32x16 x, f32x16 y) { f32x16 r; EACH(vreinterpretq_f32_u32(vaddq_u32(bits(x.v[i]), vshlq_n_u32(bits(y.v[i]), 20)))); }
-SIMD_INLINE f64x8 add_shifted(f64x8 x, f64x8 y) { f64x8 r; EACH(vreinterpretq_f64_u64(vaddq_u64(bits(x.v[i]), vshlq_n_u64(bits(y.v[i]), 49)))); }
-SIMD_INLINE f64x8 add_integers(f64x8 x, f64x8 y) { f64x8 r; EACH(vreinterpretq_f64_u64(vaddq_u64(bits(x.v[i]), bits(y.v[i])))); }
-SIMD_INLINE f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) { f32x16 r; EACH(vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(bits(x.v[i]), bits(y.v[i])), bits(z.v[i])))); }
-SIMD_INLINE f64x8 or_bits(f64x8 x, f64x8 y, f64x8 z) { f64x8 r; EACH(vreinterpretq_f64_u64(vorrq_u64(vorrq_u64(bits(x.v[i]), bits(y.v[i])), bits(z.v[i])))); }
+SIMD_INLINE f32x16 add_shifted(f32x16 x, f32x16 y) {
+  f32x16 r;
+  EACH(vreinterpretq_f32_u32(vaddq_u32(u32(x.v[i]), vshlq_n_u32(u32(y.v[i]), 20))));
+}
+SIMD_INLINE f64x8 add_shifted(f64x8 x, f64x8 y) {
+  f64x8 r;
+  EACH(vreinterpretq_f64_u64(vaddq_u64(u64(x.v[i]), vshlq_n_u64(u64(y.v[i]), 49))));
+}
+SIMD_INLINE f64x8 add_integers(f64x8 x, f64x8 y) {
+  f64x8 r;
+  EACH(vreinterpretq_f64_u64(vaddq_u64(u64(x.v[i]), u64(y.v[i]))));
+}
+SIMD_INLINE f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) {
+  f32x16 r;
+  EACH(vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(u32(x.v[i]), u32(y.v[i])), u32(z.v[i]))));
+}
+SIMD_INLINE f64x8 or_bits(f64x8 x, f64x8 y, f64x8 z) {
+  f64x8 r;
+  EACH(vreinterpretq_f64_u64(vorrq_u64(vorrq_u64(u64(x.v[i]), u64(y.v[i])), u64(z.v[i]))));
+}
 SIMD_INLINE bool any_bits(f32x16 x, uint32_t mask) {
-  uint32x4_t o = vorrq_u32(vorrq_u32(bits(x.v[0]), bits(x.v[1])), vorrq_u32(bits(x.v[2]), bits(x.v[3])));
+  uint32x4_t o = vorrq_u32(vorrq_u32(u32(x.v[0]), u32(x.v[1])), vorrq_u32(u32(x.v[2]), u32(x.v[3])));
   return vmaxvq_u32(vandq_u32(o, vdupq_n_u32(mask))) != 0;
 }
 SIMD_INLINE bool any_bits(f64x8 x, uint64_t mask) {
-  uint64x2_t o = vorrq_u64(vorrq_u64(bits(x.v[0]), bits(x.v[1])), vorrq_u64(bits(x.v[2]), bits(x.v[3])));
+  uint64x2_t o = vorrq_u64(vorrq_u64(u64(x.v[0]), u64(x.v[1])), vorrq_u64(u64(x.v[2]), u64(x.v[3])));
   return ((vgetq_lane_u64(o, 0) | vgetq_lane_u64(o, 1)) & mask) != 0;
 }
 SIMD_INLINE bool any_nan(f32x16 x) {
@@ -227,7 +243,7 @@ SIMD_INLINE void store_half(uint16_t* p, f32x16 x) { UNROLL for (int i = 0; i < 
 SIMD_INLINE f32x16 load_brain(const uint16_t* p) { f32x16 r; EACH(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16))); }
 SIMD_INLINE void store_brain(uint16_t* p, f32x16 x) {
   UNROLL for (int i = 0; i < 4; i++) {
-    uint32x4_t u = bits(x.v[i]), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
+    uint32x4_t u = u32(x.v[i]), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
     uint32x4_t r = vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7FFF)));
     r = vbslq_u32(vceqq_f32(x.v[i], x.v[i]), r, vorrq_u32(u, vdupq_n_u32(0x400000)));
     vst1_u16(p + 4 * i, vshrn_n_u32(r, 16));

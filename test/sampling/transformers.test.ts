@@ -36,7 +36,7 @@ function packageEntry(): string {
   return pathToFileURL(path.join(folder, manifest.exports.node.import.default)).href;
 }
 
-// The package itself where bench/peers has it (npm ci in bench/peers): always in the nightly workflow, which asks for it.
+// The package itself where bench/peers has it (npm ci in bench/peers); the nightly workflow asks for it.
 const wanted = process.env.FLASH_SOFTMAX_PEERS === '1' || existsSync(folder);
 const packages: [string, () => string][] = [
   ['a stand-in for @huggingface/transformers', () => new URL('./transformers-stand-in.ts', import.meta.url).href],
