@@ -31,7 +31,8 @@ async function get(url) {
 
 async function download(tag, destination) {
   const from = `${releases()}/${tag}`;
-  const sums = (await get(`${from}/SHA256SUMS`)).toString().trim().split('\n').map((line) => /^([0-9a-f]{64}) [ *](\S+)$/.exec(line)?.slice(1));
+  const lines = (await get(`${from}/SHA256SUMS`)).toString().trim().split(/\r?\n/);
+  const sums = lines.map((line) => /^([0-9a-f]{64}) [ *](\S+)$/.exec(line)?.slice(1));
   const files = await Promise.all(sums.map(async (entry) => {
     const [sum, name] = entry ?? [];
     const parts = FILE.exec(name ?? '');

@@ -4,7 +4,8 @@
 //
 // Each is built in a copy of the package, so that build/ stays as it is, checked (check-binary.mjs, with the objects it
 // was linked from) and put into prebuilds/<platform>-<arch>/. Without ARCH it is this machine's, and arm64's too where
-// g++-aarch64-linux-gnu is there. LIBC=musl names a musl build, as prebuildify knows it.
+// g++-aarch64-linux-gnu is there. A binary for Linux is named after its C library: musl on Alpine, or as PREBUILD_LIBC
+// says.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -32,10 +33,16 @@ function stage(arch) {
   return folder;
 }
 
+/** prebuildify would call binaries for macOS and Windows `.glibc` too. */
+export function prebuildifyArguments(arch, forPlatform = platform) {
+  const tags = forPlatform === 'linux' ? ['--tag-libc'] : [];
+  return ['--napi', '--strip', ...tags, '-t', NODE_TARGET, '--arch', arch, '--name', 'flash-softmax'];
+}
+
 function build(arch, out) {
   const folder = stage(arch);
   const prebuildify = join(root, 'node_modules', 'prebuildify', 'bin.js');
-  const args = ['--napi', '--strip', '--tag-libc', '-t', NODE_TARGET, '--arch', arch, '--name', 'flash-softmax'];
+  const args = prebuildifyArguments(arch);
   const env = { ...process.env, FLASH_SOFTMAX_SCALAR: 'off', npm_config_jobs: 'max', ...(arch === 'arm64' && crossArm64 ? cross : {}) };
   // Headers that came with this Node spare a download; Node-API is the same in all of them.
   const prefix = dirname(dirname(process.execPath));
@@ -53,11 +60,16 @@ function build(arch, out) {
   }
 }
 
-const { positionals, values } = parseArgs({ allowPositionals: true, options: { out: { type: 'string', default: join(root, 'prebuilds') } } });
-const wanted = positionals.length > 0 ? positionals : [process.arch, ...(crossCompiler() ? ['arm64'] : [])];
-try {
-  for (const arch of wanted) build(arch, values.out);
-} catch (error) {
-  console.error(error.stderr ? `${error.stdout}${error.stderr}` : error.message);
-  process.exitCode = 1;
+function main() {
+  const options = { out: { type: 'string', default: join(root, 'prebuilds') } };
+  const { positionals, values } = parseArgs({ allowPositionals: true, options });
+  const wanted = positionals.length > 0 ? positionals : [process.arch, ...(crossCompiler() ? ['arm64'] : [])];
+  try {
+    for (const arch of wanted) build(arch, values.out);
+  } catch (error) {
+    console.error(error.stderr ? `${error.stdout}${error.stderr}` : error.message);
+    process.exitCode = 1;
+  }
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();
