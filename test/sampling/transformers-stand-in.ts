@@ -10,7 +10,11 @@ interface LogitsTensor {
 }
 
 export class Tensor implements LogitsTensor {
-  constructor(readonly type: string, readonly data: Float32Array, readonly dims: number[]) {}
+  constructor(
+    readonly type: string,
+    readonly data: Float32Array,
+    readonly dims: number[],
+  ) {}
 }
 
 /** Its instances are functions that call their own method `_call`. */
