@@ -104,7 +104,8 @@ export function unify(unifiedMax: unknown, range: unknown, temperature: number):
   const [below, above]: unknown[] = range;
   if (range.length !== 2) throw wrongValue('two numbers', 'range', String(range.length));
   if (typeof below !== 'number' || typeof above !== 'number') throw wrongType('two numbers', 'range', typeof below === 'number' ? above : below);
-  if (!(below <= above && below >= -WIDEST * temperature && above <= WIDEST * temperature)) {
+  const isWithinWidest = below >= -WIDEST * temperature && above <= WIDEST * temperature; // infinite at the highest temperatures
+  if (!(below <= above && isWithinWidest && below > -Infinity && above < Infinity)) {
     throw wrongValue(`two rising numbers within ${WIDEST} temperatures`, 'range', `[${below}, ${above}]`);
   }
   return within(below / temperature, above / temperature);

@@ -76,17 +76,18 @@ template <class T> struct LogOperators {
       hi[i] = s.hi, lo[i] = s.lo, instead[i] = ignored || !(m.wrong >> i & 1) ? 0 : not_a_number<double>();
     }
     const ExpVector<double> e(rows.scale, 0);
-    // A far temperature's power of two: half of it before the share, half after, as neither it nor a product without may be a number.
-    const double last = rows.scale.scale2 * rows.by_x;
-    const f64x8 down = splat(rows.scale.scale1 / LogRows<T>::kOne), after = splat(last);
+    // A far temperature's power of two: the half that makes results smaller last, so that a subnormal one is rounded once.
+    const bool is_small = rows.scale.scale1 < 1;
+    const double first = rows.scale.scale1 / LogRows<T>::kOne, second = rows.scale.scale2 * rows.by_x, last = is_small ? second : 1;
+    const f64x8 down = splat(is_small ? first : first * second), after = splat(last);
     f64x8 share_hi[kParts], share_lo[kParts];
     UNROLL for (size_t p = 0; p < kParts; p++) share_hi[p] = load(hi + 8 * p), share_lo[p] = load(lo + 8 * p);
     write<kLean>(m, gradient, from, to, [&](Two<f64x8> d, size_t p, uint32_t lanes) ALWAYS_LAMBDA {
       f64x8 t, rest, g;
       if (kLean) g = mul(mul(exp_below<false>(e, d.x, t), down), share_hi[p]);
       else {
-        f64x8 q = mul(exp_below<false>(e, d, t, &rest), down);
-        g = fma(q, share_hi[p], fma(mul(rest, down), share_hi[p], mul(q, share_lo[p])));
+        f64x8 q = exp_below<false>(e, d, t, &rest);
+        g = mul(fma(q, share_hi[p], fma(rest, share_hi[p], mul(q, share_lo[p]))), down);
       }
       if (!kLean && last != 1) g = mul(g, after);
       if (odd) g = select_bits(load(instead + 8 * p), g, odd >> 8 * p);
@@ -122,9 +123,9 @@ template <class T> struct LogOperators {
     if (!is_top) others = two_sum_pair(others.hi, 1), others.lo += m.others_low[i] - q[lane] / LogRows<T>::kOne * LogRows<T>::kInverse;
     Pair part = share(m, i, 1);
     double scale1 = rows.scale.scale1, scale2 = rows.scale.scale2 * rows.by_x;
-    if (is_top && scale1 > 1 && others.hi < 0x1p-900) {  // a subnormal number, perhaps, where the gradient is none
+    if (is_top && others.hi < 0x1p-900) {  // a subnormal number, perhaps, where the gradient is none
       others = {m.sum[i] * LogRows<T>::kInverse, 0};
-      scale1 /= LogRows<T>::kOne;
+      scale1 *= scale2 / LogRows<T>::kOne, scale2 = 1;
     }
     double g = FUSED_F64(others.hi, part.hi, others.hi * part.lo + others.lo * part.hi) * scale1 * scale2;
     return {m.first + v * rows.step() + lane, (T)-g, visible && !odd};

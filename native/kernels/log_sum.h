@@ -122,7 +122,8 @@ template <class T> struct LogRows {
     UNROLL for (size_t p = 0; p < kParts; p++) store(lanes.low + 8 * p, low[p]);
   }
   template <bool kLean> void add_up(const Measured<T>& m, size_t from, size_t to, Lanes<T>& lanes) const {
-    constexpr size_t kChain = kMayBeLean ? 64 : 8;  // terms added up plainly before a sum that carries its roundings along takes them
+    // Terms added up plainly before a sum that carries roundings along takes them: few across rows, where equal terms' add up.
+    const size_t chain = kMayBeLean && !across() ? 64 : 8;
     const ExpVector<double> e(scale, 0);
     // exp of less than `least` is 1, and to compare subnormal numbers is slow.
     const f64x8 one = splat(1.), zero = splat(0.), least = splat(0x1p-1022);
@@ -130,7 +131,7 @@ template <class T> struct LogRows {
     f64x8 count[kParts], top[kParts], low[kParts];
     UNROLL for (size_t p = 0; p < kParts; p++) count[p] = zero, top[p] = load(m.top + 8 * p), low[p] = load(m.low + 8 * p);
     while (from < to) {
-      size_t end = to - from < kChain ? to : from + kChain;
+      size_t end = to - from < chain ? to : from + chain;
       f64x8 sum[kParts];
       UNROLL for (size_t p = 0; p < kParts; p++) sum[p] = zero;
       for (; from < end; from++) {
@@ -176,15 +177,17 @@ template <class T> struct LogRows {
     Pair sum = two_sum_pair(t, m.log_hi[i]);
     return sum.hi + (sum.lo + (rest + m.log_lo[i]));
   }
-  // Whether rows with these maxima may have logits whose sum with the bias, or whose distance from the maximum, overflows while
-  // its quotient by the temperature does not.
-  bool suspects_wide(const Measured<T>& m) const {
-    bool some = false, biased = extras.bias.data;
-    for (double top : m.top) some |= biased ? temperature > 1 || !(top > -0x1p900 && top < kNearEnd<double>) : temperature > 1 && top > 0x1p900;
-    return may_be_wide && some;
+  // Rows of which a sum with the bias, or a distance from the maximum, may overflow while its quotient by the temperature does not.
+  uint32_t suspects_wide(const Measured<T>& m) const {
+    uint32_t some = 0;
+    for (size_t i = 0; may_be_wide && i < W; i++) {
+      bool is_far = !(m.top[i] > -0x1p900 && m.top[i] < kNearEnd<double>), is_large = temperature > 1 && m.top[i] > 0x1p900;
+      some |= (uint32_t)(extras.bias.data ? temperature > 1 || is_far : is_large) << i;
+    }
+    return some;
   }
-  // Lanes of a tile that have such logits: all of them in a row.
-  SELDOM uint32_t find_wide(const Measured<T>& m) const {
+  // Of these lanes of a tile, the ones that have such logits: all of them in a row.
+  SELDOM uint32_t find_wide(const Measured<T>& m, uint32_t suspects) const {
     // Of half a sum: at temperatures that an eighth would make less exact, of sums that overflow alone.
     const double least = temperature < 0x1p-1000 ? kNearEnd<double> : kNearEnd<double> / 2;
     const bool shared = extras.bias.length == cols;
@@ -198,7 +201,7 @@ template <class T> struct LogRows {
       uint32_t lanes = extras.layout == kNoMask ? (1u << n) - 1 : extras.lanes(i, column, n, across());
       wide |= finite_from(half_sum(a[0], b[0]), least) & lanes;
     }
-    return across() || !wide ? wide : (1u << W) - 1;
+    return across() || !wide ? wide & suspects : (1u << W) - 1;
   }
   // Of rows with +∞: those that have a NaN as well.
   SELDOM uint32_t with_nan(const Measured<T>& m) const {
@@ -247,8 +250,7 @@ template <class T> struct Measuring {
     each(task<&LogRows<T>::find_top>);
     largest_of(&Lanes<T>::top);
     if constexpr (sizeof(T) == 8) {
-      m.wide = rows.suspects_wide(m) ? rows.find_wide(m) : 0;
-      if (m.wide) return false;
+      if (uint32_t suspects = rows.suspects_wide(m); suspects && (m.wide = rows.find_wide(m, suspects))) return false;
     }
     m.seen = 0, m.odd = 0;
     for (size_t p = 0; p < parts(); p++) m.seen |= lanes[p].seen;

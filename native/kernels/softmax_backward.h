@@ -28,12 +28,24 @@ template <class T> struct Backward {
     size_t first, n;
     struct Sums { double sum[W], rest[W]; } *parts, total;
     bool usual = true;  // no factor of a result is far away, and none can be a NaN
-    double by = 1;      // dy is multiplied by it, where sums and differences would overflow or be subnormal
+    bool is_zero = false;  // dy is
+    bool moved = false;
+    double by[W] = {};  // if `moved`: dy of each lane is multiplied by it, as sums and differences would overflow or be subnormal
     // Whether no result can be a NaN: all products are finite, and so is what is left of dy.
     bool ordinary() const {
       bool all = true;
       for (double s : total.sum) all &= s < 1e290 && s > -1e290;
       return all;
+    }
+    bool has_tiny_sums() const {
+      bool some = false;
+      for (size_t i = 0; i < n; i++) some |= is_tiny(total.sum[i]);
+      return some;
+    }
+    static bool is_tiny(double s) { return s < 0x1p-900 && s > -0x1p-900; }
+    void move_all(double factor) {
+      moved = true;
+      for (double& each : by) each = factor;
     }
   };
 
@@ -43,12 +55,13 @@ template <class T> struct Backward {
   size_t parts() const { return across() ? 1 : (vectors() + kVectors - 1) / kVectors; }
   size_t end(size_t part) const { return part + 1 < parts() ? (part + 1) * kVectors : vectors(); }
 
+  ALWAYS size_t width(const Tile& t, size_t v) const { return across() ? t.n : cols - v * W < W ? cols - v * W : W; }
   // Vector v of both arrays, 0 where masked; `lanes` are those that are not. Returns how many elements it has.
   template <bool kFar> ALWAYS size_t read(const Tile& t, size_t v, size_t& i, f64x8* a, f64x8* b, uint32_t& lanes) const {
-    size_t n = across() ? t.n : cols - v * W < W ? cols - v * W : W, column = across() ? v : v * W;
+    size_t n = width(t, v), column = across() ? v : v * W;
     i = t.first + (across() ? v * inner : v * W);
     widen(n == W ? load(y + i) : load_n(y + i, n, (T)0), a), widen(n == W ? load(dy + i) : load_n(dy + i, n, (T)0), b);
-    if (!kExact && kFar) b[0] = mul(b[0], splat(t.by));
+    if (!kExact && kFar && t.moved) b[0] = mul(b[0], load(t.by));
     if (extras.layout == kNoMask) return n;
     lanes = extras.lanes(i, column, n, across());
     UNROLL for (size_t p = 0; p < kParts; p++) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p), b[p] = select_bits(b[p], splat(0.), lanes >> 8 * p);
@@ -57,7 +70,7 @@ template <class T> struct Backward {
   static void add_up(void* self, size_t part) {
     Tile& t = *(Tile*)self;
     if (t.s.run.stopped()) return;
-    kExact || t.by == 1 ? add_up<false>(t, part) : add_up<!kExact>(t, part);
+    kExact || !t.moved ? add_up<false>(t, part) : add_up<!kExact>(t, part);
   }
   template <bool kFar> static void add_up(Tile& t, size_t part) {
     Total<double> total[kParts];
@@ -92,18 +105,40 @@ template <class T> struct Backward {
   static void write(void* self, size_t part) {
     const Tile& t = *(const Tile*)self;
     if (t.s.run.stopped()) return;
-    t.usual ? t.s.template write<false>(t, part) : t.s.template write<true>(t, part);
+    if (t.is_zero) return t.s.write_zeros(t, part);
+    if (!t.usual) return t.s.template write<true, !kExact>(t, part);
+    // A subnormal product rounded once more is off by half a unit times 1 / T besides.
+    t.s.inverse > 2 ? t.s.template write<false, !kExact>(t, part) : t.s.template write<false, false>(t, part);
+  }
+  // y · 0
+  void write_zeros(const Tile& t, size_t part) const {
+    for (size_t v = part * kVectors; v < end(part); v++) {
+      size_t i = t.first + (across() ? v * inner : v * W), n = width(t, v);
+      f64x8 a[kParts];
+      widen(n == W ? load(y + i) : load_n(y + i, n, (T)0), a);
+      uint32_t lanes = extras.layout == kNoMask ? ~0u : extras.lanes(i, across() ? v : v * W, n, across());
+      UNROLL for (size_t p = 0; p < kParts; p++) a[p] = select_bits(mul(a[p], splat(0.)), splat(0.), lanes >> 8 * p);
+      n == W ? store(out + i, narrowed(a, T())) : store_n(out + i, narrowed(a, T()), n);
+    }
   }
   // a · d / T for any T. The powers of two go to the factors, or to their product: one of the two ways stays within doubles.
   NEVER_INLINE f64x8 quotient(const Tile& t, f64x8 a, f64x8 d) const {
-    const f64x8 first = splat(scale1), second = splat(scale2 / t.by), factor = splat(inverse), most = splat(infinity<double>());
+    const f64x8 first = splat(scale1), second = t.moved ? div(splat(scale2), load(t.by)) : splat(scale2), factor = splat(inverse), most = splat(infinity<double>());
     f64x8 late = mul(mul(mul(mul(a, d), factor), first), second);
-    f64x8 early = mul(mul(mul(a, first), mul(d, second)), factor);
+    const f64x8 one = splat(1.), later = sub(splat(0.), max_keep_nan(sub(splat(0.), one), sub(splat(0.), second)));  // what is less than 1: last
+    f64x8 early = mul(mul(mul(mul(a, first), mul(d, max_keep_nan(one, second))), factor), later);
     f64x8 better = scale1 > 1 ? early : late, other = scale1 > 1 ? late : early;
     return one_nan(select_bits(better, other, lanes_above(most, better) & lanes_above(better, sub(splat(0.), most))));
   }
-  template <bool kOdd> void write(const Tile& t, size_t part) const {
-    const f64x8 factor = splat(inverse);
+  // y · left / T of the lanes where it is below 2^-960: a product that is subnormal is not multiplied again. `d` is left · by.
+  SELDOM f64x8 subnormal(const Tile& t, f64x8 r, f64x8 a, f64x8 d, uint32_t lanes) const {
+    const f64x8 zero = splat(0.);
+    lanes &= lanes_above(a, zero) | lanes_above(zero, a);
+    f64x8 product = mul(mul(mul(a, splat(0x1p100)), mul(d, splat(0x1p100))), splat(inverse));
+    return select_bits(mul(product, t.moved ? div(splat(0x1p-200), load(t.by)) : splat(0x1p-200)), r, lanes);
+  }
+  template <bool kOdd, bool kMayBeSmall> void write(const Tile& t, size_t part) const {
+    const f64x8 factor = splat(inverse), tiny = splat(0x1p-960), minus = splat(-0x1p-960);
     f64x8 sum[kParts], rest[kParts];
     UNROLL for (size_t p = 0; p < kParts; p++) sum[p] = load(t.total.sum + 8 * p), rest[p] = load(t.total.rest + 8 * p);
     for (size_t v = part * kVectors; v < end(part); v++) {
@@ -116,7 +151,12 @@ template <class T> struct Backward {
         if (!kExact) d = two_sum(b[p], sub(splat(0.), sum[p]));
         if (kOdd && !kExact) d.low = zero_unless_finite(d.low);
         f64x8 left = kExact ? sub(d.x, rest[p]) : add(d.x, sub(d.low, rest[p]));
-        a[p] = kOdd ? quotient(t, a[p], left) : mul(mul(a[p], left), factor);
+        f64x8 r = kOdd ? quotient(t, a[p], left) : mul(mul(a[p], left), factor);
+        if (kMayBeSmall && scale1 == 1) {
+          uint32_t small = lanes_above(tiny, r) & lanes_above(r, minus);
+          if (small) r = subnormal(t, r, a[p], left, small);
+        }
+        a[p] = r;
         if (extras.layout != kNoMask) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p);
       }
       n == W ? store(out + i, narrowed(a, T())) : store_n(out + i, narrowed(a, T()), n);
@@ -128,19 +168,50 @@ template <class T> struct Backward {
   }
   ALWAYS void each_part(const Run& r, Tile& t, void (*task)(void*, size_t)) const { parts() < 2 ? task(&t, 0) : r.parallel(parts(), task, &t); }
   void tile(const Run& r, Tile& t) const {
-    if (!kExact && scale1 > 1) t.by = 0x1p128;
+    if (!kExact && scale1 > 1) t.move_all(0x1p128);
     sum_tile(r, t);
     bool ordinary = t.ordinary();
-    if (!ordinary) sum_again(r, t);
-    t.usual = ordinary && scale1 == 1;
+    if (!ordinary) sum_large(r, t);
+    if (!kExact && scale1 == 1 && t.has_tiny_sums()) sum_tiny(r, t);
+    t.usual = ordinary && scale1 == 1 && !t.moved;
     each_part(r, t, write);
   }
-  SELDOM void sum_again(const Run& r, Tile& t) const {
+  // Rows whose sum may overflow once more, of less.
+  SELDOM void sum_large(const Run& r, Tile& t) const {
     if (!kExact) {
-      t.by = 0x1p-64;
+      if (!t.moved) t.move_all(1);
+      for (size_t i = 0; i < W; i++) if (!(t.total.sum[i] < 1e290 && t.total.sum[i] > -1e290)) t.by[i] = 0x1p-64;
       sum_tile(r, t);
     }
     for (size_t i = 0; i < W; i++) if (t.total.sum[i] - t.total.sum[i] != 0) t.total.rest[i] = 0;  // ∞ has left ∞ − ∞ there
+  }
+  // Whether dy is 0 throughout, as it is of rows that do not count.
+  bool has_no_slope(const Tile& t) const {
+    f64x8 seen = splat(0.), b[kParts];
+    for (size_t v = 0; v < vectors(); v++) {
+      size_t i = t.first + (across() ? v * inner : v * W), n = width(t, v);
+      widen(n == W ? load(dy + i) : load_n(dy + i, n, (T)0), b);
+      seen = or_bits(seen, b[0], b[0]);
+    }
+    return !any_bits(seen, ~(uint64_t)0 >> 1);
+  }
+  // Rows whose dy are all tiny, and some not 0, once more, of more: the products of the others do not matter beside dy.
+  SELDOM void sum_tiny(const Run& r, Tile& t) const {
+    t.is_zero = has_no_slope(t);
+    if (t.is_zero) return;
+    f64x8 most = splat(0.), a[kParts], b[kParts];
+    double size[8];
+    uint32_t lanes = 0, some = 0;
+    for (size_t v = 0, i; v < vectors(); v++) {
+      read<false>(t, v, i, a, b, lanes);
+      most = max_keep_nan(most, max_keep_nan(b[0], sub(splat(0.), b[0])));
+    }
+    store(size, across() ? most : splat(reduce_max(most)));
+    for (size_t i = 0; i < 8; i++) some |= (uint32_t)(Tile::is_tiny(t.total.sum[i]) && size[i] > 0 && size[i] < 0x1p-800) << i;
+    if (!some) return;
+    if (!t.moved) t.move_all(1);
+    for (size_t i = 0; i < 8; i++) if (some >> i & 1) t.by[i] = 0x1p128;
+    sum_tile(r, t);
   }
   ALWAYS void sum_tile(const Run& r, Tile& t) const {
     each_part(r, t, add_up);

@@ -78,4 +78,22 @@ template <class T> Sum relative(double mantissa, int32_t exponent, const Octaves
   return from_state<T>(Sum{mantissa / o.factor(), 0, (int32_t)(e > most ? most : e < -most ? -most : e)});
 }
 
+// The state of a sum of doubles that is no part's, rounded once in all.
+SIMD_INLINE Sum exact_state(const Sum& s, const Octaves& o) {
+  if (!ordinary(s.mantissa)) return canonical(s, o);
+  constexpr double kG = ExpTraits<double>::kG;
+  double f = o.factor(), hi = s.mantissa * f, lo = FUSED_F64(s.mantissa, f, -hi) + s.rest * f, q = hi / kG;
+  Octaves whole;
+  whole.whole = o.whole;
+  return canonical({q + (FUSED_F64(-q, kG, hi) + lo) / kG, 0, s.exponent}, whole);
+}
+// What `relative` gives, and what rounding takes from it.
+SIMD_INLINE Sum exact_relative(double mantissa, int32_t exponent, const Octaves& o) {
+  constexpr double kG = ExpTraits<double>::kG;
+  Sum s = relative<double>(1, exponent, {o.whole, 0});
+  double f = o.factor(), hi = mantissa * kG, lo = FUSED_F64(mantissa, kG, -hi);
+  s.mantissa = hi / f, s.rest = (FUSED_F64(-s.mantissa, f, hi) + lo) / f;
+  return s;
+}
+
 }  // namespace

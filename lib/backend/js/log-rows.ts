@@ -11,6 +11,7 @@ import { log1p, twoSum } from './log.js';
 import { addBias, cells, expSum_f64, load_f32, load_f64, Logits, remainders, settle, total } from './logits.js';
 import { counts } from './masks.js';
 import { exactProduct, HEADROOM } from './powers.js';
+import { NEAR_END } from './row.js';
 
 type Floats = Float32Array | Float64Array;
 
@@ -54,6 +55,11 @@ export class LogRows extends Logits<Floats> {
 
   protected shift(bias: Floats, at: number, stride: number, n: number): number {
     return addBias(bias, at, stride, n, this.reduction.before);
+  }
+
+  /** Quotients of sums that overflow may not do so, nor their distances from a largest logit that lies far below 0. */
+  protected override isBeyond(max: number): boolean {
+    return this.temperature > 1 || !(max > -(2 ** 900) && max < Infinity);
   }
 
   /** Distances from the largest logit itself, always: its weight must be 1, and not just the same factor in all of them. */
@@ -193,8 +199,8 @@ export class LogRows extends Logits<Floats> {
   private logOf(logit: number, rest: number): number {
     const [distance, lost] = twoSum(logit, -this.max);
     const { after, temperature } = this.reduction;
-    // A distance that overflows may have a quotient that does not.
-    if (distance === -Infinity) return logit === distance ? distance : ((logit / 4 - this.max / 4) / after / temperature) * 4 - this.log;
+    // A distance that overflows may have a quotient that does not, and one near the end has no rest.
+    if (distance <= -NEAR_END) return logit === -Infinity ? distance : ((logit / 4 - this.max / 4) / after / temperature) * 4 - this.log;
     const low = (lost + (rest - this.maxRest)) / after;
     const quotient = distance / after / temperature;
     if (!(quotient > -Infinity)) return quotient;

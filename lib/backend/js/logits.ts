@@ -94,10 +94,11 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
   /** Loads a part of a row for weights relative to its own largest logit, which is returned. */
   takeAlone(start: number, column: number, n: number): number {
     this.divideLogits(1);
+    hasOverflowed(); // elsewhere
     let max = this.take(start, column, n);
     this.maxRest = 0;
     if (this.bias === null) return max;
-    if (hasOverflowed()) {
+    if (hasOverflowed() && !(Math.abs(max) < Infinity)) {
       this.divideLogits(8);
       max = this.take(start, column, n);
     }
@@ -112,11 +113,17 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     this.maxRest = 0;
   }
 
+  /** Whether sums that overflow matter beside this largest logit: below a finite one they have no weight, whatever they are. */
+  protected isBeyond(max: number): boolean {
+    return !(Math.abs(max) < Infinity);
+  }
+
   /** The largest logit of a row, −∞ where a mask leaves none. */
   largest(start: number): number {
     this.divideLogits(1);
+    hasOverflowed(); // elsewhere
     const max = this.findLargest(start);
-    if (this.bias === null || !hasOverflowed()) return max;
+    if (this.bias === null || !hasOverflowed() || !this.isBeyond(max)) return max;
     this.divideLogits(8);
     return this.findLargest(start);
   }

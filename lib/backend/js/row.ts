@@ -15,6 +15,14 @@ export const HELD = 2 ** 20;
 /** Longer ones are taken in parts of this length, which stay in a second-level cache from one step to the next. */
 export const PART = 2 ** 16;
 
+/** From this size on, steps of TwoSum may overflow where its sum does not. */
+export const NEAR_END = 2 ** 1023;
+
+/** What rounding takes from a sum of that size (Dekker): the larger number is taken off first. */
+function lostNearEnd(a: number, b: number, sum: number): number {
+  return Math.abs(a) >= Math.abs(b) ? b - (sum - a) : a - (sum - b);
+}
+
 /** The steps on a row held in `cells`; `remainders` takes what does not fit into its doubles, where that matters. */
 export function rowSteps(cells: Float64Array, remainders: Float64Array) {
   const row = cells;
@@ -90,8 +98,9 @@ export function rowSteps(cells: Float64Array, remainders: Float64Array) {
       const sum = a + b;
       const ofB = sum - a;
       row[i] = sum;
+      const lost = a - (sum - ofB) + (b - ofB);
       const isFinite = Math.abs(sum) < Infinity;
-      rest[i] = isFinite ? a - (sum - ofB) + (b - ofB) : 0;
+      rest[i] = lost === lost ? lost : isFinite ? lostNearEnd(a, b, sum) : 0;
       if (!isFinite && Math.abs(a) < Infinity && Math.abs(b) < Infinity) overflowed = true;
       if (sum > max) max = sum;
     }
