@@ -69,12 +69,11 @@ function lossesOf(call: Rows, targets: Int32Array, temperature: number): Float64
 /** All from ln p of the most probable token, to which other logits have distances of the same sign. */
 function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number): LogProbs {
   const { rows } = call;
-  const { indices } = topOf(call, n);
   const sums = new LogitSums(call);
+  const indices = call.bias === null ? topOf(call, n).indices : topOfSums(call, sums, n);
   const [tops, lows] = [new Float64Array(rows), new Float64Array(rows)];
   for (let row = 0; row < rows; row++) {
     if (indices[row * n] === NO_INDEX) throw hasNaN(row);
-    if (call.bias !== null) sortBySums(sums, row, indices.subarray(row * n, (row + 1) * n));
     tops[row] = sums.read(row, indices[row * n]!);
     lows[row] = sums.low;
     if (!(Math.abs(tops[row]!) < Infinity)) checkRow(call, row);
@@ -90,11 +89,33 @@ function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number)
   };
 }
 
-/** topK compares sums that are rounded to a double: puts those of one row in the order of exact ones. */
-function sortBySums(sums: LogitSums, row: number, indices: Uint32Array): void {
-  const items = Array.from(indices, (index) => ({ index, high: sums.read(row, index), low: sums.low }));
+/** The n largest exact sums of each row. topK compares sums that are rounded to a double: what ties there is looked at again. */
+function topOfSums(call: Rows, sums: LogitSums, n: number): Uint32Array {
+  const { rows, cols } = call;
+  const seen = Math.min(n + 1, cols);
+  const { indices } = topOf(call, seen);
+  const tops = new Uint32Array(rows * n);
+  for (let row = 0; row < rows; row++) {
+    const first = indices.subarray(row * seen, (row + 1) * seen);
+    const isOdd = first[0] === NO_INDEX; // a NaN
+    const edge = isOdd ? NaN : sums.read(row, first[n - 1]!);
+    const isTied = seen > n && edge > -Infinity && sums.read(row, first[n]!) === edge;
+    const chosen = isOdd ? first : inOrder(sums, row, isTied ? columnsFrom(sums, row, cols, edge) : first);
+    tops.set(chosen.slice(0, n), row * n);
+  }
+  return tops;
+}
+
+function columnsFrom(sums: LogitSums, row: number, cols: number, least: number): number[] {
+  const columns: number[] = [];
+  for (let column = 0; column < cols; column++) if (sums.read(row, column) >= least) columns.push(column);
+  return columns;
+}
+
+function inOrder(sums: LogitSums, row: number, columns: Iterable<number>): number[] {
+  const items = Array.from(columns, (index) => ({ index, high: sums.read(row, index), low: sums.low }));
   items.sort((a, b) => (a.high === b.high ? b.low - a.low || a.index - b.index : b.high - a.high));
-  items.forEach(({ index }, i) => (indices[i] = index));
+  return items.map(({ index }) => index);
 }
 
 /** Throws if a row has a NaN or no finite largest logit. A loss of ∞ alone says neither: the token may be masked. */

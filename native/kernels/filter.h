@@ -12,14 +12,15 @@ namespace {
 struct Filters {
   size_t top_k;
   double temperature, top_p, min_distance, typical_p, epsilon;
-  double unit;  // of the logits: 1, or 4 if they are quarters
+  double unit;  // of the logits: 1, 4 if they are quarters, less if they have been raised
 
-  Filters quartered() const {
-    Filters quarters = *this;
-    double least = 0x1p-1074, t = temperature / 4;
-    quarters.temperature = temperature == 0 || t > least ? t : least, quarters.min_distance = min_distance / 4;
-    quarters.unit = 4 * unit;
-    return quarters;
+  // The same of logits in another unit, a power of two.
+  Filters in_units(double other) const {
+    Filters same = *this;
+    double least = 0x1p-1074, t = temperature / other;
+    same.temperature = temperature == 0 || t > least ? t : least, same.min_distance = min_distance / other;
+    same.unit = other * unit;
+    return same;
   }
   // What logits are divided by to be kept; greedy ones are as they were.
   double divisor() const { return temperature > 0 ? temperature : 1 / unit; }
@@ -81,9 +82,9 @@ struct SampleList {
   }
   NEVER_INLINE void keep_likely() {
     if (filters.epsilon > 0) {
-      double least = filters.epsilon * (double)sum_list(), most = 0;
-      for (size_t i = 0; i < memory.list.size; i++) most = memory.list.data[i].weight > most ? memory.list.data[i].weight : most;
-      keep([&](const Item& item) ALWAYS_LAMBDA { return (double)weigher.integer(item.weight) >= least || item.weight == most; });
+      double least = filters.epsilon * (double)sum_list(), most = -infinity<double>();
+      for (size_t i = 0; i < memory.list.size; i++) most = memory.list.data[i].z > most ? memory.list.data[i].z : most;
+      keep([&](const Item& item) ALWAYS_LAMBDA { return (double)weigher.integer(item.weight) >= least || item.z == most; });
     }
     use_list();
   }
@@ -200,7 +201,7 @@ template <class T> struct SampleRow : SampleList {
       pages.weigh(from, w);
       for (size_t i = 0, end = pages.count(from); i < end; i++) {
         double z = (double)x[from + i], rounded = weigher.rounded(w[i]);
-        if (pages.cut.keeps(z, from + i) && ((double)weigher.integer(rounded) >= bound || rounded == 1)) memory.list.push({0, z, rounded, from + i});
+        if (pages.cut.keeps(z, from + i) && ((double)weigher.integer(rounded) >= bound || z == weigher.top)) memory.list.push({0, z, rounded, from + i});
       }
     }
     use_list();

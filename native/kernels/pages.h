@@ -53,10 +53,11 @@ template <class T> struct Paged {
     double deepest = weigher.top - 512 / weigher.scale;
     sums = memory, floor = deepest > -(double)largest<T>() ? (T)deepest : -largest<T>();
   }
-  // Whether near sums are near, which they are not where 2^-64 is lost between one number of the type and the next.
+  // Whether near sums are near. They are not where 2^-64 is lost between one number of the type and the next, nor where the lowest
+  // number has weight at so high a temperature, as −∞ would have it too.
   bool may_be_near() const {
     double depth = (weigher.top - (double)floor) * weigher.scale;
-    return depth < 520 && (depth > 500 || floor == -largest<T>());
+    return depth < 520 && depth > 500;
   }
   // What head − p · all may be off: the terms of the head count 1 − p, and the others p. Weights are off by `each` of them before they
   // are rounded, by one half; sums in doubles, of so few terms, by less.

@@ -6,6 +6,8 @@ namespace {
 
 // From here on the distance of any two doubles counts, also of two so far apart that no double holds it.
 constexpr double kLargeTemperature = 0x1p1000;
+// Below, the inverse of a temperature is beyond the weigher's scale, and distances of subnormal numbers count.
+constexpr double kSmallTemperature = 0x1p-990, kRaisedUnit = 0x1p-100;
 
 // What a call wants of its rows, in results of type R.
 template <class R> struct Draws {
@@ -42,18 +44,29 @@ template <class E, class X, class R> struct Sample {
   Draws<R> draws;
   Extras<X> extras;
 
+  // Raises a row's logits to multiples of kRaisedUnit. False: these may be no doubles, and the weigher is as good on such a row.
+  static SELDOM bool raise(double* z, size_t n) {
+    double top = -infinity<double>();
+    for (size_t i = 0; i < n; i++) top = z[i] > top ? z[i] : top;
+    if (!(top > -0x1p900 && top < 0x1p900)) return false;
+    for (size_t i = 0; i < n; i++) z[i] *= 1 / kRaisedUnit;
+    return true;
+  }
   void row(Memory& memory, size_t i) const {
     size_t cols = draws.cols;
     const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
     if (!floats) return;
-    bool quartered = false, large = sizeof(T) == 8 && draws.filters.temperature >= kLargeTemperature;
-    if (!extras.any() && !large) return draws.take(memory, floats, i);
+    const double temperature = draws.filters.temperature;
+    bool quartered = false, large = sizeof(T) == 8 && temperature >= kLargeTemperature;
+    bool small = sizeof(T) == 8 && temperature > 0 && temperature < kSmallTemperature;
+    if (!extras.any() && !large && !small) return draws.take(memory, floats, i);
     const double* logits = large ? with_extras<E, sizeof(T) == 8>(memory, extras, floats, cols, i, quartered)
                                  : with_extras<E>(memory, extras, floats, cols, i, quartered);
-    if (!quartered) return draws.take(memory, logits, i);
-    Draws<R> of_quarters = draws;
-    of_quarters.filters = draws.filters.quartered();
-    of_quarters.take(memory, logits, i);
+    bool raised = small && !quartered && logits && raise(memory.doubles.data, cols);
+    if (!quartered && !raised) return draws.take(memory, logits, i);
+    Draws<R> of_units = draws;
+    of_units.filters = draws.filters.in_units(quartered ? 4 : kRaisedUnit);
+    of_units.take(memory, logits, i);
   }
 };
 

@@ -58,14 +58,16 @@ export function reference(z: ArrayLike<number>, f: Filters): { kept: number[]; p
   const sum = () => kept.reduce((all, i) => all + w[i]!, 0);
   if (f.typicalP < 1) {
     const all = sum();
-    const entropy = kept.reduce((h, i) => (w[i] === 0 ? h : h - (w[i]! / all) * Math.log(w[i]! / all)), 0);
-    const off = Array.from(z, (logit) => Math.abs(Math.log(all) - (logit - top) / f.temperature - entropy));
+    // −log p less its mean is the mean of the distances less the distance: log Σ would hide distances below 1e-16.
+    const distances = Array.from(z, (logit) => (logit - top) / f.temperature);
+    const mean = kept.reduce((m, i) => (w[i] === 0 ? m : m + w[i]! * distances[i]!), 0) / all;
+    const off = distances.map((distance) => Math.abs(mean - distance));
     kept = prefix(kept.slice().sort((a, b) => off[a]! - off[b]! || a - b), w, f.typicalP);
   }
   if (f.epsilonCutoff > 0) {
     const all = sum();
-    const most = kept.reduce((m, i) => Math.max(m, w[i]!), 0);
-    kept = kept.filter((i) => w[i]! / all >= f.epsilonCutoff || w[i] === most);
+    const most = kept.reduce((m, i) => Math.max(m, z[i]!), -Infinity);
+    kept = kept.filter((i) => w[i]! / all >= f.epsilonCutoff || z[i] === most);
   }
   kept.sort((a, b) => a - b);
   const all = sum();

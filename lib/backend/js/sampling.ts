@@ -2,7 +2,7 @@
 import { NO_INDEX, type SampleKernel, type SamplingKernels, type SamplingOfType } from '../backend.js';
 import { lengthOf } from '../../arrays.js';
 import { bfloat16, float16 } from './half.js';
-import { counts } from './masks.js';
+import { inUnits, LARGE_TEMPERATURE, raised, withExtras, type Extras, type Filters } from './sampling-rows.js';
 import { DEEPEST, Sum, Weigher } from './weights.js';
 
 type Floats = Float32Array | Float64Array;
@@ -53,16 +53,6 @@ function topItems(x: Floats, start: number, n: number, k: number): Item[] {
   return heap.sort(inOrder);
 }
 
-/** See native/kernels/sample.h. */
-interface Filters {
-  readonly topK: number;
-  readonly temperature: number;
-  readonly topP: number;
-  readonly minDistance: number;
-  readonly typicalP: number;
-  readonly epsilon: number;
-}
-
 const SAMPLED = 0;
 const HAS_NAN = 1;
 const NOTHING_FINITE = 2;
@@ -75,7 +65,7 @@ class SampleRow {
   private sums = new Float64Array(0);
   private weigher = new Weigher(0, 0, 1);
 
-  constructor(private readonly z: Float64Array, private readonly unit: 1 | 4, private readonly filters: Filters) {}
+  constructor(private readonly z: Float64Array, private readonly unit: number, private readonly filters: Filters) {}
 
   filter(): number {
     const { z, filters } = this;
@@ -121,8 +111,8 @@ class SampleRow {
   private likely(items: Item[]): Item[] {
     if (this.filters.epsilon <= 0) return items;
     const least = this.filters.epsilon * sumOf(items);
-    const most = items.reduce((largest, { weight }) => Math.max(largest, weight), 0);
-    return items.filter(({ weight }) => weight >= least || weight === most);
+    const most = items.reduce((largest, { z }) => Math.max(largest, z), -Infinity);
+    return items.filter(({ weight, z }) => weight >= least || z === most);
   }
 
   /** The last item of the smallest set of the most probable tokens that has the share topP. */
@@ -214,53 +204,6 @@ const argmax = (x: Floats, indices: Uint32Array, rows: number, cols: number): vo
   for (let r = 0; r < rows; r++) indices[r] = first(x, r * cols, cols);
 };
 
-interface Extras {
-  readonly mask: Uint8Array | null;
-  readonly maskLayout: number;
-  readonly bias: Floats | null;
-}
-
-/** Above this a distance of any two doubles counts. */
-const LARGE_TEMPERATURE = 2 ** 1000;
-
-/**
- * A row with its bias added; what is masked as −∞. All are quarters if `unit` is 4: a sum of two finite numbers
- * overflows otherwise, or the distance of two of them is wanted, which may.
- */
-interface RowWithExtras {
-  readonly z: Float64Array;
-  readonly unit: 1 | 4;
-}
-
-function withExtras(x: Floats, r: number, cols: number, extras: Extras, hasLargeDistances = false): RowWithExtras {
-  const { mask, maskLayout, bias } = extras;
-  const start = r * cols;
-  const biasStart = bias !== null && lengthOf(bias) === cols ? 0 : start;
-  const isHidden = (i: number): boolean => mask !== null && !counts(mask, maskLayout, start + i, i);
-  const z = new Float64Array(cols);
-  let unit: 1 | 4 = hasLargeDistances ? 4 : 1;
-  for (let i = 0; i < cols; i++) {
-    const logit = x[start + i]!;
-    z[i] = logit;
-    if (bias === null) continue;
-    const added = bias[biasStart + i]!;
-    z[i] = logit + added;
-    if (Math.abs(z[i]!) === Infinity && Math.abs(logit) < Infinity && Math.abs(added) < Infinity && !isHidden(i)) unit = 4;
-  }
-  if (unit === 4) for (let i = 0; i < cols; i++) z[i] = bias === null ? z[i]! / 4 : x[start + i]! / 4 + bias[biasStart + i]! / 4;
-  if (mask !== null) for (let i = 0; i < cols; i++) if (isHidden(i)) z[i] = -Infinity;
-  return { z, unit };
-}
-
-const inUnits = (filters: Filters, unit: 1 | 4): Filters =>
-  unit === 1
-    ? filters
-    : {
-        ...filters,
-        temperature: filters.temperature === 0 ? 0 : Math.max(filters.temperature / 4, Number.MIN_VALUE),
-        minDistance: filters.minDistance / 4,
-      };
-
 function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) => void, rows: number, cols: number, k: number, extras: Extras): void {
   const isPlain = extras.mask === null && extras.bias === null;
   for (let r = 0; r < rows; r++) {
@@ -278,7 +221,7 @@ function topK(x: Floats, indices: Uint32Array, take: (to: number, from: number) 
 
 const sample: SampleKernel<Floats> = (x, tokens, kept, probabilities, status, uniforms, rows, cols, draws, k, temperature, topP, minDistance, typicalP, epsilon, mask, maskLayout, bias) => {
   for (let r = 0; r < rows; r++) {
-    const { z, unit } = withExtras(x, r, cols, { mask, maskLayout, bias }, temperature >= LARGE_TEMPERATURE);
+    const { z, unit } = raised(withExtras(x, r, cols, { mask, maskLayout, bias }, temperature >= LARGE_TEMPERATURE), temperature);
     const row = new SampleRow(z, unit, inUnits({ topK: k, temperature, topP, minDistance, typicalP, epsilon }, unit));
     status[r] = row.filter();
     if (status[r] !== SAMPLED) {
