@@ -12,6 +12,7 @@ import {
 } from './data.js';
 import type { Draw } from './draw.js';
 import type { Arena } from './memory.js';
+import { IntegerRow } from './exact-row.js';
 import { exactRow, type ExactRow } from './row-oracle.js';
 
 export type Options = Record<string, unknown>;
@@ -186,6 +187,7 @@ export function placed(arena: Arena, axis: Axis, more: Options = {}): Options {
 
 export interface TensorRow {
   readonly exact: ExactRow;
+  readonly integers: IntegerRow;
   /** Where element c of the row is. */
   at(c: number): number;
   isVisible(c: number): boolean;
@@ -203,8 +205,9 @@ export function* rowsOf(axis: Axis, precise = axis.type === 'f64'): Generator<Te
           { length: cols },
           (_, c) => all[at(c)]!,
         );
-      const exact = exactRow({ x: pick(values)!, bias: pick(biases), visible: pick(visible), temperature, precise });
-      yield { exact, at, isVisible: (c) => visible === undefined || visible[at(c)] !== 0 };
+      const input = { x: pick(values)!, bias: pick(biases), visible: pick(visible), temperature, precise };
+      const isVisible = (c: number) => visible === undefined || visible[at(c)] !== 0;
+      yield { exact: exactRow(input), integers: new IntegerRow(input), at, isVisible };
     }
   }
 }

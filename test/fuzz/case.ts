@@ -28,7 +28,12 @@ export interface Case {
 /** Makes a case of one operator; `limit` is the most elements of a row, and few when a failure is made smaller. */
 export type Maker = (draw: Draw, limit: number) => Case;
 
-/** Goes on with values, some of which may be promises. */
+/** Goes on with values, some of which may be promises. Of several errors it is the first in order, as without promises. */
 export function chain(values: readonly unknown[], then: (values: readonly unknown[]) => unknown): unknown {
-  return values.some((value) => value instanceof Promise) ? Promise.all(values).then(then) : then(values);
+  if (!values.some((value) => value instanceof Promise)) return then(values);
+  return Promise.allSettled(values).then((settled) => {
+    const failed = settled.find(({ status }) => status === 'rejected');
+    if (failed) throw (failed as PromiseRejectedResult).reason;
+    return then(settled.map((each) => (each as PromiseFulfilledResult<unknown>).value));
+  });
 }

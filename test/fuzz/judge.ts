@@ -2,6 +2,7 @@
 import { countedError, type DD } from '../../lib/cli/oracle.js';
 import { halvesOf, valueOf } from '../halves.js';
 import { isHalf, type ElementType } from './data.js';
+import { isNear } from './exact-row.js';
 import type { AnyArray } from './memory.js';
 
 /** What a call gave: arrays, or an error. */
@@ -89,6 +90,21 @@ export function errorOf(type: 'f32' | 'f64', actual: number, { hi, lo }: DD, sla
   )
     return 0;
   return countedError(actual, hi, lo, type);
+}
+
+/** As errorOfElement, and 0 for a double or float32 that integers find near enough: `exactly` is asked only then. */
+export function confirmed(
+  type: ElementType,
+  array: AnyArray,
+  i: number,
+  exact: DD,
+  bound: number,
+  exactly: () => bigint,
+  slack = 0,
+): number {
+  const error = errorOfElement(type, array, i, exact, bound, slack);
+  if (error <= bound || array instanceof Uint16Array || !Number.isFinite(exact.hi)) return error;
+  return isNear(array instanceof Float64Array ? 'f64' : 'f32', array[i]!, exactly(), bound, slack) ? 0 : error;
 }
 
 /** The unit in the last place of a float32 at x. */

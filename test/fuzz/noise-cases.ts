@@ -72,7 +72,7 @@ function faultOfSoft(
     const wanted = softmaxOf(exact, i);
     // The sum of distance and noise may be a double, as may the one of the largest.
     const size = Math.abs(distances[i]! * DISTANCE) + Math.abs(distances[exact.at]! * DISTANCE) + 40;
-    const slack = wanted.hi === 0 ? 0 : (wanted.hi * 2 ** -52 * 2 * size) / tau;
+    const slack = wanted.hi === 0 ? 0 : wanted.hi * ((2 ** -51 * size) / tau); // a part of a subnormal number may be none
     const error = errorOf(isDouble ? 'f64' : 'f32', y[i]!, wanted, slack);
     if (!(error <= (isDouble ? 2 : 2.6))) return complain(`y[${i}]`, y[i], wanted.hi, error);
   }
@@ -86,7 +86,7 @@ function gumbelTop(isMax: boolean): Maker {
     const temperature = draw.pick([1, 0.7, draw.logUniform(1e-3, 1e3), draw.logUniform(1e-300, 1e308)]);
     const k = isMax ? 1 : draw.pick([1, 2, 5, 1 + draw.int(Math.max(1, axis.cols))]);
     const { noise, seed } = chanceOf(draw, axis.length);
-    const enough = Array.from(rowsOfLogits(axis)).every(({ z }) => z.filter((x) => x > -Infinity).length >= k);
+    const enough = k <= axis.cols && Array.from(rowsOfLogits(axis)).every(({ z }) => z.filter((x) => x > -Infinity).length >= k);
     return {
       text: `${isMax ? 'gumbelMax' : `gumbelTopK ${k}`}(${axis.text}, T ${temperature})`,
       elements: axis.length,

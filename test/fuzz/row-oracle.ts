@@ -65,7 +65,15 @@ function normalized(temperature: number): [t: number, n: number] {
   return [t, n];
 }
 
-const LARGE = 2 ** 900;
+/** Where sums of double-doubles overflow, and where quotients of them lose their lower part. */
+const [LARGE, TINY] = [2 ** 900, 2 ** -400];
+
+/** Whether one sum is above another, by what they are and, where that does not say, by what they are times a power of two. */
+function isAbove(a: DD, b: DD, smallA: DD, smallB: DD): boolean {
+  const isClear = a.hi !== b.hi && Math.abs(a.hi - b.hi) < Infinity;
+  const [p, q] = isClear || !(Math.abs(a.hi) >= LARGE) ? [a, b] : [smallA, smallB];
+  return p.hi > q.hi || (p.hi === q.hi && p.lo > q.lo);
+}
 
 export function exactRow({ x, bias, visible, temperature, precise }: RowInput): ExactRow {
   const n = x.length;
@@ -90,31 +98,40 @@ export function exactRow({ x, bias, visible, temperature, precise }: RowInput): 
   if (hasNaN || hasInfinity) return { ...none, state: 'poisoned', hasNaN };
   if (seen === 0) return { ...none, state: visible && n > 0 ? 'masked' : 'low' };
 
-  const shift = most > LARGE ? 200 : 0;
+  const isLow = (i: number) =>
+    (visible && visible[i] === 0) || x[i] === -Infinity || (bias && bias[i] === -Infinity);
+  const valueOf = (i: number, by: number): DD =>
+    bias ? twoSum(scale(x[i]!, by), scale(bias[i]!, by)) : dd(scale(x[i]!, by));
+  /** As they are, and, where there are large ones, times 2^−200 as well, which takes their bits from the smallest. */
   const z: DD[] = new Array<DD>(n);
+  const down: DD[] = most > LARGE ? new Array<DD>(n) : z;
   let at = -1;
   for (let i = 0; i < n; i++) {
-    const low = (visible && visible[i] === 0) || x[i] === -Infinity || (bias && bias[i] === -Infinity);
-    z[i] = low
-      ? dd(-Infinity)
-      : bias
-        ? twoSum(scale(x[i]!, -shift), scale(bias[i]!, -shift))
-        : dd(shift ? scale(x[i]!, -shift) : x[i]!);
-    if (!low && (at < 0 || z[i]!.hi > z[at]!.hi || (z[i]!.hi === z[at]!.hi && z[i]!.lo > z[at]!.lo))) at = i;
+    const low = isLow(i);
+    z[i] = low ? dd(-Infinity) : valueOf(i, 0);
+    if (most > LARGE) down[i] = low ? dd(-Infinity) : valueOf(i, -200);
+    if (!low && (at < 0 || isAbove(z[i]!, z[at]!, down[i]!, down[at]!))) at = i;
   }
   if (at < 0) return { ...none, state: 'low' };
+  const isLarge = (i: number) => down !== z && !(Math.abs(z[i]!.hi) < LARGE);
 
   const [t, power] = normalized(temperature);
-  const largest = z[at]!;
-  const quotient = (a: DD): DD => scaled(precise ? divide(a, dd(t)) : dd((a.hi + a.lo) / t), shift - power);
-  const distances = z.map((v) => {
-    if (v.hi === -Infinity) return v;
-    return quotient(precise ? add(v, negative(largest)) : dd(v.hi - largest.hi + (v.lo - largest.lo)));
+  /** a · 2^up / temperature */
+  const quotient = (a: DD, up: number): DD => {
+    const lift = Math.abs(a.hi) < TINY ? 600 : 0;
+    const lifted = lift ? scaled(a, lift) : a;
+    return scaled(precise ? divide(lifted, dd(t)) : dd((lifted.hi + lifted.lo) / t), up - power - lift);
+  };
+  const distances = z.map((_, i) => {
+    if (isLow(i)) return dd(-Infinity);
+    const [all, up] = isLarge(i) || isLarge(at) ? [down, 200] : [z, 0];
+    const [v, largest] = [all[i]!, all[at]!];
+    return quotient(precise ? add(v, negative(largest)) : dd(v.hi - largest.hi + (v.lo - largest.lo)), up);
   });
   let others = ZERO;
   if (precise) for (let i = 0; i < n; i++) others = i === at ? others : add(others, expDD(distances[i]!));
   else others = dd(plainSum(distances, at));
-  return { state: 'ordinary', hasNaN: false, distances, others, top: quotient(largest), at, precise };
+  return { state: 'ordinary', hasNaN: false, distances, others, top: isLarge(at) ? quotient(down[at]!, 200) : quotient(z[at]!, 0), at, precise };
 }
 
 function plainSum(distances: readonly DD[], at: number): number {

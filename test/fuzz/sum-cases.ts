@@ -3,7 +3,7 @@ import { add, addNumber, expDD, multiply, multiplyNumber, type DD } from '../../
 import { axisOf, placed, rowsOf, spoil, type Axis } from './axis.js';
 import { chain, type Case, type Maker } from './case.js';
 import { isHalf } from './data.js';
-import { errorOf, errorOfElement, type Outcome } from './judge.js';
+import { confirmed, errorOf, type Outcome } from './judge.js';
 import type { AnyArray } from './memory.js';
 import { complain, slackOfLog, spoilerOf } from './row-cases.js';
 import { dd, logSumExpOf, softmaxOf, ZERO, type ExactRow } from './row-oracle.js';
@@ -200,12 +200,13 @@ const normalize: Maker = (draw, limit) => {
 
 function checkNormalized(axis: Axis, y: AnyArray, isNative: boolean): string | undefined {
   const bound = axis.type === 'f64' ? 4 : isNative ? 2.6 : 0.52;
-  for (const { exact, at, isVisible } of rowsOf(axis)) {
+  for (const { exact, integers, at, isVisible } of rowsOf(axis)) {
     if (exact.state === 'low' && axis.mask) continue; // nothing is said of it
     for (let c = 0; c < axis.cols; c++) {
       const wanted =
         !isVisible(c) || exact.state === 'masked' ? ZERO : exact.state === 'ordinary' ? softmaxOf(exact, c) : dd(NaN);
-      const error = errorOfElement(axis.type, y, at(c), wanted, bound);
+      const exactly = () => (exact.state === 'ordinary' && isVisible(c) ? integers.softmax(c) : 0n);
+      const error = confirmed(axis.type, y, at(c), wanted, bound, exactly);
       if (!(error <= bound)) return complain(`${isNative ? 'native' : 'js'} y[${at(c)}]`, y[at(c)], wanted.hi, error);
     }
   }
