@@ -53,7 +53,7 @@ const portable: Options = {
   ],
 };
 
-/** import.meta.url for CommonJS. tsup's own looks at `document` first, which test environments and Electron define too. */
+/** import.meta.url for CommonJS. tsup's own looks at `document` first, which jsdom and Electron define too. */
 const metaUrl: NonNullable<Options['esbuildPlugins']>[number] = {
   name: 'import.meta.url',
   setup(build) {

@@ -16,9 +16,18 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'together', include: [all], exclude: alone, maxWorkers: availableParallelism(), sequence: { groupOrder: 0 } },
+        test: {
+          name: 'together',
+          include: [all],
+          exclude: alone,
+          maxWorkers: availableParallelism(),
+          sequence: { groupOrder: 0 },
+        },
       },
-      { extends: true, test: { name: 'alone', include: alone, maxWorkers: 1, fileParallelism: false, sequence: { groupOrder: 1 } } },
+      {
+        extends: true,
+        test: { name: 'alone', include: alone, maxWorkers: 1, fileParallelism: false, sequence: { groupOrder: 1 } },
+      },
     ],
   },
 });

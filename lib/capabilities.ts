@@ -36,8 +36,8 @@ export interface Capabilities {
  *
  * @throws RangeError (ERR_INVALID_ARG_VALUE) if FLASH_SOFTMAX_BACKEND names a backend that is not available, or
  *   FLASH_SOFTMAX_THREADS or the profile of FLASH_SOFTMAX_PROFILE makes no sense.
- * @throws Error (ERR_DLOPEN_FAILED) if FLASH_SOFTMAX_REQUIRE_NATIVE is 1 and there is no addon; as the first call of any
- *   function then does. The message ends as `native.error` does: with what is to be done.
+ * @throws Error (ERR_DLOPEN_FAILED) if FLASH_SOFTMAX_REQUIRE_NATIVE is 1 and there is no addon, as the first call of
+ *   any function does then. The message ends as `native.error` does: with what is to be done.
  */
 export function capabilities(): Capabilities {
   const { name, reason, jsMaxElements } = choice();

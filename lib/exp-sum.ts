@@ -61,9 +61,15 @@ export function expSum<A extends LogitArray>(x: A, options?: ExpSumOptions<A>): 
 export function expSumCall(logits: LogitArray, options?: ExpSumOptions, more: readonly string[] = []): Call<ExpSums> {
   const { unifiedMax, range: ends } = readable(options);
   const range: unknown = Array.isArray(ends) ? Array.from(ends as readonly unknown[]) : ends; // its elements are read before lengths are taken
-  const { x, elements, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, ['unifiedMax', 'range', ...more], 'state');
+  const { x, elements, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(
+    logits,
+    options,
+    ['unifiedMax', 'range', ...more],
+    'state',
+  );
   const unified = unifiedMax === undefined ? undefined : unify(unifiedMax, range, temperature);
-  if (unified === undefined && range !== undefined) throw wrongValue('no value', 'range without unifiedMax', describe(range));
+  if (unified === undefined && range !== undefined)
+    throw wrongValue('no value', 'range without unifiedMax', describe(range));
 
   const mantissa = new Float64Array(outer * inner);
   const exponent = new Int32Array(outer * inner);
@@ -75,7 +81,12 @@ export function expSumCall(logits: LogitArray, options?: ExpSumOptions, more: re
     work: elements,
     finish() {
       const beyond = exponent.indexOf(NO_EXPONENT);
-      if (beyond >= 0) throw wrongValue('logits within 1.48e9 temperatures, for an exponent of 32 bits,', `row ${beyond} of x`, 'larger ones');
+      if (beyond >= 0)
+        throw wrongValue(
+          'logits within 1.48e9 temperatures, for an exponent of 32 bits,',
+          `row ${beyond} of x`,
+          'larger ones',
+        );
       return unified === undefined ? { mantissa, exponent } : share(mantissa, exponent, unified);
     },
   });
@@ -98,12 +109,17 @@ export function unify(unifiedMax: unknown, range: unknown, temperature: number):
   if (typeof unifiedMax !== 'number') throw wrongType('a number', 'unifiedMax', unifiedMax);
   const phi = unifiedMax / temperature;
   if (!(Math.abs(phi) < 1.48e9)) throw outOfRange('a number within 1.48e9 temperatures', 'unifiedMax', unifiedMax);
-  const within = (below: number, above: number): Unified => ({ exponent: Math.round(phi * LOG2_E), least: exponential(phi + below), most: exponential(phi + above) });
+  const within = (below: number, above: number): Unified => ({
+    exponent: Math.round(phi * LOG2_E),
+    least: exponential(phi + below),
+    most: exponential(phi + above),
+  });
   if (range === undefined) return within(-WIDEST, WIDEST);
   if (!Array.isArray(range)) throw wrongType('an array of two numbers', 'range', range);
   const [below, above]: unknown[] = range;
   if (range.length !== 2) throw wrongValue('two numbers', 'range', String(range.length));
-  if (typeof below !== 'number' || typeof above !== 'number') throw wrongType('two numbers', 'range', typeof below === 'number' ? above : below);
+  if (typeof below !== 'number' || typeof above !== 'number')
+    throw wrongType('two numbers', 'range', typeof below === 'number' ? above : below);
   const isWithinWidest = below >= -WIDEST * temperature && above <= WIDEST * temperature; // infinite at the highest temperatures
   if (!(below <= above && isWithinWidest && below > -Infinity && above < Infinity)) {
     throw wrongValue(`two rising numbers within ${WIDEST} temperatures`, 'range', `[${below}, ${above}]`);
@@ -183,7 +199,8 @@ function addTo(mantissa: Float64Array, exponent: Int32Array, r: number, m: numbe
     const apart = exponent[r]! - e;
     mantissa[r] = apart >= 0 ? own + m * powerOfTwo(-apart) : m + own * powerOfTwo(apart);
     if (apart < 0) exponent[r] = e;
-  } else { // of unlike size, as unified ones can be
+  } else {
+    // of unlike size, as unified ones can be
     settle(mantissa, exponent, r);
     const [canonical, at] = extended(m, e);
     addTo(mantissa, exponent, r, canonical, at);
@@ -218,17 +235,31 @@ function settle(mantissa: Float64Array, exponent: Int32Array, r: number): void {
  */
 export function normalize(x: Float32Array, state: ExpSums, options?: AxisOptions<Float32Array>): Float32Array;
 export function normalize(x: Float64Array, state: ExpSums, options?: AxisOptions<Float64Array>): Float64Array;
-export function normalize(x: Uint16Array, state: ExpSums, options: AxisOptions<Uint16Array, Float32Array> & { out: Float32Array }): Float32Array;
+export function normalize(
+  x: Uint16Array,
+  state: ExpSums,
+  options: AxisOptions<Uint16Array, Float32Array> & { out: Float32Array },
+): Float32Array;
 export function normalize(x: Uint16Array, state: ExpSums, options: AxisOptions<Uint16Array>): Uint16Array;
-export function normalize<A extends Float16ArrayLike>(x: A, state: ExpSums, options: AxisOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
+export function normalize<A extends Float16ArrayLike>(
+  x: A,
+  state: ExpSums,
+  options: AxisOptions<A, Float32Array> & { out: Float32Array },
+): Float32Array;
 export function normalize<A extends Float16ArrayLike>(x: A, state: ExpSums, options?: AxisOptions<A>): A;
 export function normalize(x: LogitArray, state: ExpSums, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
   return runNow(normalizeCall(x, state, options));
 }
 
-export function normalizeCall(logits: LogitArray, state: ExpSums, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
+export function normalizeCall(
+  logits: LogitArray,
+  state: ExpSums,
+  options?: AxisOptions<LogitArray, LogitArray>,
+  more: readonly string[] = [],
+): Call<LogitArray> {
   const sums = fieldsOf(state, 'state');
-  const { x, elements, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options, more);
+  const { x, elements, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } =
+    axisCall(logits, options, more);
   checkFields(sums, 'state', outer * inner);
   const [mantissa, exponent] = [copyOf(sums.mantissa), copyOf(sums.exponent)];
   for (let r = 0; r < mantissa.length; r++) settle(mantissa, exponent, r);

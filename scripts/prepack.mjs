@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const prebuilds = existsSync(`${root}/prebuilds`) ? readdirSync(`${root}/prebuilds`, { recursive: true }) : [];
 const missing = [
-  ...(prebuilds.some((name) => name.endsWith('.node')) ? [] : ['binaries in prebuilds/ (npm run prebuild, or npm run download-prebuilds)']),
+  ...(prebuilds.some((name) => name.endsWith('.node'))
+    ? []
+    : ['binaries in prebuilds/ (npm run prebuild, or npm run download-prebuilds)']),
   ...(existsSync(`${root}/dist/index.js`) ? [] : ['dist/ (npm run build:ts)']),
 ];
 if (missing.length > 0) {

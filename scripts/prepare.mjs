@@ -10,10 +10,12 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const { _PACOTE_NO_PREPARE_: ofNpm, npm_config_user_agent: agent = '' } = process.env;
 const isDependency = ofNpm !== undefined || /^(pnpm|yarn)/.test(agent);
 
-const run = (...args) => spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;
+const run = (...args) =>
+  spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;
 
 if (isDependency && !existsSync(`${root}/dist/index.js`)) {
-  if (!run('scripts/prebuild.mjs', process.arch)) console.error('flash-softmax: no binary could be built; the JavaScript backend will run');
+  if (!run('scripts/prebuild.mjs', process.arch))
+    console.error('flash-softmax: no binary could be built; the JavaScript backend will run');
   const isBuilt = run('node_modules/tsup/dist/cli-default.js') && run('scripts/static-files.mjs');
   process.exitCode = isBuilt ? 0 : 1;
 }

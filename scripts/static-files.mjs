@@ -1,11 +1,11 @@
-// Names the files of a package that no import leads to, each by a path that tracers and bundlers recognise, in dist/files.*:
+// Names the files of a package that no import leads to, each by a path that tracers and bundlers see, in dist/files.*:
 //
 //     node scripts/static-files.mjs [FOLDER]
 //
-// They are the worker thread's file and the binaries. Only those that are there are named, since webpack refuses to bundle
-// what is missing: those in prebuilds/, or else the one that was built here. `imports` of package.json (#files) leads ES
-// modules and CommonJS to a URL of each, and Bun, or a bundler with a loader for .node files (condition `static-addons`),
-// to a require of each.
+// They are the worker thread's file and the binaries. Only those that are there are named, since webpack refuses to
+// bundle what is missing: those in prebuilds/, or else the one that was built here. `imports` of package.json (#files)
+// leads ES modules and CommonJS to a URL of each, and Bun, or a bundler with a loader for .node files (condition
+// `static-addons`), to a require of each.
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';

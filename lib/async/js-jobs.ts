@@ -25,7 +25,10 @@ let hasWorkers = true;
 
 /** Resolves when the kernel has run, or no longer runs, because `signal` was raised. `run` does it on this thread. */
 export async function runInWorker(
-  kernel: string, args: readonly unknown[], signal: AbortSignal | undefined, run: () => void,
+  kernel: string,
+  args: readonly unknown[],
+  signal: AbortSignal | undefined,
+  run: () => void,
 ): Promise<void> {
   if (running < availableParallelism()) running++;
   else await new Promise<void>((resolve) => waiting.push(resolve)); // until a job hands its place on
@@ -66,7 +69,12 @@ function firstMessage(worker: Worker): Promise<void> {
   });
 }
 
-function order(worker: Worker, kernel: string, args: readonly unknown[], signal: AbortSignal | undefined): Promise<void> {
+function order(
+  worker: Worker,
+  kernel: string,
+  args: readonly unknown[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = () => {
       worker.off('message', done).off('error', fail).off('exit', exit);

@@ -1,6 +1,6 @@
 /**
- * Loads the native addon from wherever this file has come to lie: in the package, in a tree that a tracer copied, or in a
- * bundle with the package beside it. node-gyp-build knows local builds, platforms and C libraries and is asked first;
+ * Loads the native addon from wherever this file has come to lie: in the package, in a tree that a tracer copied, or in
+ * a bundle with the package beside it. node-gyp-build knows local builds, platforms and C libraries and is asked first;
  * #files names each file statically, which is what tracers and bundlers see.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ function fileHere(): string | undefined {
   return typeof __filename === 'string' ? __filename : undefined;
 }
 
-/** The addon, from the first place that has one that loads. Throws an Error that says what stood in the way, and the cure. */
+/** The addon, from the first place that has one that loads. Throws an Error that says why there is none, and the cure. */
 export function loadAddon(): LoadedAddon {
   const failures: string[] = [];
   const root = packageRoot();
@@ -55,7 +55,7 @@ export function packageRoot(): string | undefined {
 const isOurs = (manifest: string): boolean =>
   (JSON.parse(readFileSync(manifest, 'utf8')) as { name?: unknown }).name === 'flash-softmax';
 
-/** A local build in build/, or the one in prebuilds/ that fits this machine; node-gyp-build is the one that `from` sees. */
+/** A build in build/, or the one in prebuilds/ that fits this machine; node-gyp-build is the one that `from` sees. */
 function fromFolder(folder: string, from = join(folder, 'package.json')): LoadedAddon {
   const require = requireFrom(from);
   const { resolve } = require('node-gyp-build') as { resolve(root: string): string };
@@ -114,8 +114,11 @@ function explanation(failures: readonly string[], isBundled: boolean): string {
 }
 
 function cure(failures: string, isBundled: boolean): string {
-  if (/ERR_DLOPEN_DISABLED|loading addons|allow-addons|no-addons/i.test(failures)) return 'Run Node without --no-addons, or with --allow-addons';
-  if (/ffi access|NotCapable|read access|env access/i.test(failures)) return 'Run Deno with --allow-ffi, --allow-read and --allow-env';
-  if (isBundled) return 'Leave flash-softmax outside the bundle (external), or copy its folder prebuilds/ beside the bundle';
+  if (/ERR_DLOPEN_DISABLED|loading addons|allow-addons|no-addons/i.test(failures))
+    return 'Run Node without --no-addons, or with --allow-addons';
+  if (/ffi access|NotCapable|read access|env access/i.test(failures))
+    return 'Run Deno with --allow-ffi, --allow-read and --allow-env';
+  if (isBundled)
+    return 'Leave flash-softmax outside the bundle (external), or copy its folder prebuilds/ beside the bundle';
   return "Build it: 'npx flash-softmax build' (docs: building from source)";
 }

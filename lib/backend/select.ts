@@ -27,7 +27,8 @@ export interface Choice {
  * The scalar kernels are the reference that the others are compared with, written to be exact and not to be fast; prebuilt
  * binaries do without them.
  */
-const NO_VECTORS = 'this processor has no vector instructions that the addon could use, and JavaScript beats scalar code';
+const NO_VECTORS =
+  'this processor has no vector instructions that the addon could use, and JavaScript beats scalar code';
 
 /** The choice among available backends, best first, where `wanted` is the value of FLASH_SOFTMAX_BACKEND. */
 export function choose(available: readonly BackendName[], wanted: string | undefined): Choice {
@@ -36,8 +37,13 @@ export function choose(available: readonly BackendName[], wanted: string | undef
     return { name, reason: 'FLASH_SOFTMAX_BACKEND asks for it', jsMaxElements: 0 };
   }
   const name = available[0] ?? 'js';
-  if (name === 'js' || name === 'scalar') return { name: 'js', reason: native().addon ? NO_VECTORS : 'the native addon is absent', jsMaxElements: 0 };
-  return { name, reason: 'the best that this processor and its operating system allow', jsMaxElements: JS_MAX_ELEMENTS };
+  if (name === 'js' || name === 'scalar')
+    return { name: 'js', reason: native().addon ? NO_VECTORS : 'the native addon is absent', jsMaxElements: 0 };
+  return {
+    name,
+    reason: 'the best that this processor and its operating system allow',
+    jsMaxElements: JS_MAX_ELEMENTS,
+  };
 }
 
 function find(available: readonly BackendName[], wanted: string, what: string): BackendName {
@@ -72,7 +78,9 @@ function requireNative(wanted: string | undefined): void {
   if (wanted !== '1') throw wrongValue('1 or 0', 'FLASH_SOFTMAX_REQUIRE_NATIVE', describe(wanted));
   const { error } = native();
   if (error === undefined) return;
-  throw Object.assign(new Error(`FLASH_SOFTMAX_REQUIRE_NATIVE is set and there is no native addon: ${error}`), { code: 'ERR_DLOPEN_FAILED' });
+  throw Object.assign(new Error(`FLASH_SOFTMAX_REQUIRE_NATIVE is set and there is no native addon: ${error}`), {
+    code: 'ERR_DLOPEN_FAILED',
+  });
 }
 
 let chosen: { readonly choice: Choice; readonly backend: Backend } | undefined;

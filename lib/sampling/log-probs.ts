@@ -36,7 +36,11 @@ export interface LogProbs {
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a token that is no position of a row, lengths that do not fit, and a
  *   row with a NaN or without a finite largest logit, which it names.
  */
-export function logProbs<A extends LogitArray>(logits: A, tokens: ArrayLike<number> | number, options?: LogProbsOptions<A>): LogProbs {
+export function logProbs<A extends LogitArray>(
+  logits: A,
+  tokens: ArrayLike<number> | number,
+  options?: LogProbsOptions<A>,
+): LogProbs {
   const given = optionsOf<LogProbsOptions>(options, [...MASKED_OPTIONS, 'temperature', 'top']);
   const temperature = positive(given.temperature ?? 1, 'temperature');
   const wanted = count(given.top ?? 0, 'top', 0);
@@ -78,7 +82,11 @@ function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number)
     lows[row] = sums.low;
     if (!(Math.abs(tops[row]!) < Infinity)) checkRow(call, row);
   }
-  const losses = lossesOf(call, Int32Array.from({ length: rows }, (_, row) => indices[row * n]!), temperature);
+  const losses = lossesOf(
+    call,
+    Int32Array.from({ length: rows }, (_, row) => indices[row * n]!),
+    temperature,
+  );
   const logOf = (row: number, column: number): number => {
     const high = sums.read(row, column);
     return sums.distance(high, sums.low, tops[row]!, lows[row]!, temperature) - losses[row]!;
@@ -145,7 +153,8 @@ function tokensOf(tokens: unknown): unknown[] {
 function checked(tokens: readonly unknown[], rows: number, cols: number): Int32Array {
   if (tokens.length !== rows) throw wrongValue(`${rows} tokens, one a row,`, 'tokens', String(tokens.length));
   return Int32Array.from(tokens as number[], (token) => {
-    if (!(Number.isInteger(token) && token >= 0 && token < cols)) throw outOfRange(`integers from 0 to ${cols - 1}`, 'tokens', token);
+    if (!(Number.isInteger(token) && token >= 0 && token < cols))
+      throw outOfRange(`integers from 0 to ${cols - 1}`, 'tokens', token);
     return token;
   });
 }

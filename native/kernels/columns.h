@@ -157,7 +157,8 @@ template <class T> struct Columns {
       constant[i] = m == 0 && extras.layout != kNoMask && (empty >> i & 1) && !nan_in_lane(t, i) ? 0 : not_a_number<T>();
       if (!ordinary(m) || (infinite >> i & 1)) continue;
       usual |= 1u << i;
-      Sum total = sizeof(T) == 8 ? exact_relative(m, exponent[first + i], octaves[i]) : relative<T>(m, exponent[first + i], octaves[i]);
+      int32_t e = exponent[first + i];
+      Sum total = sizeof(T) == 8 ? exact_relative(m, e, octaves[i]) : relative<T>(m, e, octaves[i]);
       Scaler<T> s(Reciprocal<T>(total), -ExpTraits<T>::kBias);
       T lanes[W];
       store(lanes, s.first), down[i] = lanes[0];
@@ -188,7 +189,8 @@ template <class T> struct Columns {
       Sum s = {sums[i], sums[i] == sums[i] ? rests[i] : 0, -ExpTraits<T>::kBias};
       // ∞ − ∞ gives NaN where there may be none but a +∞
       if ((infinite >> i & 1) && !nan_in_lane(t, i)) s.mantissa = infinity<double>();
-      put_state(sizeof(T) == 8 ? exact_state(s, octaves[i]) : canonical(to_state<T>(s), octaves[i]), mantissa + first + i, exponent + first + i);
+      const Sum state = sizeof(T) == 8 ? exact_state(s, octaves[i]) : canonical(to_state<T>(s), octaves[i]);
+      put_state(state, mantissa + first + i, exponent + first + i);
     }
     if (summing) return;
     for (size_t i = 0; i < W; i++) {

@@ -78,7 +78,8 @@ template <class T> struct LogOperators {
     const ExpVector<double> e(rows.scale, 0);
     // A far temperature's power of two: the half that makes results smaller last, so that a subnormal one is rounded once.
     const bool is_small = rows.scale.scale1 < 1;
-    const double first = rows.scale.scale1 / LogRows<T>::kOne, second = rows.scale.scale2 * rows.by_x, last = is_small ? second : 1;
+    const double first = rows.scale.scale1 / LogRows<T>::kOne, second = rows.scale.scale2 * rows.by_x;
+    const double last = is_small ? second : 1;
     const f64x8 down = splat(is_small ? first : first * second), after = splat(last);
     f64x8 share_hi[kParts], share_lo[kParts];
     UNROLL for (size_t p = 0; p < kParts; p++) share_hi[p] = load(hi + 8 * p), share_lo[p] = load(lo + 8 * p);

@@ -53,8 +53,8 @@ template <class T> struct Paged {
     double deepest = weigher.top - 512 / weigher.scale;
     sums = memory, floor = deepest > -(double)largest<T>() ? (T)deepest : -largest<T>();
   }
-  // Whether near sums are near. They are not where 2^-64 is lost between one number of the type and the next, nor where the lowest
-  // number has weight at so high a temperature, as −∞ would have it too.
+  // Whether near sums are near. They are not where 2^-64 is lost between one number of the type and the next, nor where
+  // the lowest number has weight at so high a temperature, as −∞ would have it too.
   bool may_be_near() const {
     double depth = (weigher.top - (double)floor) * weigher.scale;
     return depth < 520 && depth > 500;

@@ -30,7 +30,8 @@ template <class T> struct Backward {
     bool usual = true;  // no factor of a result is far away, and none can be a NaN
     bool is_zero = false;  // dy is
     bool moved = false;
-    double by[W] = {};  // if `moved`: dy of each lane is multiplied by it, as sums and differences would overflow or be subnormal
+    // If `moved`: dy of each lane is multiplied by it, as sums and differences would overflow or be subnormal.
+    double by[W] = {};
     // Whether no result can be a NaN: all products are finite, and so is what is left of dy.
     bool ordinary() const {
       bool all = true;
@@ -123,14 +124,17 @@ template <class T> struct Backward {
   }
   // a · d / T for any T. The powers of two go to the factors, or to their product: one of the two ways stays within doubles.
   NEVER_INLINE f64x8 quotient(const Tile& t, f64x8 a, f64x8 d) const {
-    const f64x8 first = splat(scale1), second = t.moved ? div(splat(scale2), load(t.by)) : splat(scale2), factor = splat(inverse), most = splat(infinity<double>());
+    const f64x8 first = splat(scale1), second = t.moved ? div(splat(scale2), load(t.by)) : splat(scale2);
+    const f64x8 factor = splat(inverse), most = splat(infinity<double>());
     f64x8 late = mul(mul(mul(mul(a, d), factor), first), second);
-    const f64x8 one = splat(1.), later = sub(splat(0.), max_keep_nan(sub(splat(0.), one), sub(splat(0.), second)));  // what is less than 1: last
+    const f64x8 one = splat(1.), zero = splat(0.);
+    const f64x8 later = sub(zero, max_keep_nan(sub(zero, one), sub(zero, second)));  // what is less than 1: last
     f64x8 early = mul(mul(mul(mul(a, first), mul(d, max_keep_nan(one, second))), factor), later);
     f64x8 better = scale1 > 1 ? early : late, other = scale1 > 1 ? late : early;
     return one_nan(select_bits(better, other, lanes_above(most, better) & lanes_above(better, sub(splat(0.), most))));
   }
-  // y · left / T of the lanes where it is below 2^-960: a product that is subnormal is not multiplied again. `d` is left · by.
+  // y · left / T of the lanes where it is below 2^-960: a product that is subnormal is not multiplied again.
+  // `d` is left · by.
   SELDOM f64x8 subnormal(const Tile& t, f64x8 r, f64x8 a, f64x8 d, uint32_t lanes) const {
     const f64x8 zero = splat(0.);
     lanes &= lanes_above(a, zero) | lanes_above(zero, a);
@@ -207,7 +211,10 @@ template <class T> struct Backward {
       most = max_keep_nan(most, max_keep_nan(b[0], sub(splat(0.), b[0])));
     }
     store(size, across() ? most : splat(reduce_max(most)));
-    for (size_t i = 0; i < 8; i++) some |= (uint32_t)(Tile::is_tiny(t.total.sum[i]) && size[i] > 0 && size[i] < 0x1p-800) << i;
+    for (size_t i = 0; i < 8; i++) {
+      bool is_small = Tile::is_tiny(t.total.sum[i]) && size[i] > 0 && size[i] < 0x1p-800;
+      some |= (uint32_t)is_small << i;
+    }
     if (!some) return;
     if (!t.moved) t.move_all(1);
     for (size_t i = 0; i < 8; i++) if (some >> i & 1) t.by[i] = 0x1p128;

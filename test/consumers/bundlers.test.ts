@@ -13,7 +13,14 @@ const last = <T>(all: readonly T[]): T => all[all.length - 1]!;
 async function esbuild(name: string, entry: string, options: BuildOptions): Promise<{ place: string; file: string }> {
   const place = await project(name, {});
   const file = path.join('out', options.format === 'cjs' ? 'app.cjs' : 'app.mjs');
-  await build({ entryPoints: [path.join(place, entry)], bundle: true, platform: 'node', outfile: path.join(place, file), logLevel: 'silent', ...options });
+  await build({
+    entryPoints: [path.join(place, entry)],
+    bundle: true,
+    platform: 'node',
+    outfile: path.join(place, file),
+    logLevel: 'silent',
+    ...options,
+  });
   return { place, file };
 }
 
@@ -23,7 +30,11 @@ const withEsbuild = (name: string, entry: string, options: BuildOptions): Toolch
   isQuick: true,
   async find(): Promise<Finding> {
     const { place, file } = await esbuild(`esbuild ${name}`, entry, options);
-    return { version: esbuildVersion, condition: 'node, with node_modules beside the bundle', answer: await answer(place, [node, file]) };
+    return {
+      version: esbuildVersion,
+      condition: 'node, with node_modules beside the bundle',
+      answer: await answer(place, [node, file]),
+    };
   },
 });
 
@@ -39,15 +50,23 @@ async function webpack(name: string, entry: string, output: string, more = ''): 
   const place = await project(name, { 'webpack.config.cjs': config }, { packages: ['webpack', 'webpack-cli'] });
   await run('npx', ['webpack', '--config', 'webpack.config.cjs'], { cwd: place });
   const version = versionOf(place, 'webpack');
-  return { version, condition: 'node, the addon as an asset', answer: await answer(apart(place, ['out']), [node, path.join('out', output)]) };
+  return {
+    version,
+    condition: 'node, the addon as an asset',
+    answer: await answer(apart(place, ['out']), [node, path.join('out', output)]),
+  };
 }
 
 async function traced(entry: string): Promise<Finding> {
-  const place = await project(`nft ${entry}`, {
-    'trace.mjs': `import { nodeFileTrace } from '@vercel/nft';
+  const place = await project(
+    `nft ${entry}`,
+    {
+      'trace.mjs': `import { nodeFileTrace } from '@vercel/nft';
       const { fileList } = await nodeFileTrace(['${entry}'], { base: process.cwd() });
       console.log(JSON.stringify([...fileList]));`,
-  }, { packages: ['@vercel/nft'] });
+    },
+    { packages: ['@vercel/nft'] },
+  );
   const files = JSON.parse(last((await run(node, ['trace.mjs'], { cwd: place })).trim().split('\n'))) as string[];
   const version = versionOf(place, '@vercel/nft');
   return { version, condition: 'node', answer: await answer(apart(place, files), [node, entry]) };
@@ -56,7 +75,8 @@ async function traced(entry: string): Promise<Finding> {
 const rollupConfig = `
   import { nodeResolve } from '@rollup/plugin-node-resolve';
   import commonjs from '@rollup/plugin-commonjs';
-  export default { input: 'app.mjs', output: { file: 'out/app.mjs' }, plugins: [nodeResolve({ exportConditions: ['node'] }), commonjs()] };
+  const plugins = [nodeResolve({ exportConditions: ['node'] }), commonjs()];
+  export default { input: 'app.mjs', output: { file: 'out/app.mjs' }, plugins };
 `;
 
 const staticAddons: BuildOptions = { conditions: ['static-addons'], loader: { '.node': 'copy' } };
@@ -73,7 +93,11 @@ testToolchains([
     isQuick: true,
     async find() {
       const { place, file } = await esbuild('esbuild alone', 'app.mjs', { format: 'cjs' });
-      return { version: esbuildVersion, condition: 'node, without node_modules', answer: await answer(apart(place, [file]), [node, file]) };
+      return {
+        version: esbuildVersion,
+        condition: 'node, without node_modules',
+        answer: await answer(apart(place, [file]), [node, file]),
+      };
     },
   },
   {
@@ -83,7 +107,9 @@ testToolchains([
     async find() {
       const { place, file } = await esbuild('esbuild prebuilds', 'app.mjs', { format: 'cjs' });
       const moved = apart(place, [file]);
-      cpSync(path.join(place, 'node_modules', 'flash-softmax', 'prebuilds'), path.join(moved, 'out', 'prebuilds'), { recursive: true });
+      cpSync(path.join(place, 'node_modules', 'flash-softmax', 'prebuilds'), path.join(moved, 'out', 'prebuilds'), {
+        recursive: true,
+      });
       return { version: esbuildVersion, condition: 'node', answer: await answer(moved, [node, file]) };
     },
   },
@@ -93,22 +119,44 @@ testToolchains([
     isQuick: true,
     async find() {
       const { place } = await esbuild('esbuild static', 'app.mjs', { format: 'cjs', ...staticAddons });
-      return { version: esbuildVersion, condition: 'static-addons', answer: await answer(apart(place, ['out']), [node, 'out/app.cjs']) };
+      return {
+        version: esbuildVersion,
+        condition: 'static-addons',
+        answer: await answer(apart(place, ['out']), [node, 'out/app.cjs']),
+      };
     },
   },
-  { name: 'webpack, ES modules to CommonJS', expected: 'native', find: () => webpack('webpack cjs', 'app.mjs', 'app.cjs', '}') },
+  {
+    name: 'webpack, ES modules to CommonJS',
+    expected: 'native',
+    find: () => webpack('webpack cjs', 'app.mjs', 'app.cjs', '}'),
+  },
   {
     name: 'webpack, ES modules to an ES module',
     expected: 'native',
-    find: () => webpack('webpack esm', 'app.mjs', 'app.mjs', `, module: true, chunkFormat: 'module', library: { type: 'module' } }, experiments: { outputModule: true }`),
+    find: () =>
+      webpack(
+        'webpack esm',
+        'app.mjs',
+        'app.mjs',
+        `, module: true, chunkFormat: 'module', library: { type: 'module' } }, experiments: { outputModule: true }`,
+      ),
   },
   {
     name: 'rollup',
     expected: 'native',
     async find() {
-      const place = await project('rollup', { 'rollup.config.mjs': rollupConfig }, { packages: ['rollup', '@rollup/plugin-node-resolve', '@rollup/plugin-commonjs'] });
+      const place = await project(
+        'rollup',
+        { 'rollup.config.mjs': rollupConfig },
+        { packages: ['rollup', '@rollup/plugin-node-resolve', '@rollup/plugin-commonjs'] },
+      );
       await run('npx', ['rollup', '--config', 'rollup.config.mjs'], { cwd: place });
-      return { version: versionOf(place, 'rollup'), condition: 'node, with node_modules beside the bundle', answer: await answer(place, [node, 'out/app.mjs']) };
+      return {
+        version: versionOf(place, 'rollup'),
+        condition: 'node, with node_modules beside the bundle',
+        answer: await answer(place, [node, 'out/app.mjs']),
+      };
     },
   },
   { name: '@vercel/nft, ES modules', expected: 'native', find: () => traced('app.mjs') },

@@ -1,6 +1,6 @@
 /**
- * Projects that use the package as it is packed, with one tool each that runs, bundles, traces or tests JavaScript. A project
- * has a program that says which backend runs and whether promises give the same numbers.
+ * Projects that use the package as it is packed, with one tool each that runs, bundles, traces or tests JavaScript. A
+ * project has a program that says which backend runs and whether promises give the same numbers.
  */
 import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -28,8 +28,14 @@ const done = promises.softmax(x).then(
 );
 `;
 
-const IMPORTS = `import { capabilities, softmax } from 'flash-softmax';\nimport * as promises from 'flash-softmax/promises';\n`;
-const REQUIRES = `const { capabilities, softmax } = require('flash-softmax');\nconst promises = require('flash-softmax/promises');\n`;
+const IMPORTS = `
+import { capabilities, softmax } from 'flash-softmax';
+import * as promises from 'flash-softmax/promises';
+`;
+const REQUIRES = `
+const { capabilities, softmax } = require('flash-softmax');
+const promises = require('flash-softmax/promises');
+`;
 
 /** Programs that print an answer, and modules that export the promise of one as `done`. */
 export const programs = {
@@ -42,13 +48,23 @@ export const programs = {
 const folder = temporary();
 let tarballs: Promise<Tarballs> | undefined;
 
-/** A folder with the programs and files; the package is installed there, unless the tool is to do it, and what else it needs. */
-export async function project(name: string, files: Record<string, string>, { packages = [] as string[], links = [] as string[], install = true } = {}): Promise<string> {
+/** A folder with the programs and files; the package is installed there, unless its tool is to do it, and `packages`. */
+export async function project(
+  name: string,
+  files: Record<string, string>,
+  { packages = [] as string[], links = [] as string[], install = true } = {},
+): Promise<string> {
   const { full, dependency } = await (tarballs ??= pack(folder));
   const place = path.join(folder, name.replace(/\W+/g, '-'));
   mkdirSync(place, { recursive: true });
   const local = { 'flash-softmax': `file:${full}`, 'node-gyp-build': `file:${dependency}` };
-  const manifest = { name: 'project', version: '1.0.0', private: true, dependencies: local, resolutions: { 'node-gyp-build': `file:${dependency}` } };
+  const manifest = {
+    name: 'project',
+    version: '1.0.0',
+    private: true,
+    dependencies: local,
+    resolutions: { 'node-gyp-build': `file:${dependency}` },
+  };
   writeFileSync(path.join(place, 'package.json'), JSON.stringify(manifest, undefined, 2));
   for (const [file, text] of Object.entries({ ...programs, ...files })) {
     mkdirSync(path.dirname(path.join(place, file)), { recursive: true });
@@ -61,10 +77,20 @@ export async function project(name: string, files: Record<string, string>, { pac
   return place;
 }
 
-const environment = { FLASH_SOFTMAX_BACKEND: undefined, NODE_OPTIONS: undefined, VITEST: undefined, CI: undefined, NODE_ENV: undefined };
+const environment = {
+  FLASH_SOFTMAX_BACKEND: undefined,
+  NODE_OPTIONS: undefined,
+  VITEST: undefined,
+  CI: undefined,
+  NODE_ENV: undefined,
+};
 
 /** What a command says, among other lines. */
-export async function answer(place: string, command: readonly string[], env: Record<string, string | undefined> = {}): Promise<Answer> {
+export async function answer(
+  place: string,
+  command: readonly string[],
+  env: Record<string, string | undefined> = {},
+): Promise<Answer> {
   const [program, ...args] = command;
   return answerIn(await run(program!, args, { cwd: place, env: { ...environment, ...env } }));
 }
@@ -86,7 +112,9 @@ export function apart(place: string, files: readonly string[], name = 'apart'): 
 }
 
 /** Of the Vitest that runs this. */
-export const vitestVersion = (JSON.parse(readFileSync(path.join(root, 'node_modules', 'vitest', 'package.json'), 'utf8')) as { version: string }).version;
+export const vitestVersion = (
+  JSON.parse(readFileSync(path.join(root, 'node_modules', 'vitest', 'package.json'), 'utf8')) as { version: string }
+).version;
 
 /** The version of a package that a project has. */
 export function versionOf(place: string, name: string): string {

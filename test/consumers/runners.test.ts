@@ -34,12 +34,20 @@ function jest(environment: 'node' | 'jsdom'): Toolchain {
     async find(): Promise<Finding> {
       const files = {
         'answer.test.cjs': testOf(`const { done } = require('./done.cjs');\njest.useFakeTimers();`),
-        'jest.config.cjs': `module.exports = { testEnvironment: '${environment}', testMatch: ['**/answer.test.cjs'], moduleFileExtensions: ['js', 'cjs', 'mjs', 'json', 'node'] };`,
+        'jest.config.cjs': `module.exports = {
+          testEnvironment: '${environment}',
+          testMatch: ['**/answer.test.cjs'],
+          moduleFileExtensions: ['js', 'cjs', 'mjs', 'json', 'node'],
+        };`,
       };
       const packages = ['jest', ...(environment === 'jsdom' ? ['jest-environment-jsdom'] : [])];
       const place = await project(`jest ${environment}`, files, { packages });
       const found = await answer(place, [node, 'node_modules/jest/bin/jest.js', '--silent=false', '--verbose=false']);
-      return { version: versionOf(place, 'jest'), condition: environment === 'node' ? 'node' : 'browser', answer: found };
+      return {
+        version: versionOf(place, 'jest'),
+        condition: environment === 'node' ? 'node' : 'browser',
+        answer: found,
+      };
     },
   };
 }
@@ -62,7 +70,11 @@ function vite(name: string, condition: string, commands: string[][]): Toolchain 
     async find() {
       const place = await project(`vite ${name}`, viteFiles, { packages: ['vite'] });
       let output = '';
-      for (const command of commands) output += await run(node, command, { cwd: place, env: { FLASH_SOFTMAX_BACKEND: undefined, NODE_ENV: undefined, VITEST: undefined } });
+      for (const command of commands)
+        output += await run(node, command, {
+          cwd: place,
+          env: { FLASH_SOFTMAX_BACKEND: undefined, NODE_ENV: undefined, VITEST: undefined },
+        });
       return { version: versionOf(place, 'vite'), condition, answer: answerIn(output) };
     },
   };
@@ -75,6 +87,12 @@ testToolchains([
   jest('node'),
   jest('jsdom'),
   vite('server rendering in development', 'node', [['serve.mjs']]),
-  vite('server build, the package outside', 'node', [[bin, 'build', '--ssr', 'app.mjs', '--outDir', 'out'], ['out/app.mjs']]),
-  vite('server build, the package inside', 'node', [[bin, 'build', '--config', 'inside.config.mjs'], ['inside/app.mjs']]),
+  vite('server build, the package outside', 'node', [
+    [bin, 'build', '--ssr', 'app.mjs', '--outDir', 'out'],
+    ['out/app.mjs'],
+  ]),
+  vite('server build, the package inside', 'node', [
+    [bin, 'build', '--config', 'inside.config.mjs'],
+    ['inside/app.mjs'],
+  ]),
 ]);

@@ -35,12 +35,18 @@ export function testToolchains(toolchains: readonly Toolchain[]): void {
       it.skip(`${name} (nightly: FLASH_SOFTMAX_CONSUMERS=all)`, () => {});
       continue;
     }
-    itWith([linux, compiler, ...(isQuick ? [] : [registry])], `${name}: ${expected}, and promises`, async () => {
-      const { version, condition, answer } = await find();
-      const backend = expected === 'native' ? nativeBackends[0] : 'js';
-      expect(answer, answer.error).toMatchObject({ backend, promise: 'same' });
-      if (process.env.UPDATE_CONSUMERS) record(name, version, condition, expected === 'native' ? 'native' : 'JavaScript', answer.promise);
-    }, 900_000);
+    itWith(
+      [linux, compiler, ...(isQuick ? [] : [registry])],
+      `${name}: ${expected}, and promises`,
+      async () => {
+        const { version, condition, answer } = await find();
+        const backend = expected === 'native' ? nativeBackends[0] : 'js';
+        expect(answer, answer.error).toMatchObject({ backend, promise: 'same' });
+        if (process.env.UPDATE_CONSUMERS)
+          record(name, version, condition, expected === 'native' ? 'native' : 'JavaScript', answer.promise);
+      },
+      900_000,
+    );
   }
 }
 
@@ -51,7 +57,10 @@ function record(...row: [name: string, ...string[]]): void {
   const text = readFileSync(table, 'utf8');
   const start = text.indexOf(TABLE_HEAD) + TABLE_HEAD.length;
   const end = text.indexOf('\n\n', start - 1) + 1;
-  const others = text.slice(start, end).split('\n').filter((line) => line !== '' && !line.startsWith(`| ${row[0]} |`));
+  const others = text
+    .slice(start, end)
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith(`| ${row[0]} |`));
   const lines = [...others, `| ${row.join(' | ')} |`].sort((a, b) => a.localeCompare(b));
   writeFileSync(table, `${text.slice(0, start)}${lines.join('\n')}\n${text.slice(end)}`);
 }

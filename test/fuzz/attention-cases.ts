@@ -1,6 +1,17 @@
 /** Cases of attention over arrays: whole, and in parts that are merged. */
 import type { Options } from './axis.js';
-import { exactCase, faultOf, KEYS, numbers, optionsOf, outputs, place, results, setupOf, workOf } from './attention-setup.js';
+import {
+  exactCase,
+  faultOf,
+  KEYS,
+  numbers,
+  optionsOf,
+  outputs,
+  place,
+  results,
+  setupOf,
+  workOf,
+} from './attention-setup.js';
 import type { Result, Setup } from './attention-setup.js';
 import { chain, type Api, type Maker } from './case.js';
 import type { Draw } from './draw.js';

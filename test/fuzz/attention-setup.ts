@@ -73,7 +73,8 @@ export function setupOf(draw: Draw, limit: number, keysOf: (draw: Draw) => reado
   if (draw.chance(0.3)) scores.scale = draw.pick([1, 0, -1, 0.05, draw.normal()]);
   if (draw.chance(0.4)) scores.causal = draw.chance(0.7);
   if (draw.chance(0.2)) scores.window = draw.pick([1, 2, 16, 100]);
-  if (draw.chance(0.2)) scores.softcap = draw.pick([1, 30, 50, 1e-3, 1e6, 1e16, 1e300, Number.MIN_VALUE, Number.MAX_VALUE]);
+  if (draw.chance(0.2))
+    scores.softcap = draw.pick([1, 30, 50, 1e-3, 1e6, 1e16, 1e300, Number.MIN_VALUE, Number.MAX_VALUE]);
   const isIncluded = () => draw.chance(0.25);
   const all = batch * heads * queries * longest;
   const share = draw.uniform();
@@ -89,7 +90,9 @@ export function setupOf(draw: Draw, limit: number, keysOf: (draw: Draw) => reado
     ? Float32Array.from({ length: heads }, () => draw.pick([0.5, 0.0039, 0, 2 * draw.uniform()]))
     : undefined;
   const sinks = isIncluded()
-    ? Float32Array.from({ length: heads }, () => draw.pick([-Infinity, 0, -1e30, 3 * draw.normal(), 40, 500, 3.4028234663852886e38]))
+    ? Float32Array.from({ length: heads }, () =>
+        draw.pick([-Infinity, 0, -1e30, 3 * draw.normal(), 40, 500, 3.4028234663852886e38]),
+      )
     : undefined;
   const named = {
     ...scores,

@@ -28,7 +28,7 @@ export interface Case {
 /** Makes a case of one operator; `limit` is the most elements of a row, and few when a failure is made smaller. */
 export type Maker = (draw: Draw, limit: number) => Case;
 
-/** Goes on with values, some of which may be promises. Of several errors it is the first in order, as without promises. */
+/** Goes on with values, some of which may be promises. Of several errors, the first in order, as without promises. */
 export function chain(values: readonly unknown[], then: (values: readonly unknown[]) => unknown): unknown {
   if (!values.some((value) => value instanceof Promise)) return then(values);
   return Promise.allSettled(values).then((settled) => {

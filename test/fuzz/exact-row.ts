@@ -1,6 +1,7 @@
 /**
- * The last word on a result that double-double arithmetic takes for wrong: it loses digits where numbers, or what is between
- * them and a result, are near the ends of the doubles. Integers (../edge-oracle.ts) lose none, and take a thousand times as long.
+ * The last word on a result that double-double arithmetic takes for wrong: it loses digits where numbers, or what is
+ * between them and a result, are near the ends of the doubles. Integers (../edge-oracle.ts) lose none, and take a
+ * thousand times as long.
  */
 import { backward, exactRow, gradient, near, probability, type ExactRow } from '../edge-oracle.js';
 import { exactUlpError, fixed } from '../exact.js';

@@ -37,7 +37,8 @@ export function faultOfFiltered(
 ): string | undefined {
   const { z, unit } = quartersOf(row, filters.temperature);
   const f = { ...filters, temperature: filters.temperature / unit };
-  const isExact = !z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity); // else the reference's own rounding shows
+  // Beyond, the reference's own rounding shows.
+  const isExact = !z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity);
   const sum = Array.from(p).reduce((a, b) => a + b, 0);
   if (!(Math.abs(sum - 1) < 1e-5)) return `probabilities sum to ${sum}`;
   const { least, most, p: wanted } = bracket(z, f);

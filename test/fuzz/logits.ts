@@ -61,4 +61,3 @@ function withoutBiasFaults(axis: Axis): Partial<Axis> {
   const isRow = axis.bias!.length === axis.cols;
   return { bias: logitsOf(axis.type, isRow ? axis.biases!.slice(0, axis.cols) : axis.biases!) };
 }
-

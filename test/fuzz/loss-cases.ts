@@ -144,7 +144,8 @@ function checkBackward(axis: Axis, slopes: Float64Array, { arrays }: Outcome, is
     const { value, size } = backwardOf(pick(axis.values), pick(slopes), seen, temperature);
     if (!(size < Infinity)) continue; // nothing is said of it
     let integers: bigint[] | undefined;
-    const exactly = (c: number) => (integers ??= integerBackward(pick(axis.values), pick(slopes), seen, temperature))[c]!;
+    const exactly = (c: number) =>
+      (integers ??= integerBackward(pick(axis.values), pick(slopes), seen, temperature))[c]!;
     for (let c = 0; c < cols; c++) {
       // The sum is good to a double's rounding of its terms: what cancels is off by that.
       const slack = (2 ** -50 * axis.values[at(c)]! * (size + Math.abs(slopes[at(c)]!))) / temperature;

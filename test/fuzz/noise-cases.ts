@@ -86,7 +86,8 @@ function gumbelTop(isMax: boolean): Maker {
     const temperature = draw.pick([1, 0.7, draw.logUniform(1e-3, 1e3), draw.logUniform(1e-300, 1e308)]);
     const k = isMax ? 1 : draw.pick([1, 2, 5, 1 + draw.int(Math.max(1, axis.cols))]);
     const { noise, seed } = chanceOf(draw, axis.length);
-    const enough = k <= axis.cols && Array.from(rowsOfLogits(axis)).every(({ z }) => z.filter((x) => x > -Infinity).length >= k);
+    const enough =
+      k <= axis.cols && Array.from(rowsOfLogits(axis)).every(({ z }) => z.filter((x) => x > -Infinity).length >= k);
     return {
       text: `${isMax ? 'gumbelMax' : `gumbelTopK ${k}`}(${axis.text}, T ${temperature})`,
       elements: axis.length,
@@ -114,7 +115,12 @@ function gumbelTop(isMax: boolean): Maker {
         let r = 0;
         for (const distances of distancesOf(axis)) {
           const chosen = Array.from({ length: k }, (_, i) => outcome.arrays.indices![r * k + i]!);
-          const fault = faultOfOrder(distances, noise.subarray(r * axis.cols, (r + 1) * axis.cols), temperature, chosen);
+          const fault = faultOfOrder(
+            distances,
+            noise.subarray(r * axis.cols, (r + 1) * axis.cols),
+            temperature,
+            chosen,
+          );
           if (fault !== undefined) return `row ${r}, ${fault}`;
           r++;
         }

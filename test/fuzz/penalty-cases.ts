@@ -59,7 +59,12 @@ const penalize: Maker = (draw, limit) => {
         way === 'in place'
           ? arena.inOut('logits', logitsOf(type, values))
           : arena.input('logits', logitsOf(type, values));
-      const out = way === 'in place' ? { out: x } : way === 'apart' ? { out: arena.output('out', logitsOf(type, values), values.length) } : {};
+      const out =
+        way === 'in place'
+          ? { out: x }
+          : way === 'apart'
+            ? { out: arena.output('out', logitsOf(type, values), values.length) }
+            : {};
       return api.penalize!(x, rows === 1 ? histories[0]! : histories, arena.options({ ...options, cols, ...out }));
     },
     outputs: (y: AnyArray) => ({ y }),

@@ -161,7 +161,8 @@ const logSumExp: Maker = (draw, limit) => {
               : LOW;
         const slack = exact.state === 'ordinary' ? slackOfLog(axis, isNative, exact.others.hi) : 0;
         const error = errorOf('f64', got, wanted, slack);
-        const isRight = error <= 1.5 || (exact.state === 'ordinary' && isNear('f64', got, integers.logSumExp, 1.5, slack));
+        const isRight =
+          error <= 1.5 || (exact.state === 'ordinary' && isNear('f64', got, integers.logSumExp, 1.5, slack));
         if (!isRight) return complain(`${isNative ? 'native' : 'js'} row ${r}`, got, wanted.hi, error);
         r++;
       }

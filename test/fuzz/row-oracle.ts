@@ -90,7 +90,8 @@ export function exactRow({ x, bias, visible, temperature, precise }: RowInput): 
     if (visible && visible[i] === 0) continue;
     seen++;
     const z = x[i]! + (bias ? bias[i]! : 0);
-    const isFinite = Math.abs(x[i]!) < Infinity && !(bias && !(Math.abs(bias[i]!) < Infinity)); // finite + finite may overflow, and is finite
+    // finite + finite may overflow, and is finite
+    const isFinite = Math.abs(x[i]!) < Infinity && !(bias && !(Math.abs(bias[i]!) < Infinity));
     if (z !== z) hasNaN = true;
     else if (!isFinite) hasInfinity ||= z === Infinity;
     else most = Math.max(most, Math.abs(x[i]!), bias ? Math.abs(bias[i]!) : 0);
@@ -98,8 +99,7 @@ export function exactRow({ x, bias, visible, temperature, precise }: RowInput): 
   if (hasNaN || hasInfinity) return { ...none, state: 'poisoned', hasNaN };
   if (seen === 0) return { ...none, state: visible && n > 0 ? 'masked' : 'low' };
 
-  const isLow = (i: number) =>
-    (visible && visible[i] === 0) || x[i] === -Infinity || (bias && bias[i] === -Infinity);
+  const isLow = (i: number) => (visible && visible[i] === 0) || x[i] === -Infinity || (bias && bias[i] === -Infinity);
   const valueOf = (i: number, by: number): DD =>
     bias ? twoSum(scale(x[i]!, by), scale(bias[i]!, by)) : dd(scale(x[i]!, by));
   /** As they are, and, where there are large ones, times 2^−200 as well, which takes their bits from the smallest. */
@@ -131,7 +131,15 @@ export function exactRow({ x, bias, visible, temperature, precise }: RowInput): 
   let others = ZERO;
   if (precise) for (let i = 0; i < n; i++) others = i === at ? others : add(others, expDD(distances[i]!));
   else others = dd(plainSum(distances, at));
-  return { state: 'ordinary', hasNaN: false, distances, others, top: isLarge(at) ? quotient(down[at]!, 200) : quotient(z[at]!, 0), at, precise };
+  return {
+    state: 'ordinary',
+    hasNaN: false,
+    distances,
+    others,
+    top: isLarge(at) ? quotient(down[at]!, 200) : quotient(z[at]!, 0),
+    at,
+    precise,
+  };
 }
 
 function plainSum(distances: readonly DD[], at: number): number {

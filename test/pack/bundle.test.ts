@@ -9,7 +9,12 @@ import { run } from '../setup/run.js';
 import { itWith, tool } from '../tools.js';
 import { compiler, linux, npmInstall, pack, prebuilds, project, temporary } from './package.js';
 
-const chromium = tool('chromium', ['chromium', '--version'], ['chromium-browser', '--version'], ['google-chrome', '--version']);
+const chromium = tool(
+  'chromium',
+  ['chromium', '--version'],
+  ['chromium-browser', '--version'],
+  ['google-chrome', '--version'],
+);
 const folder = temporary();
 const needs = [linux, compiler];
 let place = '';
@@ -20,7 +25,9 @@ beforeAll(async () => {
   const tarballs = await pack(folder);
   place = project(path.join(folder, 'project'), tarballs.full, tarballs);
   await npmInstall(place);
-  writeFileSync(path.join(place, 'app.mjs'), `
+  writeFileSync(
+    path.join(place, 'app.mjs'),
+    `
     import { capabilities, softmax } from 'flash-softmax';
     import * as promises from 'flash-softmax/promises';
     const y = softmax(Float32Array.of(1, 2, 3), { temperature: 0.5, mask: Uint8Array.of(1, 1, 0) });
@@ -31,13 +38,21 @@ beforeAll(async () => {
       const answer = JSON.stringify({ ...capabilities(), y: [...y], refused, same: later.every((value) => value === expected) });
       if (typeof document === 'undefined') console.log(answer); else document.title = answer;
     });
-  `);
+  `,
+  );
 }, 600_000);
 
 /** One file of JavaScript. */
 async function bundle(options: BuildOptions): Promise<string> {
   const outfile = path.join(place, `out-${Math.random().toString(36).slice(2)}.mjs`);
-  await build({ entryPoints: [path.join(place, 'app.mjs')], bundle: true, format: 'esm', outfile, logLevel: 'silent', ...options });
+  await build({
+    entryPoints: [path.join(place, 'app.mjs')],
+    bundle: true,
+    format: 'esm',
+    outfile,
+    logLevel: 'silent',
+    ...options,
+  });
   return outfile;
 }
 
@@ -54,20 +69,46 @@ it('the portable build has nothing of Node in it', () => {
 });
 
 describe('with esbuild', () => {
-  itWith([...needs, chromium], 'a browser bundle runs in Chromium, in JavaScript', async () => {
-    const file = await bundle({ platform: 'browser', format: 'iife' });
-    const page = path.join(place, 'page.html');
-    writeFileSync(page, `<!doctype html><meta charset="utf-8"><title>nothing ran</title><script>${readFileSync(file, 'utf8').replaceAll('</script', '<\\/script')}</script>`);
-    const arguments_ = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', `--user-data-dir=${path.join(folder, 'profile')}`, '--virtual-time-budget=5000', '--dump-dom', `file://${page}`];
-    const title = /<title>(.*?)<\/title>/s.exec(await run(chromium.path, arguments_))![1]!;
-    const answer = JSON.parse(title.replaceAll('&quot;', '"').replaceAll('&amp;', '&')) as { threads: number };
-    expect(answer).toMatchObject({ backend: 'js', available: ['js'], native: { loaded: false, error: expect.stringContaining('portable') }, y, refused: 'ERR_INVALID_ARG_TYPE', same: true });
-    expect(answer.threads).toBeGreaterThan(0);
-  }, 120_000);
+  itWith(
+    [...needs, chromium],
+    'a browser bundle runs in Chromium, in JavaScript',
+    async () => {
+      const file = await bundle({ platform: 'browser', format: 'iife' });
+      const page = path.join(place, 'page.html');
+      writeFileSync(
+        page,
+        `<!doctype html><meta charset="utf-8"><title>nothing ran</title><script>${readFileSync(file, 'utf8').replaceAll('</script', '<\\/script')}</script>`,
+      );
+      const arguments_ = [
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-dev-shm-usage',
+        `--user-data-dir=${path.join(folder, 'profile')}`,
+        '--virtual-time-budget=5000',
+        '--dump-dom',
+        `file://${page}`,
+      ];
+      const title = /<title>(.*?)<\/title>/s.exec(await run(chromium.path, arguments_))![1]!;
+      const answer = JSON.parse(title.replaceAll('&quot;', '"').replaceAll('&amp;', '&')) as { threads: number };
+      expect(answer).toMatchObject({
+        backend: 'js',
+        available: ['js'],
+        native: { loaded: false, error: expect.stringContaining('portable') },
+        y,
+        refused: 'ERR_INVALID_ARG_TYPE',
+        same: true,
+      });
+      expect(answer.threads).toBeGreaterThan(0);
+    },
+    120_000,
+  );
 });
 
 it('package.json offers the portable build first, the native one to all that is like Node, and types before both', () => {
-  const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: Record<string, Record<string, Record<string, string>>> };
+  const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+    exports: Record<string, Record<string, Record<string, string>>>;
+  };
   const portable = ['browser', 'workerd', 'edge-light'];
   const native = ['node', 'deno', 'node-addons', 'module-sync'];
   for (const [entry, kinds] of Object.entries(exports).filter(([, value]) => typeof value === 'object')) {

@@ -16,11 +16,29 @@ describe.each(backends)('on %s', (name) => {
     const outputs = [x.slice(), x.slice()] as [Floats, Floats];
     const [tokens, status] = [new Uint32Array(uniforms.length), new Int32Array(1)];
     const least = minP === 0 ? -Infinity : temperature * Math.log(minP);
-    const kernel = backendNamed(name)[x instanceof Float32Array ? 'sample_f32' : 'sample_f64'] as unknown as SampleKernel<Floats>;
+    const kernel = backendNamed(name)[
+      x instanceof Float32Array ? 'sample_f32' : 'sample_f64'
+    ] as unknown as SampleKernel<Floats>;
     const draw = (kept: Floats | null, probabilities: Floats | null) =>
       kernel(
-        x, tokens, kept, probabilities, status, Float64Array.from(uniforms), 1, n, uniforms.length,
-        topK || n, temperature, topP, least, typicalP, epsilonCutoff, mask, mask ? 1 : 0, null,
+        x,
+        tokens,
+        kept,
+        probabilities,
+        status,
+        Float64Array.from(uniforms),
+        1,
+        n,
+        uniforms.length,
+        topK || n,
+        temperature,
+        topP,
+        least,
+        typicalP,
+        epsilonCutoff,
+        mask,
+        mask ? 1 : 0,
+        null,
       );
     draw(null, null); // by sums that are near, where these do
     const quick = tokens.slice();
@@ -33,22 +51,23 @@ describe.each(backends)('on %s', (name) => {
 
   it('draws evenly from what is finite at temperatures that leave no differences', () => {
     const uniforms = [0, 0.1, 0.5, 0.9, 0.93, 0.999, 1 - 2 ** -53];
-    for (const Kind of [Float32Array, Float64Array]) for (const n of [5, 261, 1024, 1025, 1500, 20_000]) {
-      const random = generator(n);
-      const x: Floats = new Kind(n);
-      for (let i = 0; i < n; i++) x[i] = random() % 1000;
-      const mask = Uint8Array.from(x, () => (random() % 3 ? 1 : 0)).fill(1, 0, 1);
-      const holes = x.map((z, i) => (mask[i] ? z : -Infinity));
-      const left = Array.from(mask.keys()).filter((i) => mask[i]);
-      for (const temperature of [1e39, 1e300, Number.MAX_VALUE]) {
-        const nth = (all: readonly number[], u: number) => all[Math.floor(u * all.length)]!;
-        expect(run(x, { temperature }, uniforms).tokens).toEqual(uniforms.map((u) => nth([...x.keys()], u)));
-        expect(run(x, { temperature }, uniforms, mask).tokens).toEqual(uniforms.map((u) => nth(left, u)));
-        expect(run(holes, { temperature }, uniforms).tokens).toEqual(uniforms.map((u) => nth(left, u)));
-        const { tokens, probabilities } = run(x, { temperature, topP: 0.75 }, uniforms);
-        expect(tokens).toEqual(uniforms.map((u) => nth(keptOf(probabilities), u)));
+    for (const Kind of [Float32Array, Float64Array])
+      for (const n of [5, 261, 1024, 1025, 1500, 20_000]) {
+        const random = generator(n);
+        const x: Floats = new Kind(n);
+        for (let i = 0; i < n; i++) x[i] = random() % 1000;
+        const mask = Uint8Array.from(x, () => (random() % 3 ? 1 : 0)).fill(1, 0, 1);
+        const holes = x.map((z, i) => (mask[i] ? z : -Infinity));
+        const left = Array.from(mask.keys()).filter((i) => mask[i]);
+        for (const temperature of [1e39, 1e300, Number.MAX_VALUE]) {
+          const nth = (all: readonly number[], u: number) => all[Math.floor(u * all.length)]!;
+          expect(run(x, { temperature }, uniforms).tokens).toEqual(uniforms.map((u) => nth([...x.keys()], u)));
+          expect(run(x, { temperature }, uniforms, mask).tokens).toEqual(uniforms.map((u) => nth(left, u)));
+          expect(run(holes, { temperature }, uniforms).tokens).toEqual(uniforms.map((u) => nth(left, u)));
+          const { tokens, probabilities } = run(x, { temperature, topP: 0.75 }, uniforms);
+          expect(tokens).toEqual(uniforms.map((u) => nth(keptOf(probabilities), u)));
+        }
       }
-    }
   });
 
   it('tells subnormal logits apart at the smallest temperatures', () => {

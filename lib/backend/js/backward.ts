@@ -8,8 +8,15 @@ import { exactProduct } from './powers.js';
 type Floats = Float32Array | Float64Array;
 
 export function softmaxBackward(
-  y: Floats, dy: Floats, out: Floats, outer: number, cols: number, inner: number, temperature: number,
-  mask: Uint8Array | null, maskLayout: number,
+  y: Floats,
+  dy: Floats,
+  out: Floats,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
 ): void {
   const isKept = (at: number, column: number): boolean => mask === null || counts(mask, maskLayout, at, column);
   const isFar = !(temperature >= 2 ** -20 && temperature <= 2 ** 20);
@@ -69,7 +76,8 @@ export function softmaxBackward(
 
 /** a · b / (temperature · by), for temperatures anywhere: powers of two go to the factors, or to their product. */
 function quotientBy(temperature: number): (a: number, b: number, by: number) => number {
-  const [mantissa, octave] = temperature < 2 ** -1000 ? extended(temperature * 2 ** 100, -100) : extended(temperature, 0);
+  const [mantissa, octave] =
+    temperature < 2 ** -1000 ? extended(temperature * 2 ** 100, -100) : extended(temperature, 0);
   const n = -(octave + 1);
   const divisor = mantissa / 2; // in [½, 1), so that what comes before is not the larger one
   const first = powerOfTwo(n >> 1);

@@ -14,7 +14,10 @@ import { HELD, PART, rowSteps } from './row.js';
 export const cells = new Float64Array(HELD);
 export const remainders = new Float64Array(HELD);
 export const total = new Float64Array(2);
-export const { load_f32, load_f64, addBias, hasOverflowed, hide, largestRest, settle, store_f32, store_f64 } = rowSteps(cells, remainders);
+export const { load_f32, load_f64, addBias, hasOverflowed, hide, largestRest, settle, store_f32, store_f64 } = rowSteps(
+  cells,
+  remainders,
+);
 export const { expSum_f32, expSum_f64 } = expSums(cells, remainders);
 
 /** What partial sums ask of weights besides. */
@@ -77,7 +80,8 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
   /** A value at the positions of a row that are not masked, 0 at the others. */
   fillVisible(out: A, start: number, value: number): void {
     const { cols, inner, mask, maskLayout } = this;
-    for (let c = 0, at = start; c < cols; c++, at += inner) out[at] = mask === null || counts(mask, maskLayout, at, c) ? value : 0;
+    for (let c = 0, at = start; c < cols; c++, at += inner)
+      out[at] = mask === null || counts(mask, maskLayout, at, c) ? value : 0;
   }
 
   /** The sum of weights since the beginning. */
@@ -177,7 +181,9 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     let max = this.load(at, n);
     if (bias !== null) max = this.isBiasShared ? this.shift(bias, column, 1, n) : this.shift(bias, at, inner, n);
     if (mask !== null) {
-      max = isShared(maskLayout) ? hide(mask, isBits(maskLayout), column, 1, n) : hide(mask, isBits(maskLayout), at, inner, n);
+      max = isShared(maskLayout)
+        ? hide(mask, isBits(maskLayout), column, 1, n)
+        : hide(mask, isBits(maskLayout), at, inner, n);
     }
     return max;
   }
@@ -190,8 +196,13 @@ export class Logits_f32 extends Logits<Float32Array> implements Relative {
   private divisor: number;
 
   constructor(
-    x: Float32Array, cols: number, inner: number, temperature: number,
-    mask: Uint8Array | null, maskLayout: number, bias: Float32Array | null,
+    x: Float32Array,
+    cols: number,
+    inner: number,
+    temperature: number,
+    mask: Uint8Array | null,
+    maskLayout: number,
+    bias: Float32Array | null,
   ) {
     super(x, cols, inner, mask, maskLayout, bias);
     this.step = stepAt(temperature);

@@ -1,4 +1,4 @@
-/** Rows as sampling filters them: with their bias and mask, in a unit in which sums, distances and temperatures are doubles. */
+/** Rows as sampling filters them: with bias and mask, in a unit in which sums, distances and temperatures are doubles. */
 import { lengthOf } from '../../arrays.js';
 import { counts } from './masks.js';
 
@@ -36,7 +36,7 @@ export interface RowWithExtras {
   readonly unit: number;
 }
 
-/** Raises logits for a small temperature, but not those near the end of the doubles: the weigher is as good on these. */
+/** Raises logits for a small temperature, but none near the end of the doubles: the weigher is as good on these. */
 export function raised(row: RowWithExtras, temperature: number): RowWithExtras {
   const { z, unit } = row;
   if (!(temperature > 0 && temperature < SMALL_TEMPERATURE) || unit !== 1) return row;
@@ -45,7 +45,13 @@ export function raised(row: RowWithExtras, temperature: number): RowWithExtras {
   return Math.abs(top) < 2 ** 900 ? { z: z.map((logit) => logit / RAISED_UNIT), unit: RAISED_UNIT } : row;
 }
 
-export function withExtras(x: Floats, r: number, cols: number, extras: Extras, hasLargeDistances = false): RowWithExtras {
+export function withExtras(
+  x: Floats,
+  r: number,
+  cols: number,
+  extras: Extras,
+  hasLargeDistances = false,
+): RowWithExtras {
   const { mask, maskLayout, bias } = extras;
   const start = r * cols;
   const biasStart = bias !== null && lengthOf(bias) === cols ? 0 : start;
@@ -58,9 +64,11 @@ export function withExtras(x: Floats, r: number, cols: number, extras: Extras, h
     if (bias === null) continue;
     const added = bias[biasStart + i]!;
     z[i] = logit + added;
-    if (Math.abs(z[i]!) === Infinity && Math.abs(logit) < Infinity && Math.abs(added) < Infinity && !isHidden(i)) unit = 4;
+    if (Math.abs(z[i]!) === Infinity && Math.abs(logit) < Infinity && Math.abs(added) < Infinity && !isHidden(i))
+      unit = 4;
   }
-  if (unit === 4) for (let i = 0; i < cols; i++) z[i] = bias === null ? z[i]! / 4 : x[start + i]! / 4 + bias[biasStart + i]! / 4;
+  if (unit === 4)
+    for (let i = 0; i < cols; i++) z[i] = bias === null ? z[i]! / 4 : x[start + i]! / 4 + bias[biasStart + i]! / 4;
   if (mask !== null) for (let i = 0; i < cols; i++) if (isHidden(i)) z[i] = -Infinity;
   return { z, unit };
 }
