@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const all = 'test/**/*.test.ts';
@@ -8,7 +9,7 @@ const alone = ['test/pool.test.ts', 'test/promises.test.ts', 'test/cli/tune.test
 
 export default defineConfig({
   // An example that a test imports asks for the package by its name.
-  resolve: { alias: { 'flash-softmax/sampling': new URL('./lib/sampling.ts', import.meta.url).pathname } },
+  resolve: { alias: { 'flash-softmax/sampling': fileURLToPath(new URL('./lib/sampling.ts', import.meta.url)) } },
   test: {
     testTimeout: 120_000, // rows of many millions against the oracle, on machines of any speed
     hookTimeout: 120_000,

@@ -1,4 +1,4 @@
-/** A worker thread that runs kernels of the JavaScript backend, on shared memory. Says when it starts and when each is done. */
+/** A worker thread that runs kernels of the JavaScript backend, on shared memory. It says when it is ready and done. */
 import { parentPort } from 'node:worker_threads';
 import type { Kernels } from '../backend/backend.js';
 import type { Positional } from '../backend/operators.js';

@@ -24,7 +24,7 @@ function fileHere(): string | undefined {
   return typeof __filename === 'string' ? __filename : undefined;
 }
 
-/** The addon, from the first place that has one that loads. Throws an Error that says why there is none, and the cure. */
+/** The addon, from the first place that has one that loads. Throws an Error that says why none does, and the cure. */
 export function loadAddon(): LoadedAddon {
   const failures: string[] = [];
   const root = packageRoot();

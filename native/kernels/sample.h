@@ -44,7 +44,7 @@ template <class E, class X, class R> struct Sample {
   Draws<R> draws;
   Extras<X> extras;
 
-  // Raises a row's logits to multiples of kRaisedUnit. False: these may be no doubles; the weigher is as good on the row.
+  // Raises a row's logits to multiples of kRaisedUnit. False: these may be no doubles; the weigher does as well.
   static SELDOM bool raise(double* z, size_t n) {
     double top = -infinity<double>();
     for (size_t i = 0; i < n; i++) top = z[i] > top ? z[i] : top;

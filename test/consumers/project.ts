@@ -48,7 +48,7 @@ export const programs = {
 const folder = temporary();
 let tarballs: Promise<Tarballs> | undefined;
 
-/** A folder with the programs and files; the package is installed there, unless its tool is to do it, and `packages`. */
+/** A folder with the programs and files. The package and `packages` are installed there, unless its tool does that. */
 export async function project(
   name: string,
   files: Record<string, string>,

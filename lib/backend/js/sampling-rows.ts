@@ -1,4 +1,4 @@
-/** Rows as sampling filters them: with bias and mask, in a unit in which sums, distances and temperatures are doubles. */
+/** Rows as sampling filters them: with bias and mask, in a unit in which sums, distances and T are doubles. */
 import { lengthOf } from '../../arrays.js';
 import { counts } from './masks.js';
 
