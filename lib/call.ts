@@ -1,13 +1,20 @@
 /** A call that passed all checks, ready to be run: at once, or by lib/promises.ts off the event loop. */
 import type { AxisCall, LogitArray } from './arguments.js';
-import type { Backend, Kernels } from './backend/backend.js';
-import type { AnyOperator, Operator, OperatorArguments, OperatorOf, OperatorTypes, Positional } from './backend/operators.js';
+import type { BackendOf, Kernels } from './backend/backend.js';
+import type {
+  AnyOperator,
+  Operator,
+  OperatorArguments,
+  OperatorOf,
+  OperatorTypes,
+  Positional,
+} from './backend/operators.js';
 import { backendFor } from './backend/select.js';
 
 type NamesOf<O extends Operator> = Extract<keyof OperatorArguments[O], string>;
 
 interface CallParts<O extends Operator, R> {
-  readonly backend: Backend;
+  readonly backend: BackendOf<never>;
   readonly type: OperatorTypes[O];
   readonly args: OperatorArguments[O];
   /**
@@ -26,7 +33,7 @@ interface CallParts<O extends Operator, R> {
 }
 
 export interface Call<R> {
-  readonly backend: Backend;
+  readonly backend: BackendOf<never>;
   readonly operator: AnyOperator;
   readonly kernel: keyof Kernels;
   readonly args: Readonly<Record<string, unknown>>;
@@ -55,10 +62,15 @@ function kernelNamed(operator: AnyOperator, type: string): keyof Kernels {
 }
 
 /** An operator of one array that gives another, from its checked arguments. */
-export function elementCall(operator: OperatorOf<'softmax'> | OperatorOf<'log_softmax'>, call: AxisCall): Call<LogitArray> {
-  const { x, elements, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
+export function elementCall<O extends 'softmax' | 'log_softmax'>(
+  operator: OperatorOf<'softmax'> | OperatorOf<'log_softmax'>,
+  js: BackendOf<O>,
+  call: AxisCall,
+): Call<LogitArray> {
+  const { x, elements, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } =
+    call;
   return callOf(operator, {
-    backend: backendFor(elements),
+    backend: backendFor(elements, js),
     type: kernel,
     args: { x, out: kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias },
     own: isOutNew ? ['out'] : [],
@@ -68,11 +80,15 @@ export function elementCall(operator: OperatorOf<'softmax'> | OperatorOf<'log_so
 }
 
 export function runNow<R>({ backend, operator, kernel, args, finish }: Call<R>): R {
-  operator.call(backend[kernel] as Positional, args);
+  operator.call(kernelOf(backend, kernel), args);
   return finish();
 }
+
+export const kernelOf = (backend: BackendOf<never>, kernel: keyof Kernels): Positional =>
+  (backend as unknown as Readonly<Record<string, Positional>>)[kernel]!;
 
 const collect: Positional = (...values) => values;
 
 /** Arguments in the order in which kernels take them. */
-export const inOrder = (operator: AnyOperator, args: Readonly<Record<string, unknown>>): unknown[] => operator.call(collect, args) as unknown[];
+export const inOrder = (operator: AnyOperator, args: Readonly<Record<string, unknown>>): unknown[] =>
+  operator.call(collect, args) as unknown[];

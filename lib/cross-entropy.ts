@@ -6,6 +6,7 @@ import { readable } from './options.js';
 import type { AxisOptions, ElementType, KernelArray, LogitArray } from './arguments.js';
 import { CROSS_ENTROPY } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
+import { crossEntropyKernels } from './backend/js/log-kernels.js';
 import { callOf, runNow, type Call } from './call.js';
 
 export interface CrossEntropyOptions<A extends LogitArray = LogitArray> extends AxisOptions<A, Float64Array> {
@@ -64,7 +65,7 @@ export function crossEntropyCall(logits: LogitArray, targets: Targets, options: 
     apart(slopes, 'gradient', bias, 'bias');
   }
   return callOf(CROSS_ENTROPY, {
-    backend: backendFor(elements),
+    backend: backendFor(elements, crossEntropyKernels),
     type: kernel as ElementType,
     args: { x, targets: positions, loss, gradient: slopes, outer, cols, inner, temperature, mask, maskLayout, bias },
     own: isOutNew ? ['targets', 'loss'] : ['targets'],

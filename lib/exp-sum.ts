@@ -5,6 +5,7 @@ import { copyOf, lengthOf } from './arrays.js';
 import { NO_EXPONENT } from './backend/backend.js';
 import { EXP_SUM, NORMALIZE } from './backend/operators.js';
 import { backend } from './backend/select.js';
+import { expSumKernels, normalizeKernels } from './backend/js/partial-kernels.js';
 import { callOf, runNow, type Call } from './call.js';
 import { checkFields, fieldsOf, stateOf, statesOf } from './exp-sum-state.js';
 import { readable } from './options.js';
@@ -74,7 +75,7 @@ export function expSumCall(logits: LogitArray, options?: ExpSumOptions, more: re
   const mantissa = new Float64Array(outer * inner);
   const exponent = new Int32Array(outer * inner);
   return callOf(EXP_SUM, {
-    backend: backend(),
+    backend: backend(expSumKernels),
     type: kernel as ElementType,
     args: { x, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias },
     own: ['mantissa', 'exponent'],
@@ -264,7 +265,7 @@ export function normalizeCall(
   const [mantissa, exponent] = [copyOf(sums.mantissa), copyOf(sums.exponent)];
   for (let r = 0; r < mantissa.length; r++) settle(mantissa, exponent, r);
   return callOf(NORMALIZE, {
-    backend: backend(),
+    backend: backend(normalizeKernels),
     type: kernel,
     args: { x, out: kernelOut, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias },
     own: isOutNew ? ['mantissa', 'exponent', 'out'] : ['mantissa', 'exponent'],

@@ -1,6 +1,7 @@
 /** logSoftmax: the logarithms of the probabilities that belong to logits. */
 import { axisCall, type AxisOptions, type Float16ArrayLike, type LogitArray } from './arguments.js';
 import { LOG_SOFTMAX } from './backend/operators.js';
+import { logSoftmaxKernels } from './backend/js/log-kernels.js';
 import { elementCall, runNow, type Call } from './call.js';
 
 /**
@@ -34,5 +35,5 @@ export function logSoftmax(logits: LogitArray, options?: AxisOptions<LogitArray,
 }
 
 export function logSoftmaxCall(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
-  return elementCall(LOG_SOFTMAX, axisCall(logits, options, more));
+  return elementCall(LOG_SOFTMAX, logSoftmaxKernels, axisCall(logits, options, more));
 }

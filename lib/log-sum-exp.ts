@@ -3,6 +3,7 @@ import { axisCall, type AxisOptions, type LogitArray } from './arguments.js';
 import type { ElementType } from './arguments.js';
 import { LOG_SUM_EXP } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
+import { logSumExpKernels } from './backend/js/log-kernels.js';
 import { callOf, runNow, type Call } from './call.js';
 import { logSumExpOfState, type ExpSums } from './exp-sum.js';
 
@@ -49,7 +50,7 @@ export function logSumExpCall(
   const { x, elements, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
   const sums = out as Float64Array;
   return callOf(LOG_SUM_EXP, {
-    backend: backendFor(elements),
+    backend: backendFor(elements, logSumExpKernels),
     type: kernel as ElementType,
     args: { x, out: sums, outer, cols, inner, temperature, mask, maskLayout, bias },
     own: isOutNew ? ['out'] : [],

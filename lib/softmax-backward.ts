@@ -3,6 +3,7 @@ import { apart, axisCall, likeArray, wrongType } from './arguments.js';
 import type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
 import { SOFTMAX_BACKWARD } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
+import { backwardKernels } from './backend/js/backward-kernels.js';
 import { callOf, runNow, type Call } from './call.js';
 
 /** Those of softmax, without the bias: y has it in it already. */
@@ -41,7 +42,7 @@ export function softmaxBackwardCall(y: LogitArray, dy: LogitArray, options?: Sof
   const other = likeArray(dy, y, 'dy', 'y');
   apart(kernelOut, 'out', other, 'dy', true);
   return callOf(SOFTMAX_BACKWARD, {
-    backend: backendFor(elements),
+    backend: backendFor(elements, backwardKernels),
     type: kernel,
     args: { y: x, dy: other, out: kernelOut, outer, cols, inner, temperature, mask, maskLayout },
     own: isOutNew ? ['out'] : [],

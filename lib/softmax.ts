@@ -3,6 +3,7 @@ import { axisCall, type AxisOptions, type Float16ArrayLike, type FloatArray, typ
 import type { SoftmaxKernel } from './backend/backend.js';
 import { SOFTMAX } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
+import { softmaxKernels } from './backend/js/softmax.js';
 import { elementCall, type Call } from './call.js';
 
 export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxisOptions<A, Out>;
@@ -36,7 +37,7 @@ export function softmax<A extends Float16ArrayLike>(x: A, options?: SoftmaxOptio
 export function softmax(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
   const { x, elements, out, kernelOut, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options);
   if (elements === 0) return out;
-  const backend = backendFor(elements);
+  const backend = backendFor(elements, softmaxKernels);
   if (kernel === 'f32') {
     backend.softmax_f32(x as Float32Array, kernelOut as Float32Array, outer, cols, inner, temperature, mask, maskLayout, bias as Float32Array | null);
   } else {
@@ -48,5 +49,5 @@ export function softmax(logits: LogitArray, options?: AxisOptions<LogitArray, Lo
 
 /** The same call, to be run later. */
 export function softmaxCall(logits: LogitArray, options: AxisOptions<LogitArray, LogitArray> | undefined, more: readonly string[]): Call<LogitArray> {
-  return elementCall(SOFTMAX, axisCall(logits, options, more));
+  return elementCall(SOFTMAX, softmaxKernels, axisCall(logits, options, more));
 }

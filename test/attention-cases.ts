@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import { alibiSlopes } from '../lib/attention.js';
 import { shapeArray } from '../lib/attention/kv-cache.js';
 import type { BackendName } from '../lib/backend/backend.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import { attentionOracle, type AttentionCase } from './attention-oracle.js';
 import { generator, normal } from './cases.js';
 

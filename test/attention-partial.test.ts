@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { attention, AttentionPartial, attentionPartial, decodeAttention, KVCache, mergeAttentionPartials, type DensePartOptions } from '../lib/attention.js';
 import { shapeArray } from '../lib/attention/kv-cache.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import { numbers } from './attention-cases.js';
 import { attentionOracle } from './attention-oracle.js';
 import { backends } from './backends.js';

@@ -24,7 +24,11 @@ async function load(native: Native, wanted?: string) {
   vi.doMock('../lib/backend/native.js', async (original) => ({ ...(await original<object>()), native: () => native }));
   const select = await import('../lib/backend/select.js');
   const { softmax, capabilities } = await import('../lib/index.js');
-  return { ...select, softmax, capabilities };
+  const { backendNamed } = await import('../lib/backend/named.js');
+  const { js } = await import('../lib/backend/js/index.js');
+  const backend = () => select.backend(js);
+  const backendFor = (elements: number) => select.backendFor(elements, js);
+  return { ...select, backend, backendFor, backendNamed, softmax, capabilities };
 }
 
 beforeEach(() => {
@@ -156,7 +160,8 @@ describe('with an addon', () => {
 
 describe('on this machine', () => {
   it('all backends have kernels of the same names', async () => {
-    const { availableBackends, backendNamed } = await import('../lib/backend/select.js');
+    const { availableBackends } = await import('../lib/backend/select.js');
+    const { backendNamed } = await import('../lib/backend/named.js');
     for (const name of availableBackends()) expect(Object.keys(backendNamed(name)).sort(), name).toEqual(Object.keys(backendNamed('js')).sort());
   });
 

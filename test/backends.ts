@@ -1,6 +1,7 @@
 /** The backends of this machine, all of them under test, each callable by name. */
 import type { BackendName } from '../lib/backend/backend.js';
-import { availableBackends, backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
+import { availableBackends } from '../lib/backend/select.js';
 import type { Floats } from './cases.js';
 
 export const backends: readonly BackendName[] = availableBackends();

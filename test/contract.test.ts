@@ -9,7 +9,7 @@ import type { Kernels } from '../lib/backend/backend.js';
 import { native } from '../lib/backend/native.js';
 import * as operators from '../lib/backend/operators.js';
 import type { AnyOperator, OperatorArguments, Positional } from '../lib/backend/operators.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import { inOrder } from '../lib/call.js';
 import { shapeArray } from '../lib/attention/kv-cache.js';
 import { nativeBackends } from './backends.js';

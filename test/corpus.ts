@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Backend, BackendName, Kernels } from '../lib/backend/backend.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import { kinds, longest, row, typeNames, type KindName } from './cases.js';
 import { halvesOf } from './halves.js';
 

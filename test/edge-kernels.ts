@@ -1,6 +1,6 @@
 /** The row operators of one backend on numbers of any element type, in place as well: what test/edge-table.test.ts calls. */
 import { NO_EXPONENT, type BackendName } from '../lib/backend/backend.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import type { TypeName } from './edge-values.js';
 import { floatsOf, halvesOf } from './halves.js';
 

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { expSum, ExpSumAccumulator, logSumExpOfState, mergeExpSums, normalize, softmax, type ExpSums } from '../lib/index.js';
 import type { BackendName } from '../lib/backend/backend.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import { backends, isNative, softmaxOn } from './backends.js';
 import { firstDifference, kinds, longest, ordinary, row, typeNames, type Floats, type KindName } from './cases.js';
 import { oracle, worstError } from './oracle.js';

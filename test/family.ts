@@ -1,7 +1,7 @@
 /** The kernels of the logarithmic operators and of softmaxBackward, one backend's, called as the library calls them. */
 import type { BackwardKernel, CrossEntropyKernel, SoftmaxKernel } from '../lib/backend/backend.js';
 import type { BackendName } from '../lib/backend/backend.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import type { Floats, FloatsName } from './cases.js';
 
 export interface FamilyOptions {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { crossEntropy, expSum, ExpSumAccumulator, logSoftmax, logSumExp, normalize, softmax, softmaxBackward } from '../lib/index.js';
 import type { BackwardKernel, CrossEntropyKernel, NormalizeKernel, SoftmaxKernel } from '../lib/backend/backend.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import { backends } from './backends.js';
 import { firstDifference, generator, row, type Floats } from './cases.js';
 import { dtypes, floatsOf, halvesOf, valueOf } from './halves.js';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeAttention, KVCache, type KVType } from '../lib/attention.js';
 import { shapeArray, viewOf } from '../lib/attention/kv-cache.js';
 import type { AppendKernel, BackendName } from '../lib/backend/backend.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import { numbers } from './attention-cases.js';
 import { backends } from './backends.js';
 import { generator } from './cases.js';

@@ -2,8 +2,7 @@
 import { isShared, kindOf, lengthOf } from '../arrays.js';
 import type { BackendName, Kernels } from '../backend/backend.js';
 import { native, type Jobs } from '../backend/native.js';
-import type { Positional } from '../backend/operators.js';
-import { inOrder, type Call } from '../call.js';
+import { inOrder, kernelOf, type Call } from '../call.js';
 import { onAbort } from './abort.js';
 import { inSharedMemory, runInWorker } from './js-jobs.js';
 import { checkWhole, copy, newLike, type CallerArray } from './memory.js';
@@ -74,7 +73,7 @@ function callerArrays({ operator, args, own, names }: Call<unknown>): Map<string
 }
 
 async function run({ backend, operator, kernel, work }: Call<unknown>, args: Arguments, signal: AbortSignal | undefined): Promise<void> {
-  const runHere = () => operator.call(backend[kernel] as Positional, args);
+  const runHere = () => operator.call(kernelOf(backend, kernel), args);
   if (backend.name !== 'js') await runNative(jobsOf(backend.name), kernel, inOrder(operator, args), signal);
   else if (work > AT_ONCE) await runInWorker(kernel, inOrder(operator, args), signal, runHere);
   else runHere();

@@ -2,6 +2,7 @@
 import { wrongValue } from '../arguments.js';
 import { ATTENTION_CACHED } from '../backend/operators.js';
 import { backend } from '../backend/select.js';
+import { attentionKernels } from '../backend/js/attention.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { count } from '../options.js';
 import type { AttentionResult, WithLse } from './dense.js';
@@ -83,7 +84,7 @@ export function decodeCall(
   const results = resultsOf(out, lse, rows, valueDim, { q, mask, bias, sinks: sinksOf, alibi: slopes });
   const { slabs, scales, table, lengths } = view;
   return callOf(ATTENTION_CACHED, {
-    backend: backend(),
+    backend: backend(attentionKernels),
     type: view.kind,
     args: {
       shape, spans: null, q, slabs, scales, table, lengths, slopes, sinks: sinksOf, mask, bias,

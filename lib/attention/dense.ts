@@ -3,6 +3,7 @@ import { wrongValue } from '../arguments.js';
 import { lengthOf } from '../arrays.js';
 import { ATTENTION } from '../backend/operators.js';
 import { backend } from '../backend/select.js';
+import { attentionKernels } from '../backend/js/attention.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { count } from '../options.js';
 import { shapeArray } from './kv-cache.js';
@@ -120,7 +121,7 @@ export function attentionCall(q: Float32Array, k: Float32Array, v: Float32Array,
   const sinksOf = sinks === undefined ? null : perHead(sinks, heads, 'sinks');
   const results = resultsOf(out, lse, rows, valueDim, { q, k, v, mask, bias, sinks: sinksOf, alibi: slopes });
   return callOf(ATTENTION, {
-    backend: backend(),
+    backend: backend(attentionKernels),
     type: 'f32',
     args: { shape, spans: null, q, k, v, slopes, sinks: sinksOf, mask, bias, out: results.out, lse: results.lse, ...NO_STATE },
     own: ['shape', ...results.own],

@@ -3,6 +3,7 @@ import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
 import { lengthOf } from '../arrays.js';
 import { ATTENTION_SHAPE, type AppendKernel, type AttentionShape } from '../backend/backend.js';
 import { backend } from '../backend/select.js';
+import { appendKernels } from '../backend/js/kv-append.js';
 import { CACHE_VIEW, checkedView, viewFunctionOf, type CacheView } from './cache-view.js';
 import { formatOf, KINDS, type CacheSizes } from './kv-format.js';
 import type { AppendOptions, KVCacheOptions, KVType, ReadOptions, SequenceId, Tokens } from './kv-types.js';
@@ -144,7 +145,7 @@ export class KVCache {
       if (isShared) store.copy(partial, taken[0]!);
       const table = new Uint32Array(partial !== undefined && !isShared ? [partial, ...taken] : taken);
       const shape = shapeArray({ ...this.#sizes, batch: 1, heads: kvHeads, queries: 0, keys: tokens, positionsFirst });
-      const run = backend()[`kv_append_${KINDS[this.#dtype]}`] as AppendKernel<Stored>;
+      const run = backend(appendKernels)[`kv_append_${KINDS[this.#dtype]}`] as AppendKernel<Stored>;
       run(shape, k, v, store.slabs, store.scales, table, own.length % pageSize);
     } catch (error) {
       store.giveBack(taken);

@@ -3,6 +3,7 @@ import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
 import { NO_EXPONENT } from '../backend/backend.js';
 import { ATTENTION, ATTENTION_CACHED } from '../backend/operators.js';
 import { backend } from '../backend/select.js';
+import { attentionKernels } from '../backend/js/attention.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { unify, type Unified } from '../exp-sum.js';
 import { elementsOf } from '../arrays.js';
@@ -71,7 +72,7 @@ export function partialCall(
     const spans = spansOf(keyOffset, totalKeys, Array.from(view.lengths));
     const { slabs, scales, table, lengths } = view;
     return callOf(ATTENTION_CACHED, {
-      backend: backend(),
+      backend: backend(attentionKernels),
       type: view.kind,
       args: { shape, spans, q, slabs, scales, table, lengths, slopes, mask, bias, ...NOT_FINISHED, ...state },
       own: ['shape', 'spans', 'table', 'lengths', ...STATE],
@@ -86,7 +87,7 @@ export function partialCall(
   const state = newState(rows, valueDim);
   const spans = spansOf(keyOffset, totalKeys, new Array<number>(batch).fill(keys));
   return callOf(ATTENTION, {
-    backend: backend(),
+    backend: backend(attentionKernels),
     type: 'f32',
     args: { shape, spans, q, k: a, v: b as Float32Array, slopes, mask, bias, ...NOT_FINISHED, ...state },
     own: ['shape', 'spans', ...STATE],

@@ -227,3 +227,10 @@ export type AttentionKernels = { readonly attention_f32: AttentionKernel } & OfC
 export type Kernels = FloatKernels & AttentionKernels & HalfKernels<'f16'> & HalfKernels<'bf16'> & SamplingKernels;
 
 export type Backend = Kernels & { readonly name: BackendName };
+
+type ElementType = 'f32' | 'f64' | 'f16' | 'bf16' | 'f16_f32' | 'bf16_f32' | 'i8';
+
+/** The kernels of some operators, and whose they are: all that a function needs of a backend. */
+export type BackendOf<O extends string> = { readonly name: BackendName } & {
+  readonly [K in keyof Kernels as K extends `${O}_${ElementType}` ? K : never]: Kernels[K];
+};

@@ -3,15 +3,15 @@
  * FLASH_SOFTMAX_BACKEND asks for. Decided at first use, once.
  */
 import { describe, wrongValue } from '../arguments.js';
-import type { Backend, BackendName } from './backend.js';
-import { js } from './js/index.js';
+import type { Backend, BackendName, BackendOf } from './backend.js';
 import { environment, native } from './native.js';
 import { settings } from './settings.js';
 
 /**
- * Calls with no more elements than this go to JavaScript, where a call into native code costs more than the work. Only the
- * length of the array decides, on every machine with the addon alike, so the same call always gives the same bits; but they
- * are JavaScript's, which differ from native ones in the last place. A backend that is asked for by name always runs.
+ * Calls with no more elements than this go to JavaScript, where a call into native code costs more than the work. Only
+ * the length of the array decides, on every machine with the addon alike, so the same call always gives the same bits;
+ * but they are JavaScript's, which differ from native ones in the last place. A backend that is asked for by name always
+ * runs.
  */
 export const JS_MAX_ELEMENTS = 64;
 
@@ -24,8 +24,8 @@ export interface Choice {
 }
 
 /**
- * The scalar kernels are the reference that the others are compared with, written to be exact and not to be fast; prebuilt
- * binaries do without them.
+ * The scalar kernels are the reference that the others are compared with, written to be exact and not to be fast;
+ * prebuilt binaries do without them.
  */
 const NO_VECTORS =
   'this processor has no vector instructions that the addon could use, and JavaScript beats scalar code';
@@ -46,7 +46,7 @@ export function choose(available: readonly BackendName[], wanted: string | undef
   };
 }
 
-function find(available: readonly BackendName[], wanted: string, what: string): BackendName {
+export function find(available: readonly BackendName[], wanted: string, what: string): BackendName {
   const name = available.find((each) => each === wanted);
   if (name !== undefined) return name;
   const { error } = native();
@@ -59,20 +59,7 @@ export function availableBackends(): BackendName[] {
   return [...(native().addon?.backends ?? []), 'js'];
 }
 
-const backends = new Map<BackendName, Backend>([['js', js]]);
-
-/** One of availableBackends(); RangeError for any other name. */
-export function backendNamed(name: BackendName): Backend {
-  let backend = backends.get(find(availableBackends(), name, 'the name of a backend'));
-  if (backend === undefined) {
-    settings();
-    backend = { name, ...native().addon!.kernels(name) };
-    backends.set(name, backend);
-  }
-  return backend;
-}
-
-/** Throws where FLASH_SOFTMAX_REQUIRE_NATIVE asks for the addon and there is none: JavaScript must not run unnoticed then. */
+/** Throws where FLASH_SOFTMAX_REQUIRE_NATIVE asks for the addon and there is none: JavaScript must not run unnoticed. */
 function requireNative(wanted: string | undefined): void {
   if (wanted === undefined || wanted === '' || wanted === '0') return;
   if (wanted !== '1') throw wrongValue('1 or 0', 'FLASH_SOFTMAX_REQUIRE_NATIVE', describe(wanted));
@@ -83,29 +70,48 @@ function requireNative(wanted: string | undefined): void {
   });
 }
 
-let chosen: { readonly choice: Choice; readonly backend: Backend } | undefined;
+/** The kernels of an instruction set of the addon, which is there. */
+const tables = new Map<BackendName, Backend>();
 
-function selected() {
+export function tableOf(name: Exclude<BackendName, 'js'>): Backend {
+  let table = tables.get(name);
+  if (table === undefined) tables.set(name, (table = { name, ...native().addon!.kernels(name) }));
+  return table;
+}
+
+interface Chosen {
+  readonly choice: Choice;
+  /** Absent where JavaScript was chosen. */
+  readonly table: Backend | undefined;
+}
+
+let chosen: Chosen | undefined;
+
+function selected(): Chosen {
   if (chosen === undefined) {
     requireNative(environment('FLASH_SOFTMAX_REQUIRE_NATIVE'));
     settings();
     const choice = choose(availableBackends(), environment('FLASH_SOFTMAX_BACKEND'));
-    chosen = { choice, backend: backendNamed(choice.name) };
+    chosen = { choice, table: choice.name === 'js' ? undefined : tableOf(choice.name) };
   }
   return chosen;
 }
 
 /**
- * The choice in force. RangeError if FLASH_SOFTMAX_BACKEND names what is not available, or another setting is wrong; Error
- * (ERR_DLOPEN_FAILED) if FLASH_SOFTMAX_REQUIRE_NATIVE is 1 and the addon is absent.
+ * The choice in force. RangeError if FLASH_SOFTMAX_BACKEND names what is not available, or another setting is wrong;
+ * Error (ERR_DLOPEN_FAILED) if FLASH_SOFTMAX_REQUIRE_NATIVE is 1 and the addon is absent.
  */
 export const choice = (): Choice => selected().choice;
 
-/** The backend in force. */
-export const backend = (): Backend => selected().backend;
+/**
+ * The backend in force, `js` being the kernels of the same operators in JavaScript. They come from whoever asks, so that
+ * a bundle of one function has one operator's.
+ */
+export const backend = <Kernels extends BackendOf<never>>(js: Kernels): Kernels =>
+  (selected().table as Kernels | undefined) ?? js;
 
 /** The backend for a call with so many elements. */
-export function backendFor(elements: number): Backend {
-  const { choice, backend } = selected();
-  return elements <= choice.jsMaxElements ? js : backend;
+export function backendFor<Kernels extends BackendOf<never>>(elements: number, js: Kernels): Kernels {
+  const { choice, table } = selected();
+  return elements <= choice.jsMaxElements ? js : ((table as Kernels | undefined) ?? js);
 }

@@ -2,7 +2,8 @@
  * flash-softmax bench: how long one row takes on each backend of this machine, beside the two things one knows the
  * price of: a plain Math.exp loop, and a copy of the row (memcpy), which is as fast as memory goes.
  */
-import { backendNamed, availableBackends } from '../backend/select.js';
+import { backendNamed } from '../backend/named.js';
+import { availableBackends } from '../backend/select.js';
 import { capabilities, softmax } from '../index.js';
 import { largestOf, leastOf } from '../extremes.js';
 import { names, positive, UsageError, type Command, type Given, type Io } from './command.js';

@@ -3,8 +3,10 @@
  * FlashDecoding++, arXiv 2311.01282), shows it beside what is built in, and writes it as a profile.
  */
 import type { Kernels } from '../backend/backend.js';
+import { softmaxKernels } from '../backend/js/softmax.js';
 import { native, type Addon, type Plan } from '../backend/native.js';
-import { backend, backendNamed, JS_MAX_ELEMENTS } from '../backend/select.js';
+import { backendNamed } from '../backend/named.js';
+import { backend, JS_MAX_ELEMENTS } from '../backend/select.js';
 import { PROFILE_VERSION } from '../backend/settings.js';
 import { capabilities } from '../index.js';
 import { leastOf } from '../extremes.js';
@@ -194,7 +196,7 @@ export const tune: Command = {
 never a bit of them; which calls are so small that JavaScript runs them is therefore measured but not in a profile.
 `,
   run(given, _, io) {
-    const { name, softmax_f32, softmax_f64 } = backend();
+    const { name, softmax_f32, softmax_f64 } = backend(softmaxKernels);
     const { addon, error } = native();
     if (addon === null) throw new Failure(`Nothing to tune without native code: ${error}`);
     if (name === 'js') throw new Failure('Nothing to tune: the backend that runs is js (see flash-softmax info)');

@@ -1,7 +1,8 @@
 /** flash-softmax verify: shows on the user's own machine that what the package promises of its results holds there. */
 import type { BackendName } from '../backend/backend.js';
 import { native } from '../backend/native.js';
-import { availableBackends, backendNamed } from '../backend/select.js';
+import { backendNamed } from '../backend/named.js';
+import { availableBackends } from '../backend/select.js';
 import type { Command } from './command.js';
 import { bound, examine, holds, rows, SUM_BOUNDS, type Report, type Row, type Type } from './examine.js';
 import { Progress } from './progress.js';

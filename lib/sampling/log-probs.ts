@@ -2,6 +2,7 @@
 import { outOfRange, wrongType, wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
 import { NO_INDEX, type CrossEntropyKernel } from '../backend/backend.js';
 import { backendFor } from '../backend/select.js';
+import { crossEntropyKernels } from '../backend/js/log-kernels.js';
 import { count, positive } from '../options.js';
 import { listOf, optionsOf } from './options.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
@@ -65,7 +66,8 @@ export function logProbs<A extends LogitArray>(
 function lossesOf(call: Rows, targets: Int32Array, temperature: number): Float64Array {
   const { x, type, rows, cols, mask, maskLayout, bias } = call;
   const losses = new Float64Array(rows);
-  const kernel = backendFor(rows * cols)[`cross_entropy_${type}`] as CrossEntropyKernel<KernelArray>;
+  const backend = backendFor(rows * cols, crossEntropyKernels);
+  const kernel = backend[`cross_entropy_${type}`] as CrossEntropyKernel<KernelArray>;
   kernel(x, targets, losses, null, rows, cols, 1, temperature, mask, maskLayout, bias);
   return losses;
 }

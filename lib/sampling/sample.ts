@@ -2,6 +2,7 @@
 import { outOfRange, type FloatArray, type LogitArray } from '../arguments.js';
 import { SAMPLE } from '../backend/operators.js';
 import { backendFor } from '../backend/select.js';
+import { samplingKernels } from '../backend/js/sampling.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { count, positive } from '../options.js';
 import { types } from '../types.js';
@@ -76,7 +77,7 @@ function callFor<R>(
   const length = filtered ? rows * cols : 0;
   const [tokens, kept, probabilities, status] = [new Uint32Array(rows * draws), new Wide(length), new Wide(length), new Int32Array(rows)];
   return callOf(SAMPLE, {
-    backend: backendFor(rows * cols),
+    backend: backendFor(rows * cols, samplingKernels),
     type,
     args: {
       x, tokens, kept: filtered ? kept : null, probabilities: filtered ? probabilities : null, status, uniforms,

@@ -4,6 +4,7 @@ import { bufferOf, kindOf, newArray, type ArrayKind } from '../arrays.js';
 import { NO_INDEX, type ArgmaxKernel, type TopKKernel } from '../backend/backend.js';
 import { TOP_K } from '../backend/operators.js';
 import { backendFor } from '../backend/select.js';
+import { samplingKernels } from '../backend/js/sampling.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { count } from '../options.js';
 import { optionsOf } from './options.js';
@@ -22,7 +23,7 @@ export function argmax(x: LogitArray, options?: RowOptions): Uint32Array {
   const { x: logits, type, rows, cols } = rowsOf(x, optionsOf(options, ROW_OPTIONS), 'x');
   if (cols === 0) throw wrongValue('at least one element', 'x', 'none');
   const indices = new Uint32Array(rows);
-  (backendFor(rows * cols)[`argmax_${type}`] as ArgmaxKernel<KernelArray>)(logits, indices, rows, cols);
+  (backendFor(rows * cols, samplingKernels)[`argmax_${type}`] as ArgmaxKernel<KernelArray>)(logits, indices, rows, cols);
   const row = indices.indexOf(NO_INDEX);
   if (row >= 0) throw hasNaN(row, 'x');
   return indices;
@@ -60,7 +61,7 @@ export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOpti
   const isFloat16 = kindOf(values) === 'Float16Array';
   const bits = isFloat16 ? new Uint16Array(bufferOf(values)) : (values as unknown as KernelArray);
   return callOf(TOP_K, {
-    backend: backendFor(rows * cols),
+    backend: backendFor(rows * cols, samplingKernels),
     type,
     args: { x: logits, indices, values: bits, rows: most === 0 ? 0 : rows, cols, k: most, mask, maskLayout, bias },
     own: ['indices', 'values'],
@@ -81,7 +82,7 @@ export function topOf<A extends KernelArray>(
 ): { indices: Uint32Array; values: A } {
   const { x, type, rows, cols, mask, maskLayout, bias } = call;
   const [indices, values] = [new Uint32Array(rows * k), likeOf(x, rows * k)];
-  const kernel = backendFor(rows * cols)[`top_k_${type}`] as TopKKernel<KernelArray>;
+  const kernel = backendFor(rows * cols, samplingKernels)[`top_k_${type}`] as TopKKernel<KernelArray>;
   if (k > 0) kernel(x, indices, values, rows, cols, k, mask, maskLayout, bias);
   return { indices, values };
 }

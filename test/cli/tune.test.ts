@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { native } from '../../lib/backend/native.js';
-import { backend } from '../../lib/backend/select.js';
+import { choice } from '../../lib/backend/select.js';
 import { crossover } from '../../lib/cli/tune.js';
 import { isNative } from '../backends.js';
 import { capture, temporaryDirectory } from './capture.js';
@@ -30,7 +30,7 @@ describe('crossover', () => {
   });
 });
 
-describe.runIf(isNative(backend().name))('tune', () => {
+describe.runIf(isNative(choice().name))('tune', () => {
   it('shows what it measured beside what is built in, and writes a profile that is read', { timeout: 120_000 }, async () => {
     const file = join(temporaryDirectory(), 'profile.json');
     const plan = native().addon!.plan();

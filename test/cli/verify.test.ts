@@ -1,7 +1,8 @@
 /** flash-softmax verify: it holds here, and it notices when something does not. */
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../lib/backend/backend.js';
-import { availableBackends, backendNamed } from '../../lib/backend/select.js';
+import { backendNamed } from '../../lib/backend/named.js';
+import { availableBackends } from '../../lib/backend/select.js';
 import { examine, holds, rows, type Row } from '../../lib/cli/examine.js';
 import { examineSums, examineVariants, threadCounts } from '../../lib/cli/variants.js';
 import { nativeBackends } from '../backends.js';

@@ -68,7 +68,18 @@ it('the portable build has nothing of Node in it', () => {
   }
 });
 
+/** Bytes, minified; the kernels of all operators would be twice as many. */
+const SOFTMAX_ALONE = 21_000;
+
 describe('with esbuild', () => {
+  itWith(needs, 'a browser bundle of softmax has the kernels of no other operator', async () => {
+    const contents = `import { softmax } from 'flash-softmax'; console.log(softmax(new Float32Array(3)));`;
+    const stdin = { contents, resolveDir: place };
+    const options: BuildOptions = { stdin, bundle: true, minify: true, format: 'esm', write: false };
+    const { outputFiles } = await build({ ...options, write: false });
+    expect(outputFiles[0]!.contents.length).toBeLessThan(SOFTMAX_ALONE);
+  });
+
   itWith(
     [...needs, chromium],
     'a browser bundle runs in Chromium, in JavaScript',

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { backends } from '../backends.js';
 import { bits, typeNames, type Floats } from '../cases.js';
 import type { SampleKernel } from '../../lib/backend/backend.js';
-import { backendNamed } from '../../lib/backend/select.js';
+import { backendNamed } from '../../lib/backend/named.js';
 import { setThreads } from '../../lib/threads.js';
 import { generator, lengths, makers, someFilters } from './cases.js';
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { backends } from '../backends.js';
 import { MASK_NONE, MASK_ROW_BYTES, type TopKKernel } from '../../lib/backend/backend.js';
-import { backendNamed } from '../../lib/backend/select.js';
+import { backendNamed } from '../../lib/backend/named.js';
 import { argmax, dirichletResample, filterLogits, gumbelMax, gumbelSoftmax, gumbelTopK, logProbs, penalize, sample, sampleMany, Sampler, softToken, topK, type SamplerState } from '../../lib/sampling.js';
 import { softmax } from '../../lib/softmax.js';
 import { row, typeNames, type Floats } from '../cases.js';

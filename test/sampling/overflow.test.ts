@@ -1,7 +1,7 @@
 /** Logits and bias whose sum no double holds: it is finite all the same, and decides as such. */
 import { describe, expect, it } from 'vitest';
 import type { SampleKernel, TopKKernel } from '../../lib/backend/backend.js';
-import { backendNamed } from '../../lib/backend/select.js';
+import { backendNamed } from '../../lib/backend/named.js';
 import { backends } from '../backends.js';
 
 const M = Number.MAX_VALUE;

@@ -1,7 +1,7 @@
 /** The generator: known answers, the numbers made of it, and how often what is drawn is drawn (χ², fixed seeds). */
 import { describe, expect, it } from 'vitest';
 import { backends } from '../backends.js';
-import { backendNamed } from '../../lib/backend/select.js';
+import { backendNamed } from '../../lib/backend/named.js';
 import { dirichletResample, gumbelMax, gumbelSoftmax, gumbelTopK, sample, sampleMany } from '../../lib/sampling.js';
 import { exp, ln } from '../../lib/sampling/log.js';
 import { block, philox, Stream, uniformOf } from '../../lib/sampling/random.js';

@@ -1,7 +1,7 @@
 /** Temperatures at the ends of the doubles, and logits that differ by less than a weight can tell, on every backend. */
 import { describe, expect, it } from 'vitest';
 import type { SampleKernel } from '../../lib/backend/backend.js';
-import { backendNamed } from '../../lib/backend/select.js';
+import { backendNamed } from '../../lib/backend/named.js';
 import { logProbs } from '../../lib/sampling.js';
 import { backends } from '../backends.js';
 import { generator, type Floats } from '../cases.js';

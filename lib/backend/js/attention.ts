@@ -2,7 +2,7 @@
  * Attention in double. Scores are taken in octaves, z = score · log2(e), so that all exponentials are powers of two relative
  * to an integer near the largest, which becomes the exponent of a state. Nothing is rounded but the results.
  */
-import { ATTENTION_SHAPE, type AttentionKernels, type AttentionShape, type CachedAttentionKernel } from '../backend.js';
+import { ATTENTION_SHAPE, type AttentionShape, type BackendOf, type CachedAttentionKernel } from '../backend.js';
 import { isOrdinary, powerOfTwo } from '../../extended.js';
 import { finish, shareValues, type Results } from './attention-results.js';
 import { bfloat16, float16 } from './half.js';
@@ -210,7 +210,8 @@ function cachedKernel<A extends Float32Array | Uint16Array | Int8Array>(toNumber
 
 const same = (x: number): number => x;
 
-export const attentionKernels: Pick<AttentionKernels, 'attention_f32' | `attention_cached_${'f32' | 'f16' | 'bf16' | 'i8'}`> = {
+export const attentionKernels: BackendOf<'attention' | 'attention_cached'> = /* @__PURE__ */ (() => ({
+  name: 'js',
   attention_f32(shape, spans, q, k, v, slopes, sinks, mask, bias, ...results) {
     const s = shapeOf(shape);
     attend(s, dense(s, k, v), { spans, q, slopes, sinks, mask, bias }, results);
@@ -219,4 +220,4 @@ export const attentionKernels: Pick<AttentionKernels, 'attention_f32' | `attenti
   attention_cached_f16: cachedKernel<Uint16Array>(float16.toFloat),
   attention_cached_bf16: cachedKernel<Uint16Array>(bfloat16.toFloat),
   attention_cached_i8: cachedKernel<Int8Array>(same),
-};
+}))();

@@ -1,14 +1,14 @@
 /**
- * Half types: their values as float32, exactly, and back, to the nearest with ties to even; and the kernels of a half
- * type, which are those of float32 between the two.
+ * Half types: their values as float32, exactly, and back, to the nearest with ties to even; and what makes kernels of a
+ * half type from those of float32.
  */
 import { viewOf } from '../../arrays.js';
-import type { FloatKernels, HalfKernels } from '../backend.js';
+import type { BackendOf, SoftmaxKernel } from '../backend.js';
 
 const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
 
-interface Half {
+export interface Half {
   toFloat(bits: number): number;
   toBits(value: number): number;
 }
@@ -48,48 +48,53 @@ export const bfloat16: Half = {
   },
 };
 
-export function halfKernels<Name extends 'f16' | 'bf16'>(name: Name, { toFloat, toBits }: Half, floats: FloatKernels): HalfKernels<Name> {
-  const widened = (x: Uint16Array) => Float32Array.from(viewOf(x), toFloat); // without an iterator of the array's own
-  const bias = (x: Uint16Array | null) => x && widened(x);
-  const narrow = (from: Float32Array, to: Uint16Array) => from.forEach((value, i) => (to[i] = toBits(value)));
-
-  const map = (kernel: FloatKernels['softmax_f32']): HalfKernels<'f16'>['softmax_f16'] =>
-    (x, out, outer, cols, inner, temperature, mask, layout, b) => {
-      const y = widened(x);
-      kernel(y, y, outer, cols, inner, temperature, mask, layout, bias(b));
-      narrow(y, out);
-    };
-  const mapWide = (kernel: FloatKernels['softmax_f32']): HalfKernels<'f16'>['softmax_f16_f32'] =>
-    (x, out, outer, cols, inner, temperature, mask, layout, b) => kernel(widened(x), out, outer, cols, inner, temperature, mask, layout, bias(b));
-
-  const kernels: HalfKernels<'f16'> = {
-    softmax_f16: map(floats.softmax_f32),
-    softmax_f16_f32: mapWide(floats.softmax_f32),
-    log_softmax_f16: map(floats.log_softmax_f32),
-    log_softmax_f16_f32: mapWide(floats.log_softmax_f32),
-    log_sum_exp_f16: (x, out, outer, cols, inner, temperature, mask, layout, b) =>
-      floats.log_sum_exp_f32(widened(x), out, outer, cols, inner, temperature, mask, layout, bias(b)),
-    cross_entropy_f16(x, targets, loss, gradient, outer, cols, inner, temperature, mask, layout, b) {
-      const y = widened(x);
-      floats.cross_entropy_f32(y, targets, loss, gradient && y, outer, cols, inner, temperature, mask, layout, bias(b));
-      if (gradient) narrow(y, gradient);
-    },
-    exp_sum_f16: (x, mantissa, exponent, outer, cols, inner, temperature, mask, layout, b) =>
-      floats.exp_sum_f32(widened(x), mantissa, exponent, outer, cols, inner, temperature, mask, layout, bias(b)),
-    normalize_f16(x, out, mantissa, exponent, outer, cols, inner, temperature, mask, layout, b) {
-      const y = widened(x);
-      floats.normalize_f32(y, y, mantissa, exponent, outer, cols, inner, temperature, mask, layout, bias(b));
-      narrow(y, out);
-    },
-    normalize_f16_f32: (x, out, mantissa, exponent, outer, cols, inner, temperature, mask, layout, b) =>
-      floats.normalize_f32(widened(x), out, mantissa, exponent, outer, cols, inner, temperature, mask, layout, bias(b)),
-    softmax_backward_f16(y, dy, out, ...rest) {
-      const x = widened(y);
-      floats.softmax_backward_f32(x, widened(dy), x, ...rest);
-      narrow(x, out);
-    },
-    softmax_backward_f16_f32: (y, dy, out, ...rest) => floats.softmax_backward_f32(widened(y), widened(dy), out, ...rest),
-  };
-  const named = Object.entries(kernels).map(([key, kernel]) => [key.replace('f16', name), kernel]);
-  return Object.fromEntries(named) as HalfKernels<Name>;
+/** Of a half type: the kernel with results of its own type, and the one with float32 results if there is one. */
+interface OfHalf {
+  readonly same: unknown;
+  readonly wide?: unknown;
 }
+
+type HalfKernelsOf<O extends string> = Pick<
+  BackendOf<O>,
+  Extract<keyof BackendOf<O>, `${O}_${'f16' | 'bf16'}${'' | '_f32'}`>
+>;
+
+/** An operator's kernels for both half types, each made from how the type's numbers are read and written. */
+export function halfKernels<O extends string>(operator: O, make: (half: Half) => OfHalf): HalfKernelsOf<O> {
+  const named = Object.entries({ f16: float16, bf16: bfloat16 }).flatMap(([type, half]) => {
+    const { same, wide } = make(half);
+    return [[`${operator}_${type}`, same], ...(wide ? [[`${operator}_${type}_f32`, wide]] : [])];
+  });
+  return Object.fromEntries(named) as HalfKernelsOf<O>;
+}
+
+/** Without an iterator of the array's own. */
+export const widened = (x: Uint16Array, { toFloat }: Half): Float32Array => Float32Array.from(viewOf(x), toFloat);
+
+export const widenedBias = (bias: Uint16Array | null, half: Half): Float32Array | null => bias && widened(bias, half);
+
+export const narrow = (from: Float32Array, to: Uint16Array, { toBits }: Half): void =>
+  from.forEach((value, i) => (to[i] = toBits(value)));
+
+/** For kernels of x that give a number for each element. */
+export const ofElements =
+  (kernel: SoftmaxKernel<Float32Array>) =>
+  (half: Half): OfHalf => {
+    const same: SoftmaxKernel<Uint16Array> = (x, out, outer, cols, inner, temperature, mask, layout, bias) => {
+      const y = widened(x, half);
+      kernel(y, y, outer, cols, inner, temperature, mask, layout, widenedBias(bias, half));
+      narrow(y, out, half);
+    };
+    const wide: SoftmaxKernel<Uint16Array, Float32Array> = (
+      x,
+      out,
+      outer,
+      cols,
+      inner,
+      temperature,
+      mask,
+      layout,
+      bias,
+    ) => kernel(widened(x, half), out, outer, cols, inner, temperature, mask, layout, widenedBias(bias, half));
+    return { same, wide };
+  };

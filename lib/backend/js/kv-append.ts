@@ -1,5 +1,5 @@
 /** Keys and values into the pages of a cache, with the bits that native kernels store there. */
-import type { AppendKernel, AttentionKernels } from '../backend.js';
+import type { AppendKernel, BackendOf } from '../backend.js';
 import { shapeOf, TILE, tileOf, tileSize, widthOf } from './attention.js';
 import { bfloat16, float16 } from './half.js';
 
@@ -51,9 +51,10 @@ function appendKernel<A extends Stored>(encode: Encode): AppendKernel<A> {
   };
 }
 
-export const appendKernels: Pick<AttentionKernels, `kv_append_${'f32' | 'f16' | 'bf16' | 'i8'}`> = {
+export const appendKernels: BackendOf<'kv_append'> = /* @__PURE__ */ (() => ({
+  name: 'js',
   kv_append_f32: appendKernel<Float32Array>(each((x) => x)),
   kv_append_f16: appendKernel<Uint16Array>(each(float16.toBits)),
   kv_append_bf16: appendKernel<Uint16Array>(each(bfloat16.toBits)),
   kv_append_i8: appendKernel<Int8Array>(quantize),
-};
+}))();

@@ -1,5 +1,5 @@
 /** The kernels of sampling: argmax, the k largest, and filters and draws. What they give is what native/kernels/sample.h gives. */
-import { NO_INDEX, type SampleKernel, type SamplingKernels, type SamplingOfType } from '../backend.js';
+import { NO_INDEX, type SampleKernel, type BackendOf, type SamplingOfType } from '../backend.js';
 import { lengthOf } from '../../arrays.js';
 import { bfloat16, float16 } from './half.js';
 import { inUnits, LARGE_TEMPERATURE, raised, withExtras, type Extras, type Filters } from './sampling-rows.js';
@@ -254,12 +254,14 @@ function ofHalf(toFloat: (bits: number) => number): SamplingOfType<'f16', Uint16
   };
 }
 
-const { argmax_f32, top_k_f32, sample_f32 } = of();
-const [half, brain] = [ofHalf(float16.toFloat), ofHalf(bfloat16.toFloat)];
-
-export const samplingKernels: SamplingKernels = {
-  argmax_f32, top_k_f32, sample_f32,
-  argmax_f64: argmax_f32, top_k_f64: top_k_f32, sample_f64: sample_f32,
-  ...half,
-  argmax_bf16: brain.argmax_f16, top_k_bf16: brain.top_k_f16, sample_bf16: brain.sample_f16,
-};
+export const samplingKernels: BackendOf<'argmax' | 'top_k' | 'sample'> = /* @__PURE__ */ (() => {
+  const { argmax_f32, top_k_f32, sample_f32 } = of();
+  const [half, brain] = [ofHalf(float16.toFloat), ofHalf(bfloat16.toFloat)];
+  return {
+    name: 'js',
+    ...{ argmax_f32, top_k_f32, sample_f32 },
+    ...{ argmax_f64: argmax_f32, top_k_f64: top_k_f32, sample_f64: sample_f32 },
+    ...half,
+    ...{ argmax_bf16: brain.argmax_f16, top_k_bf16: brain.top_k_f16, sample_bf16: brain.sample_f16 },
+  };
+})();
