@@ -3,6 +3,8 @@
  * property, and `Symbol.species` decides what `slice` and `subarray` make. Nothing here asks the array itself: lengths and
  * buffers come from the getters of %TypedArray%.prototype, and new arrays are made by kind.
  */
+import type { NewLike } from './types.js';
+
 type TypedArray = ArrayBufferView & { readonly length: number; [index: number]: number };
 type Constructor<A> = { new (length: number): A; new (buffer: ArrayBufferLike, byteOffset?: number, length?: number): A; readonly BYTES_PER_ELEMENT: number };
 
@@ -65,10 +67,10 @@ export function viewOf<A extends ArrayBufferView>(x: A, from = 0, to = lengthOf(
 }
 
 /** A copy of the elements [from, to), as a plain array of the same kind in memory of its own. */
-export function copyOf<A extends ArrayBufferView>(x: A, from = 0, to = lengthOf(x)): A {
+export function copyOf<A extends ArrayBufferView>(x: A, from = 0, to = lengthOf(x)): NewLike<A, ArrayBufferView> {
   const copy = newArray(kindOf(x) as ArrayKind, to - from);
   copyInto(copy, viewOf(x, from, to));
-  return copy as unknown as A;
+  return copy as unknown as NewLike<A, ArrayBufferView>;
 }
 
 /** Copies all elements of an array into another one, from element `at` on. */

@@ -1,5 +1,5 @@
 /** crossEntropy: what logits cost against the classes that were right, and the gradient of that. */
-import { types } from './types.js';
+import { types, type NewFloat64Array, type Returned } from './types.js';
 import { apart, axisCall, likeArray } from './arguments.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from './errors.js';
 import { readable } from './options.js';
@@ -9,7 +9,8 @@ import { backendFor } from './backend/select.js';
 import { crossEntropyKernels } from './backend/js/log-kernels.js';
 import { callOf, runNow, type Call } from './call.js';
 
-export interface CrossEntropyOptions<A extends LogitArray = LogitArray> extends AxisOptions<A, Float64Array> {
+export interface CrossEntropyOptions<A extends LogitArray = LogitArray, Out = Float64Array>
+  extends AxisOptions<A, Out> {
   /** Where the gradient of each row's loss by its logits goes, if that is wanted: as x, x itself or apart from it. */
   gradient?: A | undefined;
   /** A row with this target does not count: its loss and its gradient are 0. Default: −100. */
@@ -41,7 +42,9 @@ const { isInt8Array, isUint8Array, isInt16Array, isUint16Array, isInt32Array, is
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a target that is no position of a row, a number that makes
  *   no sense, lengths that do not fit, results that overlap. Nothing was written then.
  */
-export function crossEntropy<A extends LogitArray>(logits: A, targets: Targets, options?: CrossEntropyOptions<A>): Float64Array;
+export function crossEntropy<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
+  logits: A, targets: Targets, options?: CrossEntropyOptions<A, Out>,
+): Returned<Out>;
 export function crossEntropy(logits: LogitArray, targets: Targets, options?: CrossEntropyOptions): Float64Array {
   return runNow(crossEntropyCall(logits, targets, options));
 }

@@ -2,10 +2,11 @@
 import { describe, wrongType, wrongValue } from './arguments.js';
 import type { Float16ArrayLike, LogitArray, ReductionOptions } from './arguments.js';
 import { runNow } from './call.js';
-import { expSum, logSumExpOfState, mergeExpSums, normalizeCall, type ExpSums } from './exp-sum.js';
+import { expSum, logSumExpOfState, mergeExpSums, normalizeCall, type ExpSums, type NewExpSums } from './exp-sum.js';
 import { stateOf } from './exp-sum-state.js';
 import { isOrdinary } from './extended.js';
 import { checkOptions, optionsOf, positive } from './options.js';
+import type { NewLike, NewUint8Array } from './types.js';
 import { wireHeader, wireView } from './wire.js';
 
 /** What a chunk may have of its own. */
@@ -33,7 +34,7 @@ const CHUNK_OPTIONS = ['mask', 'maskFormat', 'bias', 'dtype'] as const;
  */
 export class ExpSumAccumulator {
   readonly #temperature: number;
-  #state: ExpSums = { mantissa: new Float64Array(1), exponent: new Int32Array(1) };
+  #state: NewExpSums = { mantissa: new Float64Array(1), exponent: new Int32Array(1) };
 
   static {
     Object.defineProperty(this.prototype, BRAND, { value: true });
@@ -52,7 +53,7 @@ export class ExpSumAccumulator {
   }
 
   /** The sum so far, as a state of one row. */
-  get state(): ExpSums {
+  get state(): NewExpSums {
     return { mantissa: this.#state.mantissa.slice(), exponent: this.#state.exponent.slice() };
   }
 
@@ -80,15 +81,23 @@ export class ExpSumAccumulator {
   }
 
   /** The probabilities of a chunk, once everything has been added, into `out` or a new array. Throws as {@link normalize} does. */
-  normalize<A extends LogitArray>(chunk: A, out?: A, options?: ChunkOptions<A>): A;
-  normalize<A extends Uint16Array | Float16ArrayLike>(chunk: A, out: Float32Array, options?: ChunkOptions<A>): Float32Array;
+  normalize<A extends LogitArray>(chunk: A, out?: undefined, options?: ChunkOptions<A>): NewLike<A>;
+  normalize<A extends Float32Array, Out extends Float32Array>(chunk: A, out: Out, options?: ChunkOptions<A>): Out;
+  normalize<A extends Float64Array, Out extends Float64Array>(chunk: A, out: Out, options?: ChunkOptions<A>): Out;
+  normalize<A extends Uint16Array, Out extends Uint16Array | Float32Array>(
+    chunk: A, out: Out, options?: ChunkOptions<A>,
+  ): Out;
+  normalize<A extends Float16ArrayLike, Out extends Float16ArrayLike | Float32Array>(
+    chunk: A, out: Out, options?: ChunkOptions<A>,
+  ): Out;
+  normalize<A extends LogitArray>(chunk: A, out?: A, options?: ChunkOptions<A>): A | NewLike<A>;
   normalize(chunk: LogitArray, out?: LogitArray, options: ChunkOptions = {}): LogitArray {
     const own = { ...optionsOf(options, CHUNK_OPTIONS), temperature: this.#temperature, out };
     return runNow(normalizeCall(chunk, this.#state, own));
   }
 
   /** The wire form: 28 bytes. */
-  toBytes(): Uint8Array {
+  toBytes(): NewUint8Array {
     const bytes = new Uint8Array(BYTES);
     const view = new DataView(bytes.buffer);
     bytes.set(wireHeader(WIRE));

@@ -1,10 +1,28 @@
 /** States of partial sums as callers give them: each field is read once, and checked. */
 import { outOfRange, wrongType, wrongValue } from './arguments.js';
 import { elementsOf, isDetached, lengthOf } from './arrays.js';
-import type { ExpSums } from './exp-sum.js';
 import { types } from './types.js';
+import type { NewFloat64Array, NewInt32Array, NewUint8Array } from './types.js';
 
 const { isFloat64Array, isInt32Array, isUint8Array } = types;
+
+/**
+ * Sums of exponentials, one a row: mantissa · 2^exponent, the mantissa in [1, 2). 0 (nothing to add), NaN and Infinity
+ * have the exponent 0. With `unifiedMax` the mantissa has whatever size goes with the shared exponent.
+ */
+export interface ExpSums {
+  readonly mantissa: Float64Array;
+  readonly exponent: Int32Array;
+  /** With `unifiedMax` only: 1 for a row that lies outside `range`, and has an exponent of its own. */
+  readonly raised?: Uint8Array;
+}
+
+/** Sums in arrays of their own, as this package gives them. */
+export interface NewExpSums extends ExpSums {
+  readonly mantissa: NewFloat64Array;
+  readonly exponent: NewInt32Array;
+  readonly raised?: NewUint8Array;
+}
 
 /** The states that were given one by one, or in one array. */
 export function statesOf(given: readonly unknown[]): unknown[] {

@@ -1,26 +1,25 @@
 /** Partial softmax: sums of exponentials that can be taken elsewhere and added, and probabilities from them. */
 import { axisCall, describe, outOfRange, wrongType, wrongValue } from './arguments.js';
-import type { AxisOptions, ElementType, Float16ArrayLike, LogitArray, ReductionOptions } from './arguments.js';
+import type {
+  AxisOptions,
+  ElementType,
+  Float16ArrayLike,
+  FloatArray,
+  LogitArray,
+  ReductionOptions,
+} from './arguments.js';
 import { copyOf, lengthOf } from './arrays.js';
 import { NO_EXPONENT } from './backend/backend.js';
 import { EXP_SUM, NORMALIZE } from './backend/operators.js';
 import { backend } from './backend/select.js';
 import { expSumKernels, normalizeKernels } from './backend/js/partial-kernels.js';
 import { callOf, runNow, type Call } from './call.js';
-import { checkFields, fieldsOf, stateOf, statesOf } from './exp-sum-state.js';
+import { checkFields, fieldsOf, stateOf, statesOf, type ExpSums, type NewExpSums } from './exp-sum-state.js';
 import { readable } from './options.js';
-import { extended, isOrdinary, powerOfTwo, type Extended } from './extended.js';
+import { extended, isOrdinary, logOf, powerOfTwo, type Extended } from './extended.js';
+import type { NewFloat32Array, NewFloat64Array, NewInt32Array, NewLike, NewUint16Array, Returned } from './types.js';
 
-/**
- * Sums of exponentials, one a row: mantissa · 2^exponent, the mantissa in [1, 2). 0 (nothing to add), NaN and Infinity have
- * the exponent 0. With `unifiedMax` the mantissa has whatever size goes with the shared exponent.
- */
-export interface ExpSums {
-  readonly mantissa: Float64Array;
-  readonly exponent: Int32Array;
-  /** With `unifiedMax` only: 1 for a row that lies outside `range`, and has an exponent of its own. */
-  readonly raised?: Uint8Array;
-}
+export type { ExpSums, NewExpSums } from './exp-sum-state.js';
 
 export interface ExpSumOptions<A extends LogitArray = LogitArray> extends ReductionOptions<A> {
   /** A logit that is near the largest of all rows (FlashDecoding++'s φ): its exponent is given to all sums. */
@@ -53,13 +52,17 @@ const LOG2_E = 1.4426950408889634;
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for values that do not fit; also for a row whose exponent does not
  *   fit 32 bits, which takes logits of about ±1.49e9 temperatures.
  */
-export function expSum<A extends LogitArray>(x: A, options?: ExpSumOptions<A>): ExpSums {
+export function expSum<A extends LogitArray>(x: A, options?: ExpSumOptions<A>): NewExpSums {
   return runNow(expSumCall(x, options as ExpSumOptions));
 }
 
 // Always the backend in force, however few elements: which one runs must not depend on how a row is cut.
 
-export function expSumCall(logits: LogitArray, options?: ExpSumOptions, more: readonly string[] = []): Call<ExpSums> {
+export function expSumCall(
+  logits: LogitArray,
+  options?: ExpSumOptions,
+  more: readonly string[] = [],
+): Call<NewExpSums> {
   const { unifiedMax, range: ends } = readable(options);
   const range: unknown = Array.isArray(ends) ? Array.from(ends as readonly unknown[]) : ends; // its elements are read before lengths are taken
   const { x, elements, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(
@@ -133,7 +136,7 @@ export function isWithin({ least, most }: Unified, m: number, e: number): boolea
   return (e > least[1] || (e === least[1] && m >= least[0])) && (e < most[1] || (e === most[1] && m <= most[0]));
 }
 
-function share(mantissa: Float64Array, exponent: Int32Array, unified: Unified): ExpSums {
+function share(mantissa: NewFloat64Array, exponent: NewInt32Array, unified: Unified): NewExpSums {
   const raised = new Uint8Array(mantissa.length);
   for (let r = 0; r < mantissa.length; r++) {
     const m = mantissa[r]!;
@@ -164,9 +167,9 @@ function share(mantissa: Float64Array, exponent: Int32Array, unified: Unified): 
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no state, and for detached arrays.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for no states, other numbers of rows, negative mantissas.
  */
-export function mergeExpSums(states: readonly ExpSums[]): ExpSums;
-export function mergeExpSums(...states: readonly ExpSums[]): ExpSums;
-export function mergeExpSums(...states: readonly (ExpSums | readonly ExpSums[])[]): ExpSums {
+export function mergeExpSums(states: readonly ExpSums[]): NewExpSums;
+export function mergeExpSums(...states: readonly ExpSums[]): NewExpSums;
+export function mergeExpSums(...states: readonly (ExpSums | readonly ExpSums[])[]): NewExpSums {
   const all = statesOf(states).map((state, i) => fieldsOf(state, `states[${i}]`));
   const [first, ...others] = all as [ExpSums, ...ExpSums[]];
   all.forEach((state, i) => checkFields(state, `states[${i}]`, i === 0 ? undefined : lengthOf(first.mantissa)));
@@ -234,20 +237,26 @@ function settle(mantissa: Float64Array, exponent: Int32Array, r: number): void {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for values that do not fit. Nothing was written then.
  */
-export function normalize(x: Float32Array, state: ExpSums, options?: AxisOptions<Float32Array>): Float32Array;
-export function normalize(x: Float64Array, state: ExpSums, options?: AxisOptions<Float64Array>): Float64Array;
-export function normalize(
+export function normalize<Out extends Float32Array = NewFloat32Array>(
+  x: Float32Array,
+  state: ExpSums,
+  options?: AxisOptions<Float32Array, Out>,
+): Returned<Out>;
+export function normalize<Out extends Float64Array = NewFloat64Array>(
+  x: Float64Array,
+  state: ExpSums,
+  options?: AxisOptions<Float64Array, Out>,
+): Returned<Out>;
+export function normalize<Out extends Uint16Array | Float32Array = NewUint16Array>(
   x: Uint16Array,
   state: ExpSums,
-  options: AxisOptions<Uint16Array, Float32Array> & { out: Float32Array },
-): Float32Array;
-export function normalize(x: Uint16Array, state: ExpSums, options: AxisOptions<Uint16Array>): Uint16Array;
-export function normalize<A extends Float16ArrayLike>(
-  x: A,
-  state: ExpSums,
-  options: AxisOptions<A, Float32Array> & { out: Float32Array },
-): Float32Array;
-export function normalize<A extends Float16ArrayLike>(x: A, state: ExpSums, options?: AxisOptions<A>): A;
+  options: AxisOptions<Uint16Array, Out>,
+): Returned<Out>;
+export function normalize<
+  A extends Float16ArrayLike,
+  Out extends Float16ArrayLike | Float32Array = NewLike<A, Float16ArrayLike>,
+>(x: A, state: ExpSums, options?: AxisOptions<A, Out>): Returned<Out>;
+export function normalize<A extends FloatArray>(x: A, state: ExpSums, options?: AxisOptions<A>): FloatArray;
 export function normalize(x: LogitArray, state: ExpSums, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
   return runNow(normalizeCall(x, state, options));
 }
@@ -279,18 +288,9 @@ export function normalizeCall(
  *
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_INVALID_ARG_VALUE) for what is no state.
  */
-export function logSumExpOfState(state: ExpSums): Float64Array {
+export function logSumExpOfState(state: ExpSums): NewFloat64Array {
   const { mantissa, exponent } = stateOf(state, 'state');
   const logs = new Float64Array(lengthOf(mantissa));
   for (let r = 0; r < logs.length; r++) logs[r] = logOf(mantissa[r]!, exponent[r]!);
   return logs;
-}
-
-const [LN2_HIGH, LN2_LOW] = [0.6931471803691238, 1.9082149292705877e-10]; // 32 bits and the rest, as in fdlibm
-
-export function logOf(mantissa: number, exponent: number): number {
-  if (!isOrdinary(mantissa)) return Math.log(mantissa);
-  let [m, e] = extended(mantissa, exponent);
-  if (m > Math.SQRT2) [m, e] = [m / 2, e + 1]; // near 1, ln m and e · ln 2 must not cancel
-  return e * LN2_HIGH + (Math.log(m) + e * LN2_LOW);
 }

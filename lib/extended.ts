@@ -39,3 +39,13 @@ export function sum(a: Extended, b: Extended): Extended {
   const [large, small] = a[1] < b[1] ? [b, a] : [a, b];
   return extended(large[0] + small[0] * powerOfTwo(small[1] - large[1]), large[1]);
 }
+
+const [LN2_HIGH, LN2_LOW] = [0.6931471803691238, 1.9082149292705877e-10]; // 32 bits and the rest, as in fdlibm
+
+/** ln(mantissa · 2^exponent). */
+export function logOf(mantissa: number, exponent: number): number {
+  if (!isOrdinary(mantissa)) return Math.log(mantissa);
+  let [m, e] = extended(mantissa, exponent);
+  if (m > Math.SQRT2) [m, e] = [m / 2, e + 1]; // near 1, ln m and e · ln 2 must not cancel
+  return e * LN2_HIGH + (Math.log(m) + e * LN2_LOW);
+}

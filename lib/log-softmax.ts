@@ -1,8 +1,9 @@
 /** logSoftmax: the logarithms of the probabilities that belong to logits. */
-import { axisCall, type AxisOptions, type Float16ArrayLike, type LogitArray } from './arguments.js';
+import { axisCall, type AxisOptions, type Float16ArrayLike, type FloatArray, type LogitArray } from './arguments.js';
 import { LOG_SOFTMAX } from './backend/operators.js';
 import { logSoftmaxKernels } from './backend/js/log-kernels.js';
 import { elementCall, runNow, type Call } from './call.js';
+import type { NewFloat32Array, NewFloat64Array, NewLike, NewUint16Array, Returned } from './types.js';
 
 /**
  * The logarithm of softmax, row by row, and not of its rounded results:
@@ -24,12 +25,21 @@ import { elementCall, runNow, type Call } from './call.js';
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not fit,
  *   `out` that overlaps `x` in part. Nothing was written then.
  */
-export function logSoftmax(x: Float32Array, options?: AxisOptions<Float32Array>): Float32Array;
-export function logSoftmax(x: Float64Array, options?: AxisOptions<Float64Array>): Float64Array;
-export function logSoftmax(x: Uint16Array, options: AxisOptions<Uint16Array, Float32Array> & { out: Float32Array }): Float32Array;
-export function logSoftmax(x: Uint16Array, options: AxisOptions<Uint16Array>): Uint16Array;
-export function logSoftmax<A extends Float16ArrayLike>(x: A, options: AxisOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
-export function logSoftmax<A extends Float16ArrayLike>(x: A, options?: AxisOptions<A>): A;
+export function logSoftmax<Out extends Float32Array = NewFloat32Array>(
+  x: Float32Array, options?: AxisOptions<Float32Array, Out>,
+): Returned<Out>;
+export function logSoftmax<Out extends Float64Array = NewFloat64Array>(
+  x: Float64Array, options?: AxisOptions<Float64Array, Out>,
+): Returned<Out>;
+export function logSoftmax<Out extends Uint16Array | Float32Array = NewUint16Array>(
+  x: Uint16Array, options: AxisOptions<Uint16Array, Out>,
+): Returned<Out>;
+export function logSoftmax<
+  A extends Float16ArrayLike, Out extends Float16ArrayLike | Float32Array = NewLike<A, Float16ArrayLike>,
+>(
+  x: A, options?: AxisOptions<A, Out>,
+): Returned<Out>;
+export function logSoftmax<A extends FloatArray>(x: A, options?: AxisOptions<A>): FloatArray;
 export function logSoftmax(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
   return runNow(logSoftmaxCall(logits, options));
 }

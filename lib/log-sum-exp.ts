@@ -6,8 +6,9 @@ import { backendFor } from './backend/select.js';
 import { logSumExpKernels } from './backend/js/log-kernels.js';
 import { callOf, runNow, type Call } from './call.js';
 import { logSumExpOfState, type ExpSums } from './exp-sum.js';
+import type { NewFloat64Array, Returned } from './types.js';
 
-export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A, Float64Array>;
+export type LogSumExpOptions<A extends LogitArray = LogitArray, Out = Float64Array> = AxisOptions<A, Out>;
 
 /**
  * The logarithm of each sum of a state; the same as {@link logSumExpOfState}.
@@ -16,7 +17,7 @@ export type LogSumExpOptions<A extends LogitArray = LogitArray> = AxisOptions<A,
  * @returns A new Float64Array with an element for each sum.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_INVALID_ARG_VALUE) for what is no state.
  */
-export function logSumExp(state: ExpSums): Float64Array;
+export function logSumExp(state: ExpSums): NewFloat64Array;
 /**
  * log Σⱼ exp((x[j] + bias[j]) / temperature) of each row, as doubles whatever x is:
  *
@@ -35,7 +36,10 @@ export function logSumExp(state: ExpSums): Float64Array;
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense or lengths that do not
  * fit.
  */
-export function logSumExp<A extends LogitArray>(x: A, options?: LogSumExpOptions<A>): Float64Array;
+export function logSumExp<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
+  x: A,
+  options?: LogSumExpOptions<A, Out>,
+): Returned<Out>;
 export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptions): Float64Array {
   if (typeof logits === 'object' && logits !== null && 'mantissa' in logits) return logSumExpOfState(logits);
   return runNow(logSumExpCall(logits, options));

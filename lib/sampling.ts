@@ -9,4 +9,5 @@ export { Sampler, type SamplerOptions, type SamplerState } from './sampling/samp
 export type { SeedOptions } from './sampling/random.js';
 export type { MaskedOptions, RowOptions } from './sampling/rows.js';
 export { argmax, topK, type TopK } from './sampling/select.js';
+export type { NewLike, Returned } from './types.js';
 export { softToken, type SoftToken, type SoftTokenOptions } from './sampling/soft-token.js';

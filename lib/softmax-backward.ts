@@ -1,10 +1,11 @@
 /** softmaxBackward: the gradient of softmax. */
 import { apart, axisCall, likeArray, wrongType } from './arguments.js';
-import type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
+import type { AxisOptions, Float16ArrayLike, FloatArray, LogitArray } from './arguments.js';
 import { SOFTMAX_BACKWARD } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
 import { backwardKernels } from './backend/js/backward-kernels.js';
 import { callOf, runNow, type Call } from './call.js';
+import type { NewFloat32Array, NewFloat64Array, NewLike, NewUint16Array, Returned } from './types.js';
 
 /** Those of softmax, without the bias: y has it in it already. */
 export type SoftmaxBackwardOptions<A extends LogitArray = LogitArray, Out = A> = Omit<AxisOptions<A, Out>, 'bias'>;
@@ -25,12 +26,21 @@ export type SoftmaxBackwardOptions<A extends LogitArray = LogitArray, Out = A> =
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not fit,
  *   `out` that overlaps `y` or `dy` in part. Nothing was written then.
  */
-export function softmaxBackward(y: Float32Array, dy: Float32Array, options?: SoftmaxBackwardOptions<Float32Array>): Float32Array;
-export function softmaxBackward(y: Float64Array, dy: Float64Array, options?: SoftmaxBackwardOptions<Float64Array>): Float64Array;
-export function softmaxBackward(y: Uint16Array, dy: Uint16Array, options: SoftmaxBackwardOptions<Uint16Array, Float32Array> & { out: Float32Array }): Float32Array;
-export function softmaxBackward(y: Uint16Array, dy: Uint16Array, options: SoftmaxBackwardOptions<Uint16Array>): Uint16Array;
-export function softmaxBackward<A extends Float16ArrayLike>(y: A, dy: A, options: SoftmaxBackwardOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
-export function softmaxBackward<A extends Float16ArrayLike>(y: A, dy: A, options?: SoftmaxBackwardOptions<A>): A;
+export function softmaxBackward<Out extends Float32Array = NewFloat32Array>(
+  y: Float32Array, dy: Float32Array, options?: SoftmaxBackwardOptions<Float32Array, Out>,
+): Returned<Out>;
+export function softmaxBackward<Out extends Float64Array = NewFloat64Array>(
+  y: Float64Array, dy: Float64Array, options?: SoftmaxBackwardOptions<Float64Array, Out>,
+): Returned<Out>;
+export function softmaxBackward<Out extends Uint16Array | Float32Array = NewUint16Array>(
+  y: Uint16Array, dy: Uint16Array, options: SoftmaxBackwardOptions<Uint16Array, Out>,
+): Returned<Out>;
+export function softmaxBackward<
+  A extends Float16ArrayLike, Out extends Float16ArrayLike | Float32Array = NewLike<A, Float16ArrayLike>,
+>(
+  y: A, dy: A, options?: SoftmaxBackwardOptions<A, Out>,
+): Returned<Out>;
+export function softmaxBackward<A extends FloatArray>(y: A, dy: A, options?: SoftmaxBackwardOptions<A>): FloatArray;
 export function softmaxBackward(y: LogitArray, dy: LogitArray, options?: SoftmaxBackwardOptions<LogitArray, LogitArray>): LogitArray {
   return runNow(softmaxBackwardCall(y, dy, options));
 }

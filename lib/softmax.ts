@@ -1,10 +1,12 @@
 /** softmax: logits to probabilities. */
-import { axisCall, type AxisOptions, type Float16ArrayLike, type FloatArray, type KernelArray, type LogitArray } from './arguments.js';
+import { axisCall } from './arguments.js';
+import type { AxisOptions, Float16ArrayLike, FloatArray, KernelArray, LogitArray } from './arguments.js';
 import type { SoftmaxKernel } from './backend/backend.js';
 import { SOFTMAX } from './backend/operators.js';
 import { backendFor } from './backend/select.js';
 import { softmaxKernels } from './backend/js/softmax.js';
 import { elementCall, type Call } from './call.js';
+import type { NewFloat32Array, NewFloat64Array, NewLike, NewUint16Array, Returned } from './types.js';
 
 export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxisOptions<A, Out>;
 
@@ -28,12 +30,22 @@ export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxisOpt
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not fit,
  *   `out` that overlaps `x` in part. Nothing was written then.
  */
-export function softmax(x: Float32Array, options?: SoftmaxOptions<Float32Array>): Float32Array;
-export function softmax(x: Float64Array, options?: SoftmaxOptions<Float64Array>): Float64Array;
-export function softmax(x: Uint16Array, options: SoftmaxOptions<Uint16Array, Float32Array> & { out: Float32Array }): Float32Array;
-export function softmax(x: Uint16Array, options: SoftmaxOptions<Uint16Array>): Uint16Array;
-export function softmax<A extends Float16ArrayLike>(x: A, options: SoftmaxOptions<A, Float32Array> & { out: Float32Array }): Float32Array;
-export function softmax<A extends Float16ArrayLike>(x: A, options?: SoftmaxOptions<A>): A;
+export function softmax<Out extends Float32Array = NewFloat32Array>(
+  x: Float32Array, options?: SoftmaxOptions<Float32Array, Out>,
+): Returned<Out>;
+export function softmax<Out extends Float64Array = NewFloat64Array>(
+  x: Float64Array, options?: SoftmaxOptions<Float64Array, Out>,
+): Returned<Out>;
+export function softmax<Out extends Uint16Array | Float32Array = NewUint16Array>(
+  x: Uint16Array, options: SoftmaxOptions<Uint16Array, Out>,
+): Returned<Out>;
+export function softmax<
+  A extends Float16ArrayLike, Out extends Float16ArrayLike | Float32Array = NewLike<A, Float16ArrayLike>,
+>(
+  x: A, options?: SoftmaxOptions<A, Out>,
+): Returned<Out>;
+// An x of either type. The last one, as TypeScript shows the errors of that.
+export function softmax<A extends FloatArray>(x: A, options?: SoftmaxOptions<A>): FloatArray;
 export function softmax(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
   const { x, elements, out, kernelOut, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = axisCall(logits, options);
   if (elements === 0) return out;

@@ -18,7 +18,7 @@ export const wireHeader = ({ magic, version }: WireForm): number[] => [...Array.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Uint8Array, or a detached one.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for other bytes.
  */
-export function wireView(given: unknown, form: WireForm, length: number, isLeast = false): DataView {
+export function wireView(given: unknown, form: WireForm, length: number, isLeast = false): DataView<ArrayBuffer> {
   if (!types.isUint8Array(given)) throw wrongType('a Uint8Array', 'bytes', given);
   if (isDetached(given)) throw wrongType('a Uint8Array that is not detached', 'bytes', given);
   const bytes = copyOf(given);

@@ -5,7 +5,8 @@ import { backend } from '../backend/select.js';
 import { attentionKernels } from '../backend/js/attention.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { count } from '../options.js';
-import type { AttentionResult, WithLse } from './dense.js';
+import type { NewFloat32Array, Returned } from '../types.js';
+import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './dense.js';
 import { shapeArray, viewOf, type KVCache, type SequenceId } from './kv-cache.js';
 import {
   copyOptions, dimension, floats, idsOf, MASK_OPTIONS, masksOf, NO_STATE, perHead, RESULT_OPTIONS, resultsOf, SCORE_NAMES, SCORE_OPTIONS,
@@ -20,7 +21,7 @@ export interface CachedOptions extends ScoreOptions, MaskOptions {
   heads?: number | undefined;
 }
 
-export type DecodeOptions = CachedOptions & ResultOptions;
+export type DecodeOptions<Out extends Float32Array = Float32Array> = CachedOptions & ResultOptions<Out>;
 
 export const CACHED_OPTIONS = ['queries', 'heads', ...SCORE_OPTIONS, ...MASK_OPTIONS] as const;
 
@@ -66,9 +67,17 @@ export function cachedArguments(q: Float32Array, cache: KVCache, sequences: Sequ
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension, and for sequences
  *   that are unknown or freed. Nothing was written then.
  */
-export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: DecodeOptions & WithLse): AttentionResult;
-export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options?: DecodeOptions & { lse?: false | undefined }): Float32Array;
-export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options?: DecodeOptions): Float32Array | AttentionResult;
+export function decodeAttention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
+  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[],
+  options: DecodeOptions<Out> & WithLse<Lse>,
+): ResultWithLse<Out, Lse>;
+export function decodeAttention<Out extends Float32Array = NewFloat32Array>(
+  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[],
+  options?: DecodeOptions<Out> & WithoutLse,
+): Returned<Out>;
+export function decodeAttention(
+  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options?: DecodeOptions,
+): Float32Array | AttentionResult;
 export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: DecodeOptions = {}): Float32Array | AttentionResult {
   return runNow(decodeCall(q, cache, sequences, options));
 }

@@ -6,6 +6,7 @@ import { backend } from '../backend/select.js';
 import { attentionKernels } from '../backend/js/attention.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { count } from '../options.js';
+import type { NewFloat32Array, NewFloat64Array, Returned } from '../types.js';
 import { shapeArray } from './kv-cache.js';
 import {
   copyOptions, dimension, floats, MASK_OPTIONS, masksOf, NO_STATE, perHead, RESULT_OPTIONS, resultsOf, SCORE_NAMES, SCORE_OPTIONS,
@@ -30,16 +31,23 @@ export interface DenseOptions extends ScoreOptions, MaskOptions {
   valueDim?: number | undefined;
 }
 
-export type AttentionOptions = DenseOptions & ResultOptions;
+export type AttentionOptions<Out extends Float32Array = Float32Array> = DenseOptions & ResultOptions<Out>;
 
 /** An output with the log-sum-exp of each query row. */
-export interface AttentionResult {
-  readonly out: Float32Array;
-  readonly lse: Float64Array;
+export interface AttentionResult<Out extends Float32Array = Float32Array, Lse extends Float64Array = Float64Array> {
+  readonly out: Out;
+  readonly lse: Lse;
 }
 
-/** Options with which lse is asked for. */
-export type WithLse = { lse: true | Float64Array };
+/** Options with which lse is asked for: in a new array, or in this one. */
+export type WithLse<Lse extends true | Float64Array = true | Float64Array> = { lse: Lse };
+
+/** Options with which lse is not asked for. */
+export type WithoutLse = { lse?: false | undefined };
+
+/** Results for these options: arrays of the caller's have the caller's types, others are new. */
+export type ResultWithLse<Out extends Float32Array, Lse extends true | Float64Array> =
+  AttentionResult<Returned<Out>, Lse extends Float64Array ? Lse : NewFloat64Array>;
 
 export const DENSE_OPTIONS = ['batch', 'queries', 'keys', 'heads', 'kvHeads', 'headDim', 'valueDim', ...SCORE_OPTIONS, ...MASK_OPTIONS] as const;
 
@@ -106,9 +114,15 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension. Nothing was written then.
  */
-export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & WithLse): AttentionResult;
-export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & { lse?: false | undefined }): Float32Array;
-export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions): Float32Array | AttentionResult;
+export function attention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
+  q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions<Out> & WithLse<Lse>,
+): ResultWithLse<Out, Lse>;
+export function attention<Out extends Float32Array = NewFloat32Array>(
+  q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions<Out> & WithoutLse,
+): Returned<Out>;
+export function attention(
+  q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions,
+): Float32Array | AttentionResult;
 export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions): Float32Array | AttentionResult {
   return runNow(attentionCall(q, k, v, options));
 }

@@ -6,7 +6,7 @@ import { backend } from '../backend/select.js';
 import { appendKernels } from '../backend/js/kv-append.js';
 import { CACHE_VIEW, checkedView, viewFunctionOf, type CacheView } from './cache-view.js';
 import { formatOf, KINDS, type CacheSizes } from './kv-format.js';
-import type { AppendOptions, KVCacheOptions, KVType, ReadOptions, SequenceId, Tokens } from './kv-types.js';
+import type { AppendOptions, KVCacheOptions, KVType, NewTokens, ReadOptions, SequenceId } from './kv-types.js';
 import { copyOptions, floats, layoutFlag } from './options.js';
 import { PageStore, type Stored } from './pages.js';
 import { readTokens } from './read.js';
@@ -190,12 +190,12 @@ export class KVCache {
    * Decoding multiplies scales and numbers of an int8 cache without rounding. `{ dtype: 'float64' }` gives these
    * products; as float32 they are rounded to nearest, which shows in attention where scores are in the hundreds.
    */
-  read(sequence: SequenceId, from?: number, to?: number, options?: ReadOptions<'float32'>): Tokens;
+  read(sequence: SequenceId, from?: number, to?: number, options?: ReadOptions<'float32'>): NewTokens;
   read(
     sequence: SequenceId, from: number | undefined, to: number | undefined, options: { dtype: 'float64' },
-  ): Tokens<Float64Array>;
-  read(sequence: SequenceId, from?: number, to?: number, options?: ReadOptions): Tokens | Tokens<Float64Array>;
-  read(sequence: SequenceId, from = 0, end?: number, options: ReadOptions = {}): Tokens | Tokens<Float64Array> {
+  ): NewTokens<'float64'>;
+  read(sequence: SequenceId, from?: number, to?: number, options?: ReadOptions): NewTokens<'float32' | 'float64'>;
+  read(sequence: SequenceId, from = 0, end?: number, options: ReadOptions = {}): NewTokens<'float32' | 'float64'> {
     const { dtype = 'float32' } = copyOptions(options, ['dtype']);
     if (typeof dtype !== 'string') throw wrongType("'float32' or 'float64'", 'dtype', dtype);
     if (dtype !== 'float32' && dtype !== 'float64') {

@@ -1,4 +1,5 @@
 /** What a KVCache is made from, takes and gives. */
+import type { NewFloat32Array, NewFloat64Array } from '../types.js';
 
 /** What keys and values are stored as. */
 export type KVType = 'float32' | 'float16' | 'bfloat16' | 'int8';
@@ -44,6 +45,11 @@ export interface Tokens<A extends Float32Array | Float64Array = Float32Array> {
   k: A;
   v: A;
 }
+
+/** Tokens in new arrays. */
+export type NewTokens<Type extends 'float32' | 'float64' = 'float32'> = Type extends 'float32'
+  ? Tokens<NewFloat32Array>
+  : Tokens<NewFloat64Array>;
 
 declare global {
   interface SymbolConstructor {

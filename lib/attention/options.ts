@@ -2,7 +2,7 @@
 import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
 import { elementsOf, isDetached, lengthOf, overlap } from '../arrays.js';
 import { checkOptions, count, positive } from '../options.js';
-import { types } from '../types.js';
+import { types, type NewFloat32Array } from '../types.js';
 import type { SequenceId } from './kv-types.js';
 import { allocate } from './memory.js';
 
@@ -44,11 +44,11 @@ export interface MaskOptions {
 }
 
 /** Results, and what is no part of a partial result. */
-export interface ResultOptions {
+export interface ResultOptions<Out extends Float32Array = Float32Array> {
   /** A score for each query head that takes part in its softmax with a value of 0 (attention sinks, as in gpt-oss). Default: none. */
   sinks?: Float32Array | undefined;
   /** Where the output goes: as long as that, apart from all inputs. Default: a new array. */
-  out?: Float32Array | undefined;
+  out?: Out | undefined;
   /**
    * log Σ exp(score) of each query row is wanted too, in a new array (true) or in this one: [batch, heads, queries],
    * whatever the layout is. Default: it is not.
@@ -118,7 +118,7 @@ export function dimension(given: unknown, name: string, array: Float32Array, arr
 }
 
 /** The slopes of ALiBi: 2^(−8/n), 2^(−16/n), …, for n heads if that is a power of two; else those between follow from 2n. */
-export function alibiSlopes(heads: number): Float32Array {
+export function alibiSlopes(heads: number): NewFloat32Array {
   count(heads, 'heads');
   const power = 2 ** Math.floor(Math.log2(heads));
   const slopes = allocate('Float32Array', heads, 'slopes');

@@ -1,16 +1,25 @@
 /** The functions of flash-softmax/attention off the event loop, for flash-softmax/promises. */
 import { signalOf, type AsyncOptions } from '../async/abort.js';
 import { offLoop } from '../async/off-loop.js';
+import type { NewFloat32Array, Returned } from '../types.js';
 import { CACHED_OPTIONS, decodeCall, type DecodeOptions } from './decode.js';
-import { attentionCall, DENSE_OPTIONS, type AttentionOptions, type AttentionResult, type WithLse } from './dense.js';
+import { attentionCall, DENSE_OPTIONS, type AttentionOptions } from './dense.js';
+import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './dense.js';
 import type { KVCache, SequenceId } from './kv-cache.js';
 import { RESULT_OPTIONS } from './options.js';
 import { partialCall, PART_OPTIONS, type CachedPartOptions, type DensePartOptions } from './partial.js';
 import type { AttentionPartial } from './state.js';
 
 /** As attention of flash-softmax/attention. Rejects with what that throws, and with the reason of `signal`. */
-export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & WithLse & AsyncOptions): Promise<AttentionResult>;
-export function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & { lse?: false | undefined } & AsyncOptions): Promise<Float32Array>;
+export function attention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
+  q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions<Out> & WithLse<Lse> & AsyncOptions,
+): Promise<ResultWithLse<Out, Lse>>;
+export function attention<Out extends Float32Array = NewFloat32Array>(
+  q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions<Out> & WithoutLse & AsyncOptions,
+): Promise<Returned<Out>>;
+export function attention(
+  q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & AsyncOptions,
+): Promise<Float32Array | AttentionResult>;
 export async function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & AsyncOptions): Promise<Float32Array | AttentionResult> {
   const own = plain(options);
   const signal = signalOf(own);
@@ -23,8 +32,18 @@ export async function attention(q: Float32Array, k: Float32Array, v: Float32Arra
  * The cache is read where it is, and may be used meanwhile in every way: the job holds the pages of its sequences, as
  * they are when the promise is returned, until it ends, even if the cache is disposed of.
  */
-export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: DecodeOptions & WithLse & AsyncOptions): Promise<AttentionResult>;
-export function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options?: DecodeOptions & { lse?: false | undefined } & AsyncOptions): Promise<Float32Array>;
+export function decodeAttention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
+  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[],
+  options: DecodeOptions<Out> & WithLse<Lse> & AsyncOptions,
+): Promise<ResultWithLse<Out, Lse>>;
+export function decodeAttention<Out extends Float32Array = NewFloat32Array>(
+  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[],
+  options?: DecodeOptions<Out> & WithoutLse & AsyncOptions,
+): Promise<Returned<Out>>;
+export function decodeAttention(
+  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[],
+  options?: DecodeOptions & AsyncOptions,
+): Promise<Float32Array | AttentionResult>;
 export async function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: DecodeOptions & AsyncOptions = {}): Promise<Float32Array | AttentionResult> {
   const own = plain(options);
   const signal = signalOf(own);

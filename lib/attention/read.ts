@@ -2,7 +2,7 @@
 import { tileOf, tileSize, widthOf } from '../backend/js/attention.js';
 import { bfloat16, float16 } from '../backend/js/half.js';
 import type { CacheView } from './cache-view.js';
-import type { Tokens } from './kv-types.js';
+import type { NewTokens } from './kv-types.js';
 import { allocate } from './memory.js';
 import { slabOf } from './pages.js';
 
@@ -12,7 +12,7 @@ const TO_NUMBER = { f32: same, f16: float16.toFloat, bf16: bfloat16.toFloat, i8:
 /** The tokens [from, to) of the first sequence of a view. Each product of an int8 and its scale is exact in float64. */
 export function readTokens(
   view: CacheView, from: number, to: number, dtype: 'float32' | 'float64',
-): Tokens | Tokens<Float64Array> {
+): NewTokens<'float32' | 'float64'> {
   const { kvHeads, headDim, valueDim, pageSize, slabs, scales, table } = view;
   const toNumber = TO_NUMBER[view.kind];
   const kind = dtype === 'float32' ? 'Float32Array' : 'Float64Array';
@@ -32,5 +32,5 @@ export function readTokens(
       for (let d = 0; d < valueDim; d++) v[row * valueDim + d] = toNumber(slab[at + d]!) * ofValue;
     }
   }
-  return { k, v } as Tokens | Tokens<Float64Array>;
+  return { k, v } as NewTokens<'float32' | 'float64'>;
 }

@@ -2,33 +2,21 @@
 import { outOfRange, wrongType, wrongValue } from '../arguments.js';
 import { copyInto, copyOf, isDetached, lengthOf } from '../arrays.js';
 import { withSink } from '../backend/js/attention-results.js';
-import { isWithin, logOf, type Unified } from '../exp-sum.js';
+import { isWithin, type Unified } from '../exp-sum.js';
 import { checkRows, statesOf } from '../exp-sum-state.js';
-import { extended, isOrdinary, powerOfTwo } from '../extended.js';
+import { extended, isOrdinary, logOf, powerOfTwo } from '../extended.js';
 import { count } from '../options.js';
 import { types } from '../types.js';
+import type { NewFloat32Array, NewFloat64Array, NewInt32Array, NewUint8Array, Returned } from '../types.js';
 import { wireHeader, wireView } from '../wire.js';
-import type { AttentionResult, WithLse } from './dense.js';
+import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './dense.js';
 import { allocate } from './memory.js';
-import { copyOptions, layoutFlag, perHead, resultsOf, type ResultOptions } from './options.js';
+import { copyOptions, layoutFlag, perHead, resultsOf } from './options.js';
+import type { AttentionParts, FinishOptions } from './state-types.js';
+
+export type { AttentionParts, FinishOptions } from './state-types.js';
 
 const { isFloat64Array, isInt32Array, isUint8Array } = types;
-
-export interface FinishOptions extends ResultOptions {
-  /** For `sinks`, which have an entry for each head, and for `lse` with layout 'bshd': the query heads. */
-  heads?: number | undefined;
-  /** For `sinks`, and for `lse` with layout 'bshd': query positions of each sequence. Default: 1. */
-  queries?: number | undefined;
-  /**
-   * For `sinks`, `lse` and more than one query: how rows lie, as in the call that made the state. With 'bshd' and
-   * `queries`, `lse` is [batch, heads, queries], as attention() has it. Default: 'bhsd', with which an lse has the
-   * place of its row.
-   */
-  layout?: 'bhsd' | 'bshd' | undefined;
-}
-
-/** What a state is made of, as it comes out of a message from another thread. */
-export type AttentionParts = Pick<AttentionPartial, 'out' | 'mantissa' | 'exponent' | 'raised'>;
 
 /** flash-softmax, attention, partial. */
 const WIRE = { magic: 'FSAP', version: 1 };
@@ -39,16 +27,16 @@ const HEADER = 16;
  * [1, 2), and Σ exp(score) · value = out · 2^exponent. 0 where there is nothing to add; NaN and Infinity have the exponent 0. With
  * `unifiedMax` the mantissa has whatever size goes with the shared exponent.
  */
-export class AttentionPartial {
+export class AttentionPartial implements AttentionParts {
   /** [rows, valueDim], not divided by the sum of the weights: {@link finish} does that. */
-  readonly out: Float64Array;
-  readonly mantissa: Float64Array;
-  readonly exponent: Int32Array;
+  readonly out: NewFloat64Array;
+  readonly mantissa: NewFloat64Array;
+  readonly exponent: NewInt32Array;
   /** With `unifiedMax` only: 1 for a row that lies outside `range`, and has an exponent of its own. */
-  readonly raised?: Uint8Array;
+  readonly raised?: NewUint8Array;
 
   /** @internal Arrays that fit. */
-  constructor(out: Float64Array, mantissa: Float64Array, exponent: Int32Array, raised?: Uint8Array) {
+  constructor(out: NewFloat64Array, mantissa: NewFloat64Array, exponent: NewInt32Array, raised?: NewUint8Array) {
     this.out = out;
     this.mantissa = mantissa;
     this.exponent = exponent;
@@ -70,8 +58,10 @@ export class AttentionPartial {
    * decodeAttention} give it for either layout. A row that has seen one key has the value of that key, and its score
    * to 2⁻⁵¹ of max(1, |score|).
    */
-  finish(options: FinishOptions & WithLse): AttentionResult;
-  finish(options?: FinishOptions & { lse?: false | undefined }): Float32Array;
+  finish<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
+    options: FinishOptions<Out> & WithLse<Lse>,
+  ): ResultWithLse<Out, Lse>;
+  finish<Out extends Float32Array = NewFloat32Array>(options?: FinishOptions<Out> & WithoutLse): Returned<Out>;
   finish(options?: FinishOptions): Float32Array | AttentionResult;
   finish(options: FinishOptions = {}): Float32Array | AttentionResult {
     const own = copyOptions(options, ['sinks', 'out', 'lse', 'heads', 'queries', 'layout'], true);
@@ -109,7 +99,7 @@ export class AttentionPartial {
    * The wire form, little-endian: 4 bytes "FSAP"; a version byte, 1; a byte that is 1 if there is `raised`, else 0; 2 bytes of 0; uint32
    * rows; uint32 valueDim; float64 mantissas; float64 outs; int32 exponents; bytes of `raised`.
    */
-  toBytes(): Uint8Array {
+  toBytes(): NewUint8Array {
     const { out, mantissa, exponent, raised } = partialOf(this, 'the state');
     const [rows, elements] = [lengthOf(mantissa), lengthOf(out)];
     const bytes = new Uint8Array(HEADER + rows * 12 + elements * 8 + (raised ? rows : 0));
@@ -179,7 +169,9 @@ function fieldsOf(state: unknown, name: string): AttentionParts {
 }
 
 /** `out`, `mantissa` and `exponent` of a state over no keys. */
-export function newState(rows: number, valueDim: number): { sums: Float64Array; mantissa: Float64Array; exponent: Int32Array } {
+export function newState(
+  rows: number, valueDim: number,
+): { sums: NewFloat64Array; mantissa: NewFloat64Array; exponent: NewInt32Array } {
   const sums = allocate('Float64Array', rows * valueDim, 'out');
   return { sums, mantissa: allocate('Float64Array', rows, 'mantissa'), exponent: allocate('Int32Array', rows, 'exponent') };
 }

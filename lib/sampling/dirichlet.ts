@@ -2,7 +2,7 @@
 import { outOfRange, wrongType, wrongValue, type FloatArray } from '../arguments.js';
 import { positive } from '../options.js';
 import { softmax } from '../softmax.js';
-import { types } from '../types.js';
+import { types, type NewLike } from '../types.js';
 import { ln } from './log.js';
 import { optionsOf } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf } from './random.js';
@@ -32,7 +32,7 @@ export interface DirichletOptions extends SeedOptions {
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a negative or infinite probability, a row without a
  *   positive one, lengths that do not fit, and noise of −∞ at every positive probability of a row, which it names.
  */
-export function dirichletResample<A extends FloatArray>(p: A, options?: DirichletOptions): A {
+export function dirichletResample<A extends FloatArray>(p: A, options?: DirichletOptions): NewLike<A> {
   const given = optionsOf(options, ['cols', 'alpha', ...SEED_OPTIONS, 'noise']);
   const alpha = positive(given.alpha ?? 1, 'alpha');
   checkEither(given);
@@ -57,7 +57,7 @@ export function dirichletResample<A extends FloatArray>(p: A, options?: Dirichle
     logs[row * cols + vertexOf(stream, row, p, cols)] = 0;
   }
   softmax(logs, { cols: Math.max(cols, 1), out: logs });
-  return (types.isFloat64Array(p) ? logs : new Float32Array(logs)) as FloatArray as A;
+  return (types.isFloat64Array(p) ? logs : new Float32Array(logs)) as FloatArray as NewLike<A>;
 }
 
 function checkRow(p: FloatArray, row: number, cols: number): void {

@@ -4,7 +4,7 @@ import { MASK_NONE } from '../backend/backend.js';
 import { twoSum } from '../backend/js/log.js';
 import { count, positive } from '../options.js';
 import { softmax } from '../softmax.js';
-import { types } from '../types.js';
+import { types, type NewFloat32Array, type NewFloat64Array, type NewUint32Array } from '../types.js';
 import { optionsOf, type Given } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
@@ -32,7 +32,7 @@ const OPTIONS = [...MASKED_OPTIONS, ...SEED_OPTIONS, 'noise'];
 /** Perturbed logits, relative to the largest logit of each row, in double. */
 interface Perturbed extends Rows {
   /** Divided by `unit`. */
-  readonly x: Float64Array;
+  readonly x: NewFloat64Array;
   readonly unit: 1 | 4;
   readonly sums: LogitSums;
   noiseAt(row: number, column: number): number;
@@ -103,7 +103,7 @@ interface Tie {
  * The k largest of each row, in order; the indices. A perturbed logit is a distance and its noise, and a double does not
  * hold both where the distance is large: what is equal as a double is looked at again.
  */
-function drawn(perturbed: Perturbed, temperature: number, k: number): { indices: Uint32Array; values: Float64Array } {
+function drawn(perturbed: Perturbed, temperature: number, k: number): GumbelTopK {
   const top = topOf(perturbed, k);
   const { x: z, rows, cols } = perturbed;
   for (let row = 0; row < rows && k > 0; row++) {
@@ -159,8 +159,10 @@ function tiesOf({ sums, unit, noiseAt, cols }: Perturbed, temperature: number, r
  * @returns A new array of the type of logits; a Float32Array for half types.
  * @throws TypeError, RangeError as `sample`, also for a row without a finite logit, which it names.
  */
-export function gumbelSoftmax(logits: Float64Array, options?: GumbelSoftmaxOptions<Float64Array>): Float64Array;
-export function gumbelSoftmax<A extends Exclude<LogitArray, Float64Array>>(logits: A, options?: GumbelSoftmaxOptions<A>): Float32Array;
+export function gumbelSoftmax(logits: Float64Array, options?: GumbelSoftmaxOptions<Float64Array>): NewFloat64Array;
+export function gumbelSoftmax<A extends Exclude<LogitArray, Float64Array>>(
+  logits: A, options?: GumbelSoftmaxOptions<A>,
+): NewFloat32Array;
 export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions): FloatArray {
   const { tau, hard, ...given } = optionsOf<GumbelSoftmaxOptions>(options, [...OPTIONS, 'tau', 'hard']);
   const temperature = positive(tau ?? 1, 'tau');
@@ -182,15 +184,15 @@ export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions
  *
  * @throws TypeError, RangeError as `sample`.
  */
-export function gumbelMax<A extends LogitArray>(logits: A, options?: GumbelMaxOptions<A>): Uint32Array {
+export function gumbelMax<A extends LogitArray>(logits: A, options?: GumbelMaxOptions<A>): NewUint32Array {
   return gumbelTopK(logits, 1, options).indices;
 }
 
 export interface GumbelTopK {
   /** Of each row, k tokens in the order in which they were drawn. */
-  readonly indices: Uint32Array;
+  readonly indices: NewUint32Array;
   /** Their perturbed logits, (logits + bias) / temperature + noise; infinite where that is beyond all doubles. */
-  readonly values: Float64Array;
+  readonly values: NewFloat64Array;
 }
 
 /**

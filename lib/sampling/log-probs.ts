@@ -4,6 +4,7 @@ import { NO_INDEX, type CrossEntropyKernel } from '../backend/backend.js';
 import { backendFor } from '../backend/select.js';
 import { crossEntropyKernels } from '../backend/js/log-kernels.js';
 import { count, positive } from '../options.js';
+import type { NewFloat64Array, NewUint32Array } from '../types.js';
 import { listOf, optionsOf } from './options.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
 import { topOf } from './select.js';
@@ -17,9 +18,9 @@ export interface LogProbsOptions<A extends LogitArray = LogitArray> extends Mask
 
 export interface LogProbs {
   /** ln p of the chosen token of each row. */
-  readonly logProbs: Float64Array;
+  readonly logProbs: NewFloat64Array;
   /** Of each row, `n` tokens, the most probable first; and their ln p. */
-  readonly top: { readonly indices: Uint32Array; readonly logProbs: Float64Array; readonly n: number };
+  readonly top: { readonly indices: NewUint32Array; readonly logProbs: NewFloat64Array; readonly n: number };
 }
 
 /**
@@ -63,7 +64,7 @@ export function logProbs<A extends LogitArray>(
 }
 
 /** −ln p of a token of each row. */
-function lossesOf(call: Rows, targets: Int32Array, temperature: number): Float64Array {
+function lossesOf(call: Rows, targets: Int32Array, temperature: number): NewFloat64Array {
   const { x, type, rows, cols, mask, maskLayout, bias } = call;
   const losses = new Float64Array(rows);
   const backend = backendFor(rows * cols, crossEntropyKernels);
@@ -100,7 +101,7 @@ function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number)
 }
 
 /** The n largest exact sums of each row. topK compares sums that are rounded to a double: what ties there is looked at again. */
-function topOfSums(call: Rows, sums: LogitSums, n: number): Uint32Array {
+function topOfSums(call: Rows, sums: LogitSums, n: number): NewUint32Array {
   const { rows, cols } = call;
   const seen = Math.min(n + 1, cols);
   const { indices } = topOf(call, seen);

@@ -3,7 +3,7 @@ import { outOfRange, wrongType, wrongValue, type FloatArray } from '../arguments
 import { copyInto, copyOf, kindOf, viewOf } from '../arrays.js';
 import { trueLength } from '../errors.js';
 import { count } from '../options.js';
-import { types } from '../types.js';
+import { types, type NewFloat32Array, type NewFloat64Array, type Returned } from '../types.js';
 import { listOf, optionsOf, type Given } from './options.js';
 
 const { isFloat32Array, isFloat64Array } = types;
@@ -127,11 +127,11 @@ export function checkToken(token: number, name: string, cols: number): void {
   if (!(token < cols)) throw outOfRange(`tokens from 0 to ${cols - 1}`, name, token);
 }
 
-export interface PenalizeOptions<A extends FloatArray = FloatArray> extends PenaltyOptions {
+export interface PenalizeOptions<Out extends FloatArray = FloatArray> extends PenaltyOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */
   cols?: number | null | undefined;
   /** Where results go: `logits` itself or an array of its type. Default: a new array. */
-  out?: A | null | undefined;
+  out?: Out | null | undefined;
 }
 
 /**
@@ -147,7 +147,18 @@ export interface PenalizeOptions<A extends FloatArray = FloatArray> extends Pena
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a token that is no position of a row, or lengths that do not fit.
  */
-export function penalize<A extends FloatArray>(logits: A, history: Tokens | readonly Tokens[], options?: PenalizeOptions<A>): A {
+export function penalize<Out extends Float32Array = NewFloat32Array>(
+  logits: Float32Array, history: Tokens | readonly Tokens[], options?: PenalizeOptions<Out>,
+): Returned<Out>;
+export function penalize<Out extends Float64Array = NewFloat64Array>(
+  logits: Float64Array, history: Tokens | readonly Tokens[], options?: PenalizeOptions<Out>,
+): Returned<Out>;
+export function penalize<A extends FloatArray>(
+  logits: A, history: Tokens | readonly Tokens[], options?: PenalizeOptions<A>,
+): FloatArray;
+export function penalize(
+  logits: FloatArray, history: Tokens | readonly Tokens[], options?: PenalizeOptions,
+): FloatArray {
   const { cols, out, ...given } = optionsOf<PenalizeOptions<FloatArray>>(options, [...PENALTY_OPTIONS, 'cols', 'out']);
   const penalties = penaltiesOf(given);
   const { histories, isNested } = historiesOf(history);
@@ -176,9 +187,9 @@ export function penalize<A extends FloatArray>(logits: A, history: Tokens | read
   for (let r = 0; r < rows; r++) {
     applyPenalties(viewOf(result, r * length, (r + 1) * length), penalties, all[r] ?? NOTHING);
   }
-  if (out === undefined) return result as A;
+  if (out === undefined) return result;
   copyInto(out, result);
-  return out as A;
+  return out;
 }
 
 const NOTHING: Counts = new Map();

@@ -5,7 +5,7 @@ import { backendFor } from '../backend/select.js';
 import { samplingKernels } from '../backend/js/sampling.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { count, positive } from '../options.js';
-import { types } from '../types.js';
+import { types, type NewFloat32Array, type NewFloat64Array, type NewUint32Array } from '../types.js';
 import { ln } from './log.js';
 import { optionsOf, type Given } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
@@ -62,7 +62,8 @@ interface Outputs {
   readonly filtered: boolean;
 }
 
-type Finish<R> = (tokens: Uint32Array, kept: FloatArray, probabilities: FloatArray) => R;
+type NewFloatArray = NewFloat32Array | NewFloat64Array;
+type Finish<R> = (tokens: NewUint32Array, kept: NewFloatArray, probabilities: NewFloatArray) => R;
 
 function callFor<R>(
   logits: LogitArray, options: Given<SampleOptions>, outputs: Outputs, finish: Finish<R>,
@@ -125,11 +126,13 @@ function uniformsOf(
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not fit, and for a row
  *   that has a NaN, +∞, or no finite logit left, which it names.
  */
-export function sample<A extends LogitArray>(logits: A, options?: SampleOptions<A>): Uint32Array {
+export function sample<A extends LogitArray>(logits: A, options?: SampleOptions<A>): NewUint32Array {
   return runNow(sampleCall(logits, options));
 }
 
-export function sampleCall(logits: LogitArray, options: SampleOptions | undefined, more: readonly string[] = []): Call<Uint32Array> {
+export function sampleCall(
+  logits: LogitArray, options: SampleOptions | undefined, more: readonly string[] = [],
+): Call<NewUint32Array> {
   return callFor(logits, optionsOf(options, more.length === 0 ? SAMPLE_OPTIONS : [...SAMPLE_OPTIONS, ...more]), { draws: 1, filtered: false }, (tokens) => tokens);
 }
 
@@ -139,11 +142,13 @@ export function sampleCall(logits: LogitArray, options: SampleOptions | undefine
  * @param n How many, from 1.
  * @throws As {@link sample}.
  */
-export function sampleMany<A extends LogitArray>(logits: A, n: number, options?: SampleOptions<A>): Uint32Array {
+export function sampleMany<A extends LogitArray>(logits: A, n: number, options?: SampleOptions<A>): NewUint32Array {
   return runNow(sampleManyCall(logits, n, options));
 }
 
-export function sampleManyCall(logits: LogitArray, n: number, options: SampleOptions | undefined, more: readonly string[] = []): Call<Uint32Array> {
+export function sampleManyCall(
+  logits: LogitArray, n: number, options: SampleOptions | undefined, more: readonly string[] = [],
+): Call<NewUint32Array> {
   const given = optionsOf(options, [...SAMPLE_OPTIONS, ...more]);
   const draws = count(n, 'n', 1);
   if (draws > 2 ** 32 - 1) throw outOfRange('an integer below 2^32', 'n', n);
@@ -158,12 +163,20 @@ export function sampleManyCall(logits: LogitArray, n: number, options: SampleOpt
  * @param options The filters, `mask`, `bias`. With temperature 0 the logit that is left is not divided.
  * @throws As {@link sample}.
  */
-export function filterLogits(logits: Float64Array, options?: FilterOptions<Float64Array>): FilteredLogits<Float64Array>;
-export function filterLogits<A extends Exclude<LogitArray, Float64Array>>(logits: A, options?: FilterOptions<A>): FilteredLogits<Float32Array>;
+export function filterLogits(
+  logits: Float64Array, options?: FilterOptions<Float64Array>,
+): FilteredLogits<NewFloat64Array>;
+export function filterLogits<A extends Exclude<LogitArray, Float64Array>>(
+  logits: A, options?: FilterOptions<A>,
+): FilteredLogits<NewFloat32Array>;
 export function filterLogits(logits: LogitArray, options?: FilterOptions): FilteredLogits<FloatArray> {
   return runNow(filterCall(logits, options));
 }
 
-export function filterCall(logits: LogitArray, options: FilterOptions | undefined, more: readonly string[] = []): Call<FilteredLogits<FloatArray>> {
-  return callFor(logits, optionsOf(options, [...FILTER_OPTIONS, ...more]), { draws: 0, filtered: true }, (_, kept, probabilities) => ({ logits: kept, probabilities }));
+export function filterCall(
+  logits: LogitArray, options: FilterOptions | undefined, more: readonly string[] = [],
+): Call<FilteredLogits<NewFloatArray>> {
+  const given = optionsOf(options, [...FILTER_OPTIONS, ...more]);
+  const outputs = { draws: 0, filtered: true };
+  return callFor(logits, given, outputs, (_, kept, probabilities) => ({ logits: kept, probabilities }));
 }

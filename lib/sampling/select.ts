@@ -7,6 +7,7 @@ import { backendFor } from '../backend/select.js';
 import { samplingKernels } from '../backend/js/sampling.js';
 import { callOf, runNow, type Call } from '../call.js';
 import { count } from '../options.js';
+import type { NewLike, NewUint32Array } from '../types.js';
 import { optionsOf } from './options.js';
 import { hasNaN, ROW_OPTIONS, rowsOf, type RowOptions, type Rows } from './rows.js';
 
@@ -19,7 +20,7 @@ import { hasNaN, ROW_OPTIONS, rowsOf, type RowOptions, type Rows } from './rows.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for `cols` that does not fit, a row without elements, or one with a NaN, which it names.
  */
-export function argmax(x: LogitArray, options?: RowOptions): Uint32Array {
+export function argmax(x: LogitArray, options?: RowOptions): NewUint32Array {
   const { x: logits, type, rows, cols } = rowsOf(x, optionsOf(options, ROW_OPTIONS), 'x');
   if (cols === 0) throw wrongValue('at least one element', 'x', 'none');
   const indices = new Uint32Array(rows);
@@ -31,7 +32,7 @@ export function argmax(x: LogitArray, options?: RowOptions): Uint32Array {
 
 export interface TopK<A extends LogitArray = LogitArray> {
   /** Of each row, `k` indices: those of the largest first, the lower one first among equals. */
-  readonly indices: Uint32Array;
+  readonly indices: NewUint32Array;
   /** The logits at these. */
   readonly values: A;
   /** How many there are of each row: k, or `cols` if that is less. */
@@ -47,11 +48,13 @@ export interface TopK<A extends LogitArray = LogitArray> {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a `k` or `cols` that does not fit, or a row with a NaN, which it names.
  */
-export function topK<A extends LogitArray>(x: A, k: number, options?: RowOptions): TopK<A> {
+export function topK<A extends LogitArray>(x: A, k: number, options?: RowOptions): TopK<NewLike<A>> {
   return runNow(topKCall(x, k, options));
 }
 
-export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOptions | undefined, more: readonly string[] = []): Call<TopK<A>> {
+export function topKCall<A extends LogitArray>(
+  x: A, k: number, options: RowOptions | undefined, more: readonly string[] = [],
+): Call<TopK<NewLike<A>>> {
   const given = optionsOf(options, [...ROW_OPTIONS, ...more]);
   const wanted = count(k, 'k', 1);
   const { x: logits, type, rows, cols, mask, maskLayout, bias } = rowsOf(x, given, 'x');
@@ -79,7 +82,7 @@ export function topKCall<A extends LogitArray>(x: A, k: number, options: RowOpti
  */
 export function topOf<A extends KernelArray>(
   call: Rows & { readonly x: A }, k: number,
-): { indices: Uint32Array; values: A } {
+): { indices: NewUint32Array; values: NewLike<A> } {
   const { x, type, rows, cols, mask, maskLayout, bias } = call;
   const [indices, values] = [new Uint32Array(rows * k), likeOf(x, rows * k)];
   const kernel = backendFor(rows * cols, samplingKernels)[`top_k_${type}`] as TopKKernel<KernelArray>;
@@ -88,6 +91,6 @@ export function topOf<A extends KernelArray>(
 }
 
 /** A new array of the kind of x, whatever constructor x says it has. */
-function likeOf<A extends LogitArray>(x: A, length: number): A {
-  return newArray(kindOf(x) as ArrayKind, length) as unknown as A;
+function likeOf<A extends LogitArray>(x: A, length: number): NewLike<A> {
+  return newArray(kindOf(x) as ArrayKind, length) as unknown as NewLike<A>;
 }

@@ -3,6 +3,7 @@ import { wrongType, type LogitArray } from '../arguments.js';
 import { Sum, Weigher } from '../backend/js/weights.js';
 import { NO_INDEX } from '../backend/backend.js';
 import { count, positive } from '../options.js';
+import type { NewFloat64Array, NewUint32Array } from '../types.js';
 import { exp, ln } from './log.js';
 import { optionsOf } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
@@ -26,15 +27,15 @@ export interface SoftTokenOptions<A extends LogitArray = LogitArray> extends Mas
 
 export interface SoftToken {
   /** Of each row, k tokens, the most probable first; 0 behind the last one. */
-  readonly indices: Uint32Array;
+  readonly indices: NewUint32Array;
   /** Their weights, which sum to 1; 0 behind the last one. */
-  readonly weights: Float64Array;
+  readonly weights: NewFloat64Array;
   /** ln p of each token (renormalised over those that stay) plus its noise; −∞ behind the last one. */
-  readonly noised: Float64Array;
+  readonly noised: NewFloat64Array;
   /** Of each row, the logarithm of the density of its noised values: Σ −g − e^−g, g = noised − ln p. 0 without noise. */
-  readonly logProbability: Float64Array;
+  readonly logProbability: NewFloat64Array;
   /** Of each row, how many tokens stay. */
-  readonly counts: Uint32Array;
+  readonly counts: NewUint32Array;
   /** topK, or `cols` if that is less. */
   readonly k: number;
 }
