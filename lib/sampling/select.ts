@@ -24,7 +24,8 @@ export function argmax(x: LogitArray, options?: RowOptions): NewUint32Array {
   const { x: logits, type, rows, cols } = rowsOf(x, optionsOf(options, ROW_OPTIONS), 'x');
   if (cols === 0) throw wrongValue('at least one element', 'x', 'none');
   const indices = new Uint32Array(rows);
-  (backendFor(rows * cols, samplingKernels)[`argmax_${type}`] as ArgmaxKernel<KernelArray>)(logits, indices, rows, cols);
+  const kernel = backendFor(rows * cols, samplingKernels)[`argmax_${type}`] as ArgmaxKernel<KernelArray>;
+  kernel(logits, indices, rows, cols);
   const row = indices.indexOf(NO_INDEX);
   if (row >= 0) throw hasNaN(row, 'x');
   return indices;
