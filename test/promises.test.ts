@@ -214,13 +214,14 @@ for (const name of isUsual ? backends : backends.slice(0, 1)) {
       };
       // Where others want the processors, every timer is late. The best of some runs is what the call does by itself; where none
       // had the machine for itself, it must still be far below what the same call costs without a promise.
-      let [free, blocked, isQuiet] = [Infinity, Infinity, false];
-      for (let i = 0; i < 25 && !(free <= 5); i++) {
+      let [free, blocked, quiet, runs] = [Infinity, Infinity, 0, 0];
+      for (; runs < 25 && !(free <= 5); runs++) {
         const { late, others } = await observe(() => later.softmax(x));
         free = Math.min(free, late);
-        isQuiet ||= others < 0.3;
+        if (others < 0.3) quiet++;
         blocked = Math.min(blocked, (await observe(() => sync.softmax(x))).late);
       }
+      const isQuiet = quiet > runs / 2; // what a clock of ticks says of a single run may be chance
       console.log(`${name}: the timer is ${blocked.toFixed(1)} ms late during the call, ${free.toFixed(1)} ms with the promise${isQuiet ? '' : ', beside other programs'}`);
       expect(free).toBeLessThanOrEqual(isQuiet ? 5 : blocked / 2);
       expect(blocked).toBeGreaterThan(free);

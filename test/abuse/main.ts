@@ -30,5 +30,5 @@ for (let i = job.from; i < Math.min(cases.length, job.to ?? Infinity); i++) {
   const what = await run(backend!).catch((error: unknown) => String(error));
   if (what !== undefined) say({ case: i, name, what });
 }
-say({ ran });
+say({ ran, end: Math.min(cases.length, job.to ?? Infinity) });
 process.exit(0);

@@ -33,8 +33,11 @@ export async function layOutAbuse(folder: string, addon: string): Promise<void> 
   });
 }
 
-/** Milliseconds that a process may take, which is a fault of the case that then runs. */
-const LONGEST = 400_000;
+/** Cases that one process runs. */
+const BATCH = 500;
+
+/** Milliseconds that a process may take, a hundred times the usual. Longer is a fault of the case that runs then. */
+const LONGEST = 300_000;
 
 /** `node` is a command line up to the script. */
 export function runAbuse(
@@ -46,22 +49,26 @@ export function runAbuse(
   const failures: Failure[] = [];
   let ran = 0;
   for (let from = 0; ;) {
-    const { found, total, died } = runRange(node, folder, backend, from, undefined, name);
+    const { found, total, end, died } = runRange(node, folder, backend, from, from + BATCH, name);
     failures.push(...found);
     ran += total;
-    if (died === undefined) return { ran, failures };
-    failures.push({ ...died, ...(culprit(node, folder, backend, from, died) ?? {}) });
-    from = died.case + 1;
+    if (died) failures.push({ ...died, ...(culprit(node, folder, backend, from, died) ?? {}) });
+    else if (end < from + BATCH) return { ran, failures };
+    // What has hung would hang again, and a dozen faults are enough to begin with.
+    if (died?.hung || failures.length > 12) return { ran, failures };
+    from = died ? died.case + 1 : end;
   }
 }
 
-type Died = Failure;
+interface Died extends Failure {
+  readonly hung: boolean;
+}
 
-function runRange(node: readonly string[], folder: string, backend: string, from: number, to?: number, name?: string) {
+function runRange(node: readonly string[], folder: string, backend: string, from: number, to: number, name?: string) {
   const progress = path.join(folder, `progress-${backend}`);
   const job = JSON.stringify({ library: path.join(folder, 'dist', 'library.js'), backend, progress, from, to, name });
   const [program, ...args] = [...node, path.join(folder, 'dist', 'abuse.js'), job];
-  const { stdout, stderr, status, signal } = spawnSync(program!, args, {
+  const { stdout, stderr, status, signal, error } = spawnSync(program!, args, {
     encoding: 'utf8',
     maxBuffer: 1 << 28,
     timeout: LONGEST,
@@ -69,16 +76,22 @@ function runRange(node: readonly string[], folder: string, backend: string, from
   const lines = stdout
     .split('\n')
     .filter(Boolean)
-    .map((line) => JSON.parse(line) as Failure & { ran?: number });
-  const last = lines.at(-1)?.ran;
+    .map((line) => JSON.parse(line) as Failure & { ran?: number; end?: number });
+  const last = lines.at(-1);
   const found = lines.filter((line) => line.ran === undefined);
-  if (last !== undefined && status === 0) return { found, total: last };
+  if (last?.ran !== undefined && status === 0) return { found, total: last.ran, end: last.end! };
   const at = Number(readFileSync(progress, 'utf8')) || from;
   const complaint = complaintOf(stderr);
   return {
     found,
     total: at - from + 1,
-    died: { case: at, name: `case ${at}`, what: `the process died of ${signal ?? status} ${complaint}`.trim() } as Died,
+    end: at + 1,
+    died: {
+      case: at,
+      name: `case ${at}`,
+      what: `the process died of ${signal ?? status} ${complaint}`.trim(),
+      hung: (error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT',
+    } satisfies Died,
   };
 }
 /** The line that says what happened: of a sanitizer, of malloc, of Node. */
@@ -93,7 +106,7 @@ function culprit(
   from: number,
   died: Died,
 ): { what: string } | undefined {
-  if (runRange(node, folder, backend, died.case, died.case + 1).died) return undefined;
+  if (died.hung || runRange(node, folder, backend, died.case, died.case + 1).died) return undefined;
   let [low, high] = [from, died.case + 1];
   while (high - low > 1) {
     const middle = (low + high) >> 1;
