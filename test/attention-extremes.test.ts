@@ -70,7 +70,9 @@ describe.each(backends)('%s', (name) => {
         const weights = scores.map((x) => Math.exp(x - scores[0]!));
         const sum = weights.reduce((a, b) => a + b, 0);
         const { out, lse } = sync.attention(F(1), k, v, { ...one, softcap });
-        expect(Math.abs(out[0]! - weights.reduce((a, w, i) => a + w * v[i]!, 0) / sum), `${softcap}`).toBeLessThan(2e-6);
+        expect(Math.abs(out[0]! - weights.reduce((a, w, i) => a + w * v[i]!, 0) / sum), `${softcap}`).toBeLessThan(
+          2e-6,
+        );
         const bound = keys === 1 || name === 'js' ? 1e-12 : 3e-6;
         expect(Math.abs(lse[0]! - scores[0]! - Math.log(sum)), `lse, ${softcap}`).toBeLessThan(bound);
       }
@@ -92,5 +94,83 @@ describe.each(backends)('%s', (name) => {
     const sum = weights.reduce((a, b) => a + b, 0);
     const exact = weights.reduce((a, w, i) => a + w * v[i]!, 0) / sum;
     expect(Math.abs(sync.attention(F(1), k, v, one).out[0]! - exact)).toBeLessThan(1e-39);
+  });
+
+  describe('infinite values', () => {
+    const mask = [1, 1, 1, 0];
+    const options = { ...one, valueDim: 3, mask: Uint8Array.from(mask) };
+    /** Keys 0 to 2 are seen, key 3 is not. Columns: +∞ behind a score, −∞ at key 3, finite. */
+    const values = (x: number) => F(1, 2, 3, x, 5, 6, 7, 8, 9, NaN, -Infinity, 12);
+
+    /** Rows of attention, of a cache, and of parts that were merged; with a sink if there is one. */
+    function outputs(k: Float32Array, v: Float32Array, sinks?: Float32Array): Float32Array[] {
+      const sink = sinks && { sinks };
+      const cache = new sync.KVCache({ kvHeads: 1, headDim: 1, valueDim: 3 });
+      const id = cache.create();
+      cache.append(id, k, v);
+      const part = (from: number, to: number) =>
+        sync.attentionPartial(F(1), k.slice(from, to), v.slice(3 * from, 3 * to), {
+          ...{ heads: 1, headDim: 1, valueDim: 3, scale: 1, mask: Uint8Array.from(mask.slice(from, to)) },
+          ...{ keyOffset: from, totalKeys: 4 },
+        });
+      const parts = sync.mergeAttentionPartials(part(0, 1), part(1, 3), part(3, 4));
+      const { lse: _, ...plain } = options;
+      return [
+        sync.attention(F(1), k, v, { ...plain, ...sink }),
+        sync.decodeAttention(F(1), cache, id, { scale: 1, mask: options.mask, ...sink }),
+        parts.finish({ ...sink, heads: 1 }),
+      ];
+    }
+
+    it.each([Infinity, -Infinity])('%d has all that its weight is part of', (x) => {
+      for (const sinks of [undefined, F(3)])
+        for (const out of outputs(F(0, -5, 1, 50), values(x), sinks)) {
+          expect(out[0]).toBe(x);
+          expect(Number.isFinite(out[1]) && Number.isFinite(out[2])).toBe(true);
+        }
+    });
+
+    it.each([-90, -300, -800, -1e6, -1e30])('of a score of %d are never lost', (score) => {
+      for (const sinks of [undefined, F(40), F(500), F(3.4028234663852886e38)])
+        for (const x of [Infinity, -Infinity, NaN])
+          for (const out of outputs(F(0, score, 1, 50), values(x), sinks)) {
+            // A weight below the range of floats or doubles makes NaN of infinity: 0 · ∞.
+            if (!Object.is(out[0], x)) expect(out[0]).toBeNaN();
+            expect(Number.isFinite(out[1]) && Number.isFinite(out[2])).toBe(true);
+          }
+    });
+
+    it('of both signs are NaN', () => {
+      const v = values(Infinity);
+      v[6] = -Infinity;
+      for (const out of outputs(F(0, -5, 1, 50), v)) expect(out[0]).toBeNaN();
+    });
+  });
+
+  describe('a state whose exponent', () => {
+    // 2³¹ octaves are a score of 1.48850e9.
+    const states = (score: number) => {
+      const [q, k, v] = [F(1, score), F(1), F(1)];
+      const cache = new sync.KVCache({ kvHeads: 1, headDim: 1 });
+      const id = cache.create();
+      cache.append(id, k, v);
+      const sizes = { heads: 2, kvHeads: 1, headDim: 1, valueDim: 1, scale: 1 };
+      return [() => sync.attentionPartial(q, k, v, sizes), () => sync.attentionPartial(q, cache, id, { scale: 1 })];
+    };
+    it.each([1.488e9, -1.488e9])('fits 32 bits, of a score of %d', (score) => {
+      const exact = Math.fround(score);
+      for (const state of states(score)) {
+        const { out, lse } = state().finish({ lse: true });
+        expect([...out]).toEqual([1, 1]);
+        expect(Math.abs(lse[1]! - exact)).toBeLessThan(1e-15 * Math.abs(exact));
+      }
+    });
+    it.each([1.489e9, -1.489e9, 3e38, LOWEST])('does not fit them, of a score of %d', (score) => {
+      for (const state of states(score)) {
+        expect(state).toThrow(
+          'Expected scores within 1.48e9, for an exponent of 32 bits, for row 1 but received larger ones',
+        );
+      }
+    });
   });
 });

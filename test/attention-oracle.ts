@@ -91,7 +91,8 @@ function exactRow(c: AttentionCase, b: number, head: number, query: number): Exa
     for (let d = 0; d < c.valueDim; d++) {
       const v = c.v(b, kv, seen[i]!, d);
       most = Math.max(most, Math.abs(v));
-      out[d]! += p * v;
+      // A finite score has weight, also where it is below the doubles: of an infinite value that is all that counts.
+      out[d]! += p === 0 && s > -Infinity && Math.abs(v) === Infinity ? v : p * v;
     }
   });
   const factor = sum === 0 ? 0 : sum < Infinity ? 1 / sum : NaN;

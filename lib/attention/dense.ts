@@ -95,6 +95,7 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
  *
  * The last query is at the position of the last key; so `causal` lets it see all keys, and the first of M queries all but M − 1.
  * A query that sees no key has an output of 0 and an lse of −Infinity. What it sees and is NaN makes its output NaN.
+ * An infinite value that it sees makes its output that infinity, or NaN where the weight is too small for a number.
  *
  * @param q Queries, [batch, heads, queries, headDim] (or as `layout` says, and so on).
  * @param k Keys, [batch, kvHeads, keys, headDim]. @param v Values, [batch, kvHeads, keys, valueDim].

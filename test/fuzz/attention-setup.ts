@@ -187,8 +187,9 @@ export function faultOf(s: Setup, exact: AttentionCase, { arrays }: Outcome, isN
     for (let d = 0; d < s.valueDim; d++) {
       const got = arrays.out![at * s.valueDim + d]!;
       if (got === row.out[d] || (got !== got && !(Math.abs(row.out[d]!) < Infinity))) continue; // of ∞, a weight of 0 makes NaN
+      if (!(Math.abs(row.out[d]!) < Infinity)) return `out, row ${at}, ${d} is ${got}, not ${row.out[d]}`;
       const error = Math.abs(got - row.out[d]!);
-      const isBounded = row.most < Infinity || !(Math.abs(row.out[d]!) < Infinity); // nothing is said of numbers beside a NaN
+      const isBounded = row.most < Infinity; // nothing is said of numbers beside a NaN
       const ofScores = isNative ? (2 + s.headDim / 2) * row.size * 2 ** -24 : 0; // large terms of q · k that cancel keep their rounding
       if (isBounded && !(error <= (BOUND + 2 * ofScores) * row.most + LEAST[isNative ? 'native' : 'js']))
         return `out, row ${at}, ${d} is ${got}, not ${row.out[d]}: off by ${(error / row.most).toPrecision(3)} of the largest value`;
