@@ -1,4 +1,5 @@
 /** Cases of attention over arrays: whole, and in parts that are merged. */
+import { attentionOracle, type AttentionCase } from '../attention-oracle.js';
 import type { Options } from './axis.js';
 import {
   exactCase,
@@ -15,6 +16,7 @@ import {
 import type { Result, Setup } from './attention-setup.js';
 import { chain, type Api, type Maker } from './case.js';
 import type { Draw } from './draw.js';
+import type { Outcome } from './judge.js';
 import type { Arena } from './memory.js';
 
 const denseKeys = (limit: number) => (draw: Draw) =>
@@ -86,7 +88,7 @@ const attentionPartial: Maker = (draw, limit) => {
     elements: workOf(setup),
     hasPromise: true,
     isSameEverywhere: false,
-    expects: 'value',
+    expects: 'judged',
     invoke(api, arena) {
       const sizes = { heads: s.heads, headDim: s.headDim, kvHeads: s.kvHeads, valueDim: s.valueDim };
       const states = places.slice(1).map((to, i) => {
@@ -102,10 +104,37 @@ const attentionPartial: Maker = (draw, limit) => {
       return chain(states, (done) => finish(api, done, travels, arena, setup));
     },
     outputs,
-    check: (outcome, isNative) =>
-      faultOf(setup, exactCase(setup, false, read(k, s.headDim), read(v, s.valueDim)), outcome, isNative),
+    check(outcome, isNative) {
+      const exact = exactCase(setup, false, read(k, s.headDim), read(v, s.valueDim));
+      const range = faultOfRange(exact, places, outcome.error);
+      return range !== undefined || outcome.error ? range : faultOf(setup, exact, outcome, isNative);
+    },
   };
 };
+
+/** Sizes of a log-sum-exp whose exponent surely fits 32 bits, and surely does not: 2³¹ ln 2 is 1.4885e9. */
+const [FITS, SURELY_TOO_MUCH] = [1.488e9, 1.489e9];
+
+/** A state of a part whose exponent does not fit is an error; undefined if it is rightly one, or rightly none. */
+function faultOfRange(whole: AttentionCase, places: readonly number[], error: Outcome['error']): string | undefined {
+  const keys = whole.keys[0]!;
+  let most = 0;
+  places.slice(1).forEach((to, i) => {
+    const from = places[i]!;
+    const rows = attentionOracle({
+      ...whole,
+      keys: [to - from],
+      k: (b, head, n, d) => whole.k(b, head, from + n, d),
+      v: (b, head, n, d) => whole.v(b, head, from + n, d),
+      spans: [[from, keys]],
+      sinks: undefined, // they are no part of a part
+    });
+    for (const { lse } of rows) if (Math.abs(lse) < Infinity) most = Math.max(most, Math.abs(lse));
+  });
+  if (most > SURELY_TOO_MUCH) return error ? undefined : 'no error for an exponent that does not fit';
+  const isRange = error?.message.startsWith('Expected scores within 1.48e9, for an exponent of 32 bits,') ?? false;
+  return error === undefined || (isRange && most > FITS) ? undefined : error.message;
+}
 
 interface State {
   finish(options: Options): Float32Array | Result;
