@@ -6,7 +6,7 @@
 #pragma once
 #include "buffer.h"
 #include "log_quick.h"
-#include "log_sum.h"
+#include "log_rounded.h"
 
 namespace {
 
@@ -112,13 +112,18 @@ template <class T> struct LogOperators {
     const ExpVector<double> e(rows.scale, 0);
     double x[W], low[W], q[W];
     UNROLL for (size_t p = 0; p < kParts; p++) {
-      Two<f64x8> d = rows.template distance<false>(z[p], load(m.top + 8 * p), load(m.low + 8 * p));
-      f64x8 t;
-      store(x + 8 * p, d.x), store(low + 8 * p, d.low), store(q + 8 * p, exp_below<false>(e, d, t));
+      z[p] = rows.template distance<false>(z[p], load(m.top + 8 * p), load(m.low + 8 * p));
+      store(x + 8 * p, z[p].x);
+      store(low + 8 * p, z[p].low);
     }
     bool odd = m.odd >> i & 1, visible = lanes >> lane & 1;
     double T1 = rows.scale.temperature, a = x[lane] / T1, rest = (FUSED_F64(-a, T1, x[lane]) + low[lane]) / T1;
     loss[row] = !visible ? infinity<double>() : m.wrong >> i & 1 ? not_a_number<double>() : a - a != 0 ? -a : (m.log_hi[i] - a) + (m.log_lo[i] - rest);
+    if (!gradient) return {0, 0, false};
+    UNROLL for (size_t p = 0; p < kParts; p++) {
+      f64x8 t;
+      store(q + 8 * p, exp_below<false>(e, z[p], t));
+    }
     bool is_top = x[lane] == 0 && low[lane] == 0;
     Pair others = {m.others[i], m.others_low[i]};  // the sum without it
     if (!is_top) others = two_sum_pair(others.hi, 1), others.lo += m.others_low[i] - q[lane] / LogRows<T>::kOne * LogRows<T>::kInverse;
@@ -181,6 +186,8 @@ template <class T> struct LogOperators {
     Measuring<T> measuring{rows, r, m, lanes};
     if (!measuring.go()) return false;
     if (r.stopped()) return true;
+    if constexpr (sizeof(T) == 4)
+      if (log_sums || targets) measure_rounded(rows, r, m);
     if (log_sums) for (size_t i = 0; i < m.n; i++) log_sums[row + i] = rows.log_sum_exp(m, i);
     Target of[W];  // before the gradient takes the place of the logits
     if (targets) for (size_t i = 0; i < m.n; i++) of[i] = judge(m, i);

@@ -46,6 +46,7 @@ template <class T> struct LogRows {
   double temperature;
   double by_x = 1;                    // derivatives are multiplied by it
   bool may_be_wide = sizeof(T) == 8;  // some row, as nobody has looked yet
+  bool wants_exact = false;           // distances are pairs of doubles in any case
 
   bool across() const { return inner > 1; }
   size_t vectors() const { return across() ? cols : (cols + W - 1) / W; }
@@ -78,7 +79,7 @@ template <class T> struct LogRows {
   // Float rows without a bias, at a temperature that needs no scaling: a logit is one double, and so is its distance,
   // exactly for floats of like size.
   static constexpr bool kMayBeLean = sizeof(T) == 4;
-  bool lean() const { return kMayBeLean && !extras.bias.data && !scale.scaled; }
+  bool lean() const { return kMayBeLean && !extras.bias.data && !scale.scaled && !wants_exact; }
   // How far z is from the maximum, exactly, brought near by a far temperature's power of two; −∞ has no low part.
   template <bool kLean> ALWAYS Two<f64x8> distance(Two<f64x8> z, f64x8 top, f64x8 low) const {
     if (kLean) return {sub(z.x, top), splat(0.)};
