@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { logProbs } from '../lib/sampling.js';
-import { backendNamed } from '../lib/backend/select.js';
+import { backendNamed } from '../lib/backend/named.js';
 import { backends } from './backends.js';
 import { generator } from './cases.js';
 import { exactRow, near } from './edge-oracle.js';
