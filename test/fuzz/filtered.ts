@@ -24,6 +24,19 @@ function bracket(z: Float64Array, f: Filters): { least: Set<number>; most: Set<n
   };
 }
 
+/** Whether two unlike tokens are so nearly as typical as each other that doubles do not tell which is kept first. */
+function hasTypicalTie(z: Float64Array, f: Filters): boolean {
+  if (f.typicalP >= 1) return false;
+  const { kept, p } = reference(z, { ...f, typicalP: 1, epsilonCutoff: 0 });
+  const entropy = p.reduce((sum, each) => sum - (each > 0 ? each * Math.log(each) : 0), 0);
+  const tokens = kept.map((token, i) => ({ z: z[token]!, distance: Math.abs(-Math.log(p[i]!) - entropy) }));
+  tokens.sort((a, b) => a.distance - b.distance);
+  return tokens.some(({ z, distance }, i) => {
+    const next = tokens[i + 1];
+    return next !== undefined && next.z !== z && next.distance - distance <= 2 ** -50 * (1 + entropy);
+  });
+}
+
 /** Quarters of logits, at temperatures at which distances beyond the doubles count. */
 const quartersOf = (row: LogitRow, temperature: number): LogitRow =>
   row.unit === 1 && temperature >= 2 ** 1000 ? { z: row.z.map((x) => x / 4), unit: 4 } : row;
@@ -38,7 +51,8 @@ export function faultOfFiltered(
   const { z, unit } = quartersOf(row, filters.temperature);
   const f = { ...filters, temperature: filters.temperature / unit };
   // Beyond, the reference's own rounding shows.
-  const isExact = !z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity);
+  const isExact =
+    !z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity) && !hasTypicalTie(z, f);
   const sum = Array.from(p).reduce((a, b) => a + b, 0);
   if (!(Math.abs(sum - 1) < 1e-5)) return `probabilities sum to ${sum}`;
   const { least, most, p: wanted } = bracket(z, f);
