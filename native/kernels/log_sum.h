@@ -124,7 +124,7 @@ template <class T> struct LogRows {
   }
   template <bool kLean> void add_up(const Measured<T>& m, size_t from, size_t to, Lanes<T>& lanes) const {
     // Terms added up plainly before a sum that carries roundings along takes them: few across rows, where equal terms' add up.
-    const size_t chain = kMayBeLean && !across() ? 64 : 8;
+    const size_t chain = kMayBeLean ? (across() ? 8 : 64) : across() ? 4 : 8;
     const ExpVector<double> e(scale, 0);
     // exp of less than `least` is 1, and to compare subnormal numbers is slow.
     const f64x8 one = splat(1.), zero = splat(0.), least = splat(0x1p-1022);
