@@ -93,7 +93,7 @@ inline bool read_size(napi_env env, napi_value v, size_t& n) {
 // The arguments of a call as they were read, in order.
 struct Arguments {
   static constexpr size_t kMost = 20, kMostSlabs = 2;
-  union {
+  union Slot {
     TypedArray array;
     double number;
     size_t size;  // slabs: their number in `slabs`
