@@ -81,8 +81,8 @@ void Examination::bias(const TypedArray& a, const char* name, double elements, d
 
 namespace {
 
-// softmax_call, …: an operator's arguments by name, read in the order of its parameters. `next` is a function, as g++ 12
-// with UBSan counts twice where an initializer indexes an array by at++.
+// softmax_call, …: an operator's arguments by name, read in the order of its parameters. `next` is a function, as g++
+// 12 with UBSan counts twice where an initializer indexes an array by at++.
 #define OPERATOR(op, TYPES)  \
   struct op##_call {         \
     const Arguments& all;    \
