@@ -81,13 +81,14 @@ void Examination::bias(const TypedArray& a, const char* name, double elements, d
 
 namespace {
 
-// softmax_call, …: an operator's arguments by name, read in the order of its parameters. `next` is a function, as g++
-// 12 with UBSan counts twice where an initializer indexes an array by at++.
+// softmax_call, …: an operator's arguments by name, read in the order of its parameters. They are read by
+// functions, as g++ 12 with UBSan evaluates an index twice where an initializer of a member has one.
 #define OPERATOR(op, TYPES)  \
   struct op##_call {         \
     const Arguments& all;    \
     size_t at = 0;           \
-    const Arguments::Slot& next() { return all.slots[at++]; }
+    const Arguments::Slot& next() { return all.slots[at++]; } \
+    const SlabList& next_slabs() { return all.slabs[next().size]; }
 #define ARRAY(name) TypedArray name = next().array;
 #define SIZE(name) double name = (double)next().size;
 #define NUMBER(name) double name = next().number;
@@ -99,7 +100,7 @@ namespace {
 #define MASK(name, layout, elements, cols) ARRAY(name) CODE(layout)
 #define BIAS(X, name, elements, cols) ARRAY(name)
 #define SHAPE(name) ARRAY(name) AttentionSizes s = AttentionSizes::of(name);
-#define SLABS(T, name) const SlabList& name = all.slabs[next().size];
+#define SLABS(T, name) const SlabList& name = next_slabs();
 #define END(op) };
 #include "../operators.def"
 #undef ARRAY
