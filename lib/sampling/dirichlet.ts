@@ -66,7 +66,7 @@ function checkRow(p: FloatArray, row: number, cols: number): void {
     if (!(p[i]! >= 0 && p[i]! < Infinity)) throw outOfRange('finite numbers from 0', `row ${row} of p`, p[i]);
     sum += p[i]!;
   }
-  if (!(sum > 0)) throw outOfRange('a number above 0', `row ${row} of p`, 'none');
+  if (cols > 0 && !(sum > 0)) throw outOfRange('a number above 0', `row ${row} of p`, 'none');
 }
 
 /** ln of a Gamma(alpha · p) variate; of its mean where the shape overflows, as they are 1e-154 apart, relatively. */

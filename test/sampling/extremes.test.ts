@@ -294,6 +294,7 @@ for (const name of backends) {
         expect(Math.abs(share - 0.75), `${weight}, ${alpha}`).toBeLessThan(4 * Math.sqrt(0.1875 / draws));
       }
       expect(s.dirichletResample(Float32Array.of(1e-45, 0), { seed: 1 })).toEqual(Float32Array.of(1, 0));
+      expect(s.dirichletResample(new Float32Array(0), { seed: 1 })).toEqual(new Float32Array(0));
     });
   });
 }
