@@ -49,7 +49,7 @@ export function capabilities(): Capabilities {
     available: availableBackends(),
     jsMaxElements,
     native: addon ? { loaded: true, path: path! } : { loaded: false, error: error! },
-    processor: machine.processor.trim(), // some pad it with spaces
+    processor: machine.processor,
     features: [...machine.features],
     caches: { ...machine.caches },
     threads: addon && name !== 'js' ? addon.threads() : 1,

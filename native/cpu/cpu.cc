@@ -80,6 +80,7 @@ void find_name(char* name) {
     Registers r = cpuid(0x80000002 + i);
     memcpy(name + 16 * i, &r, 16);
   }
+  for (size_t n = strlen(name); n && name[n - 1] == ' ';) name[--n] = 0;  // some pad it
 }
 
 // Leaf 4 (Intel) and 0x8000001D (AMD) list the caches in the same form.
