@@ -35,14 +35,22 @@ export async function runInWorker(
   try {
     if (signal?.aborted) return;
     const worker = idle.pop() ?? (await newWorker());
-    if (worker) return await order(worker, kernel, args, signal);
-    await turn();
-    if (!signal?.aborted) run();
+    if (!worker) await turn();
+    if (signal?.aborted) {
+      if (worker) park(worker);
+    } else if (worker) await order(worker, kernel, args, signal);
+    else run();
   } finally {
     const next = waiting.shift();
     if (next) next();
     else running--;
   }
+}
+
+/** An idle worker keeps no process alive. */
+function park(worker: Worker): void {
+  worker.unref();
+  idle.push(worker);
 }
 
 /** A worker that has said that it is there; undefined, now and later, where none comes to be. */
@@ -82,8 +90,7 @@ function order(
     };
     const done = () => {
       end();
-      worker.unref(); // an idle one keeps no process alive
-      idle.push(worker);
+      park(worker);
       resolve();
     };
     const fail = (error: Error) => {

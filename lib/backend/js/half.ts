@@ -3,7 +3,8 @@
  * half type from those of float32.
  */
 import { viewOf } from '../../arrays.js';
-import type { BackendOf, SoftmaxKernel } from '../backend.js';
+import type { BackendOf } from '../backend.js';
+import type { Positional } from '../operators.js';
 
 const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
@@ -71,30 +72,38 @@ export function halfKernels<O extends string>(operator: O, make: (half: Half) =>
 /** Without an iterator of the array's own. */
 export const widened = (x: Uint16Array, { toFloat }: Half): Float32Array => Float32Array.from(viewOf(x), toFloat);
 
-export const widenedBias = (bias: Uint16Array | null, half: Half): Float32Array | null => bias && widened(bias, half);
-
 export const narrow = (from: Float32Array, to: Uint16Array, { toBits }: Half): void =>
   from.forEach((value, i) => (to[i] = toBits(value)));
 
-/** For kernels of x that give a number for each element. */
+/** Arguments that end in a bias, with that as float32. */
+export function withFloatBias(args: readonly unknown[], half: Half): unknown[] {
+  const bias = args[args.length - 1] as Uint16Array | null;
+  return [...args.slice(0, -1), bias && widened(bias, half)];
+}
+
+/** For kernels of x, …, bias whose results are doubles. */
+export const ofRows =
+  (kernel: unknown) =>
+  (half: Half): OfHalf => ({ same: floatsOf(kernel as Positional, half) });
+
+/** For kernels of x, out, …, bias that give a number for each element. */
 export const ofElements =
-  (kernel: SoftmaxKernel<Float32Array>) =>
+  (kernel: unknown) =>
   (half: Half): OfHalf => {
-    const same: SoftmaxKernel<Uint16Array> = (x, out, outer, cols, inner, temperature, mask, layout, bias) => {
+    const wide = floatsOf(kernel as Positional, half);
+    const same = (x: Uint16Array, out: Uint16Array, ...args: unknown[]) => {
       const y = widened(x, half);
-      kernel(y, y, outer, cols, inner, temperature, mask, layout, widenedBias(bias, half));
+      const rest = withFloatBias(args, half);
+      (kernel as Positional)(y, y, ...rest);
       narrow(y, out, half);
     };
-    const wide: SoftmaxKernel<Uint16Array, Float32Array> = (
-      x,
-      out,
-      outer,
-      cols,
-      inner,
-      temperature,
-      mask,
-      layout,
-      bias,
-    ) => kernel(widened(x, half), out, outer, cols, inner, temperature, mask, layout, widenedBias(bias, half));
     return { same, wide };
+  };
+
+/** The kernel, given x and a bias as half floats. */
+const floatsOf =
+  (kernel: Positional, half: Half) =>
+  (x: Uint16Array, ...args: unknown[]) => {
+    const rest = withFloatBias(args, half);
+    kernel(widened(x, half), ...rest);
   };

@@ -1,6 +1,7 @@
 /** The kernels of the logarithmic operators. */
 import type { BackendOf, CrossEntropyKernel, SoftmaxKernel } from '../backend.js';
-import { halfKernels, narrow, ofElements, widened, widenedBias } from './half.js';
+import type { Positional } from '../operators.js';
+import { halfKernels, narrow, ofElements, ofRows, widened, withFloatBias } from './half.js';
 import { LogRows } from './log-rows.js';
 
 type Floats = Float32Array | Float64Array;
@@ -25,20 +26,7 @@ export const logSumExpKernels: BackendOf<'log_sum_exp'> = /* @__PURE__ */ (() =>
   name: 'js',
   log_sum_exp_f32: logSumExp,
   log_sum_exp_f64: logSumExp,
-  ...halfKernels('log_sum_exp', (half) => {
-    const same: SoftmaxKernel<Uint16Array, Float64Array> = (
-      x,
-      out,
-      outer,
-      cols,
-      inner,
-      temperature,
-      mask,
-      layout,
-      bias,
-    ) => logSumExp(widened(x, half), out, outer, cols, inner, temperature, mask, layout, widenedBias(bias, half));
-    return { same };
-  }),
+  ...halfKernels('log_sum_exp', ofRows(logSumExp)),
 }))();
 
 export const crossEntropyKernels: BackendOf<'cross_entropy'> = /* @__PURE__ */ (() => ({
@@ -46,21 +34,10 @@ export const crossEntropyKernels: BackendOf<'cross_entropy'> = /* @__PURE__ */ (
   cross_entropy_f32: crossEntropy,
   cross_entropy_f64: crossEntropy,
   ...halfKernels('cross_entropy', (half) => {
-    const same: CrossEntropyKernel<Uint16Array> = (
-      x,
-      targets,
-      loss,
-      gradient,
-      outer,
-      cols,
-      inner,
-      temperature,
-      ...rest
-    ) => {
-      const [mask, layout, bias] = rest;
+    const same: CrossEntropyKernel<Uint16Array> = (x, targets, loss, gradient, ...args) => {
       const y = widened(x, half);
-      const b = widenedBias(bias, half);
-      crossEntropy(y, targets, loss, gradient && y, outer, cols, inner, temperature, mask, layout, b);
+      const rest = withFloatBias(args, half);
+      (crossEntropy as Positional)(y, targets, loss, gradient && y, ...rest);
       if (gradient) narrow(y, gradient, half);
     };
     return { same };
