@@ -18,6 +18,16 @@ const script = new URL('./async/mid-job.mjs', import.meta.url);
 /** Milliseconds that all processors together have been busy. */
 const busy = (): number => cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
 
+/** Copies an array to new memory, 256 KB a turn of the event loop. */
+async function copyInTurns(x: Float32Array): Promise<Float32Array> {
+  const copy = new Float32Array(x.length);
+  for (let at = 0; at < x.length; at += 2 ** 16) {
+    copy.set(x.subarray(at, at + 2 ** 16), at);
+    await setImmediate();
+  }
+  return copy;
+}
+
 /** Neither an emulator nor a sanitizer is in the way, and modules can be loaded anew, with another backend. */
 const isUsual = longest >= 2 ** 20;
 /** 16 M floats; plain C++ takes twenty times as long as the others. */
@@ -212,18 +222,25 @@ for (const name of isUsual ? backends : backends.slice(0, 1)) {
         const { user, system } = process.cpuUsage(own);
         return { late: worst, others: (busy() - machine - (user + system) / 1000) / (performance.now() - from) };
       };
-      // Where others want the processors, every timer is late. The best of some runs is what the call does by itself; where none
-      // had the machine for itself, it must still be far below what the same call costs without a promise.
-      let [free, blocked, quiet, runs] = [Infinity, Infinity, 0, 0];
-      for (; runs < 25 && !(free <= 5); runs++) {
+      // V8 and the system hold the event loop themselves while 64 MB are made and an older array is given back: on some
+      // virtual machines for 8 ms. So the bound is 5 ms, or twice what the same memory costs without a softmax.
+      let [free, memory, blocked, bound, quiet, runs] = [Infinity, Infinity, Infinity, 5, 0, 0];
+      for (; runs < 25 && !(free <= bound); runs++) {
         const { late, others } = await observe(() => later.softmax(x));
-        free = Math.min(free, late);
         if (others < 0.3) quiet++;
+        memory = (await observe(() => copyInTurns(x))).late;
+        free = Math.min(free, late);
+        bound = Math.max(5, 2 * memory);
         blocked = Math.min(blocked, (await observe(() => sync.softmax(x))).late);
       }
+      // Where other programs want the processors, every timer is late: then it must be far below the call without a promise.
       const isQuiet = quiet > runs / 2; // what a clock of ticks says of a single run may be chance
-      console.log(`${name}: the timer is ${blocked.toFixed(1)} ms late during the call, ${free.toFixed(1)} ms with the promise${isQuiet ? '' : ', beside other programs'}`);
-      expect(free).toBeLessThanOrEqual(isQuiet ? 5 : blocked / 2);
+      const besides = isQuiet ? '' : ', beside other programs';
+      console.log(
+        `${name}: the timer is ${blocked.toFixed(1)} ms late during the call, ${free.toFixed(1)} ms with the promise, ` +
+          `${memory.toFixed(1)} ms while memory is copied${besides}`,
+      );
+      expect(free).toBeLessThanOrEqual(isQuiet ? bound : blocked / 2);
       expect(blocked).toBeGreaterThan(free);
     }, 120_000);
 

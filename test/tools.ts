@@ -5,6 +5,9 @@
 import { spawnSync } from 'node:child_process';
 import { it } from 'vitest';
 
+/** Whether to look at every input, however long that takes: the nightly workflow does. */
+export const isNightly = process.env.FLASH_SOFTMAX_LONG === '1';
+
 export interface Tool {
   readonly name: string;
   readonly available: boolean;

@@ -10,9 +10,6 @@ import { turn } from './js-jobs.js';
 /** Bytes copied in one turn of the event loop: some tenths of a millisecond, also where page faults are slow. */
 const SLICE = 2 ** 18;
 
-/** Bytes copied before the promise is returned: a short input may be written as soon as it was. */
-const FIRST_SLICE = 2 ** 20;
-
 /** A new array of the same kind, in memory that worker threads can see if `shared`. */
 export function newLike(view: ArrayBufferView, length: number, shared: boolean): ArrayBufferView {
   return newArray(kindOf(view) as ArrayKind, shared ? new SharedArrayBuffer(length * bytesPerElement(view)) : length);
@@ -33,8 +30,8 @@ export function checkWhole({ view, name, length }: CallerArray): void {
 
 /** Copies all elements; at each turn the caller's array must still be whole and the signal not raised. */
 export async function copy(from: ArrayBufferView, to: ArrayBufferView, length: number, caller: CallerArray | undefined, signal: AbortSignal | undefined): Promise<void> {
-  const [first, step] = [FIRST_SLICE / bytesPerElement(from), SLICE / bytesPerElement(from)];
-  for (let at = 0, end = first; ; at = end, end += step) {
+  const step = SLICE / bytesPerElement(from);
+  for (let at = 0, end = step; ; at = end, end += step) {
     if (caller) checkWhole(caller);
     if (at >= length) return;
     copyInto(to, viewOf(from, at, Math.min(length, end)), at);

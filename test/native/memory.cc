@@ -122,8 +122,9 @@ template <class Call> void every_allocation(const char* name, typename Call::Ker
   for (uint32_t seed = 0; seed < samples; seed++) shapes.push_back({usual, 1 + seed % 2, 17000, 1, 1, seed});
   for (uint32_t seed = 0; seed < prompts; seed++) shapes.push_back({usual, 1 + seed % 3, 100 + seed * 83, 1, 1, seed});
   size_t failed = 0, made = 0;
+  const size_t one_in = thinning() == 1 ? 1 : thinning() < 500 ? 3 : 9;
   for (const Shape& shape : shapes) {
-    if (++made % 3 && thinning() > 1) continue;
+    if (made++ % one_in) continue;
     const Call call(shape);
     for (unsigned threads : {1, 3}) {
       std::string what = text("%s on %u threads: %s", name, threads, call.about().c_str());
