@@ -16,7 +16,7 @@ const library = {
 
 /** What is started, not imported. The worker is one file, so that it can lie wherever a bundler puts it. */
 const program = { cli: 'lib/cli/main.ts' };
-const worker = { 'flash-softmax-worker': 'lib/async/flash-softmax-worker.ts' };
+const worker = { 'flash-softmax-worker': 'lib/call/flash-softmax-worker.ts' };
 
 const common: Options = {
   target: 'node20',
@@ -31,7 +31,7 @@ const common: Options = {
 rmSync('dist', { recursive: true, force: true });
 
 /** What has another file in its place there. */
-const standIns: Record<string, string> = { 'backend/native': 'lib/backend/portable.ts', 'async/js-jobs': 'lib/async/portable-jobs.ts' };
+const standIns: Record<string, string> = { 'backend/native': 'lib/backend/portable.ts', 'call/js-jobs': 'lib/call/portable-jobs.ts' };
 
 const portable: Options = {
   ...common,

@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 const all = 'test/**/*.test.ts';
 
 /** Files that measure time, or how many threads are at work: they have the machine for themselves, after all others. */
-const alone = ['test/pool.test.ts', 'test/promises.test.ts', 'test/cli/tune.test.ts'];
+const alone = ['test/native/pool.test.ts', 'test/call/promises.test.ts', 'test/cli/tune.test.ts'];
 
 export default defineConfig({
   // An example that a test imports asks for the package by its name.
@@ -13,7 +13,7 @@ export default defineConfig({
   test: {
     testTimeout: 120_000, // rows of many millions against the oracle, on machines of any speed
     hookTimeout: 120_000,
-    reporters: ['default', './test/setup/reporter.ts'],
+    reporters: ['default', './test/support/reporter.ts'],
     projects: [
       {
         extends: true,

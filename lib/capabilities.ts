@@ -1,7 +1,7 @@
 /** What runs on this machine, and why. */
 import type { BackendName } from './backend/backend.js';
 import { native, processor, type Caches, type Machine, type Plan } from './backend/native.js';
-import { availableBackends, choice } from './backend/select.js';
+import { availableBackends, choice } from './backend/choice.js';
 import { settings } from './backend/settings.js';
 
 export interface Capabilities {

@@ -10,44 +10,61 @@
  *
  * Each function takes what that of its name takes, and `signal`. It rejects with what that throws, and with the reason of `signal`.
  */
-import type { AxisOptions, Float16ArrayLike, FloatArray, LogitArray } from './arguments.js';
-import { signalOf, type AsyncOptions } from './async/abort.js';
-import { offLoop } from './async/off-loop.js';
-import type { Call } from './call.js';
-import { crossEntropyCall, type CrossEntropyOptions, type Targets } from './cross-entropy.js';
-import { expSumCall, logSumExpOfState, normalizeCall } from './exp-sum.js';
-import type { ExpSumOptions, ExpSums, NewExpSums } from './exp-sum.js';
-import { logSoftmaxCall } from './log-softmax.js';
-import { logSumExpCall, type LogSumExpOptions } from './log-sum-exp.js';
+import type { AxisOptions, Float16ArrayLike, FloatArray, LogitArray } from './call/arguments.js';
+import { signalOf, type AsyncOptions } from './call/abort.js';
+import { offLoop } from './call/off-loop.js';
+import type { Call } from './call/call.js';
+import { crossEntropyCall, type CrossEntropyOptions, type Targets } from './losses/cross-entropy.js';
+import { expSumCall, logSumExpOfState, normalizeCall } from './softmax/exp-sum.js';
+import type { ExpSumOptions, ExpSums, NewExpSums } from './softmax/exp-sum.js';
+import { logSoftmaxCall } from './softmax/log-softmax.js';
+import { logSumExpCall, type LogSumExpOptions } from './softmax/log-sum-exp.js';
 import type { RowOptions } from './sampling/rows.js';
-import { filterCall, sampleCall, sampleManyCall, type FilteredLogits, type FilterOptions, type SampleOptions } from './sampling/sample.js';
-import { topKCall, type TopK } from './sampling/select.js';
-import { softmaxBackwardCall, type SoftmaxBackwardOptions } from './softmax-backward.js';
-import { softmaxCall } from './softmax.js';
+import {
+  filterCall,
+  sampleCall,
+  sampleManyCall,
+  type FilteredLogits,
+  type FilterOptions,
+  type SampleOptions,
+} from './sampling/sample.js';
+import { topKCall, type TopK } from './selection/select.js';
+import { softmaxBackwardCall, type SoftmaxBackwardOptions } from './softmax/softmax-backward.js';
+import { softmaxCall } from './softmax/softmax.js';
 import type {
   NewFloat32Array, NewFloat64Array, NewLike, NewUint16Array, NewUint32Array, Returned,
-} from './types.js';
+} from './call/types.js';
 
-export type { AbortSignalLike, AsyncOptions } from './async/abort.js';
-export type { AxisOptions, Float16ArrayLike, LogitArray } from './arguments.js';
+export type { AbortSignalLike, AsyncOptions } from './call/abort.js';
+export type { AxisOptions, Float16ArrayLike, LogitArray } from './call/arguments.js';
 export type { BackendName } from './backend/backend.js';
 export type { Caches, Plan } from './backend/native.js';
-export type { CrossEntropyOptions, Targets } from './cross-entropy.js';
-export type { ChunkOptions } from './exp-sum-accumulator.js';
-export type { ExpSumOptions, ExpSums, NewExpSums } from './exp-sum.js';
-export type { LogSumExpOptions } from './log-sum-exp.js';
+export type { CrossEntropyOptions, Targets } from './losses/cross-entropy.js';
+export type { ChunkOptions } from './softmax/exp-sum-accumulator.js';
+export type { ExpSumOptions, ExpSums, NewExpSums } from './softmax/exp-sum.js';
+export type { LogSumExpOptions } from './softmax/log-sum-exp.js';
 export type { FilteredLogits, FilterOptions, SampleOptions } from './sampling/sample.js';
 export type { RowOptions } from './sampling/rows.js';
-export type { TopK } from './sampling/select.js';
-export type { SoftmaxBackwardOptions } from './softmax-backward.js';
-export type { SoftmaxOptions } from './softmax.js';
-export type { NewLike, Returned } from './types.js';
+export type { TopK } from './selection/select.js';
+export type { SoftmaxBackwardOptions } from './softmax/softmax-backward.js';
+export type { SoftmaxOptions } from './softmax/softmax.js';
+export type { NewLike, Returned } from './call/types.js';
 // What takes no time is the same here. (An accumulator takes the states of expSum: `accumulator.merge(await expSum(chunk))`.)
 export { capabilities, type Capabilities } from './capabilities.js';
-export { logSumExpOfState, mergeExpSums } from './exp-sum.js';
-export { ExpSumAccumulator } from './exp-sum-accumulator.js';
+export { logSumExpOfState, mergeExpSums } from './softmax/exp-sum.js';
+export { ExpSumAccumulator } from './softmax/exp-sum-accumulator.js';
 export { setThreads } from './threads.js';
-export { AttentionPartial, KVCache, alibiSlopes, mergeAttentionPartials, type AttentionOptions, type AttentionResult, type DecodeOptions, type KVCacheOptions, type SequenceId } from './attention.js';
+export {
+  AttentionPartial,
+  KVCache,
+  alibiSlopes,
+  mergeAttentionPartials,
+  type AttentionOptions,
+  type AttentionResult,
+  type DecodeOptions,
+  type KVCacheOptions,
+  type SequenceId,
+} from './attention.js';
 export { attention, attentionPartial, decodeAttention } from './attention/promises.js';
 
 /** The one option that all have here besides their own. */

@@ -1,5 +1,5 @@
 /** How many threads may share the work of one call. */
-import { outOfRange, wrongType } from './arguments.js';
+import { outOfRange, wrongType } from './call/arguments.js';
 import { native } from './backend/native.js';
 import { MAX_THREADS, settings } from './backend/settings.js';
 

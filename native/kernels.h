@@ -1,6 +1,6 @@
 // The kernels of one instruction set as a table of functions, stamped from operators.def.
 #pragma once
-#include "kernels/run.h"
+#include "rows/run.h"
 
 // softmax_kernel<X, Y>, …: what a kernel of an operator looks like for logits X and results Y.
 #define OPERATOR(op, TYPES) template <class X, class Y> using op##_kernel = void (*)(const Run&

@@ -3,11 +3,11 @@
  * required. A KVCache of the other copy gives its view under a symbol that all copies share; what it gives is checked
  * here, as any object can have that symbol.
  */
-import { wrongType, wrongValue } from '../arguments.js';
-import { copyOf, elementsOf, isShared, kindOf, lengthOf, viewOf } from '../arrays.js';
-import { tileSize } from '../backend/js/attention.js';
-import { count } from '../options.js';
-import { types } from '../types.js';
+import { wrongType, wrongValue } from '../call/arguments.js';
+import { copyOf, elementsOf, isShared, kindOf, lengthOf, viewOf } from '../call/arrays.js';
+import { tileSize } from '../js/attention/attention.js';
+import { count } from '../call/options.js';
+import { types } from '../call/types.js';
 import type { SequenceId } from './kv-types.js';
 import { MOST_SLABS, PLACE_BITS, slabOf, type Stored } from './pages.js';
 

@@ -1,11 +1,11 @@
 /** decodeAttention: the newest queries of sequences in a cache. */
-import { wrongValue } from '../arguments.js';
+import { wrongValue } from '../call/arguments.js';
 import { ATTENTION_CACHED } from '../backend/operators.js';
-import { backend } from '../backend/select.js';
-import { attentionKernels } from '../backend/js/attention.js';
-import { callOf, runNow, type Call } from '../call.js';
-import { count } from '../options.js';
-import type { NewFloat32Array, Returned } from '../types.js';
+import { backend } from '../backend/choice.js';
+import { attentionKernels } from '../js/attention/attention.js';
+import { callOf, runNow, type Call } from '../call/call.js';
+import { count } from '../call/options.js';
+import type { NewFloat32Array, Returned } from '../call/types.js';
 import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './dense.js';
 import { shapeArray, viewOf, type KVCache, type SequenceId } from './kv-cache.js';
 import {

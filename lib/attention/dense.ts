@@ -1,12 +1,12 @@
 /** attention: over keys and values in two arrays. */
-import { wrongValue } from '../arguments.js';
-import { lengthOf } from '../arrays.js';
+import { wrongValue } from '../call/arguments.js';
+import { lengthOf } from '../call/arrays.js';
 import { ATTENTION } from '../backend/operators.js';
-import { backend } from '../backend/select.js';
-import { attentionKernels } from '../backend/js/attention.js';
-import { callOf, runNow, type Call } from '../call.js';
-import { count } from '../options.js';
-import type { NewFloat32Array, NewFloat64Array, Returned } from '../types.js';
+import { backend } from '../backend/choice.js';
+import { attentionKernels } from '../js/attention/attention.js';
+import { callOf, runNow, type Call } from '../call/call.js';
+import { count } from '../call/options.js';
+import type { NewFloat32Array, NewFloat64Array, Returned } from '../call/types.js';
 import { shapeArray } from './kv-cache.js';
 import {
   copyOptions, dimension, floats, MASK_OPTIONS, masksOf, NO_STATE, perHead, RESULT_OPTIONS, resultsOf, SCORE_NAMES, SCORE_OPTIONS,

@@ -1,9 +1,9 @@
 /** KVCache: keys and values of many sequences in pages, for decodeAttention. */
-import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
-import { lengthOf } from '../arrays.js';
+import { describe, outOfRange, wrongType, wrongValue } from '../call/arguments.js';
+import { lengthOf } from '../call/arrays.js';
 import { ATTENTION_SHAPE, type AppendKernel, type AttentionShape } from '../backend/backend.js';
-import { backend } from '../backend/select.js';
-import { appendKernels } from '../backend/js/kv-append.js';
+import { backend } from '../backend/choice.js';
+import { appendKernels } from '../js/attention/kv-append.js';
 import { CACHE_VIEW, checkedView, viewFunctionOf, type CacheView } from './cache-view.js';
 import { formatOf, KINDS, type CacheSizes } from './kv-format.js';
 import type { AppendOptions, KVCacheOptions, KVType, NewTokens, ReadOptions, SequenceId } from './kv-types.js';

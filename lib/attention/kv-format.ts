@@ -1,7 +1,7 @@
 /** What a cache stores and how large its pages are, from its checked options. */
-import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
-import { widthOf } from '../backend/js/attention.js';
-import { count } from '../options.js';
+import { describe, outOfRange, wrongType, wrongValue } from '../call/arguments.js';
+import { widthOf } from '../js/attention/attention.js';
+import { count } from '../call/options.js';
 import type { CacheKind } from './cache-view.js';
 import type { KVCacheOptions, KVType } from './kv-types.js';
 import { copyOptions } from './options.js';

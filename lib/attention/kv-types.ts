@@ -1,5 +1,5 @@
 /** What a KVCache is made from, takes and gives. */
-import type { NewFloat32Array, NewFloat64Array } from '../types.js';
+import type { NewFloat32Array, NewFloat64Array } from '../call/types.js';
 
 /** What keys and values are stored as. */
 export type KVType = 'float32' | 'float16' | 'bfloat16' | 'int8';

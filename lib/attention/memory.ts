@@ -1,5 +1,5 @@
 /** Memory for keys, values and results: an error with a code where there is none, and back to the system at once. */
-import { lengthOf, newArray, type ArrayKind, type ArrayOfKind } from '../arrays.js';
+import { lengthOf, newArray, type ArrayKind, type ArrayOfKind } from '../call/arrays.js';
 import { native } from '../backend/native.js';
 
 /** Slabs begin at a cache line. */

@@ -1,8 +1,8 @@
 /** What the calls of attention check alike: sizes, scores' options, where results go. */
-import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
-import { elementsOf, isDetached, lengthOf, overlap } from '../arrays.js';
-import { checkOptions, count, positive } from '../options.js';
-import { types, type NewFloat32Array } from '../types.js';
+import { describe, outOfRange, wrongType, wrongValue } from '../call/arguments.js';
+import { elementsOf, isDetached, lengthOf, overlap } from '../call/arrays.js';
+import { checkOptions, count, positive } from '../call/options.js';
+import { types, type NewFloat32Array } from '../call/types.js';
 import type { SequenceId } from './kv-types.js';
 import { allocate } from './memory.js';
 

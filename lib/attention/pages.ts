@@ -1,5 +1,5 @@
 /** Pages of keys and values in a few slabs of memory, and how many sequences own each page. */
-import { outOfRange } from '../arguments.js';
+import { outOfRange } from '../call/arguments.js';
 import { allocateSlab, outOfMemory, releaseSlab, type SlabKind } from './memory.js';
 
 export type Stored = Float32Array | Uint16Array | Int8Array;

@@ -1,12 +1,12 @@
 /** attentionPartial: attention over some of the keys, as a state that can be taken elsewhere and added to others. */
-import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
+import { describe, outOfRange, wrongType, wrongValue } from '../call/arguments.js';
 import { NO_EXPONENT } from '../backend/backend.js';
 import { ATTENTION, ATTENTION_CACHED } from '../backend/operators.js';
-import { backend } from '../backend/select.js';
-import { attentionKernels } from '../backend/js/attention.js';
-import { callOf, runNow, type Call } from '../call.js';
-import { unify, type Unified } from '../exp-sum.js';
-import { elementsOf } from '../arrays.js';
+import { backend } from '../backend/choice.js';
+import { attentionKernels } from '../js/attention/attention.js';
+import { callOf, runNow, type Call } from '../call/call.js';
+import { unify, type Unified } from '../softmax/exp-sum.js';
+import { elementsOf } from '../call/arrays.js';
 import { copyOptions, floats, SCORE_NAMES } from './options.js';
 import { AttentionPartial, newState, unifyPartial } from './state.js';
 import { CACHED_OPTIONS, cachedArguments, type CachedOptions } from './decode.js';

@@ -1,7 +1,7 @@
 /** The functions of flash-softmax/attention off the event loop, for flash-softmax/promises. */
-import { signalOf, type AsyncOptions } from '../async/abort.js';
-import { offLoop } from '../async/off-loop.js';
-import type { NewFloat32Array, Returned } from '../types.js';
+import { signalOf, type AsyncOptions } from '../call/abort.js';
+import { offLoop } from '../call/off-loop.js';
+import type { NewFloat32Array, Returned } from '../call/types.js';
 import { CACHED_OPTIONS, decodeCall, type DecodeOptions } from './decode.js';
 import { attentionCall, DENSE_OPTIONS, type AttentionOptions } from './dense.js';
 import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './dense.js';

@@ -1,6 +1,6 @@
 /** Tokens of a cache as numbers. */
-import { tileOf, tileSize, widthOf } from '../backend/js/attention.js';
-import { bfloat16, float16 } from '../backend/js/half.js';
+import { tileOf, tileSize, widthOf } from '../js/attention/attention.js';
+import { bfloat16, float16 } from '../js/rows/half.js';
 import type { CacheView } from './cache-view.js';
 import type { NewTokens } from './kv-types.js';
 import { allocate } from './memory.js';

@@ -1,14 +1,14 @@
 /** The state of a partial attention: sums of exponentials and of values weighted with them, and how states are added. */
-import { outOfRange, wrongType, wrongValue } from '../arguments.js';
-import { copyInto, copyOf, isDetached, lengthOf } from '../arrays.js';
-import { withSink } from '../backend/js/attention-results.js';
-import { isWithin, type Unified } from '../exp-sum.js';
-import { checkRows, statesOf } from '../exp-sum-state.js';
-import { extended, isOrdinary, logOf, powerOfTwo } from '../extended.js';
-import { count } from '../options.js';
-import { types } from '../types.js';
-import type { NewFloat32Array, NewFloat64Array, NewInt32Array, NewUint8Array, Returned } from '../types.js';
-import { wireHeader, wireView } from '../wire.js';
+import { outOfRange, wrongType, wrongValue } from '../call/arguments.js';
+import { copyInto, copyOf, isDetached, lengthOf } from '../call/arrays.js';
+import { withSink } from '../js/attention/attention-results.js';
+import { isWithin, type Unified } from '../softmax/exp-sum.js';
+import { checkRows, statesOf } from '../softmax/exp-sum-state.js';
+import { extended, isOrdinary, logOf, powerOfTwo } from '../math/extended.js';
+import { count } from '../call/options.js';
+import { types } from '../call/types.js';
+import type { NewFloat32Array, NewFloat64Array, NewInt32Array, NewUint8Array, Returned } from '../call/types.js';
+import { wireHeader, wireView } from '../call/wire.js';
 import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './dense.js';
 import { allocate } from './memory.js';
 import { copyOptions, layoutFlag, perHead, resultsOf } from './options.js';

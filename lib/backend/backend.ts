@@ -20,7 +20,7 @@ export const MASK_ROW_BITS = 4;
  *
  *     out[o, c, i] = exp(z[c]) / Σⱼ exp(z[j])        z[c] = (x[o, c, i] + bias[…]) / temperature
  *
- * A kernel checks nothing; lib/arguments.ts did.
+ * A kernel checks nothing; lib/call/arguments.ts did.
  *
  * - `out` has the length of x, and is x itself or shares no memory with it.
  * - `temperature` is finite and > 0.
@@ -59,7 +59,7 @@ export type CrossEntropyKernel<A> = (
 ) => void;
 
 /**
- * The sum of exp(z[c]) over each row, mantissa · 2^exponent, the mantissa in [1, 2) (lib/extended.ts): [outer, inner] of them.
+ * The sum of exp(z[c]) over each row, mantissa · 2^exponent, the mantissa in [1, 2) (lib/math/extended.ts): [outer, inner] of them.
  * The exponent is NO_EXPONENT where it does not fit 32 bits. A sum that nothing adds to stays as it is: 0 in a new array.
  */
 export type ExpSumKernel<A> = (
@@ -169,7 +169,7 @@ export type TopKKernel<A> = (
 ) => void;
 
 /**
- * Filters and draws (native/kernels/sample.h). `tokens` gets `draws` of each row, one for each of `uniforms`, which lie in [0, 1);
+ * Filters and draws (native/sampling/sample.h). `tokens` gets `draws` of each row, one for each of `uniforms`, which lie in [0, 1);
  * `kept` what is left of (x + bias) / temperature, −∞ elsewhere; `probabilities` theirs, 0 elsewhere; each may be null. `status` is
  * 0, 1 for a row with a NaN, 2 for one without a finite logit or with +∞, of which nothing is written. Without a filter:
  * topK ≥ cols, topP ≥ 1, minDistance (temperature · log minP) −∞, typicalP ≥ 1, epsilon 0. Temperature 0 is the largest logit.

@@ -1,5 +1,5 @@
 /** Made by scripts/operators.mjs from native/operators.def: the parameters of each operator by name. Do not edit. */
-import type { KernelArray } from '../arguments.js';
+import type { KernelArray } from '../call/arguments.js';
 
 /** The arguments of an operator's kernels. */
 export interface OperatorArguments {

@@ -3,7 +3,7 @@
  * the plan from the file that FLASH_SOFTMAX_PROFILE names (`flash-softmax tune` writes one). They change how fast results
  * come, never a bit of them. What is wrong with them is an error on every machine, with an addon or not.
  */
-import { describe, wrongValue } from '../arguments.js';
+import { describe, wrongValue } from '../call/arguments.js';
 import { environment, native, parallelism, readText, type Plan } from './native.js';
 
 export const MAX_THREADS = 1024;

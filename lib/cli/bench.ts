@@ -3,9 +3,9 @@
  * price of: a plain Math.exp loop, and a copy of the row (memcpy), which is as fast as memory goes.
  */
 import { backendNamed } from '../backend/named.js';
-import { availableBackends } from '../backend/select.js';
+import { availableBackends } from '../backend/choice.js';
 import { capabilities, softmax } from '../index.js';
-import { largestOf, leastOf } from '../extremes.js';
+import { largestOf, leastOf } from '../math/extremes.js';
 import { names, positive, UsageError, type Command, type Given, type Io } from './command.js';
 import { inTurns, type Timing } from './measure.js';
 import { Progress } from './progress.js';

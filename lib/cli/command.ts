@@ -3,7 +3,7 @@
  * on stderr and exit status 1, a UsageError one line and exit status 2.
  */
 import { parseArgs } from 'node:util';
-import { largestOf } from '../extremes.js';
+import { largestOf } from '../math/extremes.js';
 
 export interface Output {
   write(text: string): unknown;

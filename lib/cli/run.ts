@@ -1,5 +1,5 @@
 /** The command line without a process around it: arguments in, text out, an exit status back. */
-import { largestOf } from '../extremes.js';
+import { largestOf } from '../math/extremes.js';
 import { bench } from './bench.js';
 import { build } from './build.js';
 import { Failure, help, onlyOperand, parse, UsageError, type Command, type Io } from './command.js';

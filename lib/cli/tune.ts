@@ -3,13 +3,13 @@
  * FlashDecoding++, arXiv 2311.01282), shows it beside what is built in, and writes it as a profile.
  */
 import type { Kernels } from '../backend/backend.js';
-import { softmaxKernels } from '../backend/js/softmax.js';
+import { softmaxKernels } from '../js/softmax/softmax.js';
 import { native, type Addon, type Plan } from '../backend/native.js';
 import { backendNamed } from '../backend/named.js';
-import { backend, JS_MAX_ELEMENTS } from '../backend/select.js';
+import { backend, JS_MAX_ELEMENTS } from '../backend/choice.js';
 import { PROFILE_VERSION } from '../backend/settings.js';
 import { capabilities } from '../index.js';
-import { leastOf } from '../extremes.js';
+import { leastOf } from '../math/extremes.js';
 import { Failure, positive, type Command, type Io } from './command.js';
 import { writeWhole } from './files.js';
 import { inTurns } from './measure.js';

@@ -2,7 +2,7 @@
 import type { BackendName } from '../backend/backend.js';
 import { native } from '../backend/native.js';
 import { backendNamed } from '../backend/named.js';
-import { availableBackends } from '../backend/select.js';
+import { availableBackends } from '../backend/choice.js';
 import type { Command } from './command.js';
 import { bound, examine, holds, rows, SUM_BOUNDS, type Report, type Row, type Type } from './examine.js';
 import { Progress } from './progress.js';

@@ -1,8 +1,8 @@
 /** dirichletResample: probabilities drawn anew around given ones. */
-import { outOfRange, wrongType, wrongValue, type FloatArray } from '../arguments.js';
-import { positive } from '../options.js';
-import { softmax } from '../softmax.js';
-import { types, type NewLike } from '../types.js';
+import { outOfRange, wrongType, wrongValue, type FloatArray } from '../call/arguments.js';
+import { positive } from '../call/options.js';
+import { softmax } from '../softmax/softmax.js';
+import { types, type NewLike } from '../call/types.js';
 import { ln } from './log.js';
 import { optionsOf } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf } from './random.js';

@@ -1,14 +1,14 @@
 /** The Gumbel trick: logits with Gumbel noise, whose largest is a draw from softmax, whose k largest are one without replacement. */
-import { wrongValue, type FloatArray, type LogitArray } from '../arguments.js';
+import { wrongValue, type FloatArray, type LogitArray } from '../call/arguments.js';
 import { MASK_NONE } from '../backend/backend.js';
-import { twoSum } from '../backend/js/log.js';
-import { count, positive } from '../options.js';
-import { softmax } from '../softmax.js';
-import { types, type NewFloat32Array, type NewFloat64Array, type NewUint32Array } from '../types.js';
+import { twoSum } from '../js/softmax/log.js';
+import { count, positive } from '../call/options.js';
+import { softmax } from '../softmax/softmax.js';
+import { types, type NewFloat32Array, type NewFloat64Array, type NewUint32Array } from '../call/types.js';
 import { optionsOf, type Given } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
-import { topOf } from './select.js';
+import { topOf } from '../selection/select.js';
 
 export interface GumbelOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
   /** Instead of a seed: Gumbel(0, 1) noise for each logit, as −ln(−ln u) gives it, below Infinity. */

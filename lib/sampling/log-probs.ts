@@ -1,13 +1,13 @@
 /** logProbs: what chosen tokens were worth, and what else could have been, as chat APIs return it. */
-import { outOfRange, wrongType, wrongValue, type KernelArray, type LogitArray } from '../arguments.js';
+import { outOfRange, wrongType, wrongValue, type KernelArray, type LogitArray } from '../call/arguments.js';
 import { NO_INDEX, type CrossEntropyKernel } from '../backend/backend.js';
-import { backendFor } from '../backend/select.js';
-import { crossEntropyKernels } from '../backend/js/log-kernels.js';
-import { count, positive } from '../options.js';
-import type { NewFloat64Array, NewUint32Array } from '../types.js';
+import { backendFor } from '../backend/choice.js';
+import { crossEntropyKernels } from '../js/softmax/log-kernels.js';
+import { count, positive } from '../call/options.js';
+import type { NewFloat64Array, NewUint32Array } from '../call/types.js';
 import { listOf, optionsOf } from './options.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
-import { topOf } from './select.js';
+import { topOf } from '../selection/select.js';
 
 export interface LogProbsOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A> {
   /** What logits are divided by: finite and > 0. Default: 1. */

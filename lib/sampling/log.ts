@@ -1,6 +1,6 @@
 /** ln and exp with the same bits on every machine: Math.log and Math.exp differ from one JavaScript engine to the next. */
-import { powerOfTwo } from '../extended.js';
-import { octavesOf, rootOfTwo } from '../backend/js/powers.js';
+import { powerOfTwo } from '../math/extended.js';
+import { octavesOf, rootOfTwo } from '../js/math/powers.js';
 
 const LN2_HIGH = 0x162e42fee / 2 ** 33; // 32 bits, so that its product with a small integer is exact
 const LN2_LOW = 1.9082149292705877e-10;

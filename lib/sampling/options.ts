@@ -1,7 +1,7 @@
 /** What the options of flash-softmax/sampling have in common: `null` is no value, and neither is `topK: 0`. */
-import { trueLength } from '../errors.js';
-import { checkOptions } from '../options.js';
-import { types } from '../types.js';
+import { trueLength } from '../call/errors.js';
+import { checkOptions } from '../call/options.js';
+import { types } from '../call/types.js';
 
 /** Options as functions use them: without null. */
 export type Given<O> = { [Name in keyof O]: Exclude<O[Name], null> };

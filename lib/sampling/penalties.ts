@@ -1,9 +1,9 @@
 /** What changes logits before they are sampled: biases, penalties for what was said already, banned and forced tokens. */
-import { outOfRange, wrongType, wrongValue, type FloatArray } from '../arguments.js';
-import { copyInto, copyOf, kindOf, viewOf } from '../arrays.js';
-import { trueLength } from '../errors.js';
-import { count } from '../options.js';
-import { types, type NewFloat32Array, type NewFloat64Array, type Returned } from '../types.js';
+import { outOfRange, wrongType, wrongValue, type FloatArray } from '../call/arguments.js';
+import { copyInto, copyOf, kindOf, viewOf } from '../call/arrays.js';
+import { trueLength } from '../call/errors.js';
+import { count } from '../call/options.js';
+import { types, type NewFloat32Array, type NewFloat64Array, type Returned } from '../call/types.js';
 import { listOf, optionsOf, type Given } from './options.js';
 
 const { isFloat32Array, isFloat64Array } = types;

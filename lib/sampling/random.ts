@@ -6,10 +6,10 @@
  *
  * Two words a, b of a block make u = (k + ½) · 2^-52 with the 52-bit k = a · 2^20 + (b >> 12): in (0, 1), and never 0 or 1.
  */
-import { describe, outOfRange, wrongType, wrongValue } from '../arguments.js';
-import { copyInto } from '../arrays.js';
-import { trueLength } from '../errors.js';
-import { types } from '../types.js';
+import { describe, outOfRange, wrongType, wrongValue } from '../call/arguments.js';
+import { copyInto } from '../call/arrays.js';
+import { trueLength } from '../call/errors.js';
+import { types } from '../call/types.js';
 import { ln } from './log.js';
 import { listOf, type Given } from './options.js';
 

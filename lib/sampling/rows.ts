@@ -1,9 +1,18 @@
 /** What the functions of flash-softmax/sampling have in common: rows of logits, the names of options, and rows that have no answer. */
-import { axisCall, outOfRange, wrongType, wrongValue, type AxisCall, type ElementType, type KernelArray, type LogitArray } from '../arguments.js';
-import { bfloat16, float16 } from '../backend/js/half.js';
-import { lengthOf } from '../arrays.js';
-import { twoSum } from '../backend/js/log.js';
-import { counts } from '../backend/js/masks.js';
+import {
+  axisCall,
+  outOfRange,
+  wrongType,
+  wrongValue,
+  type AxisCall,
+  type ElementType,
+  type KernelArray,
+  type LogitArray,
+} from '../call/arguments.js';
+import { bfloat16, float16 } from '../js/rows/half.js';
+import { lengthOf } from '../call/arrays.js';
+import { twoSum } from '../js/softmax/log.js';
+import { counts } from '../js/rows/masks.js';
 import type { Given } from './options.js';
 
 export interface RowOptions {

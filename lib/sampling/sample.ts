@@ -1,11 +1,11 @@
 /** sample, sampleMany and filterLogits: from logits to tokens, and to what the filters leave. */
-import { outOfRange, type FloatArray, type LogitArray } from '../arguments.js';
+import { outOfRange, type FloatArray, type LogitArray } from '../call/arguments.js';
 import { SAMPLE } from '../backend/operators.js';
-import { backendFor } from '../backend/select.js';
-import { samplingKernels } from '../backend/js/sampling.js';
-import { callOf, runNow, type Call } from '../call.js';
-import { count, positive } from '../options.js';
-import { types, type NewFloat32Array, type NewFloat64Array, type NewUint32Array } from '../types.js';
+import { backendFor } from '../backend/choice.js';
+import { samplingKernels } from '../js/sampling/sampling.js';
+import { callOf, runNow, type Call } from '../call/call.js';
+import { count, positive } from '../call/options.js';
+import { types, type NewFloat32Array, type NewFloat64Array, type NewUint32Array } from '../call/types.js';
 import { ln } from './log.js';
 import { optionsOf, type Given } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';

@@ -1,8 +1,8 @@
 /** A sampler of one sequence: options, what was said until now, and where in its random stream it is. */
-import { describe, wrongType, wrongValue, type FloatArray } from '../arguments.js';
-import { copyInto, copyOf, kindOf } from '../arrays.js';
-import { trueLength } from '../errors.js';
-import { types } from '../types.js';
+import { describe, wrongType, wrongValue, type FloatArray } from '../call/arguments.js';
+import { copyInto, copyOf, kindOf } from '../call/arrays.js';
+import { trueLength } from '../call/errors.js';
+import { types } from '../call/types.js';
 import { History } from './history.js';
 import { optionsOf, type Given } from './options.js';
 import { applyPenalties, checkToken, PENALTY_OPTIONS, penaltiesOf, tokensOf, usesHistory } from './penalties.js';

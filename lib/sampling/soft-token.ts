@@ -1,14 +1,14 @@
 /** softToken: the soft tokens of Soft-Thinking and SofT-GRPO, mixtures of embeddings in place of one token. */
-import { wrongType, type LogitArray } from '../arguments.js';
-import { Sum, Weigher } from '../backend/js/weights.js';
+import { wrongType, type LogitArray } from '../call/arguments.js';
+import { Sum, Weigher } from '../js/sampling/weights.js';
 import { NO_INDEX } from '../backend/backend.js';
-import { count, positive } from '../options.js';
-import type { NewFloat64Array, NewUint32Array } from '../types.js';
+import { count, positive } from '../call/options.js';
+import type { NewFloat64Array, NewUint32Array } from '../call/types.js';
 import { exp, ln } from './log.js';
 import { optionsOf } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, share, type MaskedOptions } from './rows.js';
-import { topOf } from './select.js';
+import { topOf } from '../selection/select.js';
 
 export interface SoftTokenOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
   /** What logits are divided by first: finite and > 0. Default: 1. */

@@ -1,5 +1,7 @@
 // The types that numbers are stored in, as kernels of any of them read and write sixteen at a time.
 #pragma once
+#include <stddef.h>
+
 #include "../simd/inline.h"
 
 namespace {
@@ -23,5 +25,20 @@ struct Byte {  // how it is written depends on a scale
   using T = int8_t;
   static ALWAYS f32x16 load(const int8_t* p) { return load_bytes(p); }
 };
+
+template <class H> void to_floats(const uint16_t* from, float* to, size_t n) {
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) store(to + i, H::load(from + i));
+  uint16_t last[16] = {};
+  COPY(last, from + i, (n - i) * sizeof *from);
+  if (i < n) store_n(to + i, H::load(last), n - i);
+}
+template <class H> void from_floats(const float* from, uint16_t* to, size_t n) {
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) H::store(to + i, load(from + i));
+  uint16_t last[16];
+  if (i < n) H::store(last, load_n(from + i, n - i, 0));
+  COPY(to + i, last, (n - i) * sizeof *to);
+}
 
 }  // namespace

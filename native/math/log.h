@@ -4,7 +4,7 @@
 //   1 + s = 2^n (1 + f), 1 + f in [√½, √2]      h = f / (2 + f)      log(1 + s) = n ln 2 + 2 (h + h³/3 + h⁵/5 + …)
 //
 // f keeps what rounding took from 1 + s, and h is a pair, so a small s loses nothing. |h| ≤ 0.172: the first term that
-// is left out, h²³/23, is 2^-60 of the result. lib/backend/js/log.ts has the same steps.
+// is left out, h²³/23, is 2^-60 of the result. lib/js/softmax/log.ts has the same steps.
 #pragma once
 #include "exp.h"
 

@@ -1,7 +1,7 @@
 /** What a sound call of an operator is made of: arrays by name, options, and lists of numbers whose elements may be getters. */
 import type { Api } from '../fuzz/case.js';
 import type { AnyArray } from '../fuzz/memory.js';
-import { generator, normal } from '../cases.js';
+import { generator, normal } from '../support/cases.js';
 
 export type Arrays = Record<string, AnyArray>;
 export type Options = Record<string, unknown>;

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
-import { root } from '../setup/emulated.js';
+import { root } from '../support/emulated.js';
 
 export interface Failure {
   readonly case: number;

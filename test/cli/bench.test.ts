@@ -1,6 +1,6 @@
 /** flash-softmax bench: what it measures and how it shows it; the figures themselves are for people. */
 import { describe, expect, it } from 'vitest';
-import { availableBackends } from '../../lib/backend/select.js';
+import { availableBackends } from '../../lib/backend/choice.js';
 import { inTurns } from '../../lib/cli/measure.js';
 import { capture } from './capture.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { formatNpy } from '../../lib/cli/npy.js';
-import { itWith } from '../tools.js';
+import { itWith } from '../support/tools.js';
 import { temporaryDirectory } from './capture.js';
 
 const path = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatNpy, parseNpy } from '../../lib/cli/npy.js';
 import { largest } from '../../lib/cli/softmax.js';
-import { generator, normal } from '../cases.js';
-import { oracle, worstError } from '../oracle.js';
+import { generator, normal } from '../support/cases.js';
+import { oracle, worstError } from '../support/oracle.js';
 import { capture, temporaryDirectory } from './capture.js';
 
 function save(path: string, data: Float32Array | Float64Array, shape: number[] = [data.length]): string {

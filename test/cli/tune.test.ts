@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { native } from '../../lib/backend/native.js';
-import { choice } from '../../lib/backend/select.js';
+import { choice } from '../../lib/backend/choice.js';
 import { crossover } from '../../lib/cli/tune.js';
-import { isNative } from '../backends.js';
+import { isNative } from '../support/backends.js';
 import { capture, temporaryDirectory } from './capture.js';
 
 describe('crossover', () => {

@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
-import { availableBackends } from '../../lib/backend/select.js';
+import { availableBackends } from '../../lib/backend/choice.js';
 import { examine, holds, rows, type Row } from '../../lib/cli/examine.js';
 import { examineSums, examineVariants, threadCounts } from '../../lib/cli/variants.js';
-import { nativeBackends } from '../backends.js';
+import { nativeBackends } from '../support/backends.js';
 import { capture } from './capture.js';
 
 it('finds every promise kept on this machine', { timeout: 300_000 }, async () => {

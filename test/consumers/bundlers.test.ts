@@ -2,7 +2,7 @@
 import { cpSync } from 'node:fs';
 import path from 'node:path';
 import { build, version as esbuildVersion, type BuildOptions } from 'esbuild';
-import { run } from '../setup/run.js';
+import { run } from '../support/run.js';
 import { answer, apart, project, versionOf } from './project.js';
 import { testToolchains, type Finding, type Toolchain } from './toolchain.js';
 

@@ -6,9 +6,9 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync,
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { nativeBackends } from '../backends.js';
-import { root } from '../setup/emulated.js';
-import { run } from '../setup/run.js';
+import { nativeBackends } from '../support/backends.js';
+import { root } from '../support/emulated.js';
+import { run } from '../support/run.js';
 
 const project = realpathSync(mkdtempSync(path.join(tmpdir(), 'flash-softmax-consumer-')));
 const installed = path.join(project, 'node_modules', 'flash-softmax');

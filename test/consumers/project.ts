@@ -4,9 +4,9 @@
  */
 import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { pack, temporary, type Tarballs } from '../pack/package.js';
-import { root } from '../setup/emulated.js';
-import { run } from '../setup/run.js';
+import { pack, temporary, type Tarballs } from '../package/package.js';
+import { root } from '../support/emulated.js';
+import { run } from '../support/run.js';
 
 /** What a program found out. */
 export interface Answer {

@@ -1,6 +1,6 @@
 /** Test runners and development servers, which load modules in ways of their own. */
 import { vitestVersion, answer, project, versionOf, answerIn } from './project.js';
-import { run } from '../setup/run.js';
+import { run } from '../support/run.js';
 import { testToolchains, type Finding, type Toolchain } from './toolchain.js';
 
 const node = process.execPath;

@@ -3,9 +3,9 @@ import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
 import { expect, it } from 'vitest';
-import { linux, node as nodeOf, nodes } from '../pack/package.js';
-import { run } from '../setup/run.js';
-import { itWith } from '../tools.js';
+import { linux, node as nodeOf, nodes } from '../package/package.js';
+import { run } from '../support/run.js';
+import { itWith } from '../support/tools.js';
 import { answer, apart, project, versionOf } from './project.js';
 import { testToolchains, type Toolchain } from './toolchain.js';
 

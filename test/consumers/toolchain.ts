@@ -2,10 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { nativeBackends } from '../backends.js';
-import { root } from '../setup/emulated.js';
-import { itWith, tool } from '../tools.js';
-import { compiler, linux } from '../pack/package.js';
+import { nativeBackends } from '../support/backends.js';
+import { root } from '../support/emulated.js';
+import { itWith, tool } from '../support/tools.js';
+import { compiler, linux } from '../package/package.js';
 import type { Answer } from './project.js';
 
 export interface Finding {

@@ -1,5 +1,5 @@
 /** Cases of attention over arrays: whole, and in parts that are merged. */
-import { attentionOracle, type AttentionCase } from '../attention-oracle.js';
+import { attentionOracle, type AttentionCase } from '../attention/attention-oracle.js';
 import type { Options } from './axis.js';
 import {
   exactCase,

@@ -1,5 +1,5 @@
 /** Calls of attention: sizes, options and numbers, how they are placed, and what the oracle says of the result. */
-import { attentionOracle, type AttentionCase, type ExactRow } from '../attention-oracle.js';
+import { attentionOracle, type AttentionCase, type ExactRow } from '../attention/attention-oracle.js';
 import type { Options } from './axis.js';
 import { mildKinds, numbersOf } from './data.js';
 import type { Draw } from './draw.js';

@@ -1,5 +1,5 @@
 /** Cases of KVCache and decodeAttention: sequences that grow, are cut, and share pages. */
-import { floatsOf, halvesOf } from '../halves.js';
+import { floatsOf, halvesOf } from '../support/halves.js';
 import { exactCase, faultOf, KEYS, numbers, optionsOf, outputs, results, setupOf, workOf } from './attention-setup.js';
 import { chain, type Api, type Case, type Maker } from './case.js';
 import { Draw } from './draw.js';

@@ -1,5 +1,5 @@
 /** Rows of numbers that go wrong where anything can: a kind of row for each way in which exponents, sums and comparisons fail. */
-import { halvesOf, valueOf } from '../halves.js';
+import { halvesOf, valueOf } from '../support/halves.js';
 import type { Draw } from './draw.js';
 
 export type ElementType = 'f32' | 'f64' | 'f16' | 'bf16';

@@ -1,5 +1,5 @@
 /** Random choices of one case. They follow from the seed and the number of the case alone, so that any case can be run again. */
-import { generator, normal } from '../cases.js';
+import { generator, normal } from '../support/cases.js';
 
 export class Draw {
   readonly word: () => number;

@@ -3,8 +3,8 @@
  * between them and a result, are near the ends of the doubles. Integers (../edge-oracle.ts) lose none, and take a
  * thousand times as long.
  */
-import { backward, exactRow, gradient, near, probability, type ExactRow } from '../edge-oracle.js';
-import { exactUlpError, fixed } from '../exact.js';
+import { backward, exactRow, gradient, near, probability, type ExactRow } from '../softmax/edge-oracle.js';
+import { exactUlpError, fixed } from '../support/exact.js';
 import type { RowInput } from './row-oracle.js';
 
 /** Whether a double, or a float32, is within so many units of the last place of exact, and `slack` more. */

@@ -1,6 +1,6 @@
 /** Compares results: with exact ones in units of the last place, with other backends' bit for bit. */
 import { countedError, type DD } from '../../lib/cli/oracle.js';
-import { halvesOf, valueOf } from '../halves.js';
+import { halvesOf, valueOf } from '../support/halves.js';
 import { isHalf, type ElementType } from './data.js';
 import { isNear } from './exact-row.js';
 import type { AnyArray } from './memory.js';

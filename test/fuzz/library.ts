@@ -3,4 +3,4 @@ export * as root from '../../lib/index.js';
 export * as attention from '../../lib/attention.js';
 export * as sampling from '../../lib/sampling.js';
 export * as promises from '../../lib/promises.js';
-export { availableBackends } from '../../lib/backend/select.js';
+export { availableBackends } from '../../lib/backend/choice.js';

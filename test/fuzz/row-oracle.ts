@@ -16,7 +16,7 @@ import {
   twoSum,
   type DD,
 } from '../../lib/cli/oracle.js';
-import { log1pDD } from '../log-oracle.js';
+import { log1pDD } from '../softmax/log-oracle.js';
 
 export const ZERO: DD = { hi: 0, lo: 0 };
 export const negative = (a: DD): DD => ({ hi: -a.hi, lo: -a.lo });

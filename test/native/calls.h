@@ -10,8 +10,8 @@
 #include <type_traits>
 
 #include "../../native/kernels.h"
-#include "../../native/plan.h"
-#include "../../native/threads/pool.h"
+#include "../../native/platform/plan.h"
+#include "../../native/platform/pool.h"
 #include "shapes.h"
 
 struct Span {

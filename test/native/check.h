@@ -48,7 +48,8 @@ bool longest();
 // task(i) for all i < count, on all processors.
 void each(size_t count, const std::function<void(size_t)>& task);
 
-// The same numbers on every machine. Mulberry32, as in test/cases.ts; N(0,1) from twelve uniforms, without rounding.
+// The same numbers on every machine. Mulberry32, as in test/support/cases.ts; N(0,1) from twelve uniforms, without
+// rounding.
 struct Random {
   uint32_t state;
   uint32_t bits();

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <vector>
 
-#include "../../native/cpu/cpu.h"
+#include "../../native/platform/cpu.h"
 #include "check.h"
 #include "core/core.h"
 

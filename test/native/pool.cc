@@ -1,6 +1,6 @@
 // The thread pool: each index once, whatever others do at the same time; callers that come together; a count of threads
 // that changes under way.
-#include "../../native/threads/pool.h"
+#include "../../native/platform/pool.h"
 
 #include <chrono>
 #include <memory>

@@ -1,7 +1,7 @@
 /** The same bits from every backend, JavaScript included: filters, probabilities, tokens; with any number of threads and however a batch is cut. */
 import { afterAll, describe, expect, it } from 'vitest';
-import { backends } from '../backends.js';
-import { bits, typeNames, type Floats } from '../cases.js';
+import { backends } from '../support/backends.js';
+import { bits, typeNames, type Floats } from '../support/cases.js';
 import type { SampleKernel } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
 import { setThreads } from '../../lib/threads.js';

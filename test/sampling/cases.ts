@@ -1,5 +1,5 @@
 /** Rows and options of the sampling tests, and a plain float64 reference of the filters: Math.exp, sorts, sums in order. */
-import { generator, normal, row, type Floats, type FloatsName } from '../cases.js';
+import { generator, normal, row, type Floats, type FloatsName } from '../support/cases.js';
 
 /** Of what a filter looks at. */
 export interface Filters {

@@ -2,9 +2,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { softmaxOracle } from '../../lib/cli/oracle.js';
 import { Stream } from '../../lib/sampling/random.js';
-import { backends } from '../backends.js';
-import { row, typeNames, type Floats } from '../cases.js';
-import { logRow, logSoftmaxOf } from '../log-oracle.js';
+import { backends } from '../support/backends.js';
+import { row, typeNames, type Floats } from '../support/cases.js';
+import { logRow, logSoftmaxOf } from '../softmax/log-oracle.js';
 
 type Sampling = typeof import('../../lib/sampling.js');
 

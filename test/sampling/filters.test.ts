@@ -1,7 +1,7 @@
 /** The filters, against the plain float64 reference of cases.ts: exactly the same tokens, row after row, on every backend. */
 import { describe, expect, it, vi, beforeEach, afterEach } from 'vitest';
-import { backends } from '../backends.js';
-import { row, typeNames, type Floats } from '../cases.js';
+import { backends } from '../support/backends.js';
+import { row, typeNames, type Floats } from '../support/cases.js';
 import { generator, lengths, makers, none, reference, someFilters, type Filters } from './cases.js';
 
 type Sampling = typeof import('../../lib/sampling.js');

@@ -1,11 +1,26 @@
 /** argmax, topK, penalties, the sampler, log-probabilities, soft tokens; and what all of them say of wrong arguments. */
 import { describe, expect, it } from 'vitest';
-import { backends } from '../backends.js';
+import { backends } from '../support/backends.js';
 import { MASK_NONE, MASK_ROW_BYTES, type TopKKernel } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
-import { argmax, dirichletResample, filterLogits, gumbelMax, gumbelSoftmax, gumbelTopK, logProbs, penalize, sample, sampleMany, Sampler, softToken, topK, type SamplerState } from '../../lib/sampling.js';
-import { softmax } from '../../lib/softmax.js';
-import { row, typeNames, type Floats } from '../cases.js';
+import {
+  argmax,
+  dirichletResample,
+  filterLogits,
+  gumbelMax,
+  gumbelSoftmax,
+  gumbelTopK,
+  logProbs,
+  penalize,
+  sample,
+  sampleMany,
+  Sampler,
+  softToken,
+  topK,
+  type SamplerState,
+} from '../../lib/sampling.js';
+import { softmax } from '../../lib/softmax/softmax.js';
+import { row, typeNames, type Floats } from '../support/cases.js';
 import { lengths, makers } from './cases.js';
 
 const inOrder = (x: ArrayLike<number>) => (a: number, b: number) => (x[a] === x[b] ? a - b : x[b]! - x[a]!);

@@ -3,8 +3,8 @@
  * takes the logits away ends in an error. On every backend, as each of them would read or write what is not there.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { backends } from '../backends.js';
-import { row, type Floats } from '../cases.js';
+import { backends } from '../support/backends.js';
+import { row, type Floats } from '../support/cases.js';
 
 type Sampling = typeof import('../../lib/sampling.js');
 type Logits = Float32Array;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { SampleKernel, TopKKernel } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
-import { backends } from '../backends.js';
+import { backends } from '../support/backends.js';
 
 const M = Number.MAX_VALUE;
 

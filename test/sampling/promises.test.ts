@@ -1,7 +1,7 @@
 /** What flash-softmax/promises has of sampling: the results, the errors and the signal of the others there. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { backends } from '../backends.js';
-import { row } from '../cases.js';
+import { backends } from '../support/backends.js';
+import { row } from '../support/cases.js';
 
 for (const name of backends.filter((each) => each !== 'scalar')) {
   describe(name, () => {

@@ -1,11 +1,11 @@
 /** The generator: known answers, the numbers made of it, and how often what is drawn is drawn (χ², fixed seeds). */
 import { describe, expect, it } from 'vitest';
-import { backends } from '../backends.js';
+import { backends } from '../support/backends.js';
 import { backendNamed } from '../../lib/backend/named.js';
 import { dirichletResample, gumbelMax, gumbelSoftmax, gumbelTopK, sample, sampleMany } from '../../lib/sampling.js';
 import { exp, ln } from '../../lib/sampling/log.js';
 import { block, philox, Stream, uniformOf } from '../../lib/sampling/random.js';
-import { generator } from '../cases.js';
+import { generator } from '../support/cases.js';
 
 const hex = (words: Iterable<number>) => Array.from(words, (word) => word.toString(16).padStart(8, '0')).join(' ');
 

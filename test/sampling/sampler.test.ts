@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { penalize, sample, Sampler, type SamplerOptions, type SamplerState } from '../../lib/sampling.js';
-import { row } from '../cases.js';
+import { row } from '../support/cases.js';
 
 interface Saved {
   about: string;

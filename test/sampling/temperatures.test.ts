@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { SampleKernel } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
 import { logProbs } from '../../lib/sampling.js';
-import { backends } from '../backends.js';
-import { generator, type Floats } from '../cases.js';
+import { backends } from '../support/backends.js';
+import { generator, type Floats } from '../support/cases.js';
 import { none, reference, type Filters } from './cases.js';
 
 const TINY = Number.MIN_VALUE;

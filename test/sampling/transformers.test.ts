@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { row } from '../cases.js';
-import { root } from '../setup/emulated.js';
+import { row } from '../support/cases.js';
+import { root } from '../support/emulated.js';
 
 interface Tensor {
   data: Float32Array;

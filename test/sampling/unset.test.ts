@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import * as sampling from '../../lib/sampling.js';
 import * as promises from '../../lib/promises.js';
-import { row } from '../cases.js';
+import { row } from '../support/cases.js';
 
 const x = row('f32', 'N(0,1)', 300);
 const p = x.map(Math.abs);

@@ -1,0 +1,117 @@
+/**
+ * Which backend runs: the best instruction set that the addon can use here, JavaScript without the addon, or what
+ * FLASH_SOFTMAX_BACKEND asks for. Decided at first use, once.
+ */
+import { describe, wrongValue } from '../call/arguments.js';
+import type { Backend, BackendName, BackendOf } from './backend.js';
+import { environment, native } from './native.js';
+import { settings } from './settings.js';
+
+/**
+ * Calls with no more elements than this go to JavaScript, where a call into native code costs more than the work. Only
+ * the length of the array decides, on every machine with the addon alike, so the same call always gives the same bits;
+ * but they are JavaScript's, which differ from native ones in the last place. A backend that is asked for by name always
+ * runs.
+ */
+export const JS_MAX_ELEMENTS = 64;
+
+export interface Choice {
+  readonly name: BackendName;
+  /** Why it is this one, as a clause. */
+  readonly reason: string;
+  /** Up to how many elements JavaScript runs instead. */
+  readonly jsMaxElements: number;
+}
+
+/**
+ * The scalar kernels are the reference that the others are compared with, written to be exact and not to be fast;
+ * prebuilt binaries do without them.
+ */
+const NO_VECTORS =
+  'this processor has no vector instructions that the addon could use, and JavaScript beats scalar code';
+
+/** The choice among available backends, best first, where `wanted` is the value of FLASH_SOFTMAX_BACKEND. */
+export function choose(available: readonly BackendName[], wanted: string | undefined): Choice {
+  if (wanted !== undefined && wanted !== '') {
+    const name = find(available, wanted, 'FLASH_SOFTMAX_BACKEND');
+    return { name, reason: 'FLASH_SOFTMAX_BACKEND asks for it', jsMaxElements: 0 };
+  }
+  const name = available[0] ?? 'js';
+  if (name === 'js' || name === 'scalar')
+    return { name: 'js', reason: native().addon ? NO_VECTORS : 'the native addon is absent', jsMaxElements: 0 };
+  return {
+    name,
+    reason: 'the best that this processor and its operating system allow',
+    jsMaxElements: JS_MAX_ELEMENTS,
+  };
+}
+
+export function find(available: readonly BackendName[], wanted: string, what: string): BackendName {
+  const name = available.find((each) => each === wanted);
+  if (name !== undefined) return name;
+  const { error } = native();
+  const why = error === undefined ? '' : ` (no native addon: ${error})`;
+  throw wrongValue(`one of ${available.join(', ')}`, what, describe(wanted) + why);
+}
+
+/** The backends of this machine, best first; JavaScript is always the last. */
+export function availableBackends(): BackendName[] {
+  return [...(native().addon?.backends ?? []), 'js'];
+}
+
+/** Throws where FLASH_SOFTMAX_REQUIRE_NATIVE asks for the addon and there is none: JavaScript must not run unnoticed. */
+function requireNative(wanted: string | undefined): void {
+  if (wanted === undefined || wanted === '' || wanted === '0') return;
+  if (wanted !== '1') throw wrongValue('1 or 0', 'FLASH_SOFTMAX_REQUIRE_NATIVE', describe(wanted));
+  const { error } = native();
+  if (error === undefined) return;
+  throw Object.assign(new Error(`FLASH_SOFTMAX_REQUIRE_NATIVE is set and there is no native addon: ${error}`), {
+    code: 'ERR_DLOPEN_FAILED',
+  });
+}
+
+/** The kernels of an instruction set of the addon, which is there. */
+const tables = new Map<BackendName, Backend>();
+
+export function tableOf(name: Exclude<BackendName, 'js'>): Backend {
+  let table = tables.get(name);
+  if (table === undefined) tables.set(name, (table = { name, ...native().addon!.kernels(name) }));
+  return table;
+}
+
+interface Chosen {
+  readonly choice: Choice;
+  /** Absent where JavaScript was chosen. */
+  readonly table: Backend | undefined;
+}
+
+let chosen: Chosen | undefined;
+
+function selected(): Chosen {
+  if (chosen === undefined) {
+    requireNative(environment('FLASH_SOFTMAX_REQUIRE_NATIVE'));
+    settings();
+    const choice = choose(availableBackends(), environment('FLASH_SOFTMAX_BACKEND'));
+    chosen = { choice, table: choice.name === 'js' ? undefined : tableOf(choice.name) };
+  }
+  return chosen;
+}
+
+/**
+ * The choice in force. RangeError if FLASH_SOFTMAX_BACKEND names what is not available, or another setting is wrong;
+ * Error (ERR_DLOPEN_FAILED) if FLASH_SOFTMAX_REQUIRE_NATIVE is 1 and the addon is absent.
+ */
+export const choice = (): Choice => selected().choice;
+
+/**
+ * The backend in force, `js` being the kernels of the same operators in JavaScript. They come from whoever asks, so that
+ * a bundle of one function has one operator's.
+ */
+export const backend = <Kernels extends BackendOf<never>>(js: Kernels): Kernels =>
+  (selected().table as Kernels | undefined) ?? js;
+
+/** The backend for a call with so many elements. */
+export function backendFor<Kernels extends BackendOf<never>>(elements: number, js: Kernels): Kernels {
+  const { choice, table } = selected();
+  return elements <= choice.jsMaxElements ? js : ((table as Kernels | undefined) ?? js);
+}

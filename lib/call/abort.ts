@@ -1,0 +1,51 @@
+/** AbortSignals: one listener on each, however many calls wait for it. */
+import { wrongType } from './errors.js';
+
+/** An AbortSignal. By the part of it that no other type has, so that who compiles against this needs no types of Node or a browser. */
+export interface AbortSignalLike {
+  readonly aborted: boolean;
+  throwIfAborted(): void;
+}
+
+export interface AsyncOptions {
+  /** Stops the job; the promise is rejected with the signal's reason as soon as nothing works on the arrays any more. */
+  signal?: AbortSignalLike | undefined;
+}
+
+/** Reads `signal`: before any lengths are taken, as a getter may do anything. */
+export function signalOf(options: AsyncOptions | undefined): AbortSignal | undefined {
+  const signal: unknown = typeof options === 'object' && options !== null ? options.signal : undefined;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongType('an AbortSignal', 'signal', signal);
+  return signal;
+}
+
+interface Waiting {
+  readonly stops: Set<() => void>;
+  readonly listener: () => void;
+}
+
+const waiting = new WeakMap<AbortSignal, Waiting>();
+
+/** Calls `stop` when the signal is raised, until the function that is returned has been called. */
+export function onAbort(signal: AbortSignal | undefined, stop: () => void): () => void {
+  if (signal === undefined) return () => {};
+  const found = waiting.get(signal) ?? listen(signal);
+  found.stops.add(stop);
+  return () => {
+    found.stops.delete(stop);
+    if (found.stops.size > 0 || waiting.get(signal) !== found) return;
+    waiting.delete(signal);
+    signal.removeEventListener('abort', found.listener);
+  };
+}
+
+function listen(signal: AbortSignal): Waiting {
+  const stops = new Set<() => void>();
+  const listener = () => {
+    for (const stop of [...stops]) stop();
+  };
+  const found = { stops, listener };
+  waiting.set(signal, found);
+  signal.addEventListener('abort', listener);
+  return found;
+}

@@ -1,0 +1,162 @@
+// JavaScript values to C++ parameters: how each type that a kernel may have is read. One reader serves all kernels and is
+// told what their parameters are, on Node-API's plain functions: a call is to be short, in time and in bytes. lib/ has
+// validated what a person can get wrong; what would make memory unsafe is checked here and in contract.h.
+#pragma once
+#include <napi.h>
+
+#include "../../rows/run.h"
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+
+namespace binding {
+
+enum class Form : uint8_t { kArray, kSlabs, kNumber, kSize, kInteger };
+struct Kind {
+  Form form;
+  napi_typedarray_type type;  // of an array, or of each of the slabs
+};
+
+// Data and length as the engine has them: no property of a JavaScript object is asked.
+struct TypedArray {
+  void* data;
+  size_t length;
+  bool is_null;
+  bool is_given() const { return !is_null; }
+};
+
+// An array of typed arrays.
+struct SlabList : Slabs<void> {
+  napi_typedarray_type type;
+};
+
+// Throws a coded error in JavaScript; returns false for the caller to return.
+enum class Refused : uint8_t { type, value };
+inline bool refuse(napi_env env, Refused what, const char* message) {
+  if (what == Refused::type) napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
+  else napi_throw_range_error(env, "ERR_INVALID_ARG_VALUE", message);
+  return false;
+}
+inline bool refuse(napi_env env, const char* before, const char* expected, const char* after) {
+  char text[128];
+  snprintf(text, sizeof text, "Expected %s%s%s", before, expected, after);
+  return refuse(env, Refused::type, text);
+}
+
+// Whole, not negative, and exact as a double.
+inline bool is_size(double d) { return d >= 0 && d <= 9007199254740991.0 && d == std::floor(d); }
+
+inline const char* name_of(napi_typedarray_type type) {
+  static const char* const names[] = {"an Int8Array", "a Uint8Array",  "a Uint8ClampedArray", "an Int16Array", "a Uint16Array",
+                                      "an Int32Array", "a Uint32Array", "a Float32Array",      "a Float64Array"};
+  return names[type];
+}
+
+inline bool read_array(napi_env env, napi_value v, napi_typedarray_type expected, TypedArray& a) {
+  napi_typedarray_type type;
+  a.is_null = false;
+  if (napi_get_typedarray_info(env, v, &type, &a.length, &a.data, nullptr, nullptr) == napi_ok && type == expected) return true;
+  a = {nullptr, 0, true};
+  napi_valuetype kind;
+  if (napi_typeof(env, v, &kind) == napi_ok && kind == napi_null) return true;
+  return refuse(env, "", name_of(expected), " or null for a kernel's array but received something else");
+}
+
+inline bool read_slabs(napi_env env, napi_value v, napi_typedarray_type expected, SlabList& slabs) {
+  uint32_t n = 0;
+  if (napi_get_array_length(env, v, &n) != napi_ok || n > Slabs<void>::kMost) return refuse(env, "an array of ", name_of(expected), " for a kernel's slabs");
+  slabs.type = expected;
+  for (slabs.count = 0; slabs.count < n; slabs.count++) {
+    napi_value each;
+    TypedArray a;
+    if (napi_get_element(env, v, (uint32_t)slabs.count, &each) != napi_ok || !read_array(env, each, expected, a)) return false;
+    slabs.data[slabs.count] = a.data;
+    slabs.length[slabs.count] = a.length;
+  }
+  return true;
+}
+
+inline bool read_number(napi_env env, napi_value v, double& d) {
+  return napi_get_value_double(env, v, &d) == napi_ok || refuse(env, "a number", "", " for a kernel's parameter");
+}
+
+inline bool read_size(napi_env env, napi_value v, size_t& n) {
+  double d;
+  if (!read_number(env, v, d)) return false;
+  if (!is_size(d)) return refuse(env, Refused::value, "Expected a size for a kernel's parameter");
+  n = (size_t)d;
+  return true;
+}
+
+// The arguments of a call as they were read, in order.
+struct Arguments {
+  static constexpr size_t kMost = 20, kMostSlabs = 2;
+  union Slot {
+    TypedArray array;
+    double number;
+    size_t size;  // slabs: their number in `slabs`
+  } slots[kMost];
+  SlabList slabs[kMostSlabs];
+
+  // False: an exception waits in JavaScript.
+  bool read(napi_env env, const napi_value* values, const Kind* kinds, size_t count) {
+    size_t all_slabs = 0;
+    for (size_t i = 0; i < count; i++) {
+      bool good = false;
+      switch (kinds[i].form) {
+        case Form::kArray: good = read_array(env, values[i], kinds[i].type, slots[i].array); break;
+        case Form::kSlabs: good = read_slabs(env, values[i], kinds[i].type, slabs[slots[i].size = all_slabs++]); break;
+        case Form::kSize: good = read_size(env, values[i], slots[i].size); break;
+        default: good = read_number(env, values[i], slots[i].number);
+      }
+      if (!good) return false;
+    }
+    return true;
+  }
+};
+
+template <class T> struct Type;
+template <> struct Type<float> { static constexpr napi_typedarray_type kType = napi_float32_array; };
+template <> struct Type<double> { static constexpr napi_typedarray_type kType = napi_float64_array; };
+template <> struct Type<uint8_t> { static constexpr napi_typedarray_type kType = napi_uint8_array; };
+template <> struct Type<uint16_t> { static constexpr napi_typedarray_type kType = napi_uint16_array; };
+template <> struct Type<int8_t> { static constexpr napi_typedarray_type kType = napi_int8_array; };
+template <> struct Type<int32_t> { static constexpr napi_typedarray_type kType = napi_int32_array; };
+template <> struct Type<uint32_t> { static constexpr napi_typedarray_type kType = napi_uint32_array; };
+template <class T> struct Type<const T> : Type<T> {};
+
+// What a parameter is, and the argument for it.
+template <class T> struct Parameter;
+template <class T> struct Parameter<T*> {
+  static constexpr Kind kKind = {Form::kArray, Type<T>::kType};
+  static T* get(const Arguments& a, size_t i) { return (T*)a.slots[i].array.data; }
+};
+template <class T> struct Parameter<Slice<T>> {
+  static constexpr Kind kKind = {Form::kArray, Type<T>::kType};
+  static Slice<T> get(const Arguments& a, size_t i) { return {(T*)a.slots[i].array.data, a.slots[i].array.length}; }
+};
+template <class T> struct Parameter<Slabs<T>> {
+  static constexpr Kind kKind = {Form::kSlabs, Type<T>::kType};
+  static Slabs<T> get(const Arguments& a, size_t i) {
+    Slabs<T> slabs;
+    static_assert(sizeof slabs == sizeof(Slabs<void>));
+    memcpy((void*)&slabs, (const Slabs<void>*)&a.slabs[a.slots[i].size], sizeof slabs);
+    return slabs;
+  }
+};
+template <> struct Parameter<double> {
+  static constexpr Kind kKind = {Form::kNumber, {}};
+  static double get(const Arguments& a, size_t i) { return a.slots[i].number; }
+};
+template <> struct Parameter<int32_t> {
+  static constexpr Kind kKind = {Form::kInteger, {}};
+  static int32_t get(const Arguments& a, size_t i) { return (int32_t)a.slots[i].number; }
+};
+template <> struct Parameter<size_t> {
+  static constexpr Kind kKind = {Form::kSize, {}};
+  static size_t get(const Arguments& a, size_t i) { return a.slots[i].size; }
+};
+
+}  // namespace binding

@@ -1,0 +1,135 @@
+// The contract of operators.def (contract.h), stamped: the arguments of each operator by name, and what must hold of them.
+#include "contract.h"
+
+#include <algorithm>
+
+namespace binding {
+
+AttentionSizes AttentionSizes::of(const TypedArray& shape) {
+  AttentionSizes s = {};
+  if (shape.data && shape.length >= kCount) memcpy((void*)&s, shape.data, sizeof s);
+  return s;
+}
+
+// Positive where the kernels divide, and whole where they count.
+bool AttentionSizes::fit() const {
+  const double* all = &batch;
+  for (size_t i = 0; i < kCount; i++)
+    if ((i < kSizes || i >= kFirstStride) && !is_size(all[i])) return false;
+  return kv_heads > 0 && depth > 0 && value_depth > 0 && std::fmod(heads, kv_heads) == 0 && page <= UINT32_MAX;
+}
+
+double pages_of(const AttentionSizes& s, const TypedArray& lengths) {
+  double sum = 0;
+  for (size_t b = 0; b < lengths.length; b++) sum += pages_until(s, ((const int32_t*)lengths.data)[b]);
+  return sum;
+}
+
+bool are_lengths(const TypedArray& lengths) {
+  for (size_t b = 0; b < lengths.length; b++)
+    if (((const int32_t*)lengths.data)[b] < 0) return false;
+  return true;
+}
+
+double longest(const TypedArray& lengths) {
+  int32_t most = 0;
+  for (size_t b = 0; b < lengths.length; b++) most = std::max(most, ((const int32_t*)lengths.data)[b]);
+  return most;
+}
+
+bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table, double first, double end) {
+  if (!(end <= (double)table.length)) return false;
+  if (slabs.type == napi_int8_array ? scales.count != slabs.count : scales.count != 0) return false;
+  double capacity[Slabs<void>::kMost];
+  for (size_t i = 0; i < slabs.count; i++) {
+    capacity[i] = std::floor((double)slabs.length[i] / s.page_elements());
+    if (scales.count && (double)scales.length[i] < capacity[i] * s.kv_heads * s.page * 2) return false;
+  }
+  for (size_t i = (size_t)first; (double)i < end; i++) {
+    uint32_t entry = ((const uint32_t*)table.data)[i];
+    if (entry >> 26 >= slabs.count || (entry & 0x3FFFFFF) >= capacity[entry >> 26]) return false;
+  }
+  return true;
+}
+
+void Examination::require(bool condition, const char* expected) {
+  if (!holds || condition) return;
+  char text[160];
+  snprintf(text, sizeof text, "Expected %s for %s but received something else", expected, op);
+  holds = refuse(env, Refused::value, text);
+}
+
+void Examination::length(const TypedArray& a, const char* name, double least, bool is_optional) {
+  if (!holds || (a.is_given() ? (double)a.length >= least : is_optional || least <= 0)) return;
+  char text[160];
+  snprintf(text, sizeof text, "Expected %.0f elements for %s of %s but received %zu", least, name, op, a.length);
+  holds = refuse(env, Refused::value, text);
+}
+
+// Layouts: MASK_NONE … MASK_ROW_BITS of lib/backend/backend.ts.
+void Examination::mask(const TypedArray& a, const char* name, double layout, double elements, double cols) {
+  require(layout >= 0 && layout <= 4, "a layout of masks from 0 to 4");
+  if (layout == 0) return;
+  bool is_bits = layout >= 3, is_row = layout == 2 || layout == 4;
+  double entries = is_row ? cols : elements;
+  length(a, name, is_bits ? std::ceil(entries / 8) : entries, false);
+}
+
+void Examination::bias(const TypedArray& a, const char* name, double elements, double cols) {
+  if (a.is_given() && (double)a.length != cols) length(a, name, elements, false);
+}
+
+namespace {
+
+// softmax_call, …: an operator's arguments by name, read in the order of its parameters. They are read by
+// functions, as g++ 12 with UBSan evaluates an index twice where an initializer of a member has one.
+#define OPERATOR(op, TYPES)  \
+  struct op##_call {         \
+    const Arguments& all;    \
+    size_t at = 0;           \
+    const Arguments::Slot& next() { return all.slots[at++]; } \
+    const SlabList& next_slabs() { return all.slabs[next().size]; }
+#define ARRAY(name) TypedArray name = next().array;
+#define SIZE(name) double name = (double)next().size;
+#define NUMBER(name) double name = next().number;
+#define CODE(name) NUMBER(name)
+#define INPUT(T, name, length) ARRAY(name)
+#define OPTIONAL_INPUT(T, name, length) ARRAY(name)
+#define OUTPUT(T, name, length) ARRAY(name)
+#define OPTIONAL_OUTPUT(T, name, length) ARRAY(name)
+#define MASK(name, layout, elements, cols) ARRAY(name) CODE(layout)
+#define BIAS(X, name, elements, cols) ARRAY(name)
+#define SHAPE(name) ARRAY(name) AttentionSizes s = AttentionSizes::of(name);
+#define SLABS(T, name) const SlabList& name = next_slabs();
+#define END(op) };
+#include "../../operators.def"
+#undef ARRAY
+
+// softmax_contract, …: their lengths. The names that expressions in operators.def use are those of the arguments.
+#define OPERATOR(op, TYPES)                  \
+  struct op##_contract : op##_call {         \
+    void examine(Examination& e) const {
+#define INPUT(T, name, least) e.length(name, #name, least, false);
+#define OPTIONAL_INPUT(T, name, least) e.length(name, #name, least, true);
+#define OUTPUT(T, name, least) INPUT(T, name, least)
+#define OPTIONAL_OUTPUT(T, name, least) OPTIONAL_INPUT(T, name, least)
+#define MASK(name, layout, elements, cols) e.mask(name, #name, layout, elements, cols);
+#define BIAS(X, name, elements, cols) e.bias(name, #name, elements, cols);
+#define SHAPE(name) e.length(name, #name, AttentionSizes::kCount, false);
+#define REQUIRE(condition, expected) if (e.holds) e.require(condition, expected);
+#define END(op) \
+    }           \
+  };
+#include "../../operators.def"
+
+}  // namespace
+
+#define OPERATOR(op, TYPES)                                   \
+  bool op##_holds(napi_env env, const Arguments& arguments) { \
+    Examination e = {env, #op};                               \
+    op##_contract{{arguments}}.examine(e);                    \
+    return e.holds;                                           \
+  }
+#include "../../operators.def"
+
+}  // namespace binding

@@ -1,0 +1,58 @@
+// What operators.def says of a call's arrays, checked: their true lengths against the sizes of the call, and the pages of a
+// cache against its slabs. JavaScript was checked in lib/ with messages for people; this is what keeps memory safe when an array
+// was changed since, or lib/ has a fault.
+//
+// Sizes are doubles here: a product that no array can have overflows nothing, and stays above every length.
+#pragma once
+#include "arguments.h"
+
+namespace binding {
+
+constexpr double kNever = INFINITY;  // a length that no array has
+
+// The numbers of an attention call, in the order of AttentionShape (attention/attention_keys.h).
+struct AttentionSizes {
+  double batch, heads, kv_heads, queries, keys, depth, value_depth, page, flags[2], scoring[3];
+  double mask_batch, mask_head, mask_query, bias_batch, bias_head, bias_query;
+  static constexpr size_t kCount = 19, kFirstStride = 13, kSizes = 8;
+
+  static AttentionSizes of(const TypedArray& shape);
+  bool fit() const;
+  double rows() const { return batch * heads * queries; }
+  double width() const { return std::ceil(value_depth / 16) * 16; }
+  double page_elements() const { return kv_heads * page * (depth + width()); }
+  // How long a mask or bias with these strides is.
+  double reach(double of_batch, double of_head, double of_query, double keys_seen) const {
+    if (rows() == 0 || keys_seen == 0) return 0;
+    return (batch - 1) * of_batch + (heads - 1) * of_head + (queries - 1) * of_query + keys_seen;
+  }
+};
+
+// Pages that `tokens` tokens take, and those that are full before the token `token`.
+inline double pages_until(const AttentionSizes& s, double tokens) { return s.page >= 16 && std::fmod(s.page, 16) == 0 ? std::ceil(tokens / s.page) : kNever; }
+inline double pages_within(const AttentionSizes& s, double token) { return std::floor(token / s.page); }
+double pages_of(const AttentionSizes& s, const TypedArray& lengths);
+double longest(const TypedArray& lengths);
+bool are_lengths(const TypedArray& lengths);
+// Whether entries [first, end) of a page table are pages of these slabs, and these have scales where their type needs them.
+bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table, double first, double end);
+
+// One call under examination. The first thing that does not hold throws a RangeError in JavaScript.
+struct Examination {
+  napi_env env;
+  const char* op;
+  bool holds = true;
+
+  void length(const TypedArray& a, const char* name, double least, bool is_optional);
+  void mask(const TypedArray& a, const char* name, double layout, double elements, double cols);
+  void bias(const TypedArray& a, const char* name, double elements, double cols);
+  void require(bool condition, const char* expected);
+};
+
+using Contract = bool (*)(napi_env env, const Arguments& arguments);
+
+// softmax_holds, …: false if an exception waits in JavaScript.
+#define OPERATOR(op, TYPES) bool op##_holds(napi_env env, const Arguments& arguments);
+#include "../../operators.def"
+
+}  // namespace binding

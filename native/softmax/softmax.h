@@ -1,0 +1,260 @@
+// softmax: y = exp(x / T) / Σ exp(x / T), row by row.
+//
+// Two plans, the same bits: `store` writes q to the output while it sums and scales it in a second sweep (one exp
+// an element: for rows in cache); `two-pass` reads the row twice and writes once (Dukhan & Ablavatski 2020: for
+// rows beyond the cache, where bytes are dearer than exps), and writes past the caches. Both compute
+// y = fma(q, hi, q · lo) with the reciprocal of the sum as hi + lo.
+#pragma once
+#include "../rows/buffer.h"
+#include "columns.h"
+#include "state.h"
+
+namespace {
+
+// Backwards, as what was stored last is nearest: in pieces, each forwards, that fit the first-level cache.
+constexpr size_t kPiece = 2048;
+
+// From the first whole cache line on: arrays of JavaScript seldom begin with one, and a vector across two costs as two.
+template <bool kFolded, class T> SIMD_INLINE void scale_block(T* block, size_t length, const Scaler<T>& s) {
+  constexpr size_t W = ExpTraits<T>::kLanes;
+  auto some = [&](T* y, size_t n) ALWAYS_LAMBDA { store_n(y, s.template apply<kFolded>(load_n(y, n, (T)0)), n); };
+  size_t head = (64 - ((uintptr_t)block & 63)) % 64 / sizeof(T);
+  if (head > length) head = length;
+  T* body = block + head;
+  length -= head;
+  for (size_t piece = (length + kPiece - 1) / kPiece; piece-- > 0;) {
+    T* y = body + piece * kPiece;
+    size_t n = length - piece * kPiece < kPiece ? length - piece * kPiece : kPiece, i = 0;
+    for (; kRegisters < 4 && i + 4 * W <= n; i += 4 * W) {
+      auto a = load(y + i), b = load(y + i + W), c = load(y + i + 2 * W), d = load(y + i + 3 * W);
+      store(y + i, s.template apply<kFolded>(a)), store(y + i + W, s.template apply<kFolded>(b));
+      store(y + i + 2 * W, s.template apply<kFolded>(c)), store(y + i + 3 * W, s.template apply<kFolded>(d));
+    }
+    for (; i + W <= n; i += W) store(y + i, s.template apply<kFolded>(load(y + i)));
+    if (i < n) some(y + i, n - i);
+  }
+  if (head) some(block, head);
+}
+
+template <class T> void scale_part(T* y, size_t from, size_t to, const Block* blocks, const Reciprocal<T>& r) {
+  for (size_t b = (to - from + kBlock - 1) / kBlock; b-- > 0;) {
+    size_t at = from + b * kBlock, n = to - at < kBlock ? to - at : kBlock;
+    Scaler<T> s(r, blocks[b].exponent);
+    s.folded ? scale_block<true>(y + at, n, s) : scale_block<false>(y + at, n, s);
+  }
+}
+
+template <bool kCalm, bool kUnit, class T, class Source>
+SIMD_INLINE void write_block(const Source& x, size_t from, size_t n, T* y, const ExpVector<T>& e, const Scaler<T>& s, bool streaming) {
+  constexpr size_t W = ExpTraits<T>::kLanes;
+  auto value = [&](auto v) ALWAYS_LAMBDA {
+    decltype(high_part(v)) t;
+    return s.template apply<kCalm>(kCalm ? exp_inside<kUnit>(e, v, t) : exp_below<kUnit>(e, v, t));
+  };
+  size_t i = 0;
+  if (streaming && ((uintptr_t)y & 63)) {  // up to the first whole line
+    i = (64 - ((uintptr_t)y & 63)) / sizeof(T);
+    if (i > n) i = n;
+    store_n(y, value(x.at(from, i)), i);
+  }
+  for (; Source::kOneNumber && kRegisters < 4 && i + 4 * W <= n; i += 4 * W)  // four registers keep a processor as busy, be they of one vector
+    UNROLL
+    for (size_t j = 0; j < 4; j++) {
+      auto z = x.at(from + i + j * W);
+      if constexpr (kCalm && kVectors >= 32) KEEP(z);  // read in order, or memory is not read ahead
+      auto v = value(z);
+      streaming ? stream(y + i + j * W, v) : store(y + i + j * W, v);
+    }
+  for (; i < n; i += W) {
+    size_t left = n - i;
+    auto v = value(left < W ? x.at(from + i, left) : x.at(from + i));
+    left < W ? store_n(y + i, v, left) : store(y + i, v);
+  }
+}
+
+// A part of a row from x once more, each block with the exponent it was summed with.
+template <class T> void write_part(const Row<T>& row, size_t from, size_t to, T* out, const Block* blocks, const Reciprocal<T>& r, bool streaming) {
+  const ExpScale<T>& scale = *row.scale;
+  for (size_t b = 0; from + b * kBlock < to; b++) {
+    size_t at = from + b * kBlock, n = to - at < kBlock ? to - at : kBlock;
+    T* y = out + at;
+    ExpVector<T> e(scale, (double)blocks[b].exponent + ExpTraits<T>::kBias);
+    Scaler<T> s(r, blocks[b].exponent);
+    if (!row.plain) write_block<false, false>(row.logits, at, n, y, e, s, false);
+    else if (!blocks[b].calm || !s.folded) write_block<false, false>(row.source(), at, n, y, e, s, false);
+    else if (kHasUnit<T> && scale.unit) write_block<true, kHasUnit<T>>(row.source(), at, n, y, e, s, streaming);
+    else write_block<true, false>(row.source(), at, n, y, e, s, streaming);
+  }
+  if (streaming) stream_end();
+}
+
+// `value` at the first n positions of a row, 0 where they are masked.
+template <class T> SELDOM void fill_visible(const Logits<T>& row, T* y, size_t n, T value) {
+  for (size_t i = 0; i < n; i++) y[i] = !row.mask || mask_lanes(row.mask, row.layout, row.mask_at + i, 1) ? value : 0;
+}
+// Whether a mask was given and leaves n logits of −∞ or none, which is no fault.
+template <class T> SELDOM bool masked_to_nothing(const Logits<T>& row, size_t n) {
+  return row.mask && maximum<T>(row, 0, n) == -infinity<T>() && !has_nan<T>(row, 0, n) && !row.overflows(0, n);
+}
+
+// One row, its parts of kSuper elements shared among threads if `run` has several.
+template <class T> struct SoftmaxRow {
+  const Run& run;
+  Row<T> row;
+  T* out;
+  bool storing, streaming;
+  Sum* sums;           // one a part
+  Block* blocks;       // one a block
+  Sum total = kNothing;
+
+  // One part is no work to share.
+  ALWAYS void each_part(void (*task)(void*, size_t)) { row.n <= kSuper ? task(this, 0) : run.parallel(parts(), task, this); }
+  size_t parts() const { return (row.n + kSuper - 1) / kSuper; }
+  size_t end(size_t part) const { return part + 1 < parts() ? (part + 1) * kSuper : row.n; }
+
+  static void sum(void* self, size_t i) {
+    SoftmaxRow& s = *(SoftmaxRow*)self;
+    if (s.run.stopped()) return;
+    size_t from = i * kSuper;
+    bool reached = s.storing ? sum_part<true>(s.row, from, s.end(i), s.out, s.blocks + from / kBlock, s.sums[i])
+                             : sum_part<false>(s.row, from, s.end(i), (T*)nullptr, s.blocks + from / kBlock, s.sums[i]);
+    if (!reached) s.sums[i] = kOutOfReach;
+  }
+  static void write(void* self, size_t i) {
+    SoftmaxRow& s = *(SoftmaxRow*)self;
+    if (s.run.stopped()) return;
+    size_t part = s.run.threads > 1 || !s.storing ? i : s.parts() - 1 - i, from = part * kSuper;
+    Reciprocal<T> r(s.total);
+    if (s.storing) scale_part(s.out, from, s.end(part), s.blocks + from / kBlock, r);
+    else write_part(s.row, from, s.end(part), s.out, s.blocks + from / kBlock, r, s.streaming);
+  }
+
+  void go() {
+    bool finite = true;
+    each_part(sum);
+    if (run.stopped()) return;
+    if (!all_reached(sums, parts())) {
+      finite = row.look();
+      if (finite) each_part(sum);
+      if (run.stopped()) return;
+    }
+    if (finite && sizeof(T) == 4) total = from_state<T>(merge_states<T>(sums, parts()));
+    else if (finite) for (size_t i = 0; i < parts(); i++) total = merge(total, sums[i]);
+    if (total.mantissa > 0 && total.mantissa - total.mantissa == 0) {
+      each_part(write);
+      // What is near 1 must not exceed it, nor miss it by a rounding of q: it is divided exactly.
+      if (total.peak > 0.75 * total.mantissa) out[total.peak_at] = Reciprocal<T>(total).quotient(total.peak, total.peak_rest);
+    } else {  // a NaN, a +∞, or nothing but −∞, which is no fault where a mask was given
+      fill_visible(row.logits, out, row.n, masked_to_nothing(row.logits, row.n) ? 0 : not_a_number<T>());
+    }
+  }
+};
+
+// A short row is computed in double and never leaves the core: exact to half an ULP, and sooner done than what its
+// largest terms would owe to a float sum. False: it is not an ordinary one.
+template <class T> constexpr size_t kTiny = sizeof(T) == 4 ? 256 : 8;  // elements
+
+template <class Source> SIMD_INLINE bool tiny_row(const ExpScale<double>& scale, const Source& x, float* y, size_t n) {
+  f64x8 q[kTiny<float> / 8], top = splat(-infinity<double>()), total = splat(0.);
+  size_t halves = (n + 7) / 8;  // vectors of eight doubles in use
+  for (size_t i = 0; i < halves; i += 2) {
+    size_t left = n - 8 * i;
+    Partials::exact(left < 16 ? x.at(8 * i, left) : x.read(8 * i), q[i], q[i + 1]);
+    top = max_skip_nan(max_skip_nan(top, q[i]), q[i + 1]);
+  }
+  // The largest is taken off, so that one exponent serves all rows. Differences of floats are exact enough, of far sums of two not.
+  double peak = reduce_max(top);
+  if (!Source::kOneNumber && !(8 * scale.octaves * (peak < 0 ? -peak : peak) <= ExpTraits<double>::kLimit)) return false;
+  const f64x8 largest = splat(peak);
+  const ExpVector<double> e(scale, 0);
+  for (size_t i = 0; i < halves; i++) {
+    q[i] = exp_for_float(e, sub(q[i], largest));
+    total = add(total, n - 8 * i < 8 ? first_n(q[i], n - 8 * i) : q[i]);
+  }
+  double sum = reduce_add(total);
+  if (sum - sum != 0) return false;
+  f64x8 inverse = splat(1 / sum);
+  for (size_t i = 0; i < halves; i += 2) {
+    f32x16 v = narrow(mul(q[i], inverse), mul(q[i + 1], inverse));
+    n - 8 * i < 16 ? store_n(y + 8 * i, v, n - 8 * i) : store(y + 8 * i, v);
+  }
+  return true;
+}
+template <class Source> SIMD_INLINE bool tiny_row(const ExpScale<double>& scale, const Source& x, double* y, size_t n) {
+  auto v = x.at(0, n);
+  double top = reduce_max(max_skip_nan(splat(-infinity<double>()), high_part(v)));
+  if (!(8 * scale.octaves * (top < 0 ? -top : top) <= ExpTraits<double>::kLimit)) return false;
+  const ExpVector<double> e(scale, nearest(top * scale.octaves));
+  f64x8 t, rest, q = exp_below<false>(e, v, t, &rest);
+  Total<double> total;
+  total.add_both(first_n(q, n), first_n(rest, n));
+  Sum sum = total.sum(0);
+  if (sum.mantissa - sum.mantissa != 0) return false;
+  Reciprocal<double> r(sum);
+  f64x8 down = splat(pow2(-r.shift)), hi = splat(r.hi), lo = splat(r.lo);  // the largest q is near 2^513: no overflow
+  q = mul(q, down), rest = mul(rest, down);
+  store_n(y, fma(q, hi, fma(rest, hi, mul(q, lo))), n);
+  return true;
+}
+
+template <class T> struct Softmax {
+  const Run& run;
+  const T* x;
+  T* out;
+  size_t rows, cols, rows_a_task;
+  ExpScale<T> scale;
+  Extras<T> extras;
+  ExpScale<double> fine;
+
+  SoftmaxRow<T> row(const Run& r, size_t i, Sum* sums, Block* blocks) const {
+    size_t bytes = cols * sizeof(T);
+    bool storing = bytes < run.plan.two_pass_bytes && x != out;  // q must not take the place of an x that is needed again
+    return {r, Row<T>(extras.row(x + i * cols, i, cols), cols, &scale, &fine), out + i * cols, storing, bytes >= run.plan.stream_bytes && x != out, sums, blocks};
+  }
+  static void short_rows(void* self, size_t task) {
+    Softmax& s = *(Softmax*)self;
+    Run alone = s.run;
+    alone.parallel = serial, alone.threads = 1;
+    Sum sum;
+    Block blocks[kSuper / kBlock];
+    bool tiny = s.cols <= kTiny<T> && !s.scale.scaled, plain = !s.extras.any();
+    size_t end = (task + 1) * s.rows_a_task;
+    for (size_t i = task * s.rows_a_task; i < s.rows && i < end && !s.run.stopped(); i++) {
+      const T* from = s.x + i * s.cols;
+      T* to = s.out + i * s.cols;
+      if (tiny && (plain ? tiny_row(s.fine, Plain<T>{from}, to, s.cols) : tiny_row(s.fine, s.extras.row(from, i, s.cols), to, s.cols))) continue;
+      s.row(alone, i, &sum, blocks).go();
+    }
+  }
+  void go() {
+    Run r = run;
+    if (rows * cols * sizeof(T) < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
+    if (cols <= kSuper) {
+      rows_a_task = cols < kSuper / 8 ? kSuper / 8 / (cols + 1) + 1 : 1;
+      r.parallel((rows + rows_a_task - 1) / rows_a_task, short_rows, this);
+      return;
+    }
+    size_t parts = (cols + kSuper - 1) / kSuper, blocks = (cols + kBlock - 1) / kBlock;
+    LongRow memory(run, parts * sizeof(Sum) + blocks * sizeof(Block));
+    Sum* sums = (Sum*)memory.data;
+    for (size_t i = 0; i < rows && !run.stopped(); i++) row(r, i, sums, (Block*)(sums + parts)).go();
+  }
+};
+
+template <class T>
+void softmax(const Run& run, const T* x, T* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) {
+  if (outer * cols * inner == 0) return;
+  Extras<T> extras = {mask, layout, bias};
+  ExpScale<T> scale = ExpScale<T>::of_call(temperature);
+  if (inner == 1) Softmax<T>{run, x, out, outer, cols, 1, scale, extras, ExpScale<double>::of_call(scale.temperature)}.go();
+  else Columns<T>{run, x, out, nullptr, nullptr, outer, cols, inner, scale, extras}.go();
+}
+
+void softmax_f32(const Run& run, const float* x, float* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const float> bias) {
+  softmax<float>(run, x, out, outer, cols, inner, temperature, mask, layout, bias);
+}
+void softmax_f64(const Run& run, const double* x, double* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const double> bias) {
+  softmax<double>(run, x, out, outer, cols, inner, temperature, mask, layout, bias);
+}
+
+}  // namespace

@@ -1,0 +1,29 @@
+/** Arrays that lie, memory that goes away, getters that take it: no backend crashes, and every error has a code. */
+import { mkdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { layOutAbuse, runAbuse } from '../abuse/run.js';
+import { backends, nativeBackends } from '../support/backends.js';
+import { cache, root } from '../support/emulated.js';
+
+const folder = path.join(cache, `abuse-${process.pid}`);
+/** Instruction sets share all that is not a kernel: the best of them, the plain one, and JavaScript. */
+const chosen = [...new Set([nativeBackends[0], backends.find((name) => name === 'scalar'), 'js'])].filter(
+  (name) => name !== undefined,
+);
+
+describe('abuse', () => {
+  beforeAll(async () => {
+    mkdirSync(folder, { recursive: true });
+    await layOutAbuse(folder, path.join(root, 'build', 'Release', 'flash_softmax.node'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  for (const name of chosen) {
+    it(`${name} survives every case, and gives a result or an error with a code`, () => {
+      const { ran, failures } = runAbuse([process.execPath], folder, name);
+      expect(failures.map((failure) => `${failure.name}: ${failure.what}`)).toEqual([]);
+      expect(ran).toBeGreaterThan(3000);
+    }, 600_000);
+  }
+});

@@ -1,0 +1,44 @@
+/**
+ * x86 processors that lack what this one has, in software: each must find the kernels that it can run, never meet an
+ * instruction that it cannot, and give the bits of the corpus.
+ */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, describe, expect } from 'vitest';
+import { cache, capabilitiesOn, layOut, root, runTests } from '../support/emulated.js';
+import { itWith, tool, type Tool } from '../support/tools.js';
+
+const qemu = tool('qemu-x86_64', ['qemu-x86_64', '--version']);
+const addon = path.join(root, 'build', 'Release', 'flash_softmax.node');
+const built: Tool = { name: 'the addon (npm run compile)', available: existsSync(addon), path: addon };
+
+/** Names for qemu's -cpu, and the backends that each must find; the first but for scalar runs. */
+const processors: readonly [string, string[]][] = [
+  ['Nehalem', ['scalar', 'js']],
+  ['SandyBridge', ['scalar', 'js']],
+  ['Haswell', ['avx2', 'scalar', 'js']],
+  ['Haswell,-fma', ['scalar', 'js']],
+  ['Haswell,-xsave', ['scalar', 'js']],
+  ['Haswell,-avx2', ['scalar', 'js']],
+];
+
+describe.runIf(process.platform === 'linux' && process.arch === 'x64')('x86 processors', () => {
+  const folder = path.join(cache, 'x64');
+  const emulator = (processor: string) => [qemu.path, '-cpu', processor, process.execPath];
+
+  beforeAll(async () => {
+    if (qemu.available && built.available) await layOut(folder, ['call/corpus', 'softmax/edge'], addon);
+  }, 60_000);
+
+  for (const [processor, backends] of processors) {
+    itWith([qemu, built], `${processor} runs ${backends.join(', ')}, with the committed bits`, async () => {
+      const found = await capabilitiesOn(emulator(processor), folder);
+      expect(found, found.native.error).toMatchObject({ backend: backends.find((name) => name !== 'scalar'), available: backends, native: { loaded: true } });
+      expect(await runTests(emulator(processor), folder, 'call/corpus')).toBeGreaterThan(backends.length);
+    }, 300_000);
+  }
+
+  itWith([qemu, built], 'Haswell passes edge.test.ts', async () => {
+    expect(await runTests(emulator('Haswell'), folder, 'softmax/edge')).toBeGreaterThan(20);
+  }, 300_000);
+});

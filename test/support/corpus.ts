@@ -1,0 +1,108 @@
+/**
+ * A fixed corpus of rows and the hash of every operator's results on each. All native backends must give the committed
+ * hashes, on any machine, at any alignment, with any number of threads; so must the JavaScript one, which has bits of its own.
+ */
+import { createHash } from 'node:crypto';
+import type { Backend, BackendName, Kernels } from '../../lib/backend/backend.js';
+import { backendNamed } from '../../lib/backend/named.js';
+import { kinds, longest, row, typeNames, type KindName } from './cases.js';
+import { halvesOf } from './halves.js';
+
+/** Name of a case → a hash for each length. */
+export type Corpus = Record<string, string[]>;
+
+export const corpusLengths = [1, 2, 7, 10, 16, 33, 100, 257, 1000, 4096, 10_007, 70_001].filter((n) => n <= longest);
+const corpusTemperatures = [1, 0.7];
+/** Softmax is hashed on every kind of row. The other operators are made of the same parts, and half types add their conversions. */
+const kindsOfHalves: readonly KindName[] = ['N(0,8)', 'one peak', 'down into the subnormals', 'every third -∞'];
+const kindsOfOthers: readonly KindName[] = [...kindsOfHalves, 'about 1e7', 'up to ±3.4e38'];
+
+type Results = readonly NodeJS.TypedArray[];
+
+/** 48 bits of SHA-256 over the elements, little-endian as everywhere that Node runs. */
+export function hash(...arrays: Results): string {
+  const sum = createHash('sha256');
+  for (const array of arrays) sum.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  return sum.digest('hex').slice(0, 12);
+}
+
+type Any = Float32Array | Float64Array | Uint16Array;
+const like = (x: Any): Any => new (x.constructor as new (n: number) => Any)(x.length);
+
+/** What operators make of a row x, with another one of its type where they need that. */
+const operators: Record<string, (run: (operator: string, ...args: unknown[]) => void, x: Any, other: Any, rest: unknown[]) => Results> = {
+  logSoftmax(run, x, _, rest) {
+    const y = like(x);
+    run('log_softmax', x, y, ...rest, null);
+    return [y];
+  },
+  'logSumExp and crossEntropy'(run, x, _, rest) {
+    const [sum, loss, gradient] = [new Float64Array(1), new Float64Array(1), like(x)];
+    run('log_sum_exp', x, sum, ...rest, null);
+    run('cross_entropy', x, Int32Array.of(x.length >> 1), loss, gradient, ...rest, null);
+    return [sum, loss, gradient];
+  },
+  softmaxBackward(run, x, other, rest) {
+    const [y, dx] = [like(x), like(x)];
+    run('softmax', x, y, ...rest, null);
+    run('softmax_backward', y, other, dx, ...rest);
+    return [dx];
+  },
+  'expSum and normalize'(run, x, _, rest) {
+    const [mantissa, exponent, y] = [new Float64Array(1), new Int32Array(1), like(x)];
+    run('exp_sum', x, mantissa, exponent, ...rest, null);
+    run('normalize', x, y, mantissa, exponent, ...rest, null);
+    return [mantissa, exponent, y];
+  },
+  'with mask and bias'(run, x, other, rest) {
+    const masked = [...rest.slice(0, 4), new Uint8Array(x.length).map((_, i) => Number(i % 5 !== 3)), 1, other];
+    const [y, logs, mantissa, exponent] = [like(x), like(x), new Float64Array(1), new Int32Array(1)];
+    run('softmax', x, y, ...masked);
+    run('log_softmax', x, logs, ...masked);
+    run('exp_sum', x, mantissa, exponent, ...masked);
+    return [y, logs, mantissa, exponent];
+  },
+};
+
+export function corpusOf(name: BackendName): Corpus {
+  const backend: Backend = backendNamed(name);
+  const corpus: Corpus = {};
+  const add = (what: string, results: (n: number) => Results) => (corpus[what] = corpusLengths.map((n) => hash(...results(n))));
+  const runner = (type: string) => (operator: string, ...args: unknown[]) =>
+    (backend[`${operator}_${type}` as keyof Kernels] as (...args: unknown[]) => void)(...args);
+  const rest = (n: number, temperature: number) => [1, n, 1, temperature, null, 0];
+
+  for (const type of typeNames) {
+    for (const kind of Object.keys(kinds) as KindName[]) {
+      for (const temperature of corpusTemperatures) {
+        add(`${type}, ${kind}, temperature ${temperature}`, (n) => {
+          const [x, y] = [row(type, kind, n), row(type, kind, n)];
+          runner(type)('softmax', x, y, ...rest(n, temperature), null);
+          return [y];
+        });
+      }
+    }
+  }
+  for (const [operator, results] of Object.entries(operators)) {
+    for (const type of typeNames) {
+      for (const kind of kindsOfOthers) {
+        add(`${operator}, ${type}, ${kind}`, (n) => results(runner(type), row(type, kind, n), row(type, 'N(0,1)', n, 7), rest(n, 0.7)));
+      }
+    }
+  }
+  for (const type of ['f16', 'bf16'] as const) {
+    for (const kind of kindsOfHalves) {
+      const halves = (n: number) => [halvesOf(type, row('f32', kind, n)), halvesOf(type, row('f32', 'N(0,1)', n, 7))] as const;
+      add(`softmax, ${type}, ${kind}`, (n) => {
+        const [narrow, wide] = [new Uint16Array(n), new Float32Array(n)];
+        runner(type)('softmax', halves(n)[0], narrow, ...rest(n, 0.7), null);
+        runner(`${type}_f32`)('softmax', halves(n)[0], wide, ...rest(n, 0.7), null);
+        return [narrow, wide];
+      });
+      for (const [operator, results] of Object.entries(operators)) {
+        add(`${operator}, ${type}, ${kind}`, (n) => results(runner(type), ...halves(n), rest(n, 0.7)));
+      }
+    }
+  }
+  return corpus;
+}
