@@ -2,7 +2,7 @@
 #pragma once
 #include "rows/run.h"
 
-// softmax_kernel<X, Y>, …: what a kernel of an operator looks like for logits X and results Y.
+// softmax_kernel<X, Y>, …: the type of an operator's kernel for logits stored as X and results stored as Y.
 #define OPERATOR(op, TYPES) template <class X, class Y> using op##_kernel = void (*)(const Run&
 #define SIZE(name) , size_t
 #define NUMBER(name) , double
@@ -11,16 +11,20 @@
 #define OPTIONAL_INPUT(T, name, length) , const T*
 #define OUTPUT(T, name, length) , T*
 #define OPTIONAL_OUTPUT(T, name, length) , T*
-#define MASK(name, layout, elements, cols) , const uint8_t*, int32_t
-#define BIAS(X, name, elements, cols) , Slice<const X>
+#define ROWS , const MaskedRows&
+#define LOGIT_ROWS(X) , const LogitRows<X>&
+#define MASK_AND_BIAS(X) , const MaskAndBias<X>&
+#define FILTERS , const Filters&
+#define SCORE_CHANGES(seen) , const ScoreChanges&
+#define ATTENTION_RESULTS , const AttentionResults&
 #define SHAPE(name) , const double*
-#define SLABS(T, name) , Slabs<T>
+#define SLABS(T, name) , const Slabs<T>&
 #define END(op) );
 #include "operators.def"
 
 struct Kernels {
   const char* isa;
-#define OF_TYPE(op, type, X, Y) op##_kernel<X, Y> op##_##type;
+#define OF_TYPE(op, type, X, Y) op##_kernel<Stored<X>, Stored<Y>> op##_##type;
 #define OPERATOR(op, TYPES) TYPES(OF_TYPE, op)
 #include "operators.def"
 #undef OF_TYPE

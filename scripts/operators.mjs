@@ -78,7 +78,7 @@ function write(operators) {
   const names = (operator, role) => list(operator.parameters.filter((each) => each.role === role).map(({ name }) => camel(name)));
   const lines = [
     '/** Made by scripts/operators.mjs from native/operators.def: the parameters of each operator by name. Do not edit. */',
-    "import type { KernelArray } from '../arguments.js';",
+    "import type { KernelArray } from '../call/arguments.js';",
     '',
     '/** The arguments of an operator\'s kernels. */',
     'export interface OperatorArguments {',
@@ -135,7 +135,8 @@ function wrap(items, indent) {
   return lines.join('\n');
 }
 
-const made = write(readTable(readFileSync(file('native/operators.def'), 'utf8')));
+const table = ['native/operators/defaults.inc', 'native/operators.def'].map((path) => readFileSync(file(path), 'utf8'));
+const made = write(readTable(table.join('\n')));
 const target = file('lib/backend/operators.ts');
 if (process.argv.includes('--check')) {
   if (readFileSync(target, 'utf8') !== made) {

@@ -12,15 +12,12 @@
 
 namespace {
 
-// Everything a call may have besides keys and values, and where its results go; what was not asked for is null.
+// Everything that a call has besides keys and values.
 struct AttentionData {
-  const double* spans;     // of each sequence: the position of its first key, and how many positions there are in all
-  const float *q, *slopes, *sinks;
-  const uint8_t* mask;
-  const float* bias;
-  float* out;
-  double *lse, *sums, *mantissa;
-  int32_t* exponent;
+  const double* spans;  // a sequence each: the position of its first key, and how many positions there are. Null: all keys
+  const float* q;
+  const ScoreChanges& changes;
+  const AttentionResults& to;
 };
 
 // Rows of a block: as many as share a tile that was put together, unless threads would have too few blocks.
@@ -66,10 +63,10 @@ struct Attention {
     double at = total - (double)s.queries + (double)query - start;  // on the scale of this sequence's first key
     double from = s.window > 0 ? at - s.window + 1 : 0, to = s.causal ? at + 1 : s.window > 0 ? at + s.window : (double)n;
     row.q = d.q + s.place(b, head, s.heads, query, s.queries) * s.depth;
-    row.slope = d.slopes ? d.slopes[head] * kLog2E : 0;
+    row.slope = d.changes.slopes ? d.changes.slopes[head] * kLog2E : 0;
     row.position = at;
-    row.mask = d.mask ? d.mask + b * s.mask_batch + head * s.mask_head + query * s.mask_query : nullptr;
-    row.bias = d.bias ? d.bias + b * s.bias_batch + head * s.bias_head + query * s.bias_query : nullptr;
+    row.mask = d.changes.mask ? d.changes.mask + b * s.mask_batch + head * s.mask_head + query * s.mask_query : nullptr;
+    row.bias = d.changes.bias ? d.changes.bias + b * s.bias_batch + head * s.bias_head + query * s.bias_query : nullptr;
     row.from = within(from, n), row.to = within(to, n);
     row.exact = row.to < row.from + kFewKeys + 1;
     row.plain = row.slope == 0 && !row.bias && !row.exact;
@@ -179,13 +176,13 @@ struct Attention {
       Lse lse = {};
       if (ordinary(m.mantissa) && !block.shared.has_nothing(rows.row[r])) lse = share(rows.row[r], m, total, block, head);
       double mantissa = m.mantissa / ExpTraits<float>::kG, e = m.exponent;
-      if (d.sums) {
+      if (d.to.sums) {
         finish_state(at, total, mantissa, e);
         continue;
       }
-      if (d.sinks) add_sink(d.sinks[head], mantissa, e, total, lse);
-      if (d.lse) d.lse[(block.b * s.heads + head) * s.queries + query] = lse.is_known ? lse.value : log_of(mantissa, e);
-      float* y = d.out + at * s.value_depth;
+      if (d.changes.sinks) add_sink(d.changes.sinks[head], mantissa, e, total, lse);
+      if (d.to.lse) d.to.lse[(block.b * s.heads + head) * s.queries + query] = lse.is_known ? lse.value : log_of(mantissa, e);
+      float* y = d.to.out + at * s.value_depth;
       double inverse = ordinary(mantissa) ? 1 / (mantissa * ExpTraits<float>::kG) : mantissa == 0 ? 0 : not_a_number<double>();
       for (size_t c = 0; c < s.value_depth; c += kTile) {
         f32x16 x = narrow(mul(load(total + c), splat(inverse)), mul(load(total + c + 8), splat(inverse)));
@@ -212,7 +209,7 @@ struct Attention {
     size_t key = block.shared.only;
     double score = keys.product(block.b, block.kv, key, row.q) * s.scale;
     if (s.softcap > 0) score = s.softcap * tanh_one(score / s.softcap);
-    if (row.slope != 0) score -= d.slopes[head] * Rows::distance(row.position, (double)key);
+    if (row.slope != 0) score -= d.changes.slopes[head] * Rows::distance(row.position, (double)key);
     if (row.bias) score += row.bias[key];
     PowerOfE power = power_of_e(score);
     m.mantissa = power.mantissa * ExpTraits<float>::kG, m.exponent = power.exponent;
@@ -222,9 +219,9 @@ struct Attention {
     bool usual = ordinary(mantissa);
     int shift = usual ? exponent_of(mantissa) : 0;
     double factor = (usual ? pow2(-shift) : mantissa == 0 ? 0 : not_a_number<double>()) / ExpTraits<float>::kG, exponent = usual ? e + shift : 0;
-    for (size_t c = 0; c < s.value_depth; c++) d.sums[at * s.value_depth + c] = one_nan(total[c] * factor);
-    d.mantissa[at] = usual ? with_exponent(mantissa, 0) : one_nan(mantissa);
-    d.exponent[at] = exponent > -INT32_MAX && exponent < INT32_MAX ? (int32_t)exponent : INT32_MIN;
+    for (size_t c = 0; c < s.value_depth; c++) d.to.sums[at * s.value_depth + c] = one_nan(total[c] * factor);
+    d.to.mantissa[at] = usual ? with_exponent(mantissa, 0) : one_nan(mantissa);
+    d.to.exponent[at] = exponent > -INT32_MAX && exponent < INT32_MAX ? (int32_t)exponent : INT32_MIN;
   }
   // NaNs of other bits come about on other processors.
   static double one_nan(double x) { return x == x ? x : not_a_number<double>(); }
@@ -283,31 +280,41 @@ struct Attention {
   }
 };
 
-void attention_f32(const Run& run, const double* shape, const double* spans, const float* q, const float* k, const float* v, const float* slopes, const float* sinks, const uint8_t* mask, const float* bias, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) {
+template <class X, class Y>
+void attention(const Run& run, const double* shape, const double* spans, const float* q, const float* k, const float* v,
+               const ScoreChanges& changes, const AttentionResults& to) {
   AttentionShape s = AttentionShape::of(shape);
-  AttentionData data = {spans, q, slopes, sinks, mask, bias, out, lse, sums, mantissa, exponent};
-  Keys keys = {s, kReading<Single>, k, v};
+  AttentionData data = {spans, q, changes, to};
+  Keys keys = {s, kReading<Format<float>>, k, v};
   Attention(run, s, data, keys).go();
 }
 
-void attention_cached(const Run& run, const AttentionShape& s, const AttentionData& data, const Reading& reading, const Pages& pages, const Slabs<const float>& scales, const uint32_t* table, const int32_t* lengths) {
+// The pages of a cache, and how many tokens of each sequence they hold.
+struct Cached {
+  const Reading& reading;
+  const Pages& pages;
+  const Slabs<const float>& scales;
+  const uint32_t* table;
+  const int32_t* lengths;
+};
+void attend_to_cache(const Run& run, const AttentionShape& s, const AttentionData& data, const Cached& cache) {
   Buffer<size_t> firsts(run, s.batch + 1);
   if (!firsts.data) return;
   firsts.data[0] = 0;
-  for (size_t b = 0; b < s.batch; b++) firsts.data[b + 1] = firsts.data[b] + ((size_t)lengths[b] + s.page - 1) / s.page;
-  Keys keys = {s, reading, nullptr, nullptr, &pages, &scales, table, lengths, firsts.data};
+  for (size_t b = 0; b < s.batch; b++) {
+    size_t pages = ((size_t)cache.lengths[b] + s.page - 1) / s.page;
+    firsts.data[b + 1] = firsts.data[b] + pages;
+  }
+  Keys keys = {s, cache.reading, nullptr, nullptr, &cache.pages, &cache.scales, cache.table, cache.lengths, firsts.data};
   Attention(run, s, data, keys).go();
 }
-
-#define CACHED(suffix, E)                                                                                              \
-  void attention_cached_##suffix(const Run& run, const double* shape, const double* spans, const float* q, Slabs<const E::T> slabs, Slabs<const float> scales, const uint32_t* table, const int32_t* lengths, const float* slopes, const float* sinks, const uint8_t* mask, const float* bias, float* out, double* lse, double* sums, double* mantissa, int32_t* exponent) { \
-    AttentionShape s = AttentionShape::of(shape);                                                                      \
-    attention_cached(run, s, {spans, q, slopes, sinks, mask, bias, out, lse, sums, mantissa, exponent}, kReading<E>, Pages(s, slabs), scales, table, lengths); \
-  }
-CACHED(f32, Single)
-CACHED(f16, Half)
-CACHED(bf16, Brain)
-CACHED(i8, Byte)
-#undef CACHED
+template <class X, class Y>
+void attention_cached(const Run& run, const double* shape, const double* spans, const float* q,
+                      const Slabs<const Stored<X>>& slabs, const Slabs<const float>& scales, const uint32_t* table,
+                      const int32_t* lengths, const ScoreChanges& changes, const AttentionResults& to) {
+  AttentionShape s = AttentionShape::of(shape);
+  Pages pages(s, slabs);
+  attend_to_cache(run, s, {spans, q, changes, to}, {kReading<Format<X>>, pages, scales, table, lengths});
+}
 
 }  // namespace

@@ -33,7 +33,7 @@ struct Quantized {
   }
   int8_t code(float x) const { return inverse == 0 ? 0 : (int8_t)((x * inverse + 0x1.8p23f) - 0x1.8p23f); }  // to the nearest, ties to even
 };
-template <> void put_token<Byte>(const float* k, const float* v, size_t depth, size_t value_depth, size_t lane, int8_t* key, int8_t* value, float* scales) {
+template <> void put_token<Format<I8>>(const float* k, const float* v, size_t depth, size_t value_depth, size_t lane, int8_t* key, int8_t* value, float* scales) {
   Quantized a = Quantized::of(k, depth), b = Quantized::of(v, value_depth);
   for (size_t d = 0; d < depth; d++) key[d * kTile + lane] = a.code(k[d]);
   for (size_t d = 0; d < value_depth; d++) value[d] = b.code(v[d]);
@@ -68,20 +68,14 @@ template <class E> struct Append {
   }
 };
 
-template <class E> void kv_append(const Run& run, const AttentionShape& s, const float* k, const float* v, const Slabs<typename E::T>& slabs, const Slabs<float>& scales, const uint32_t* table, size_t from) {
-  Append<E> append = {run, s, k, v, slabs, scales, table, from, Pages(s, slabs)};
+template <class X, class Y>
+void kv_append(const Run& run, const double* shape, const float* k, const float* v, const Slabs<Stored<X>>& slabs,
+               const Slabs<float>& scales, const uint32_t* table, size_t from) {
+  using Task = Append<Format<X>>;
+  const AttentionShape s = AttentionShape::of(shape);
+  Task append = {run, s, k, v, slabs, scales, table, from, Pages(s, slabs)};
   bool shared = s.keys * s.kv_heads * (s.depth + s.value_depth) * sizeof(float) >= run.plan.parallel_bytes;
-  (shared ? run.parallel : serial)((s.keys + Append<E>::kTokens - 1) / Append<E>::kTokens, Append<E>::some, &append);
+  (shared ? run.parallel : serial)((s.keys + Task::kTokens - 1) / Task::kTokens, Task::some, &append);
 }
-
-#define APPEND(suffix, E)                                                                                              \
-  void kv_append_##suffix(const Run& run, const double* shape, const float* k, const float* v, Slabs<E::T> slabs, Slabs<float> scales, const uint32_t* table, size_t from) { \
-    kv_append<E>(run, AttentionShape::of(shape), k, v, slabs, scales, table, from);                                    \
-  }
-APPEND(f32, Single)
-APPEND(f16, Half)
-APPEND(bf16, Brain)
-APPEND(i8, Byte)
-#undef APPEND
 
 }  // namespace

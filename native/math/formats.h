@@ -1,43 +1,43 @@
 // The types that numbers are stored in, as kernels of any of them read and write sixteen at a time.
 #pragma once
-#include <stddef.h>
-
+#include "../rows/parameters.h"
 #include "../simd/inline.h"
 
 namespace {
 
-struct Single {
+template <class X> struct Format;
+template <> struct Format<float> {
   using T = float;
   static ALWAYS f32x16 load(const float* p) { return ::load(p); }
   static ALWAYS void store(float* p, f32x16 v) { ::store(p, v); }
 };
-struct Half {
+template <> struct Format<F16> {
   using T = uint16_t;
   static ALWAYS f32x16 load(const uint16_t* p) { return load_half(p); }
   static ALWAYS void store(uint16_t* p, f32x16 v) { store_half(p, v); }
 };
-struct Brain {
+template <> struct Format<BF16> {
   using T = uint16_t;
   static ALWAYS f32x16 load(const uint16_t* p) { return load_brain(p); }
   static ALWAYS void store(uint16_t* p, f32x16 v) { store_brain(p, v); }
 };
-struct Byte {  // how it is written depends on a scale
+template <> struct Format<I8> {  // how it is written depends on a scale
   using T = int8_t;
   static ALWAYS f32x16 load(const int8_t* p) { return load_bytes(p); }
 };
 
-template <class H> void to_floats(const uint16_t* from, float* to, size_t n) {
+template <class X> void to_floats(const uint16_t* from, float* to, size_t n) {
   size_t i = 0;
-  for (; i + 16 <= n; i += 16) store(to + i, H::load(from + i));
+  for (; i + 16 <= n; i += 16) store(to + i, Format<X>::load(from + i));
   uint16_t last[16] = {};
   COPY(last, from + i, (n - i) * sizeof *from);
-  if (i < n) store_n(to + i, H::load(last), n - i);
+  if (i < n) store_n(to + i, Format<X>::load(last), n - i);
 }
-template <class H> void from_floats(const float* from, uint16_t* to, size_t n) {
+template <class X> void from_floats(const float* from, uint16_t* to, size_t n) {
   size_t i = 0;
-  for (; i + 16 <= n; i += 16) H::store(to + i, load(from + i));
+  for (; i + 16 <= n; i += 16) Format<X>::store(to + i, load(from + i));
   uint16_t last[16];
-  if (i < n) H::store(last, load_n(from + i, n - i, 0));
+  if (i < n) Format<X>::store(last, load_n(from + i, n - i, 0));
   COPY(to + i, last, (n - i) * sizeof *to);
 }
 

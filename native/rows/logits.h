@@ -9,9 +9,6 @@
 
 namespace {
 
-// The layouts of a mask, numbered as in lib/backend/backend.ts: bytes or bits, for every element or for one row.
-enum { kNoMask = 0, kMaskBytes = 1, kMaskRowBytes = 2, kMaskBits = 3, kMaskRowBits = 4 };
-
 // The first n ≤ 16 mask entries at `at`, as the bits of a number.
 SIMD_INLINE uint32_t eight_bytes(const uint8_t* p) {
   uint64_t w;
@@ -139,21 +136,24 @@ template <class T> struct Logits {
 };
 
 // What a call may add to its logits, for all rows.
-template <class T> struct Extras {
-  const uint8_t* mask;
-  int32_t layout;
-  Slice<const T> bias;
+template <class T> struct Extras : MaskAndBias<T> {
+  Extras(const Mask& mask, Slice<const T> bias) : MaskAndBias<T>{mask, bias} {}
+  explicit Extras(const LogitRows<T>& rows) : Extras(rows.mask, rows.bias) {}
+  explicit Extras(const MaskAndBias<T>& both) : MaskAndBias<T>(both) {}
 
-  bool any() const { return layout != kNoMask || bias.data; }
-  bool shared_mask() const { return layout == kMaskRowBytes || layout == kMaskRowBits; }
+  bool any() const { return has_mask() || this->bias.data; }
+  bool has_mask() const { return this->mask.layout != kNoMask; }
+  bool shared_mask() const { return this->mask.layout == kMaskRowBytes || this->mask.layout == kMaskRowBits; }
   // What a mask leaves of elements [i, i + n), in columns from `column` on or, `across`, all in that one.
   NEVER_INLINE uint32_t lanes(size_t i, size_t column, size_t n, bool across) const {
     bool shared = shared_mask(), one = shared && across;
-    uint32_t some = mask_lanes(mask, layout, shared ? column : i, one ? 1 : n);
+    uint32_t some = mask_lanes(this->mask.data, this->mask.layout, shared ? column : i, one ? 1 : n);
     return one && some ? (1u << n) - 1 : some;
   }
   Logits<T> row(const T* x, size_t index, size_t cols) const {
-    return {x, bias.data && bias.length != cols ? bias.data + index * cols : bias.data, layout == kNoMask ? nullptr : mask, layout, shared_mask() ? 0 : index * cols};
+    const Slice<const T>& bias = this->bias;
+    const T* own = bias.data && bias.length != cols ? bias.data + index * cols : bias.data;
+    return {x, own, has_mask() ? this->mask.data : nullptr, this->mask.layout, shared_mask() ? 0 : index * cols};
   }
 };
 

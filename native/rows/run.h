@@ -5,20 +5,7 @@
 #include <stdint.h>
 
 #include "../simd/inline.h"
-
-// An optional array whose length says how it is meant: data is null where it was not given.
-template <class T> struct Slice {
-  T* data;
-  size_t length;
-};
-
-// Pieces of one store, which grew as it was filled.
-template <class T> struct Slabs {
-  static constexpr size_t kMost = 64;
-  T* data[kMost];
-  size_t length[kMost];
-  size_t count;
-};
+#include "parameters.h"
 
 struct Plan {
   size_t two_pass_bytes;   // rows of at least this many bytes are read twice instead of stored and scaled
@@ -49,3 +36,8 @@ struct Run {
 static inline void serial(size_t count, void (*task)(void*, size_t), void* context) {
   for (size_t i = 0; i < count; i++) task(context, i);
 }
+
+// How a row is cut, however many threads take part: into blocks, which are summed each on an exponent of its own, and into
+// parts, which threads share. Sums are merged in the order of the parts.
+constexpr size_t kBlock = 65536;
+constexpr size_t kSuper = 4 * kBlock;

@@ -1,27 +1,52 @@
-// The driver of kernels whose rows need memory of their own.
+// The one driver of rows over threads: tasks of about an eighth of a part, in rows, each with memory of its own.
 #pragma once
 #include "run.h"
-#include "../softmax/sum.h"
 
 namespace {
 
-// Rows shared among threads, some short ones a task. Work has a Memory for each task, and row(memory, index).
-template <class Work> struct Shared {
+// A call too small to share runs on its own thread.
+static inline Run for_bytes(const Run& run, size_t bytes) {
+  Run r = run;
+  if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
+  return r;
+}
+// The rows of one task, of so many elements each.
+static inline size_t rows_a_task(size_t elements) { return kSuper / 8 / (elements + 1) + 1; }
+
+// The parts of a long row, kSuper elements each. Sums are merged in their order.
+struct Parts {
+  size_t elements;
+  size_t count() const { return (elements + kSuper - 1) / kSuper; }
+  size_t end(size_t part) const { return part + 1 < count() ? (part + 1) * kSuper : elements; }
+  // One part is no work to share.
+  ALWAYS void each(const Run& run, void (*task)(void*, size_t), void* self) const {
+    elements <= kSuper ? task(self, 0) : run.parallel(count(), task, self);
+  }
+};
+
+// Work has a type Memory, made of a Run for each task, and row(run, memory, index), run being a Run of one thread.
+template <class Work> struct RowTasks {
   const Run& run;
   const Work& work;
   size_t rows, each;
 
   static void task(void* self, size_t index) {
-    const Shared& s = *(const Shared*)self;
-    typename Work::Memory memory(s.run);
+    const RowTasks& s = *(const RowTasks*)self;
+    Run alone = s.run;
+    alone.parallel = serial, alone.threads = 1;
+    typename Work::Memory memory(alone);
     size_t end = (index + 1) * s.each < s.rows ? (index + 1) * s.each : s.rows;
-    for (size_t i = index * s.each; i < end && !s.run.stopped(); i++) s.work.row(memory, i);
+    for (size_t i = index * s.each; i < end && !s.run.stopped(); i++) s.work.row(alone, memory, i);
   }
 };
-template <class Work> void share_rows(const Run& run, size_t rows, size_t cols, size_t element, const Work& work) {
-  Shared<Work> shared = {run, work, rows, cols < kSuper / 8 ? kSuper / 8 / (cols + 1) + 1 : 1};
-  size_t tasks = (rows + shared.each - 1) / shared.each;
-  (rows * cols * element < run.plan.parallel_bytes ? serial : run.parallel)(tasks, Shared<Work>::task, &shared);
+template <class Work> void share_rows(const Run& run, size_t rows, size_t elements, const Work& work) {
+  RowTasks<Work> tasks = {run, work, rows, rows_a_task(elements)};
+  run.parallel((rows + tasks.each - 1) / tasks.each, RowTasks<Work>::task, &tasks);
 }
+
+// What work without memory of its own gets.
+struct NoMemory {
+  explicit NoMemory(const Run&) {}
+};
 
 }  // namespace

@@ -8,15 +8,14 @@
 
 namespace {
 
-// top_k ≥ cols, top_p ≥ 1, min_distance = −∞, typical_p ≥ 1, epsilon = 0: without that filter. temperature 0: the largest logit.
-struct Filters {
-  size_t top_k;
-  double temperature, top_p, min_distance, typical_p, epsilon;
-  double unit;  // of the logits: 1, 4 if they are quarters, less if they have been raised
+// The filters of a row whose logits are held in another unit.
+struct FiltersInUnits : Filters {
+  double unit;  // 1; 4 of quarters; less of logits that have been raised
 
-  // The same of logits in another unit, a power of two.
-  Filters in_units(double other) const {
-    Filters same = *this;
+  FiltersInUnits(const Filters& filters, double unit) : Filters(filters), unit(unit) {}
+  // For logits in units of `other`, a power of two.
+  FiltersInUnits in_units(double other) const {
+    FiltersInUnits same = *this;
     double least = 0x1p-1074, t = temperature / other;
     same.temperature = temperature == 0 || t > least ? t : least, same.min_distance = min_distance / other;
     same.unit = other * unit;
@@ -41,13 +40,13 @@ struct SampleMemory : RowMemory {
 // What is left of a row as a list, of whatever type the row is.
 struct SampleList {
   SampleMemory& memory;
-  const Filters& filters;
+  const FiltersInUnits& filters;
   Weigher weigher;
   Item* list = nullptr;  // what is left, by index; null: all that the cut of the row's pages keeps
   size_t size = 0;
   uint64_t total = 0;
 
-  SampleList(SampleMemory& m, const Filters& f, size_t n) : memory(m), filters(f), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n) {}
+  SampleList(SampleMemory& m, const FiltersInUnits& f, size_t n) : memory(m), filters(f), weigher(0, f.temperature == 0 ? 1 : eighths_of(f.temperature), n) {}
 
   // A list in the order of logits, cut by the other filters.
   NEVER_INLINE void cut_list() {
@@ -122,7 +121,7 @@ template <class T> struct SampleRow : SampleList {
   const T* tops = nullptr;
   Paged<T> pages;
 
-  SampleRow(SampleMemory& m, const Filters& f, const T* x, size_t n, bool writes) : SampleList(m, f, n), x(x), n(n), writes(writes), pages(weigher, m.list.run, x, n) {}
+  SampleRow(SampleMemory& m, const FiltersInUnits& f, const T* x, size_t n, bool writes) : SampleList(m, f, n), x(x), n(n), writes(writes), pages(weigher, m.list.run, x, n) {}
 
   // Whether the row could be sampled. Without memory the call has stopped, and this tells nothing.
   NEVER_INLINE int32_t filter() {

@@ -16,7 +16,7 @@ template <class R> struct Draws {
   int32_t* status;
   const double* uniforms;
   size_t cols, draws;
-  Filters filters;
+  FiltersInUnits filters;
 
   template <class F> NEVER_INLINE void take(SampleMemory& memory, const F* logits, size_t i) const {
     if (!logits) return;
@@ -37,12 +37,12 @@ template <class R> struct Draws {
   }
 };
 
-template <class E, class X, class R> struct Sample {
-  using T = typename E::Float;
+template <class X, class R> struct Sample {
+  using T = typename Element<X>::Float;
   using Memory = SampleMemory;
-  const X* x;
+  const Stored<X>* x;
   Draws<R> draws;
-  Extras<X> extras;
+  Extras<Stored<X>> extras;
 
   // Raises a row's logits to multiples of kRaisedUnit. False: these may be no doubles; the weigher does as well.
   static SELDOM bool raise(double* z, size_t n) {
@@ -52,16 +52,16 @@ template <class E, class X, class R> struct Sample {
     for (size_t i = 0; i < n; i++) z[i] *= 1 / kRaisedUnit;
     return true;
   }
-  void row(Memory& memory, size_t i) const {
+  void row(const Run&, Memory& memory, size_t i) const {
     size_t cols = draws.cols;
-    const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
+    const T* floats = Element<X>::floats(x + i * cols, cols, memory.elements(T()));
     if (!floats) return;
     const double temperature = draws.filters.temperature;
     bool quartered = false, large = sizeof(T) == 8 && temperature >= kLargeTemperature;
     bool small = sizeof(T) == 8 && temperature > 0 && temperature < kSmallTemperature;
     if (!extras.any() && !large && !small) return draws.take(memory, floats, i);
-    const double* logits = large ? with_extras<E, sizeof(T) == 8>(memory, extras, floats, cols, i, quartered)
-                                 : with_extras<E>(memory, extras, floats, cols, i, quartered);
+    const double* logits = large ? with_extras<X, sizeof(T) == 8>(memory, extras, floats, cols, i, quartered)
+                                 : with_extras<X>(memory, extras, floats, cols, i, quartered);
     bool raised = small && !quartered && logits && raise(memory.doubles.data, cols);
     if (!quartered && !raised) return draws.take(memory, logits, i);
     Draws<R> of_units = draws;
@@ -70,15 +70,13 @@ template <class E, class X, class R> struct Sample {
   }
 };
 
-#define SAMPLE(name, E, X, R)                                                                                          \
-  void sample_##name(const Run& run, const X* x, uint32_t* tokens, R* kept, R* probabilities, int32_t* status, const double* uniforms, size_t rows, size_t cols, size_t draws, \
-                     size_t top_k, double temperature, double top_p, double min_distance, double typical_p, double epsilon, const uint8_t* mask, int32_t layout, Slice<const X> bias) { \
-    share_rows(run, rows, cols, sizeof(X), Sample<E, X, R>{x, {tokens, kept, probabilities, status, uniforms, cols, draws, {top_k, temperature, top_p, min_distance, typical_p, epsilon, 1}}, {mask, layout, bias}}); \
-  }
-SAMPLE(f32, Element<float>, float, float)
-SAMPLE(f64, Element<double>, double, double)
-SAMPLE(f16, HalfElement<Half>, uint16_t, float)
-SAMPLE(bf16, HalfElement<Brain>, uint16_t, float)
-#undef SAMPLE
+template <class X, class Y>
+void sample(const Run& run, const Stored<X>* x, uint32_t* tokens, Y* kept, Y* probabilities, int32_t* status,
+            const double* uniforms, size_t rows, size_t cols, size_t draws, const Filters& filters,
+            const MaskAndBias<Stored<X>>& added) {
+  Draws<Y> of_rows = {tokens, kept, probabilities, status, uniforms, cols, draws, {filters, 1}};
+  Sample<X, Y> work = {x, of_rows, Extras<Stored<X>>(added)};
+  share_rows(for_bytes(run, rows * cols * sizeof *x), rows, cols, work);
+}
 
 }  // namespace

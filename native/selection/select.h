@@ -137,19 +137,22 @@ template <class T> void top_items(const T* x, size_t n, const T* tops, T top, si
   few ? place(found, count, items, k) : sort_items(items, k);
 }
 
-// Logits of type X as a kernel computes with them: halves as floats, a row at a time. Null: there is no memory.
+// Logits stored as X as selection computes with them: halves as floats, a row at a time.
 template <class X> struct Element {
-  using Float = X;
-  static const X* floats(const X* x, size_t, Buffer<X>&) { return x; }
+  using Float = Stored<X>;
+  static const Float* floats(const Float* x, size_t, Buffer<Float>&) { return x; }
 };
-template <class H> struct HalfElement {
+template <class X> struct HalfElement {
   using Float = float;
+  // Null: there is no memory.
   static const float* floats(const uint16_t* x, size_t n, Buffer<float>& memory) {
     float* floats = memory.need(n);
-    if (floats) to_floats<H>(x, floats, n);
+    if (floats) to_floats<X>(x, floats, n);
     return floats;
   }
 };
+template <> struct Element<F16> : HalfElement<F16> {};
+template <> struct Element<BF16> : HalfElement<BF16> {};
 
 // What rows are read into.
 struct RowMemory {
@@ -165,20 +168,20 @@ struct RowMemory {
 };
 // A row with its bias added, as doubles; what is masked as −∞. Quarters of them, `quartered`, if a sum of two finite numbers
 // overflows: distances of such sums may as well. Null: there is no memory.
-template <class E, bool kQuarters = false, class X>
-const double* with_extras(RowMemory& memory, const Extras<X>& extras, const typename E::Float* floats, size_t cols, size_t index, bool& quartered) {
-  using T = typename E::Float;
+template <class X, bool kQuarters = false>
+const double* with_extras(RowMemory& memory, const Extras<Stored<X>>& extras, const typename Element<X>::Float* floats, size_t cols, size_t index, bool& quartered) {
+  using T = typename Element<X>::Float;
   constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8;
   double* out = memory.doubles.need(cols);
   bool shared = extras.bias.length == cols;
-  const T* bias = extras.bias.data ? E::floats(extras.bias.data + (shared ? 0 : index * cols), cols, memory.bias(T())) : nullptr;
+  const T* bias = extras.bias.data ? Element<X>::floats(extras.bias.data + (shared ? 0 : index * cols), cols, memory.bias(T())) : nullptr;
   if (!out || (extras.bias.data && !bias)) return nullptr;
   size_t mask_at = extras.shared_mask() ? 0 : index * cols;
   uint32_t beyond = 0;
   for (size_t i = 0; i < cols; i += W) {
     size_t left = cols - i < W ? cols - i : W;
     f64x8 z[kParts], b[kParts];
-    uint32_t lanes = extras.layout == kNoMask ? 0xFFFF : mask_lanes(extras.mask, extras.layout, mask_at + i, left);
+    uint32_t lanes = !extras.has_mask() ? 0xFFFF : mask_lanes(extras.mask.data, extras.mask.layout, mask_at + i, left);
     widen(left < W ? load_n(floats + i, left, (T)0) : load(floats + i), z);
     if (kQuarters) UNROLL for (size_t p = 0; p < kParts; p++) z[p] = mul(z[p], splat(0.25));
     if (bias) {
@@ -193,43 +196,43 @@ const double* with_extras(RowMemory& memory, const Extras<X>& extras, const type
   }
   quartered = kQuarters;
   if constexpr (sizeof(T) == 8 && !kQuarters)
-    if (beyond) return with_extras<E, true>(memory, extras, floats, cols, index, quartered);
+    if (beyond) return with_extras<X, true>(memory, extras, floats, cols, index, quartered);
   return out;
 }
 
-template <class E, class X> struct Argmax {
-  using T = typename E::Float;
+template <class X> struct Argmax {
+  using T = typename Element<X>::Float;
   using Memory = Buffer<T>;
   static constexpr size_t kSize = 4096;
-  const X* x;
+  const Stored<X>* x;
   uint32_t* indices;
   size_t cols;
 
-  void row(Memory& memory, size_t i) const {
-    const T* row = E::floats(x + i * cols, cols, memory);
+  void row(const Run&, Memory& memory, size_t i) const {
+    const T* row = Element<X>::floats(x + i * cols, cols, memory);
     if (!row) return;
     Look<T> seen = look_at<kSize, T>(row, cols, nullptr);
     indices[i] = seen.nan ? kNoIndex : (uint32_t)index_of(row, seen.group * kSize, cols, seen.top);
   }
 };
 
-template <class E, class X> struct TopK {
-  using T = typename E::Float;
+template <class X> struct TopK {
+  using T = typename Element<X>::Float;
   struct Memory : RowMemory {
     Buffer<Item> items;
     explicit Memory(const Run& run) : RowMemory(run), items(run) {}
   };
-  const X* x;
+  const Stored<X>* x;
   uint32_t* indices;
-  X* values;
+  Stored<X>* values;
   size_t cols, k;
-  Extras<X> extras;
+  Extras<Stored<X>> extras;
 
-  void row(Memory& memory, size_t i) const {
-    const T* floats = E::floats(x + i * cols, cols, memory.elements(T()));
+  void row(const Run&, Memory& memory, size_t i) const {
+    const T* floats = Element<X>::floats(x + i * cols, cols, memory.elements(T()));
     if (!floats) return;
     bool quartered = false;  // which is the same order
-    extras.any() ? choose(memory, with_extras<E>(memory, extras, floats, cols, i, quartered), i) : choose(memory, floats, i);
+    extras.any() ? choose(memory, with_extras<X>(memory, extras, floats, cols, i, quartered), i) : choose(memory, floats, i);
   }
   template <class F> NEVER_INLINE void choose(Memory& memory, const F* z, size_t i) const {
     F* tops = memory.tops(F()).need(cols / kTopGroup + 1);
@@ -244,17 +247,15 @@ template <class E, class X> struct TopK {
   }
 };
 
-#define SELECT(name, E, X)                                                                                             \
-  void argmax_##name(const Run& run, const X* x, uint32_t* indices, size_t rows, size_t cols) {                        \
-    share_rows(run, rows, cols, sizeof(X), Argmax<E, X>{x, indices, cols});                                            \
-  }                                                                                                                    \
-  void top_k_##name(const Run& run, const X* x, uint32_t* indices, X* values, size_t rows, size_t cols, size_t k, const uint8_t* mask, int32_t layout, Slice<const X> bias) { \
-    share_rows(run, rows, cols, sizeof(X), TopK<E, X>{x, indices, values, cols, k, {mask, layout, bias}});             \
-  }
-SELECT(f32, Element<float>, float)
-SELECT(f64, Element<double>, double)
-SELECT(f16, HalfElement<Half>, uint16_t)
-SELECT(bf16, HalfElement<Brain>, uint16_t)
-#undef SELECT
+template <class X, class Y>
+void argmax(const Run& run, const Stored<X>* x, uint32_t* indices, size_t rows, size_t cols) {
+  share_rows(for_bytes(run, rows * cols * sizeof *x), rows, cols, Argmax<X>{x, indices, cols});
+}
+template <class X, class Y>
+void top_k(const Run& run, const Stored<X>* x, uint32_t* indices, Stored<X>* values, size_t rows, size_t cols, size_t k,
+           const MaskAndBias<Stored<X>>& added) {
+  TopK<X> work = {x, indices, values, cols, k, Extras<Stored<X>>(added)};
+  share_rows(for_bytes(run, rows * cols * sizeof *x), rows, cols, work);
+}
 
 }  // namespace

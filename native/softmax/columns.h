@@ -2,6 +2,7 @@
 // neighbours along `inner`, so each lane is a row of its own and nothing is transposed. Every lane's maximum is known first and
 // taken off exactly (the difference is kept as two numbers), so one exponent serves all lanes.
 #pragma once
+#include "../rows/share_rows.h"
 #include "reciprocal.h"
 #include "state.h"
 
@@ -52,7 +53,7 @@ template <class T> struct Columns {
     Two<V> z = {some(x + i, t.n), splat((T)0)};
     if (t.far) z = moved(t, z.x, i, c);
     else if (extras.bias.data) z = exact_sum(z.x, bias_at(i, c, t.n));
-    if (extras.layout != kNoMask) {
+    if (extras.has_mask()) {
       uint32_t lanes = extras.lanes(i, c, t.n, true);
       z = {select_bits(z.x, splat(-infinity<T>()), lanes), select_bits(z.low, splat((T)0), lanes)};
     }
@@ -71,7 +72,7 @@ template <class T> struct Columns {
     for (size_t c = 0; c < cols; c++) {
       size_t i = index_of(t, c);
       uint32_t lanes = overflowing(some(x + i, t.n), bias_at(i, c, t.n));
-      rows |= extras.layout == kNoMask ? lanes : lanes & extras.lanes(i, c, t.n, true);
+      rows |= !extras.has_mask() ? lanes : lanes & extras.lanes(i, c, t.n, true);
     }
     return rows;
   }
@@ -112,7 +113,7 @@ template <class T> struct Columns {
   }
   SELDOM V with_constants(const Tile& t, size_t c, V v, V constant, uint32_t usual) const {
     v = select_bits(v, constant, usual);
-    return extras.layout == kNoMask ? v : select_bits(v, splat((T)0), extras.lanes(index_of(t, c), c, t.n, true));
+    return !extras.has_mask() ? v : select_bits(v, splat((T)0), extras.lanes(index_of(t, c), c, t.n, true));
   }
   static ALWAYS uint32_t lanes_infinite(V v) { return ~(lanes_above(v, splat(-infinity<T>())) & lanes_above(splat(infinity<T>()), v)); }
 
@@ -154,7 +155,7 @@ template <class T> struct Columns {
     }
     for (size_t i = 0; normalizing && i < n; i++) {
       double m = mantissa[first + i];
-      constant[i] = m == 0 && extras.layout != kNoMask && (empty >> i & 1) && !nan_in_lane(t, i) ? 0 : not_a_number<T>();
+      constant[i] = m == 0 && extras.has_mask() && (empty >> i & 1) && !nan_in_lane(t, i) ? 0 : not_a_number<T>();
       if (!ordinary(m) || (infinite >> i & 1)) continue;
       usual |= 1u << i;
       int32_t e = exponent[first + i];
@@ -196,7 +197,7 @@ template <class T> struct Columns {
     for (size_t i = 0; i < W; i++) {
       bool is_usual = (finite >> i & 1) && sums[i] - sums[i] == 0;
       usual |= (uint32_t)is_usual << i;
-      constant[i] = extras.layout != kNoMask && empty >> i & 1 && sums[i] == 0 ? 0 : not_a_number<T>();
+      constant[i] = extras.has_mask() && empty >> i & 1 && sums[i] == 0 ? 0 : not_a_number<T>();
       Reciprocal<T> r(Sum{is_usual ? sums[i] : 1, is_usual ? rests[i] : 0, 0});
       hi[i] = (T)(r.hi * pow2((int)-r.octave)), lo[i] = (T)(r.lo * pow2((int)-r.octave));
     }
@@ -208,11 +209,7 @@ template <class T> struct Columns {
     }
   }
 
-  void go() {
-    Run r = run;
-    if (outer * cols * inner * sizeof(T) < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
-    r.parallel(outer * tiles(), tile, this);
-  }
+  void go() { for_bytes(run, outer * cols * inner * sizeof(T)).parallel(outer * tiles(), tile, this); }
 };
 
 }  // namespace

@@ -10,7 +10,6 @@
 
 namespace {
 
-// Rows, given to threads one part, or as many short ones as make up for it, at a time.
 template <class T> struct Partial {
   const Run& run;
   const T* x;
@@ -18,17 +17,10 @@ template <class T> struct Partial {
   double* mantissa;
   int32_t* exponent;
   size_t rows, cols;
-  ExpScale<T> scale;
   Extras<T> extras;
+  ExpScale<T> scale;
   ExpScale<double> fine;
   Sum* part_sums = nullptr;
-
-  Run for_bytes(size_t bytes) const {
-    Run r = run;
-    if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
-    return r;
-  }
-  size_t rows_a_task() const { return cols < kSuper / 8 ? kSuper / 8 / (cols + 1) + 1 : 1; }
 
   // A row from `from` on, as if it were one.
   Row<T> piece(size_t i, size_t from, size_t n) const {
@@ -37,8 +29,7 @@ template <class T> struct Partial {
     if (logits.bias) logits.bias += from;
     return Row<T>(logits, n, &scale, &fine);
   }
-  size_t parts() const { return (cols + kSuper - 1) / kSuper; }
-  size_t end(size_t part) const { return part + 1 < parts() ? (part + 1) * kSuper : cols; }
+  Parts parts() const { return {cols}; }
 
   // ---- sums: each part's on its own, so that nothing depends on where a row is cut
   Sum part_sum(size_t i, size_t from, size_t to) const {
@@ -54,25 +45,26 @@ template <class T> struct Partial {
     }
     return canonical(to_state<T>(s), taken_off(row));
   }
-  static void short_sums(void* self, size_t task) {
-    Partial& s = *(Partial*)self;
-    size_t from = task * s.rows_a_task(), end = from + s.rows_a_task();
-    for (size_t i = from; i < s.rows && i < end && !s.run.stopped(); i++) put_state(s.part_sum(i, 0, s.cols), s.mantissa + i, s.exponent + i);
-  }
+  struct Sums {
+    using Memory = NoMemory;
+    const Partial& s;
+    void row(const Run&, Memory&, size_t i) const { put_state(s.part_sum(i, 0, s.cols), s.mantissa + i, s.exponent + i); }
+  };
   static void one_part_sum(void* self, size_t task) {
     Partial& s = *(Partial*)self;
-    size_t part = task % s.parts();
-    if (!s.run.stopped()) s.part_sums[task] = s.part_sum(task / s.parts(), part * kSuper, s.end(part));
+    size_t part = task % s.parts().count(), row = task / s.parts().count();
+    if (!s.run.stopped()) s.part_sums[task] = s.part_sum(row, part * kSuper, s.parts().end(part));
   }
   void sums() {
-    Run r = for_bytes(rows * cols * sizeof(T));
-    if (cols <= kSuper) return r.parallel((rows + rows_a_task() - 1) / rows_a_task(), short_sums, this);
-    LongRow memory(run, rows * parts() * sizeof(Sum));
+    Run r = for_bytes(run, rows * cols * sizeof(T));
+    if (cols <= kSuper) return share_rows(r, rows, cols, Sums{*this});
+    const size_t parts = this->parts().count();
+    LongRow memory(run, rows * parts * sizeof(Sum));
     part_sums = (Sum*)memory.data;
-    r.parallel(rows * parts(), one_part_sum, this);
+    r.parallel(rows * parts, one_part_sum, this);
     for (size_t i = 0; i < rows && !run.stopped(); i++) {
       Sum total = kNothing;
-      for (size_t part = 0; part < parts(); part++) total = merge(total, part_sums[i * parts() + part]);
+      for (size_t part = 0; part < parts; part++) total = merge(total, part_sums[i * parts + part]);
       put_state(canonical(total, {}), mantissa + i, exponent + i);
     }
   }
@@ -146,53 +138,74 @@ template <class T> struct Partial {
     store(q, exp_below<false>(ExpVector<double>(*row.scale, row.top), v, t, &rest)), store(r, rest);
     total.peak = q[lane], total.peak_rest = r[lane];
   }
-  static void short_writes(void* self, size_t task) {
-    Partial& s = *(Partial*)self;
-    size_t from = task * s.rows_a_task(), end = from + s.rows_a_task();
-    for (size_t i = from; i < s.rows && i < end && !s.run.stopped(); i++)
+  struct Writes {
+    using Memory = NoMemory;
+    const Partial& s;
+    void row(const Run&, Memory&, size_t i) const {
       if (s.mantissa[i] != 0 || !s.write_empty(i)) s.write(i, 0, s.cols);
-  }
+    }
+  };
   static void write_one_part(void* self, size_t task) {
     Partial& s = *(Partial*)self;
-    size_t part = task % s.parts();
-    if (!s.run.stopped() && s.mantissa[task / s.parts()] != 0) s.write(task / s.parts(), part * kSuper, s.end(part));
+    size_t part = task % s.parts().count(), row = task / s.parts().count();
+    if (!s.run.stopped() && s.mantissa[row] != 0) s.write(row, part * kSuper, s.parts().end(part));
   }
   void writes() {
-    Run r = for_bytes(rows * cols * sizeof(T));
-    if (cols <= kSuper) return r.parallel((rows + rows_a_task() - 1) / rows_a_task(), short_writes, this);
+    Run r = for_bytes(run, rows * cols * sizeof(T));
+    if (cols <= kSuper) return share_rows(r, rows, cols, Writes{*this});
     for (size_t i = 0; i < rows && !run.stopped(); i++) write_empty(i);
-    r.parallel(rows * parts(), write_one_part, this);
+    r.parallel(rows * parts().count(), write_one_part, this);
   }
 };
 
 template <class T>
-void exp_sum(const Run& run, const T* x, double* mantissa, int32_t* exponent, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) {
-  if (outer * cols * inner == 0) return;
-  Extras<T> extras = {mask, layout, bias};
-  ExpScale<T> scale = ExpScale<T>::of_call(temperature);
-  if (inner == 1) Partial<T>{run, x, nullptr, mantissa, exponent, outer, cols, scale, extras, ExpScale<double>::of_call(scale.temperature)}.sums();
-  else Columns<T>{run, x, nullptr, mantissa, exponent, outer, cols, inner, scale, extras}.go();
+void exp_sum_floats(const Run& run, const T* x, double* mantissa, int32_t* exponent, const LogitRows<T>& rows) {
+  const Extent& e = rows.extent;
+  if (e.elements() == 0) return;
+  Extras<T> extras(rows);
+  ExpScale<T> scale = ExpScale<T>::of_call(rows.temperature);
+  if (e.inner > 1) return Columns<T>{run, x, nullptr, mantissa, exponent, e.outer, e.cols, e.inner, scale, extras}.go();
+  ExpScale<double> fine = ExpScale<double>::of_call(scale.temperature);
+  Partial<T>{run, x, nullptr, mantissa, exponent, e.outer, e.cols, extras, scale, fine}.sums();
 }
-template <class T>
-void normalize(const Run& run, const T* x, T* out, const double* mantissa, const int32_t* exponent, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) {
-  if (outer * cols * inner == 0) return;
-  Extras<T> extras = {mask, layout, bias};
-  ExpScale<T> scale = ExpScale<T>::of_call(temperature);
-  double* m = const_cast<double*>(mantissa);
-  int32_t* e = const_cast<int32_t*>(exponent);
-  if (inner == 1) Partial<T>{run, x, out, m, e, outer, cols, scale, extras, ExpScale<double>::of_call(scale.temperature)}.writes();
-  else Columns<T>{run, x, out, m, e, outer, cols, inner, scale, extras}.go();
+void sum_halves(const HalfCall& call, const uint16_t* x, double* mantissa, int32_t* exponent) {
+  in_floats(call, x, nullptr, {}, [&](const Run& r, size_t o, size_t n, const float* in, const float*, float*) {
+    size_t row = call.row_index(o);
+    exp_sum_floats<float>(r, in, mantissa + row, exponent + row, call.part(o, n));
+  });
+}
+template <class X, class Y>
+void exp_sum(const Run& run, const Stored<X>* x, double* mantissa, int32_t* exponent,
+             const LogitRows<Stored<X>>& rows) {
+  if constexpr (kIsHalf<X>) sum_halves(HalfCall(kFormat<X>, run, rows), x, mantissa, exponent);
+  else exp_sum_floats(run, x, mantissa, exponent, rows);
 }
 
-#define PARTIAL(suffix, T)                                                                                             \
-  void exp_sum_##suffix(const Run& run, const T* x, double* mantissa, int32_t* exponent, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) { \
-    exp_sum<T>(run, x, mantissa, exponent, outer, cols, inner, temperature, mask, layout, bias);                       \
-  }                                                                                                                    \
-  void normalize_##suffix(const Run& run, const T* x, T* out, const double* mantissa, const int32_t* exponent, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) { \
-    normalize<T>(run, x, out, mantissa, exponent, outer, cols, inner, temperature, mask, layout, bias);                \
-  }
-PARTIAL(f32, float)
-PARTIAL(f64, double)
-#undef PARTIAL
+template <class T>
+void normalize_floats(const Run& run, const T* x, T* out, const double* mantissa, const int32_t* exponent,
+                      const LogitRows<T>& rows) {
+  const Extent& e = rows.extent;
+  if (e.elements() == 0) return;
+  Extras<T> extras(rows);
+  ExpScale<T> scale = ExpScale<T>::of_call(rows.temperature);
+  double* m = const_cast<double*>(mantissa);
+  int32_t* exp = const_cast<int32_t*>(exponent);
+  if (e.inner > 1) return Columns<T>{run, x, out, m, exp, e.outer, e.cols, e.inner, scale, extras}.go();
+  ExpScale<double> fine = ExpScale<double>::of_call(scale.temperature);
+  Partial<T>{run, x, out, m, exp, e.outer, e.cols, extras, scale, fine}.writes();
+}
+void normalize_halves(const HalfCall& call, const uint16_t* x, HalfResult to, const double* mantissa,
+                      const int32_t* exponent) {
+  in_floats(call, x, nullptr, to, [&](const Run& r, size_t o, size_t n, const float* in, const float*, float* result) {
+    size_t row = call.row_index(o);
+    normalize_floats<float>(r, in, result, mantissa + row, exponent + row, call.part(o, n));
+  });
+}
+template <class X, class Y>
+void normalize(const Run& run, const Stored<X>* x, Stored<Y>* out, const double* mantissa, const int32_t* exponent,
+               const LogitRows<Stored<X>>& rows) {
+  if constexpr (kIsHalf<X>) normalize_halves(HalfCall(kFormat<X>, run, rows), x, out, mantissa, exponent);
+  else normalize_floats(run, x, out, mantissa, exponent, rows);
+}
 
 }  // namespace

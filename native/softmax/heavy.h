@@ -6,7 +6,7 @@
 // computed again in double. There are fifteen such lanes at the most, and in long rows seldom more than a few.
 #pragma once
 #include "repeated.h"
-#include "sum.h"
+#include "../math/sum.h"
 
 namespace {
 

@@ -27,22 +27,20 @@ struct QuickRow {
   bool towers = false;
   Reciprocal<float> share = {{1, 0, 0}};  // 1 / (T Σ)
 
-  size_t parts() const { return (row.n + kSuper - 1) / kSuper; }
-  size_t end(size_t part) const { return part + 1 < parts() ? (part + 1) * kSuper : row.n; }
-  ALWAYS void each_part(void (*task)(void*, size_t)) { parts() < 2 ? task(this, 0) : run.parallel(parts(), task, this); }
+  Parts parts() const { return {row.n}; }
 
   static void sum(void* self, size_t i) {
     QuickRow& s = *(QuickRow*)self;
     if (s.run.stopped()) return;
-    if (!sum_part<false>(s.row, i * kSuper, s.end(i), (float*)nullptr, s.blocks + i * kSuper / kBlock, s.sums[i])) s.sums[i] = kOutOfReach;
+    if (!sum_part<false>(s.row, i * kSuper, s.parts().end(i), (float*)nullptr, s.blocks + i * kSuper / kBlock, s.sums[i])) s.sums[i] = kOutOfReach;
   }
   // False: this is no such row.
   bool measure() {
     if (row.n <= kShort || row.scale->scaled) return false;
     row.parted = true;
-    each_part(sum);
-    if (run.stopped() || !all_reached(sums, parts())) return false;
-    Sum total = merge_states<float>(sums, parts());
+    parts().each(run, sum, this);
+    if (run.stopped() || !all_reached(sums, parts().count())) return false;
+    Sum total = merge_states<float>(sums, parts().count());
     if (!ordinary(total.mantissa)) return false;
     double peak = total.peak / ExpTraits<float>::kG;
     towers = peak > total.mantissa / 8;
@@ -94,11 +92,11 @@ struct QuickRow {
     const QuickRow& s = *(const QuickRow*)self;
     if (s.run.stopped()) return;
     size_t from = part * kSuper;
-    if (s.logs) s.row.plain ? s.write_logs<true>(from, s.end(part)) : s.write_logs<false>(from, s.end(part));
-    if (s.gradient) write_part(s.row, from, s.end(part), s.gradient, s.blocks + from / kBlock, s.share, false);
+    if (s.logs) s.row.plain ? s.write_logs<true>(from, s.parts().end(part)) : s.write_logs<false>(from, s.parts().end(part));
+    if (s.gradient) write_part(s.row, from, s.parts().end(part), s.gradient, s.blocks + from / kBlock, s.share, false);
   }
   void write() {
-    each_part(write);
+    parts().each(run, write, this);
     if (gradient && towers) gradient[top_at] = (float)(1 / ((1 + others) * row.fine->temperature));
   }
   double log_sum_exp() const { return top / row.fine->temperature + log; }

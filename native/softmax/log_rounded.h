@@ -38,7 +38,7 @@ NEVER_INLINE uint32_t find_small(const LogRows<float>& rows, const Measured<floa
     const f32x16 x = n == W ? load(rows.x + i) : load_n(rows.x + i, n, 0.f);
     const f32x16 size = max_skip_nan(x, sub(zero, x));
     uint32_t small = lanes_above(limit, size) & lanes_above(size, zero);
-    if (small && rows.extras.layout != kNoMask)
+    if (small && rows.extras.has_mask())
       small &= rows.extras.lanes(i, rows.across() ? v : v * W, n, rows.across());
     found |= small;
   }

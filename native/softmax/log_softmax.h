@@ -5,6 +5,8 @@
 //   crossEntropy  −logSoftmax at the target; its gradient by x is (softmax − [is the target]) / T
 #pragma once
 #include "../rows/buffer.h"
+#include "../rows/half_rows.h"
+#include "../rows/share_rows.h"
 #include "log_quick.h"
 #include "log_rounded.h"
 
@@ -20,7 +22,6 @@ template <class T> struct LogOperators {
   const int32_t* targets;  // a position each row, −1 for a row that does not count
   T* gradient;
   ExpScale<T> scale;       // as softmax has it
-  size_t rows_a_task;
 
   size_t tiles() const { return rows.across() ? (rows.inner + W - 1) / W : 1; }
 
@@ -92,7 +93,7 @@ template <class T> struct LogOperators {
       }
       if (!kLean && last != 1) g = mul(g, after);
       if (odd) g = select_bits(load(instead + 8 * p), g, odd >> 8 * p);
-      return rows.extras.layout == kNoMask ? g : select_bits(g, splat(0.), lanes);
+      return !rows.extras.has_mask() ? g : select_bits(g, splat(0.), lanes);
     });
   }
 
@@ -203,7 +204,7 @@ template <class T> struct LogOperators {
       one.first = tile.first + i, one.n = 1;
       LogRows<T> looked_at = {rows.x, rows.cols, rows.inner, rows.scale, rows.extras, rows.temperature, 1, false};
       if (tile.wide >> i & 1) wide_row(r, one);
-      else LogOperators{run, looked_at, outer, logs, log_sums, loss, targets, gradient, scale, 1}.measured_tile(r, one, lanes);
+      else LogOperators{run, looked_at, outer, logs, log_sums, loss, targets, gradient, scale}.measured_tile(r, one, lanes);
     }
   }
   // A row from a copy: an eighth of its logits, at an eighth of the temperature.
@@ -218,36 +219,33 @@ template <class T> struct LogOperators {
     uint8_t* mask = (uint8_t*)(bias + cols);
     for (size_t c = 0, i = m.first; c < cols; c++, i += step) {
       x[c] = rows.x[i] / 8, bias[c] = rows.extras.bias.data ? rows.extras.bias.data[shared ? c : i] / 8 : 0;
-      if (rows.extras.layout != kNoMask) mask[c] = (uint8_t)rows.extras.lanes(i, c, 1, rows.across());
+      if (rows.extras.has_mask()) mask[c] = (uint8_t)rows.extras.lanes(i, c, 1, rows.across());
     }
     T *of_logs = logs ? x : nullptr, *of_gradient = gradient ? x : nullptr;
     const ExpScale<double> of_eighths = ExpScale<double>::of_call(rows.temperature * eighth);
-    Extras<T> extras = {mask, rows.extras.layout == kNoMask ? (int32_t)kNoMask : (int32_t)kMaskBytes, {bias, cols}};
+    Extras<T> extras({mask, rows.extras.has_mask() ? (int32_t)kMaskBytes : (int32_t)kNoMask}, {bias, cols});
     LogRows<T> copy = {x, cols, 1, of_eighths, extras, rows.temperature * eighth, eighth, false};
-    LogOperators{r, copy, 1, of_logs, log_sums ? log_sums + row : nullptr, loss ? loss + row : nullptr, targets ? targets + row : nullptr, of_gradient, scale, 1}.go();
+    LogOperators{r, copy, 1, of_logs, log_sums ? log_sums + row : nullptr, loss ? loss + row : nullptr, targets ? targets + row : nullptr, of_gradient, scale}.go();
     T* out = logs ? logs : gradient;
     if (out && !run.stopped()) for (size_t c = 0, i = m.first; c < cols; c++, i += step) out[i] = x[c];
   }
 
-  static void tiles_of_task(void* self, size_t task) {
-    const LogOperators& s = *(const LogOperators*)self;
-    Run alone = s.run;
-    alone.parallel = serial, alone.threads = 1;
+  // What a tile that is one part needs.
+  struct Memory {
     Lanes<T> lanes;
     Sum sum;
     Block blocks[kSuper / kBlock];
-    size_t end = (task + 1) * s.rows_a_task, all = s.outer * s.tiles();
-    for (size_t i = task * s.rows_a_task; i < all && i < end && !s.run.stopped(); i++) s.tile(alone, i / s.tiles(), i % s.tiles() * W, &lanes, &sum, blocks);
+    explicit Memory(const Run&) {}
+  };
+  void row(const Run& alone, Memory& memory, size_t i) const {
+    tile(alone, i / tiles(), i % tiles() * W, &memory.lanes, &memory.sum, memory.blocks);
   }
   void go() {
-    Run r = run;
-    if (outer * rows.cols * rows.inner * sizeof(T) < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
-    if (rows.across() || rows.cols <= kSuper) {
-      rows_a_task = kSuper / 8 / (rows.cols * (rows.across() ? W : 1) + 1) + 1;
-      r.parallel((outer * tiles() + rows_a_task - 1) / rows_a_task, tiles_of_task, this);
-      return;
-    }
-    size_t parts = (rows.cols + kSuper - 1) / kSuper, all_blocks = (rows.cols + kBlock - 1) / kBlock;
+    Run r = for_bytes(run, outer * rows.cols * rows.inner * sizeof(T));
+    if (rows.across() || rows.cols <= kSuper)
+      return share_rows(r, outer * tiles(), rows.cols * (rows.across() ? W : 1), *this);
+    size_t parts = Parts{rows.cols}.count(), all_blocks = (rows.cols + kBlock - 1) / kBlock;
+    static_assert(sizeof(Lanes<T>) <= kReserveOfPart && sizeof(Block) <= kReserveOfBlock);
     LongRow memory(run, parts * (sizeof(Lanes<T>) + sizeof(Sum)) + all_blocks * sizeof(Block));
     Lanes<T>* lanes = (Lanes<T>*)memory.data;
     Sum* sums = (Sum*)(lanes + parts);
@@ -255,26 +253,47 @@ template <class T> struct LogOperators {
   }
 };
 
-template <class T>
-void log_operators(const Run& run, const T* x, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias,
-                   T* logs, double* log_sums, const int32_t* targets, double* loss, T* gradient) {
-  if (outer * cols * inner == 0) return;
-  const ExpScale<double> scale = ExpScale<double>::of_call(temperature);
-  LogOperators<T>{run, {x, cols, inner, scale, {mask, layout, bias}, temperature}, outer, logs, log_sums, loss, targets, gradient, ExpScale<T>::of_call(temperature), 1}.go();
+// What a call wants of its rows. Null: not wanted. targets and loss come together.
+template <class T> struct LogResults {
+  T* logs = nullptr;
+  double *log_sums = nullptr, *loss = nullptr;
+  const int32_t* targets = nullptr;
+  T* gradient = nullptr;
+};
+template <class T> void log_operators(const Run& run, const T* x, const LogitRows<T>& rows, const LogResults<T>& to) {
+  const Extent& e = rows.extent;
+  if (e.elements() == 0) return;
+  const ExpScale<double> scale = ExpScale<double>::of_call(rows.temperature);
+  LogRows<T> log_rows = {x, e.cols, e.inner, scale, Extras<T>(rows), rows.temperature};
+  LogOperators<T>{run, log_rows, e.outer, to.logs, to.log_sums, to.loss, to.targets, to.gradient,
+                  ExpScale<T>::of_call(rows.temperature)}.go();
 }
 
-#define LOG_KERNELS(T, name) \
-  void log_softmax_##name(const Run& run, const T* x, T* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) { \
-    log_operators<T>(run, x, outer, cols, inner, temperature, mask, layout, bias, out, nullptr, nullptr, nullptr, nullptr); \
-  } \
-  void log_sum_exp_##name(const Run& run, const T* x, double* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) { \
-    log_operators<T>(run, x, outer, cols, inner, temperature, mask, layout, bias, nullptr, out, nullptr, nullptr, nullptr); \
-  } \
-  void cross_entropy_##name(const Run& run, const T* x, const int32_t* targets, double* loss, T* gradient, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) { \
-    log_operators<T>(run, x, outer, cols, inner, temperature, mask, layout, bias, nullptr, nullptr, targets, loss, gradient); \
-  }
-LOG_KERNELS(float, f32)
-LOG_KERNELS(double, f64)
-#undef LOG_KERNELS
+template <class T> void log_softmax_floats(const Run& run, const T* x, T* out, const LogitRows<T>& rows) {
+  LogResults<T> to;
+  to.logs = out;
+  log_operators(run, x, rows, to);
+}
+template <class X, class Y>
+void log_softmax(const Run& run, const Stored<X>* x, Stored<Y>* out, const LogitRows<Stored<X>>& rows) {
+  if constexpr (kIsHalf<X>) map_halves(HalfCall(kFormat<X>, run, rows), x, out, log_softmax_floats<float>);
+  else log_softmax_floats(run, x, out, rows);
+}
+
+template <class T> void log_sum_exp_floats(const Run& run, const T* x, double* out, const LogitRows<T>& rows) {
+  LogResults<T> to;
+  to.log_sums = out;
+  log_operators(run, x, rows, to);
+}
+void log_sum_exp_halves(const HalfCall& call, const uint16_t* x, double* out) {
+  in_floats(call, x, nullptr, {}, [&](const Run& r, size_t o, size_t n, const float* in, const float*, float*) {
+    log_sum_exp_floats<float>(r, in, out + call.row_index(o), call.part(o, n));
+  });
+}
+template <class X, class Y>
+void log_sum_exp(const Run& run, const Stored<X>* x, double* out, const LogitRows<Stored<X>>& rows) {
+  if constexpr (kIsHalf<X>) log_sum_exp_halves(HalfCall(kFormat<X>, run, rows), x, out);
+  else log_sum_exp_floats(run, x, out, rows);
+}
 
 }  // namespace

@@ -69,7 +69,7 @@ template <class T> struct LogRows {
       }
     }
     uint32_t lanes = (1u << n) - 1;
-    if (extras.layout != kNoMask) lanes = extras.lanes(i, column, n, across());
+    if (extras.has_mask()) lanes = extras.lanes(i, column, n, across());
     if (lanes != (1u << W) - 1) {
       UNROLL for (size_t p = 0; p < kParts; p++) z[p] = {select_bits(z[p].x, splat(-infinity<double>()), lanes >> 8 * p), select_bits(z[p].low, splat(0.), lanes >> 8 * p)};
     }
@@ -199,7 +199,7 @@ template <class T> struct LogRows {
       widen(load_n(x + i, n, (T)0), a);
       for (f64x8& each : b) each = splat(0.);
       if (extras.bias.data) widen(shared && across() ? splat(extras.bias.data[column]) : load_n(extras.bias.data + (shared ? column : i), n, (T)0), b);
-      uint32_t lanes = extras.layout == kNoMask ? (1u << n) - 1 : extras.lanes(i, column, n, across());
+      uint32_t lanes = !extras.has_mask() ? (1u << n) - 1 : extras.lanes(i, column, n, across());
       wide |= finite_from(half_sum(a[0], b[0]), least) & lanes;
     }
     return across() || !wide ? wide & suspects : (1u << W) - 1;
@@ -287,7 +287,7 @@ template <class T> struct Measuring {
       else if (m.odd >> i & 1) m.sum[i] = found[i];
       if (m.odd >> i & 1) m.log_hi[i] = m.log_lo[i] = m.others[i] = m.others_low[i] = 0;
       else rows.conclude(m, i);
-      if ((m.odd >> i & 1) && !(m.sum[i] < 0 && rows.extras.layout != kNoMask)) m.wrong |= 1u << i;
+      if ((m.odd >> i & 1) && !(m.sum[i] < 0 && rows.extras.has_mask())) m.wrong |= 1u << i;
     }
     if (rows.across()) return true;
     for (size_t i = 1; i < W; i++) m.others[i] = m.others[0], m.others_low[i] = m.others_low[0], m.log_hi[i] = m.log_hi[0], m.log_lo[i] = m.log_lo[0];

@@ -6,6 +6,8 @@
 // y = fma(q, hi, q · lo) with the reciprocal of the sum as hi + lo.
 #pragma once
 #include "../rows/buffer.h"
+#include "../rows/half_rows.h"
+#include "../rows/share_rows.h"
 #include "columns.h"
 #include "state.h"
 
@@ -107,41 +109,38 @@ template <class T> struct SoftmaxRow {
   Block* blocks;       // one a block
   Sum total = kNothing;
 
-  // One part is no work to share.
-  ALWAYS void each_part(void (*task)(void*, size_t)) { row.n <= kSuper ? task(this, 0) : run.parallel(parts(), task, this); }
-  size_t parts() const { return (row.n + kSuper - 1) / kSuper; }
-  size_t end(size_t part) const { return part + 1 < parts() ? (part + 1) * kSuper : row.n; }
+  ALWAYS Parts parts() const { return {row.n}; }
 
   static void sum(void* self, size_t i) {
     SoftmaxRow& s = *(SoftmaxRow*)self;
     if (s.run.stopped()) return;
     size_t from = i * kSuper;
-    bool reached = s.storing ? sum_part<true>(s.row, from, s.end(i), s.out, s.blocks + from / kBlock, s.sums[i])
-                             : sum_part<false>(s.row, from, s.end(i), (T*)nullptr, s.blocks + from / kBlock, s.sums[i]);
+    bool reached = s.storing ? sum_part<true>(s.row, from, s.parts().end(i), s.out, s.blocks + from / kBlock, s.sums[i])
+                             : sum_part<false>(s.row, from, s.parts().end(i), (T*)nullptr, s.blocks + from / kBlock, s.sums[i]);
     if (!reached) s.sums[i] = kOutOfReach;
   }
   static void write(void* self, size_t i) {
     SoftmaxRow& s = *(SoftmaxRow*)self;
     if (s.run.stopped()) return;
-    size_t part = s.run.threads > 1 || !s.storing ? i : s.parts() - 1 - i, from = part * kSuper;
+    size_t part = s.run.threads > 1 || !s.storing ? i : s.parts().count() - 1 - i, from = part * kSuper;
     Reciprocal<T> r(s.total);
-    if (s.storing) scale_part(s.out, from, s.end(part), s.blocks + from / kBlock, r);
-    else write_part(s.row, from, s.end(part), s.out, s.blocks + from / kBlock, r, s.streaming);
+    if (s.storing) scale_part(s.out, from, s.parts().end(part), s.blocks + from / kBlock, r);
+    else write_part(s.row, from, s.parts().end(part), s.out, s.blocks + from / kBlock, r, s.streaming);
   }
 
   void go() {
     bool finite = true;
-    each_part(sum);
+    parts().each(run, sum, this);
     if (run.stopped()) return;
-    if (!all_reached(sums, parts())) {
+    if (!all_reached(sums, parts().count())) {
       finite = row.look();
-      if (finite) each_part(sum);
+      if (finite) parts().each(run, sum, this);
       if (run.stopped()) return;
     }
-    if (finite && sizeof(T) == 4) total = from_state<T>(merge_states<T>(sums, parts()));
-    else if (finite) for (size_t i = 0; i < parts(); i++) total = merge(total, sums[i]);
+    if (finite && sizeof(T) == 4) total = from_state<T>(merge_states<T>(sums, parts().count()));
+    else if (finite) for (size_t i = 0; i < parts().count(); i++) total = merge(total, sums[i]);
     if (total.mantissa > 0 && total.mantissa - total.mantissa == 0) {
-      each_part(write);
+      parts().each(run, write, this);
       // What is near 1 must not exceed it, nor miss it by a rounding of q: it is divided exactly.
       if (total.peak > 0.75 * total.mantissa) out[total.peak_at] = Reciprocal<T>(total).quotient(total.peak, total.peak_rest);
     } else {  // a NaN, a +∞, or nothing but −∞, which is no fault where a mask was given
@@ -201,60 +200,55 @@ template <class T> struct Softmax {
   const Run& run;
   const T* x;
   T* out;
-  size_t rows, cols, rows_a_task;
-  ExpScale<T> scale;
+  size_t rows, cols;
   Extras<T> extras;
+  ExpScale<T> scale;
   ExpScale<double> fine;
 
-  SoftmaxRow<T> row(const Run& r, size_t i, Sum* sums, Block* blocks) const {
-    size_t bytes = cols * sizeof(T);
-    bool storing = bytes < run.plan.two_pass_bytes && x != out;  // q must not take the place of an x that is needed again
-    return {r, Row<T>(extras.row(x + i * cols, i, cols), cols, &scale, &fine), out + i * cols, storing, bytes >= run.plan.stream_bytes && x != out, sums, blocks};
-  }
-  static void short_rows(void* self, size_t task) {
-    Softmax& s = *(Softmax*)self;
-    Run alone = s.run;
-    alone.parallel = serial, alone.threads = 1;
+  // What a row that is one part needs.
+  struct Memory {
     Sum sum;
     Block blocks[kSuper / kBlock];
-    bool tiny = s.cols <= kTiny<T> && !s.scale.scaled, plain = !s.extras.any();
-    size_t end = (task + 1) * s.rows_a_task;
-    for (size_t i = task * s.rows_a_task; i < s.rows && i < end && !s.run.stopped(); i++) {
-      const T* from = s.x + i * s.cols;
-      T* to = s.out + i * s.cols;
-      if (tiny && (plain ? tiny_row(s.fine, Plain<T>{from}, to, s.cols) : tiny_row(s.fine, s.extras.row(from, i, s.cols), to, s.cols))) continue;
-      s.row(alone, i, &sum, blocks).go();
-    }
+    explicit Memory(const Run&) {}
+  };
+  SoftmaxRow<T> long_row(const Run& r, size_t i, Sum* sums, Block* blocks) const {
+    size_t bytes = cols * sizeof(T);
+    bool storing = bytes < run.plan.two_pass_bytes && x != out;  // q must not take the place of an x that is needed again
+    bool streaming = bytes >= run.plan.stream_bytes && x != out;
+    Row<T> row(extras.row(x + i * cols, i, cols), cols, &scale, &fine);
+    return {r, row, out + i * cols, storing, streaming, sums, blocks};
+  }
+  ALWAYS bool tiny(const T* from, T* to, size_t i) const {
+    if (!extras.any()) return tiny_row(fine, Plain<T>{from}, to, cols);
+    return tiny_row(fine, extras.row(from, i, cols), to, cols);
+  }
+  ALWAYS void row(const Run& alone, Memory& memory, size_t i) const {
+    if (cols <= kTiny<T> && !scale.scaled && tiny(x + i * cols, out + i * cols, i)) return;
+    long_row(alone, i, &memory.sum, memory.blocks).go();
   }
   void go() {
-    Run r = run;
-    if (rows * cols * sizeof(T) < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
-    if (cols <= kSuper) {
-      rows_a_task = cols < kSuper / 8 ? kSuper / 8 / (cols + 1) + 1 : 1;
-      r.parallel((rows + rows_a_task - 1) / rows_a_task, short_rows, this);
-      return;
-    }
-    size_t parts = (cols + kSuper - 1) / kSuper, blocks = (cols + kBlock - 1) / kBlock;
+    Run r = for_bytes(run, rows * cols * sizeof(T));
+    if (cols <= kSuper) return share_rows(r, rows, cols, *this);
+    size_t parts = Parts{cols}.count(), blocks = (cols + kBlock - 1) / kBlock;
     LongRow memory(run, parts * sizeof(Sum) + blocks * sizeof(Block));
     Sum* sums = (Sum*)memory.data;
-    for (size_t i = 0; i < rows && !run.stopped(); i++) row(r, i, sums, (Block*)(sums + parts)).go();
+    for (size_t i = 0; i < rows && !run.stopped(); i++) long_row(r, i, sums, (Block*)(sums + parts)).go();
   }
 };
 
-template <class T>
-void softmax(const Run& run, const T* x, T* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const T> bias) {
-  if (outer * cols * inner == 0) return;
-  Extras<T> extras = {mask, layout, bias};
-  ExpScale<T> scale = ExpScale<T>::of_call(temperature);
-  if (inner == 1) Softmax<T>{run, x, out, outer, cols, 1, scale, extras, ExpScale<double>::of_call(scale.temperature)}.go();
-  else Columns<T>{run, x, out, nullptr, nullptr, outer, cols, inner, scale, extras}.go();
+template <class T> void softmax_floats(const Run& run, const T* x, T* out, const LogitRows<T>& rows) {
+  const Extent& e = rows.extent;
+  if (e.elements() == 0) return;
+  ExpScale<T> scale = ExpScale<T>::of_call(rows.temperature);
+  if (e.inner > 1) return Columns<T>{run, x, out, nullptr, nullptr, e.outer, e.cols, e.inner, scale, Extras<T>(rows)}.go();
+  ExpScale<double> fine = ExpScale<double>::of_call(scale.temperature);
+  Softmax<T>{run, x, out, e.outer, e.cols, Extras<T>(rows), scale, fine}.go();
 }
 
-void softmax_f32(const Run& run, const float* x, float* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const float> bias) {
-  softmax<float>(run, x, out, outer, cols, inner, temperature, mask, layout, bias);
-}
-void softmax_f64(const Run& run, const double* x, double* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout, Slice<const double> bias) {
-  softmax<double>(run, x, out, outer, cols, inner, temperature, mask, layout, bias);
+template <class X, class Y>
+void softmax(const Run& run, const Stored<X>* x, Stored<Y>* out, const LogitRows<Stored<X>>& rows) {
+  if constexpr (kIsHalf<X>) map_halves(HalfCall(kFormat<X>, run, rows), x, out, softmax_floats<float>);
+  else softmax_floats(run, x, out, rows);
 }
 
 }  // namespace

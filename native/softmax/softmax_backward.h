@@ -6,6 +6,8 @@
 // and parts are those of log_sum.h.
 #pragma once
 #include "../rows/buffer.h"
+#include "../rows/half_rows.h"
+#include "../rows/share_rows.h"
 #include "log_sum.h"
 
 namespace {
@@ -20,7 +22,6 @@ template <class T> struct Backward {
   double inverse;  // 1 / T, of a temperature that scale1 · scale2 = 2^-n brings near 1
   double scale1, scale2;
   Extras<T> extras;
-  size_t rows_a_task;
 
   // Some neighbouring rows, or one, and its sums: a lane each, of each part.
   struct Tile {
@@ -63,7 +64,7 @@ template <class T> struct Backward {
     i = t.first + (across() ? v * inner : v * W);
     widen(n == W ? load(y + i) : load_n(y + i, n, (T)0), a), widen(n == W ? load(dy + i) : load_n(dy + i, n, (T)0), b);
     if (!kExact && kFar && t.moved) b[0] = mul(b[0], load(t.by));
-    if (extras.layout == kNoMask) return n;
+    if (!extras.has_mask()) return n;
     lanes = extras.lanes(i, column, n, across());
     UNROLL for (size_t p = 0; p < kParts; p++) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p), b[p] = select_bits(b[p], splat(0.), lanes >> 8 * p);
     return n;
@@ -117,7 +118,7 @@ template <class T> struct Backward {
       size_t i = t.first + (across() ? v * inner : v * W), n = width(t, v);
       f64x8 a[kParts];
       widen(n == W ? load(y + i) : load_n(y + i, n, (T)0), a);
-      uint32_t lanes = extras.layout == kNoMask ? ~0u : extras.lanes(i, across() ? v : v * W, n, across());
+      uint32_t lanes = !extras.has_mask() ? ~0u : extras.lanes(i, across() ? v : v * W, n, across());
       UNROLL for (size_t p = 0; p < kParts; p++) a[p] = select_bits(mul(a[p], splat(0.)), splat(0.), lanes >> 8 * p);
       n == W ? store(out + i, narrowed(a, T())) : store_n(out + i, narrowed(a, T()), n);
     }
@@ -161,7 +162,7 @@ template <class T> struct Backward {
           if (small) r = subnormal(t, r, a[p], left, small);
         }
         a[p] = r;
-        if (extras.layout != kNoMask) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p);
+        if (extras.has_mask()) a[p] = select_bits(a[p], splat(0.), lanes >> 8 * p);
       }
       n == W ? store(out + i, narrowed(a, T())) : store_n(out + i, narrowed(a, T()), n);
     }
@@ -232,26 +233,19 @@ template <class T> struct Backward {
     }
     if (!across()) for (size_t i = 1; i < W; i++) t.total.sum[i] = t.total.sum[0], t.total.rest[i] = t.total.rest[0];
   }
-  static void tiles_of_task(void* self, size_t task) {
-    const Backward& s = *(const Backward*)self;
-    Run alone = s.run;
-    alone.parallel = serial, alone.threads = 1;
+  struct Memory {
     typename Tile::Sums sums;
-    size_t end = (task + 1) * s.rows_a_task, all = s.outer * s.tiles();
-    for (size_t i = task * s.rows_a_task; i < all && i < end && !s.run.stopped(); i++) {
-      size_t at = i % s.tiles() * W;
-      Tile t{s, i / s.tiles() * s.cols * s.inner + at, s.inner - at < W ? s.inner - at : W, &sums, {}};
-      s.tile(alone, t);
-    }
+    explicit Memory(const Run&) {}
+  };
+  void row(const Run& alone, Memory& memory, size_t i) const {
+    size_t at = i % tiles() * W, n = inner - at < W ? inner - at : W;
+    Tile t{*this, i / tiles() * cols * inner + at, n, &memory.sums, {}};
+    tile(alone, t);
   }
-  void go() {
-    Run r = run;
-    if (outer * cols * inner * sizeof(T) < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
-    if (across() || cols <= kSuper) {
-      rows_a_task = kSuper / 8 / (cols * (across() ? W : 1) + 1) + 1;
-      r.parallel((outer * tiles() + rows_a_task - 1) / rows_a_task, tiles_of_task, this);
-      return;
-    }
+  void go() const {
+    Run r = for_bytes(run, outer * cols * inner * sizeof(T));
+    if (across() || cols <= kSuper) return share_rows(r, outer * tiles(), cols * (across() ? W : 1), *this);
+    static_assert(sizeof(typename Tile::Sums) <= kReserveOfPart);
     LongRow memory(run, parts() * sizeof(typename Tile::Sums));
     for (size_t o = 0; o < outer && !run.stopped(); o++) {
       Tile t{*this, o * cols, 1, (typename Tile::Sums*)memory.data, {}};
@@ -260,14 +254,25 @@ template <class T> struct Backward {
   }
 };
 
-#define BACKWARD_KERNEL(T, name) \
-  void softmax_backward_##name(const Run& run, const T* y, const T* dy, T* out, size_t outer, size_t cols, size_t inner, double temperature, const uint8_t* mask, int32_t layout) { \
-    if (outer * cols * inner == 0) return; \
-    const ExpScale<double> scale = ExpScale<double>::of_call(temperature); \
-    Backward<T>{run, y, dy, out, outer, cols, inner, 1 / scale.temperature, scale.scale1, scale.scale2, {mask, layout, {nullptr, 0}}, 1}.go(); \
-  }
-BACKWARD_KERNEL(float, f32)
-BACKWARD_KERNEL(double, f64)
-#undef BACKWARD_KERNEL
+template <class T>
+void softmax_backward_floats(const Run& run, const T* y, const T* dy, T* out, const MaskedRows& rows) {
+  const Extent& e = rows.extent;
+  if (e.elements() == 0) return;
+  const ExpScale<double> scale = ExpScale<double>::of_call(rows.temperature);
+  Extras<T> extras(rows.mask, {nullptr, 0});
+  Backward<T>{run, y, dy, out, e.outer, e.cols, e.inner, 1 / scale.temperature, scale.scale1, scale.scale2, extras}
+      .go();
+}
+void softmax_backward_halves(const HalfCall& call, const uint16_t* y, const uint16_t* dy, HalfResult to) {
+  in_floats(call, y, dy, to,
+            [&](const Run& r, size_t o, size_t n, const float* in, const float* other, float* result) {
+              softmax_backward_floats<float>(r, in, other, result, call.part(o, n));
+            });
+}
+template <class X, class Y>
+void softmax_backward(const Run& run, const Stored<X>* y, const Stored<X>* dy, Stored<Y>* out, const MaskedRows& rows) {
+  if constexpr (kIsHalf<X>) softmax_backward_halves(HalfCall(kFormat<X>, run, rows), y, dy, out);
+  else softmax_backward_floats(run, y, dy, out, rows);
+}
 
 }  // namespace

@@ -58,13 +58,14 @@ struct AttentionSizes : Shape {
     if (as_state) return {room<double>(rows() * value_depth), room<double>(rows()), room<int32_t>(rows())};
     return {room<float>(rows() * value_depth), room<double>(rows())};
   }
+  AttentionResults results_in(const Out& out) const {
+    if (as_state) return {nullptr, nullptr, (double*)out[0], (double*)out[1], (int32_t*)out[2]};
+    return {(float*)out[0], (double*)out[1], nullptr, nullptr, nullptr};
+  }
 };
 
-#define RESULTS float*, double*, double*, double*, int32_t*
-#define RESULTS_OF(out) as_state ? nullptr : (float*)out[0], as_state ? nullptr : (double*)out[1], as_state ? (double*)out[0] : nullptr, as_state ? (double*)out[1] : nullptr, as_state ? (int32_t*)out[2] : nullptr
-
 struct AttentionCall : AttentionSizes {
-  using Kernel = void (*)(const Run&, const double*, const double*, const float*, const float*, const float*, const float*, const float*, const uint8_t*, const float*, RESULTS);
+  using Kernel = void (*)(const Run&, const double*, const double*, const float*, const float*, const float*, const ScoreChanges&, const AttentionResults&);
   static constexpr bool kInPlace = false;
   std::vector<float> q, k, v, slopes, sinks, biases;
   std::vector<uint8_t> mask;
@@ -79,8 +80,10 @@ struct AttentionCall : AttentionSizes {
     std::vector<double> numbers = shape(true), spans;
     for (size_t b = 0; b < batch_; b++) spans.push_back(100), spans.push_back(100. + (double)keys + (double)(seed % 3));
     auto given = [&](size_t i, bool is) { return is ? (const float*)in[i] : nullptr; };
-    kernel(run, numbers.data(), as_state ? spans.data() : nullptr, (const float*)in[0], (const float*)in[1], (const float*)in[2], given(3, !slopes.empty()), given(4, !sinks.empty()),
-           mask.empty() ? nullptr : (const uint8_t*)in[5], given(6, !biases.empty()), RESULTS_OF(out));
+    ScoreChanges changes = {given(3, !slopes.empty()), given(4, !sinks.empty()),
+                            mask.empty() ? nullptr : (const uint8_t*)in[5], given(6, !biases.empty())};
+    kernel(run, numbers.data(), as_state ? spans.data() : nullptr, (const float*)in[0], (const float*)in[1],
+           (const float*)in[2], changes, results_in(out));
   }
 };
 
@@ -103,7 +106,7 @@ template <class T, bool kBrain> struct CacheOf : AttentionSizes {
 
 template <class T, bool kBrain> struct CachedCall : CacheOf<T, kBrain> {
   using Base = CacheOf<T, kBrain>;
-  using Kernel = void (*)(const Run&, const double*, const double*, const float*, Slabs<const T>, Slabs<const float>, const uint32_t*, const int32_t*, const float*, const float*, const uint8_t*, const float*, RESULTS);
+  using Kernel = void (*)(const Run&, const double*, const double*, const float*, const Slabs<const T>&, const Slabs<const float>&, const uint32_t*, const int32_t*, const ScoreChanges&, const AttentionResults&);
   static constexpr bool kInPlace = false;
   using Base::as_state;
   std::vector<float> q, biases;
@@ -142,15 +145,17 @@ template <class T, bool kBrain> struct CachedCall : CacheOf<T, kBrain> {
     std::vector<double> numbers = this->shape(true);
     Slabs<const T> slabs = {{(const T*)in[1], (const T*)in[2]}, {this->slabs[0].size(), this->slabs[1].size()}, 2};
     Slabs<const float> scales = {{(const float*)in[3], (const float*)in[4]}, {this->scales[0].size(), this->scales[1].size()}, Base::kScales ? (size_t)2 : 0};
-    kernel(run, numbers.data(), nullptr, (const float*)in[0], slabs, scales, (const uint32_t*)in[5], (const int32_t*)in[6], nullptr, nullptr,
-           mask.empty() ? nullptr : (const uint8_t*)in[7], biases.empty() ? nullptr : (const float*)in[8], RESULTS_OF(out));
+    kernel(run, numbers.data(), nullptr, (const float*)in[0], slabs, scales, (const uint32_t*)in[5], (const int32_t*)in[6],
+           {nullptr, nullptr, mask.empty() ? nullptr : (const uint8_t*)in[7],
+            biases.empty() ? nullptr : (const float*)in[8]},
+           this->results_in(out));
   }
 };
 
 // A sequence's pages, written from some token on.
 template <class T, bool kBrain> struct AppendCall : CacheOf<T, kBrain> {
   using Base = CacheOf<T, kBrain>;
-  using Kernel = void (*)(const Run&, const double*, const float*, const float*, Slabs<T>, Slabs<float>, const uint32_t*, size_t);
+  using Kernel = void (*)(const Run&, const double*, const float*, const float*, const Slabs<T>&, const Slabs<float>&, const uint32_t*, size_t);
   static constexpr bool kInPlace = false;
   size_t from, tokens;
   std::vector<float> k, v;
@@ -169,7 +174,5 @@ template <class T, bool kBrain> struct AppendCall : CacheOf<T, kBrain> {
 };
 
 template <bool kBrain, bool kOneARow> AttentionCall call_of(AttentionCall::Kernel);
-template <bool kBrain, bool kOneARow, class T> CachedCall<T, kBrain> call_of(void (*)(const Run&, const double*, const double*, const float*, Slabs<const T>, Slabs<const float>, const uint32_t*, const int32_t*, const float*, const float*, const uint8_t*, const float*, RESULTS));
-template <bool kBrain, bool kOneARow, class T> AppendCall<T, kBrain> call_of(void (*)(const Run&, const double*, const float*, const float*, Slabs<T>, Slabs<float>, const uint32_t*, size_t));
-#undef RESULTS
-#undef RESULTS_OF
+template <bool kBrain, bool kOneARow, class T> CachedCall<T, kBrain> call_of(void (*)(const Run&, const double*, const double*, const float*, const Slabs<const T>&, const Slabs<const float>&, const uint32_t*, const int32_t*, const ScoreChanges&, const AttentionResults&));
+template <bool kBrain, bool kOneARow, class T> AppendCall<T, kBrain> call_of(void (*)(const Run&, const double*, const float*, const float*, const Slabs<T>&, const Slabs<float>&, const uint32_t*, size_t));

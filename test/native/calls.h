@@ -50,28 +50,28 @@ template <class E> struct LogitsOf : Shape {
   }
   std::vector<Span> logits() const { return {span(x), span(mask), span(biases)}; }
   static const T* x_of(const In& in) { return (const T*)in[0]; }
-  const uint8_t* mask_of(const In& in) const { return layout ? (const uint8_t*)in[1] : nullptr; }
+  Mask mask_of(const In& in) const { return {layout ? (const uint8_t*)in[1] : nullptr, layout}; }
   Slice<const T> bias_of(const In& in) const { return {bias ? (const T*)in[2] : nullptr, biases.size()}; }
+  LogitRows<T> rows_of(const In& in) const { return {{{outer, cols, inner}, temperature, mask_of(in)}, bias_of(in)}; }
+  MaskAndBias<T> added_of(const In& in) const { return {mask_of(in), bias_of(in)}; }
 };
-#define COMMON size_t, size_t, size_t, double, const uint8_t*, int32_t
-#define COMMON_OF(in) this->outer, this->cols, this->inner, this->temperature, this->mask_of(in), this->layout
 
 // A result an element, or one a row: softmax, logSoftmax, logSumExp.
 template <class E, class Result, bool kOneARow> struct MapCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, Result*, COMMON, Slice<const T>);
+  using Kernel = void (*)(const Run&, const T*, Result*, const LogitRows<T>&);
   static constexpr bool kInPlace = !kOneARow && sizeof(T) == sizeof(Result);
 
   using LogitsOf<E>::LogitsOf;
   std::vector<Span> inputs() const { return this->logits(); }
   std::vector<Span> outputs() const { return {room<Result>(kOneARow ? this->rows() : this->elements())}; }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (Result*)out[0], COMMON_OF(in), this->bias_of(in)); }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (Result*)out[0], this->rows_of(in)); }
 };
 
 // The loss of a target a row, of which some do not count, and in two of three calls the gradient.
 template <class E> struct CrossEntropyCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, const int32_t*, double*, T*, COMMON, Slice<const T>);
+  using Kernel = void (*)(const Run&, const T*, const int32_t*, double*, T*, const LogitRows<T>&);
   static constexpr bool kInPlace = true;
   std::vector<int32_t> targets;
 
@@ -86,38 +86,38 @@ template <class E> struct CrossEntropyCall : LogitsOf<E> {
   }
   std::vector<Span> outputs() const { return {room<T>(with_gradient() ? this->elements() : 0), room<double>(this->rows())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    kernel(run, this->x_of(in), (const int32_t*)in[3], (double*)out[1], with_gradient() ? (T*)out[0] : nullptr, COMMON_OF(in), this->bias_of(in));
+    kernel(run, this->x_of(in), (const int32_t*)in[3], (double*)out[1], with_gradient() ? (T*)out[0] : nullptr, this->rows_of(in));
   }
 };
 
 // Any numbers will do for probabilities.
 template <class E, class Result> struct BackwardCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, const T*, Result*, COMMON);
+  using Kernel = void (*)(const Run&, const T*, const T*, Result*, const MaskedRows&);
   static constexpr bool kInPlace = sizeof(T) == sizeof(Result);
   std::vector<T> dy;
 
   explicit BackwardCall(const Shape& s) : LogitsOf<E>(s), dy(row_of<E>(kOrdinary[s.seed % 4], s.elements(), s.seed + 1)) {}
   std::vector<Span> inputs() const { return {span(this->x), span(this->mask), span(dy)}; }
   std::vector<Span> outputs() const { return {room<Result>(this->elements())}; }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (const T*)in[2], (Result*)out[0], COMMON_OF(in)); }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (const T*)in[2], (Result*)out[0], this->rows_of(in)); }
 };
 
 template <class E> struct ExpSumCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, double*, int32_t*, COMMON, Slice<const T>);
+  using Kernel = void (*)(const Run&, const T*, double*, int32_t*, const LogitRows<T>&);
   static constexpr bool kInPlace = false;
 
   using LogitsOf<E>::LogitsOf;
   std::vector<Span> inputs() const { return this->logits(); }
   std::vector<Span> outputs() const { return {room<double>(this->rows()), room<int32_t>(this->rows())}; }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (double*)out[0], (int32_t*)out[1], COMMON_OF(in), this->bias_of(in)); }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (double*)out[0], (int32_t*)out[1], this->rows_of(in)); }
 };
 
 // With states somewhere about the row's own, and now and then one that is no number.
 template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, Result*, const double*, const int32_t*, COMMON, Slice<const T>);
+  using Kernel = void (*)(const Run&, const T*, Result*, const double*, const int32_t*, const LogitRows<T>&);
   static constexpr bool kInPlace = sizeof(T) == sizeof(Result);
   std::vector<double> mantissas;
   std::vector<int32_t> exponents;
@@ -137,7 +137,7 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
   }
   std::vector<Span> outputs() const { return {room<Result>(this->elements())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    kernel(run, this->x_of(in), (Result*)out[0], (const double*)in[3], (const int32_t*)in[4], COMMON_OF(in), this->bias_of(in));
+    kernel(run, this->x_of(in), (Result*)out[0], (const double*)in[3], (const int32_t*)in[4], this->rows_of(in));
   }
 };
 
@@ -155,18 +155,16 @@ template <class T, bool kBrain> struct Element { using Is = Plainly<T>; };
 template <bool kBrain> struct Element<uint16_t, kBrain> { using Is = std::conditional_t<kBrain, Brain16, Float16>; };
 template <class T, bool kBrain> using ElementOf = typename Element<T, kBrain>::Is;
 
-template <bool kBrain, bool kOneARow, class T, class R> MapCall<ElementOf<T, kBrain>, R, kOneARow> call_of(void (*)(const Run&, const T*, R*, COMMON, Slice<const T>));
-template <bool kBrain, bool kOneARow, class T> CrossEntropyCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*, COMMON, Slice<const T>));
-template <bool kBrain, bool kOneARow, class T, class R> BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, COMMON));
-template <bool kBrain, bool kOneARow, class T> ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, COMMON, Slice<const T>));
-template <bool kBrain, bool kOneARow, class T, class R> NormalizeCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, const double*, const int32_t*, COMMON, Slice<const T>));
+template <bool kBrain, bool kOneARow, class T, class R> MapCall<ElementOf<T, kBrain>, R, kOneARow> call_of(void (*)(const Run&, const T*, R*, const LogitRows<T>&));
+template <bool kBrain, bool kOneARow, class T> CrossEntropyCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*, const LogitRows<T>&));
+template <bool kBrain, bool kOneARow, class T, class R> BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, const MaskedRows&));
+template <bool kBrain, bool kOneARow, class T> ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, const LogitRows<T>&));
+template <bool kBrain, bool kOneARow, class T, class R> NormalizeCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, const double*, const int32_t*, const LogitRows<T>&));
 template <bool kBrain, bool kOneARow, class T> ArgmaxCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, size_t, size_t));
-template <bool kBrain, bool kOneARow, class T> TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t, const uint8_t*, int32_t, Slice<const T>));
+template <bool kBrain, bool kOneARow, class T> TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t, const MaskAndBias<T>&));
 template <bool kBrain, bool kOneARow, class T, class R>
-SampleCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*, size_t, size_t, size_t, size_t, double, double, double, double, double, const uint8_t*, int32_t, Slice<const T>));
+SampleCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*, size_t, size_t, size_t, const Filters&, const MaskAndBias<T>&));
 #define CALL_OF(name) decltype(call_of<has(#name, "bf16"), has(#name, "log_sum_exp")>(decltype(Kernels::name)()))
-#undef COMMON
-#undef COMMON_OF
 
 template <class T> using SoftmaxCall = MapCall<Plainly<T>, T, false>;
 

@@ -15,7 +15,7 @@ template <class E> struct ArgmaxCall : LogitsOf<E> {
 
 template <class E> struct TopKCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t, const uint8_t*, int32_t, Slice<const T>);
+  using Kernel = void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t, const MaskAndBias<T>&);
   static constexpr bool kInPlace = false;
 
   using LogitsOf<E>::LogitsOf;
@@ -23,14 +23,14 @@ template <class E> struct TopKCall : LogitsOf<E> {
   std::vector<Span> inputs() const { return this->logits(); }
   std::vector<Span> outputs() const { return {room<uint32_t>(this->rows() * k()), room<T>(this->rows() * k())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    kernel(run, this->x_of(in), (uint32_t*)out[0], (T*)out[1], this->rows(), this->cols, k(), this->mask_of(in), this->layout, this->bias_of(in));
+    kernel(run, this->x_of(in), (uint32_t*)out[0], (T*)out[1], this->rows(), this->cols, k(), this->added_of(in));
   }
 };
 
 // With one filter or several, and in every second call draws alone, which need no exact sums.
 template <class E, class Result> struct SampleCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, uint32_t*, Result*, Result*, int32_t*, const double*, size_t, size_t, size_t, size_t, double, double, double, double, double, const uint8_t*, int32_t, Slice<const T>);
+  using Kernel = void (*)(const Run&, const T*, uint32_t*, Result*, Result*, int32_t*, const double*, size_t, size_t, size_t, const Filters&, const MaskAndBias<T>&);
   static constexpr bool kInPlace = false;
   static constexpr size_t kDraws = 3;
   std::vector<double> uniforms;
@@ -54,7 +54,7 @@ template <class E, class Result> struct SampleCall : LogitsOf<E> {
   std::vector<Span> outputs() const { return {room<uint32_t>(uniforms.size()), room<Result>(written()), room<Result>(written()), room<int32_t>(this->rows())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
     Result *kept = written() ? (Result*)out[1] : nullptr, *probabilities = written() ? (Result*)out[2] : nullptr;
-    kernel(run, this->x_of(in), (uint32_t*)out[0], kept, probabilities, (int32_t*)out[3], (const double*)in[3], this->rows(), this->cols, kDraws, top_k, this->temperature, top_p, min_distance, typical_p, epsilon,
-           this->mask_of(in), this->layout, this->bias_of(in));
+    kernel(run, this->x_of(in), (uint32_t*)out[0], kept, probabilities, (int32_t*)out[3], (const double*)in[3], this->rows(), this->cols, kDraws,
+           {top_k, this->temperature, top_p, min_distance, typical_p, epsilon}, this->added_of(in));
   }
 };

@@ -6,6 +6,7 @@
 
 #include "../../rows/run.h"
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -127,36 +128,74 @@ template <> struct Type<int32_t> { static constexpr napi_typedarray_type kType =
 template <> struct Type<uint32_t> { static constexpr napi_typedarray_type kType = napi_uint32_array; };
 template <class T> struct Type<const T> : Type<T> {};
 
-// What a parameter is, and the argument for it.
+// Reads the arguments of a call one after the other.
+struct ArgumentReader {
+  const Arguments& all;
+  size_t at = 0;
+  const Arguments::Slot& next() { return all.slots[at++]; }
+};
+
+// A parameter of a kernel: the kinds of the arguments that it takes, and how it is made of them.
 template <class T> struct Parameter;
 template <class T> struct Parameter<T*> {
-  static constexpr Kind kKind = {Form::kArray, Type<T>::kType};
-  static T* get(const Arguments& a, size_t i) { return (T*)a.slots[i].array.data; }
+  static constexpr std::array<Kind, 1> kKinds = {{{Form::kArray, Type<T>::kType}}};
+  static T* get(ArgumentReader& r) { return (T*)r.next().array.data; }
 };
 template <class T> struct Parameter<Slice<T>> {
-  static constexpr Kind kKind = {Form::kArray, Type<T>::kType};
-  static Slice<T> get(const Arguments& a, size_t i) { return {(T*)a.slots[i].array.data, a.slots[i].array.length}; }
+  static constexpr std::array<Kind, 1> kKinds = Parameter<T*>::kKinds;
+  static Slice<T> get(ArgumentReader& r) {
+    const TypedArray& a = r.next().array;
+    return {(T*)a.data, a.length};
+  }
 };
 template <class T> struct Parameter<Slabs<T>> {
-  static constexpr Kind kKind = {Form::kSlabs, Type<T>::kType};
-  static Slabs<T> get(const Arguments& a, size_t i) {
+  static constexpr std::array<Kind, 1> kKinds = {{{Form::kSlabs, Type<T>::kType}}};
+  static Slabs<T> get(ArgumentReader& r) {
     Slabs<T> slabs;
     static_assert(sizeof slabs == sizeof(Slabs<void>));
-    memcpy((void*)&slabs, (const Slabs<void>*)&a.slabs[a.slots[i].size], sizeof slabs);
+    memcpy((void*)&slabs, (const Slabs<void>*)&r.all.slabs[r.next().size], sizeof slabs);
     return slabs;
   }
 };
 template <> struct Parameter<double> {
-  static constexpr Kind kKind = {Form::kNumber, {}};
-  static double get(const Arguments& a, size_t i) { return a.slots[i].number; }
+  static constexpr std::array<Kind, 1> kKinds = {{{Form::kNumber, {}}}};
+  static double get(ArgumentReader& r) { return r.next().number; }
 };
 template <> struct Parameter<int32_t> {
-  static constexpr Kind kKind = {Form::kInteger, {}};
-  static int32_t get(const Arguments& a, size_t i) { return (int32_t)a.slots[i].number; }
+  static constexpr std::array<Kind, 1> kKinds = {{{Form::kInteger, {}}}};
+  static int32_t get(ArgumentReader& r) { return (int32_t)r.next().number; }
 };
 template <> struct Parameter<size_t> {
-  static constexpr Kind kKind = {Form::kSize, {}};
-  static size_t get(const Arguments& a, size_t i) { return a.slots[i].size; }
+  static constexpr std::array<Kind, 1> kKinds = {{{Form::kSize, {}}}};
+  static size_t get(ArgumentReader& r) { return r.next().size; }
 };
+
+template <size_t... N> constexpr auto joined(const std::array<Kind, N>&... lists) {
+  std::array<Kind, (N + ...)> all = {};
+  size_t at = 0;
+  auto append = [&](const auto& list) { for (const Kind& each : list) all[at++] = each; };
+  (append(lists), ...);
+  return all;
+}
+
+// A struct of rows/parameters.h: its members, in order. A braced list is evaluated from left to right.
+template <class T, class... Members> struct StructParameter {
+  static constexpr auto kKinds = joined(Parameter<Members>::kKinds...);
+  static T get(ArgumentReader& r) { return {Parameter<Members>::get(r)...}; }
+};
+template <> struct Parameter<Mask> : StructParameter<Mask, const uint8_t*, int32_t> {};
+template <> struct Parameter<Extent> : StructParameter<Extent, size_t, size_t, size_t> {};
+template <> struct Parameter<MaskedRows> : StructParameter<MaskedRows, Extent, double, Mask> {};
+template <class T> struct Parameter<LogitRows<T>> : StructParameter<LogitRows<T>, MaskedRows, Slice<const T>> {};
+template <class T> struct Parameter<MaskAndBias<T>> : StructParameter<MaskAndBias<T>, Mask, Slice<const T>> {};
+template <>
+struct Parameter<Filters> : StructParameter<Filters, size_t, double, double, double, double, double> {};
+template <>
+struct Parameter<ScoreChanges>
+    : StructParameter<ScoreChanges, const float*, const float*, const uint8_t*, const float*> {};
+template <>
+struct Parameter<AttentionResults>
+    : StructParameter<AttentionResults, float*, double*, double*, double*, int32_t*> {};
+template <class T> struct Parameter<const T&> : Parameter<T> {};
 
 }  // namespace binding

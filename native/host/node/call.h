@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <tuple>
 #include <utility>
 
 #include "../../kernels.h"
@@ -136,16 +137,17 @@ inline napi_value start(napi_env env, napi_callback_info info, const Shape& shap
 template <class... A> using Kernel = void (*)(const Run&, A...);
 
 template <class... A> struct Parameters {
-  static_assert(sizeof...(A) <= Arguments::kMost);
-  static constexpr Kind kKinds[] = {Parameter<A>::kKind...};
-  template <size_t... I> static void run(const void* place, const Run& r, const Arguments& a, std::index_sequence<I...>) {
-    (*(const Kernel<A...>*)place)(r, Parameter<A>::get(a, I)...);
+  static constexpr auto kKinds = joined(Parameter<A>::kKinds...);
+  static_assert(kKinds.size() <= Arguments::kMost);
+  static void run(const void* place, const Run& run, const Arguments& arguments) {
+    ArgumentReader reader{arguments};
+    std::tuple<std::decay_t<A>...> values{Parameter<A>::get(reader)...};
+    std::apply([&](const auto&... each) { (*(const Kernel<A...>*)place)(run, each...); }, values);
   }
-  static void run(const void* place, const Run& r, const Arguments& a) { run(place, r, a, std::index_sequence_for<A...>()); }
 };
 
 template <Contract holds, class... A> struct Function {
-  static constexpr Shape kShape = {Parameters<A...>::kKinds, sizeof...(A), Parameters<A...>::run, holds};
+  static constexpr Shape kShape = {Parameters<A...>::kKinds.data(), Parameters<A...>::kKinds.size(), Parameters<A...>::run, holds};
 
   static napi_value call(napi_env env, napi_callback_info info) { return binding::call(env, info, kShape); }
   static napi_value start(napi_env env, napi_callback_info info) { return binding::start(env, info, kShape); }

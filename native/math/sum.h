@@ -1,12 +1,9 @@
 // A sum of exponentials as a number: mantissa · 2^exponent, far outside the range of any float, and how two are added.
 // Scaling by 2^k is exact, so what merging rounds is the addition alone.
 #pragma once
-#include "../math/exp.h"
+#include "exp.h"
 
 namespace {
-
-constexpr size_t kBlock = 65536;           // elements; a longer one pays no more, a shorter one is sooner done again
-constexpr size_t kSuper = 4 * kBlock;  // the unit shared among threads; sums are merged in its order
 
 // mantissa · 2^exponent, the mantissa as the sum of two doubles (`rest` is zero for float rows). `peak` (and what
 // rounding took from it) is the term at `peak_at`, where that is most of the sum: its quotient is computed from these. `others`

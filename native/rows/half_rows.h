@@ -1,0 +1,157 @@
+// Rows of float16 and bfloat16: float copies of some rows at a time, small enough to stay in the cache, go through the
+// operator's float kernel, and its results are rounded to the half type. So a result is the float32 result, rounded once.
+#pragma once
+#include "../math/formats.h"
+#include "../math/sum.h"
+#include "buffer.h"
+#include "share_rows.h"
+
+namespace {
+
+template <class X> constexpr bool kIsHalf = sizeof(Stored<X>) == 2;
+
+// The conversions of a half type. All other code is the same for both types.
+struct HalfFormat {
+  void (*widen)(const uint16_t*, float*, size_t);
+  void (*narrow)(const float*, uint16_t*, size_t);
+};
+template <class X> constexpr HalfFormat kFormat = {to_floats<X>, from_floats<X>};
+
+// Where results go: to halves, to floats, or (neither) to arrays that the kernel knows.
+struct HalfResult {
+  uint16_t* halves = nullptr;
+  float* floats = nullptr;
+  HalfResult() {}
+  HalfResult(uint16_t* to) : halves(to) {}
+  HalfResult(float* to) : floats(to) {}
+};
+
+// A call on half rows. A float copy of its bias is made once.
+struct HalfCall {
+  const HalfFormat& format;
+  const Run& run;
+  LogitRows<uint16_t> rows;
+  float* bias = nullptr;
+
+  NEVER_INLINE HalfCall(const HalfFormat& format, const Run& run, const LogitRows<uint16_t>& rows)
+      : format(format), run(run), rows(rows) {
+    if (!rows.bias.data) return;
+    bias = (float*)memory_of(run, rows.bias.length * sizeof(float));
+    if (bias) format.widen(rows.bias.data, bias, rows.bias.length);
+  }
+  HalfCall(const HalfFormat& format, const Run& run, const MaskedRows& rows)
+      : HalfCall(format, run, LogitRows<uint16_t>{rows, {nullptr, 0}}) {}
+  HalfCall(const HalfCall&) = delete;
+  ~HalfCall() { if (bias) run.release(bias); }
+
+  size_t row_index(size_t o) const { return o * rows.extent.inner; }
+  // The rows of outer indices [o, o + n), for the float kernel.
+  LogitRows<float> part(size_t o, size_t n) const {
+    const Extent &e = rows.extent, some = {n, e.cols, e.inner};
+    Slice<const float> all = {bias, rows.bias.length}, own = {bias + o * e.cols * e.inner, some.elements()};
+    return {{some, rows.temperature, rows.mask.from(o, e)}, !bias || rows.bias.length == e.cols ? all : own};
+  }
+};
+
+// Bytes that a float kernel needs of its reserve for each part of a long row and each block.
+constexpr size_t kReserveOfPart = 768, kReserveOfBlock = 8;
+
+// A call, cut along outer. `kernel` is called with (run, o, n, in, other, result): it takes outer indices [o, o + n) of the
+// floats `in` (and `other`) to the floats `result`.
+struct Halves {
+  static constexpr size_t kBatch = 1 << 16, kPiece = 1 << 14;  // elements of a batch; of a piece of a conversion
+  const HalfCall& call;
+  const uint16_t *in, *other;  // the second may be null
+  HalfResult to;
+  const void* kernel;
+  void (*run_kernel)(const void* kernel, const Run& run, size_t o, size_t n, const float* in, const float* other, float* result);
+  size_t batch = 1;
+
+  // Each piece has a batch's floats, and behind them what a long row needs.
+  struct Batches {
+    const Halves& halves;
+    const Pieces& pieces;
+  };
+  // n elements each way, in pieces shared among threads.
+  struct Conversion {
+    const HalfFormat& format; const uint16_t* from; uint16_t* to; float* floats; size_t n;
+    static void widen(void* self, size_t i) { const Conversion& c = *(Conversion*)self; c.format.widen(c.from + i * kPiece, c.floats + i * kPiece, c.left(i)); }
+    static void narrow(void* self, size_t i) { const Conversion& c = *(Conversion*)self; c.format.narrow(c.floats + i * kPiece, c.to + i * kPiece, c.left(i)); }
+    size_t left(size_t i) const { return n - i * kPiece < kPiece ? n - i * kPiece : kPiece; }
+    size_t pieces() const { return (n + kPiece - 1) / kPiece; }
+  };
+  static void one(void* self, size_t index) {
+    const Batches& b = *(const Batches*)self;
+    Run alone = b.halves.call.run;
+    alone.parallel = serial, alone.threads = 1;
+    b.halves.batch_of(alone, b.pieces, index);
+  }
+  void batch_of(const Run& r, const Pieces& pieces, size_t index) const {
+    if (r.stopped()) return;
+    const Extent& e = call.rows.extent;
+    size_t first = index * batch, n = e.outer - first < batch ? e.outer - first : batch;
+    size_t each = e.cols * e.inner, size = n * each, at = first * each;
+    Pieces::Taken piece(pieces);
+    float* memory = (float*)piece.data();
+    Run inner = r;
+    inner.reserve = {piece.data() + bytes_of_floats(), long_row_bytes()};
+    float *x = memory, *y = other ? x + size : nullptr;
+    float* result = to.floats ? to.floats + at : to.halves ? memory + size * (other ? 2 : 1) : nullptr;
+    auto widen = [&](const uint16_t* from, float* floats) {
+      Conversion c{call.format, from, nullptr, floats, size};
+      r.parallel(c.pieces(), Conversion::widen, &c);
+    };
+    widen(in + at, x);
+    if (other) widen(other + at, y);
+    run_kernel(kernel, inner, first, n, x, y, result);
+    if (to.halves && !r.stopped()) {
+      Conversion c{call.format, nullptr, to.halves + at, result, size};
+      r.parallel(c.pieces(), Conversion::narrow, &c);
+    }
+  }
+  // 64-byte aligned, as pieces are.
+  size_t bytes_of_floats() const {
+    size_t arrays = 1 + (other != nullptr) + (to.halves != nullptr);
+    return (batch * call.rows.extent.cols * call.rows.extent.inner * sizeof(float) * arrays + 63) / 64 * 64;
+  }
+  // The most that a float kernel needs of one batch.
+  size_t long_row_bytes() const {
+    const Extent& e = call.rows.extent;
+    if (e.inner > 1 || e.cols <= kSuper) return 0;
+    size_t blocks = (e.cols + kBlock - 1) / kBlock;
+    return Parts{e.cols}.count() * (kReserveOfPart + batch * sizeof(Sum)) + blocks * kReserveOfBlock;
+  }
+  void go() {
+    const Extent& e = call.rows.extent;
+    size_t each = e.cols * e.inner;
+    if (e.elements() == 0 || call.run.stopped()) return;
+    Run r = for_bytes(call.run, e.elements() * sizeof(float));
+    batch = each > kBatch ? 1 : kBatch / each;
+    if (call.rows.mask.layout == kMaskBits) batch = (batch + 7) / 8 * 8;  // batches begin at whole bytes of it
+    if (batch > e.outer) batch = e.outer;
+    size_t batches = (e.outer + batch - 1) / batch;
+    bool shared = batch * each <= kSuper && batches > 1;
+    Pieces memory(r, bytes_of_floats() + long_row_bytes(), shared ? batches : 1);
+    if (!memory.there()) return;
+    Batches all = {*this, memory};
+    if (shared) r.parallel(batches, one, &all);
+    else for (size_t i = 0; i < batches; i++) batch_of(r, memory, i);
+  }
+};
+// Runs kernel(run, o, n, in, other, result) on float copies of the halves `in` and, if it is not null, `other`.
+template <class Kernel>
+void in_floats(const HalfCall& call, const uint16_t* in, const uint16_t* other, HalfResult to, const Kernel& kernel) {
+  auto run = [](const void* self, const Run& r, size_t o, size_t n, const float* x, const float* y, float* result) {
+    (*(const Kernel*)self)(r, o, n, x, y, result);
+  };
+  Halves{call, in, other, to, &kernel, run}.go();
+}
+// A result an element, from one array: softmax, logSoftmax.
+void map_halves(const HalfCall& call, const uint16_t* x, HalfResult to,
+                void (*kernel)(const Run&, const float*, float*, const LogitRows<float>&)) {
+  in_floats(call, x, nullptr, to, [&](const Run& r, size_t o, size_t n, const float* in, const float*, float* result) {
+    kernel(r, in, result, call.part(o, n));
+  });
+}
+
+}  // namespace

@@ -1,0 +1,88 @@
+// What kernels are given besides plain pointers and numbers: one struct for each group of parameters in operators.def.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// How an array's elements are stored where no C++ type says so: float16, bfloat16, and bytes that share a scale.
+struct F16 { using T = uint16_t; };
+struct BF16 { using T = uint16_t; };
+struct I8 { using T = int8_t; };
+
+// The C++ type of an element: float and double are stored as themselves.
+template <class X> struct StoredAs { using T = typename X::T; };
+template <> struct StoredAs<float> { using T = float; };
+template <> struct StoredAs<double> { using T = double; };
+template <class X> using Stored = typename StoredAs<X>::T;
+
+// An optional array with its length. data is null where it was not given.
+template <class T> struct Slice {
+  T* data;
+  size_t length;
+};
+
+// The pieces of one store. A store grows by a piece at a time.
+template <class T> struct Slabs {
+  static constexpr size_t kMost = 64;
+  T* data[kMost];
+  size_t length[kMost];
+  size_t count;
+};
+
+// Rows along one axis: a dense array [outer, cols, inner], reduced along cols.
+struct Extent {
+  size_t outer, cols, inner;
+  size_t rows() const { return outer * inner; }
+  size_t elements() const { return outer * cols * inner; }
+};
+
+// The layouts of a mask, numbered as in lib/backend/backend.ts: bytes or bits, for every element or for one row.
+enum { kNoMask = 0, kMaskBytes = 1, kMaskRowBytes = 2, kMaskBits = 3, kMaskRowBits = 4 };
+struct Mask {
+  const uint8_t* data;
+  int32_t layout;
+
+  // The mask of the rows from outer index o on. A bit mask must begin at a whole byte there.
+  Mask from(size_t o, const Extent& e) const {
+    size_t at = o * e.cols * e.inner;
+    return {layout == kMaskBytes ? data + at : layout == kMaskBits ? data + at / 8 : data, layout};
+  }
+};
+
+// Rows that are scaled by 1 / temperature, with a mask. The values themselves are parameters of their own.
+struct MaskedRows {
+  Extent extent;
+  double temperature;
+  Mask mask;
+};
+
+// Rows of logits: a bias is added to each element, or one row of biases to all rows.
+template <class T> struct LogitRows : MaskedRows {
+  Slice<const T> bias;
+};
+
+// What selection adds to its logits.
+template <class T> struct MaskAndBias {
+  Mask mask;
+  Slice<const T> bias;
+};
+
+// Which tokens of a row may be drawn. No filter: top_k >= cols, top_p >= 1, min_distance = -infinity, typical_p >= 1,
+// epsilon = 0. temperature 0 selects the largest logit.
+struct Filters {
+  size_t top_k;
+  double temperature, top_p, min_distance, typical_p, epsilon;
+};
+
+// What changes the scores of an attention call: ALiBi slopes and sinks (a number a head), a mask and a bias. Null: none.
+struct ScoreChanges {
+  const float *slopes, *sinks;
+  const uint8_t* mask;
+  const float* bias;
+};
+
+// Where an attention call writes: values, log-sum-exps, or a state of sums. Null: not wanted.
+struct AttentionResults {
+  float* out;
+  double *lse, *sums, *mantissa;
+  int32_t* exponent;
+};
