@@ -9,7 +9,6 @@
 #pragma once
 #include "attention_tile.h"
 #include "../math/log.h"
-#include "../softmax/state.h"
 
 namespace {
 
@@ -19,7 +18,6 @@ constexpr double kHeadroom = 8;   // octaves
 constexpr double kNear = 40;      // octaves below the largest score, in which rounding of a score would show
 constexpr float kLarge = 8;       // scores up to this size, in octaves, are exact enough as floats
 constexpr size_t kFewKeys = 32;   // of so few the largest may be small by chance, and off by the size of what cancelled in it
-constexpr double kLog2E = 0x1.71547652b82fep+0;
 
 // What is the same for all rows of a call.
 struct Scoring {

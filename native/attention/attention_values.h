@@ -4,6 +4,7 @@
 // their quotient could be off by a rounding, and so outside of the values. A row that sees one key is that case in all
 // columns. Ordinary values differ between the first two keys of a row, and the search for shared values ends there.
 #pragma once
+#include "../softmax/state.h"
 #include "attention_keys.h"
 #include "attention_rows.h"
 

@@ -23,6 +23,8 @@
 
 namespace {
 
+constexpr double kLog2E = 0x1.71547652b82fep+0;
+
 template <class T> struct ExpTraits;
 
 template <> struct ExpTraits<float> {

@@ -41,4 +41,10 @@ template <class X> void from_floats(const float* from, uint16_t* to, size_t n) {
   COPY(to + i, last, (n - i) * sizeof *to);
 }
 
+// A vector as doubles, and back.
+SIMD_INLINE void widen(f32x16 v, f64x8* wide) { wide[0] = low_f64(v), wide[1] = high_f64(v); }
+SIMD_INLINE void widen(f64x8 v, f64x8* wide) { wide[0] = v; }
+SIMD_INLINE f32x16 narrowed(const f64x8* wide, float) { return narrow(wide[0], wide[1]); }
+SIMD_INLINE f64x8 narrowed(const f64x8* wide, double) { return wide[0]; }
+
 }  // namespace

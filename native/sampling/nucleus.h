@@ -4,6 +4,9 @@
 // and marks what lies between; a histogram over the logits of these, and of one bucket of it, and so on, leads to the one
 // that is the edge. If the edge was not between them after all, it is looked for above or below: slower, and as right.
 #pragma once
+#include "../math/formats.h"
+#include "../rows/buffer.h"
+#include "../selection/select.h"
 #include "pages.h"
 
 namespace {

@@ -2,6 +2,7 @@
 // ones, in half the time: by fused steps, in doubles. Most decisions do not need more. Where one might turn out otherwise,
 // by what near sums may be off, it is made again with exact ones.
 #pragma once
+#include "../rows/run.h"
 #include "rough.h"
 
 namespace {

@@ -3,7 +3,8 @@
 // they are added up. The steps are those of lib/js/sampling/weights.ts, operation by operation, without fma: a filter keeps the
 // same tokens and a draw gives the same one on every backend.
 #pragma once
-#include "../selection/select.h"
+#include "../math/exp.h"
+#include "../selection/items.h"
 
 namespace {
 

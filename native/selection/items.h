@@ -6,6 +6,8 @@
 
 namespace {
 
+constexpr uint32_t kNoIndex = 0xFFFFFFFF;  // in place of the indices of a row with a NaN
+
 // A logit that has been taken out of its row. It is ordered by its key, which mostly is the logit.
 struct Item { double key, z, weight; size_t index; };
 SIMD_INLINE bool before(const Item& a, const Item& b) { return a.key > b.key || (a.key == b.key && a.index < b.index); }

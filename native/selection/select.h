@@ -7,13 +7,12 @@
 #include "../math/formats.h"
 #include "../rows/buffer.h"
 #include "../rows/share_rows.h"
-#include "../softmax/row_sum.h"
+#include "../rows/scan.h"
 #include "items.h"
 
 namespace {
 
 constexpr size_t kTopGroup = 256;
-constexpr uint32_t kNoIndex = 0xFFFFFFFF;  // in place of the indices of a row with a NaN
 
 // What one reading tells of a row.
 template <class T> struct Look {

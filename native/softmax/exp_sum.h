@@ -5,8 +5,11 @@
 // are out of reach is read as their distances from it. Scaling by 2^k is exact, so the bits are those of softmax.
 #pragma once
 #include "../rows/buffer.h"
-#include "softmax.h"
+#include "../rows/half_rows.h"
+#include "../rows/share_rows.h"
+#include "columns.h"
 #include "state.h"
+#include "write_row.h"
 
 namespace {
 

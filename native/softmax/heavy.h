@@ -7,6 +7,7 @@
 #pragma once
 #include "repeated.h"
 #include "../math/sum.h"
+#include "../rows/run.h"
 
 namespace {
 

@@ -9,12 +9,11 @@
 // rows that are not ordinary, short rows and double ones are for log_sum.h, which is exact.
 #pragma once
 #include "../math/log.h"
-#include "softmax.h"
+#include "../rows/share_rows.h"
 #include "state.h"
+#include "write_row.h"
 
 namespace {
-
-constexpr size_t kShort = 128;  // elements, up to which the exact way is as quick
 
 struct QuickRow {
   const Run& run;

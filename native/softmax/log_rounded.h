@@ -5,7 +5,6 @@
 // log(1 + S) does where such terms are most of S. Two kinds of row have such terms: the maximum is small beside the
 // logits below it, or logits are small beside the maximum.
 #pragma once
-#include "log_quick.h"
 #include "log_sum.h"
 
 namespace {

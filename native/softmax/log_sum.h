@@ -9,15 +9,11 @@
 // Both are the same loops; only the lanes of a row are put together at their end. A row is cut into parts of kSuper
 // elements whatever thread takes them, and parts are put together in their order: the same bits on any number of threads.
 #pragma once
+#include "../math/formats.h"
 #include "../math/log.h"
 #include "row_sum.h"
 
 namespace {
-
-SIMD_INLINE void widen(f32x16 v, f64x8* wide) { wide[0] = low_f64(v), wide[1] = high_f64(v); }
-SIMD_INLINE void widen(f64x8 v, f64x8* wide) { wide[0] = v; }
-SIMD_INLINE f32x16 narrowed(const f64x8* wide, float) { return narrow(wide[0], wide[1]); }
-SIMD_INLINE f64x8 narrowed(const f64x8* wide, double) { return wide[0]; }
 
 // What is known of W rows, or of a part of one row as its lanes see it.
 template <class T> struct Lanes {

@@ -1,7 +1,7 @@
 // Dividing by a sum: y = q · 2^(e − octave) · (hi + lo), the reciprocal as two numbers, so that y is rounded once more
 // only. The power of two is exact wherever it is applied, so all plans give the same bits.
 #pragma once
-#include "row_sum.h"
+#include "../math/sum.h"
 
 namespace {
 

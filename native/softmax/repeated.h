@@ -5,7 +5,7 @@
 // every result's. So a sample of each block is searched for values that are met twice; does one of them make up a good part of
 // the sum, the block is added up once more, in doubles, with such values' terms from the double exponential.
 #pragma once
-#include "../rows/logits.h"
+#include "../math/exp.h"
 
 namespace {
 

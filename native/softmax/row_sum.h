@@ -6,9 +6,13 @@
 // in a tree of sixteen vectors, then in doubles, so the length of a row never enters the error.
 // Scaling by 2^k is exact: neither the choice of the exponent nor the cut into threads changes a bit.
 #pragma once
+#include "../rows/scan.h"
 #include "heavy.h"
 
 namespace {
+
+// Float rows of up to so many elements are summed in double by the logarithmic operators: that is as quick.
+constexpr size_t kShort = 128;
 
 // Whether the shorter polynomial of temperature 1 is worth code of its own: two operations of nineteen for float.
 template <class T> constexpr bool kHasUnit = sizeof(T) == 4;
@@ -43,26 +47,6 @@ template <> struct Total<double> {
     return total;
   }
 };
-
-template <class T, class Source> NEVER_INLINE T maximum(const Source& x, size_t from, size_t n) {
-  constexpr size_t W = ExpTraits<T>::kLanes;
-  auto m = splat(-infinity<T>()), a = m, b = m, c = m;
-  size_t i = 0;
-  for (; i + 4 * W <= n; i += 4 * W) {
-    m = max_skip_nan(m, high_part(x.at(from + i))), a = max_skip_nan(a, high_part(x.at(from + i + W)));
-    b = max_skip_nan(b, high_part(x.at(from + i + 2 * W))), c = max_skip_nan(c, high_part(x.at(from + i + 3 * W)));
-  }
-  for (; i + W <= n; i += W) m = max_skip_nan(m, high_part(x.at(from + i)));
-  if (i < n) m = max_skip_nan(m, high_part(x.at(from + i, n - i)));
-  return reduce_max(max_skip_nan(max_skip_nan(m, a), max_skip_nan(b, c)));
-}
-
-template <class T, class Source> NEVER_INLINE bool has_nan(const Source& x, size_t from, size_t n) {
-  constexpr size_t W = ExpTraits<T>::kLanes;
-  bool nan = false;
-  for (size_t i = 0; i < n; i += W) nan |= any_nan(high_part(n - i < W ? x.at(from + i, n - i) : x.at(from + i)));
-  return nan;
-}
 
 // From so many elements on, the roundings of trees of four and of sixteen vectors average out.
 constexpr size_t kFour = 512, kSixteen = 4096;
