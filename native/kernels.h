@@ -12,6 +12,7 @@
 #define OUTPUT(T, name, length) , T*
 #define OPTIONAL_OUTPUT(T, name, length) , T*
 #define ROWS , const MaskedRows&
+#define UNSCALED_ROWS(X) , const UnscaledRows<X>&
 #define LOGIT_ROWS(X) , const LogitRows<X>&
 #define MASK_AND_BIAS(X) , const MaskAndBias<X>&
 #define FILTERS , const Filters&

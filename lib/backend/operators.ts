@@ -49,6 +49,26 @@ export interface OperatorArguments {
     maskLayout: number;
     bias: KernelArray | null;
   };
+  stable_max: {
+    x: KernelArray;
+    out: KernelArray;
+    outer: number;
+    cols: number;
+    inner: number;
+    mask: Uint8Array | null;
+    maskLayout: number;
+    bias: KernelArray | null;
+  };
+  log_stable_max: {
+    x: KernelArray;
+    out: KernelArray;
+    outer: number;
+    cols: number;
+    inner: number;
+    mask: Uint8Array | null;
+    maskLayout: number;
+    bias: KernelArray | null;
+  };
   softmax_backward: {
     y: KernelArray;
     dy: KernelArray;
@@ -175,6 +195,8 @@ export interface OperatorTypes {
   log_softmax: 'f32' | 'f64' | 'f16' | 'bf16' | 'f16_f32' | 'bf16_f32';
   log_sum_exp: 'f32' | 'f64' | 'f16' | 'bf16';
   cross_entropy: 'f32' | 'f64' | 'f16' | 'bf16';
+  stable_max: 'f32' | 'f64' | 'f16' | 'bf16' | 'f16_f32' | 'bf16_f32';
+  log_stable_max: 'f32' | 'f64' | 'f16' | 'bf16' | 'f16_f32' | 'bf16_f32';
   softmax_backward: 'f32' | 'f64' | 'f16' | 'bf16' | 'f16_f32' | 'bf16_f32';
   exp_sum: 'f32' | 'f64' | 'f16' | 'bf16';
   normalize: 'f32' | 'f64' | 'f16' | 'bf16' | 'f16_f32' | 'bf16_f32';
@@ -243,6 +265,26 @@ export const CROSS_ENTROPY: OperatorOf<'cross_entropy'> = {
   inPlace: ['gradient', 'x'],
   call: (kernel, a) => kernel(
     a.x, a.targets, a.loss, a.gradient, a.outer, a.cols, a.inner, a.temperature, a.mask, a.maskLayout, a.bias,
+  ),
+};
+
+export const STABLE_MAX: OperatorOf<'stable_max'> = {
+  name: 'stable_max',
+  inputs: ['x', 'mask', 'bias'],
+  outputs: ['out'],
+  inPlace: ['out', 'x'],
+  call: (kernel, a) => kernel(
+    a.x, a.out, a.outer, a.cols, a.inner, a.mask, a.maskLayout, a.bias,
+  ),
+};
+
+export const LOG_STABLE_MAX: OperatorOf<'log_stable_max'> = {
+  name: 'log_stable_max',
+  inputs: ['x', 'mask', 'bias'],
+  outputs: ['out'],
+  inPlace: ['out', 'x'],
+  call: (kernel, a) => kernel(
+    a.x, a.out, a.outer, a.cols, a.inner, a.mask, a.maskLayout, a.bias,
   ),
 };
 

@@ -60,6 +60,14 @@ template <class T> struct LogitRows : MaskedRows {
   Slice<const T> bias;
 };
 
+// Rows of logits that no temperature scales.
+template <class T> struct UnscaledRows {
+  Extent extent;
+  Mask mask;
+  Slice<const T> bias;
+  LogitRows<T> logits() const { return {{extent, 1, mask}, bias}; }
+};
+
 // What selection adds to its logits.
 template <class T> struct MaskAndBias {
   Mask mask;

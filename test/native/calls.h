@@ -68,6 +68,18 @@ template <class E, class Result, bool kOneARow> struct MapCall : LogitsOf<E> {
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (Result*)out[0], this->rows_of(in)); }
 };
 
+// The same without a temperature.
+template <class E, class Result> struct UnscaledCall : MapCall<E, Result, false> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, Result*, const UnscaledRows<T>&);
+
+  using MapCall<E, Result, false>::MapCall;
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    const LogitRows<T> rows = this->rows_of(in);
+    kernel(run, this->x_of(in), (Result*)out[0], {rows.extent, rows.mask, rows.bias});
+  }
+};
+
 // The loss of a target a row, of which some do not count, and in two of three calls the gradient.
 template <class E> struct CrossEntropyCall : LogitsOf<E> {
   using T = typename E::Type;
@@ -156,6 +168,8 @@ template <bool kBrain> struct Element<uint16_t, kBrain> { using Is = std::condit
 template <class T, bool kBrain> using ElementOf = typename Element<T, kBrain>::Is;
 
 template <bool kBrain, bool kOneARow, class T, class R> MapCall<ElementOf<T, kBrain>, R, kOneARow> call_of(void (*)(const Run&, const T*, R*, const LogitRows<T>&));
+template <bool kBrain, bool kOneARow, class T, class R>
+UnscaledCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, const UnscaledRows<T>&));
 template <bool kBrain, bool kOneARow, class T> CrossEntropyCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*, const LogitRows<T>&));
 template <bool kBrain, bool kOneARow, class T, class R> BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, const MaskedRows&));
 template <bool kBrain, bool kOneARow, class T> ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, const LogitRows<T>&));

@@ -187,6 +187,8 @@ template <> struct Parameter<Mask> : StructParameter<Mask, const uint8_t*, int32
 template <> struct Parameter<Extent> : StructParameter<Extent, size_t, size_t, size_t> {};
 template <> struct Parameter<MaskedRows> : StructParameter<MaskedRows, Extent, double, Mask> {};
 template <class T> struct Parameter<LogitRows<T>> : StructParameter<LogitRows<T>, MaskedRows, Slice<const T>> {};
+template <class T>
+struct Parameter<UnscaledRows<T>> : StructParameter<UnscaledRows<T>, Extent, Mask, Slice<const T>> {};
 template <class T> struct Parameter<MaskAndBias<T>> : StructParameter<MaskAndBias<T>, Mask, Slice<const T>> {};
 template <>
 struct Parameter<Filters> : StructParameter<Filters, size_t, double, double, double, double, double> {};
