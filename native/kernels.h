@@ -31,8 +31,8 @@ struct Kernels {
 #undef OF_TYPE
 };
 
-// The tables that this build has for its processor family; which of them may run: cpu/cpu.h. Prebuilt binaries are built
-// WITHOUT_SCALAR: nobody would run it there, as JavaScript is faster.
+// The tables of this build. platform/cpu.h tells which of them this machine can run. Prebuilt binaries are built
+// WITHOUT_SCALAR, as JavaScript is faster.
 #if defined(__x86_64__) || defined(_M_X64)
 extern const Kernels kernels_avx512, kernels_avx2;
 #elif defined(__aarch64__) || defined(_M_ARM64)

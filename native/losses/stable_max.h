@@ -101,7 +101,12 @@ template <class T> struct StableMax {
         m.rest[to] += rest + t.lanes[p].rest[i];
       }
     }
-    for (size_t i = 1; !rows.across() && i < W; i++) m.sum[i] = m.sum[0], m.rest[i] = m.rest[0];
+    for (size_t i = 1; !rows.across() && i < W; i++) {
+      m.sum[i] = m.sum[0];
+      m.rest[i] = m.rest[0];
+    }
+    for (size_t i = 0; i < W; i++)
+      if (is_usual(m.sum[i])) two_sum(m.sum[i], m.rest[i], m.sum[i], m.rest[i]);
   }
   static bool is_usual(double sum) { return sum > 0 && sum < infinity<double>(); }
 

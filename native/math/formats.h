@@ -1,4 +1,4 @@
-// The types that numbers are stored in, as kernels of any of them read and write sixteen at a time.
+// The formats of stored numbers. Kernels of all formats read and write sixteen numbers at a time as floats.
 #pragma once
 #include "../rows/parameters.h"
 #include "../simd/inline.h"
@@ -21,7 +21,7 @@ template <> struct Format<BF16> {
   static ALWAYS f32x16 load(const uint16_t* p) { return load_brain(p); }
   static ALWAYS void store(uint16_t* p, f32x16 v) { store_brain(p, v); }
 };
-template <> struct Format<I8> {  // how it is written depends on a scale
+template <> struct Format<I8> {  // append writes bytes, as each token has a scale
   using T = int8_t;
   static ALWAYS f32x16 load(const int8_t* p) { return load_bytes(p); }
 };
@@ -41,7 +41,7 @@ template <class X> void from_floats(const float* from, uint16_t* to, size_t n) {
   COPY(to + i, last, (n - i) * sizeof *to);
 }
 
-// A vector as doubles, and back.
+// A vector as doubles, and doubles as a vector.
 SIMD_INLINE void widen(f32x16 v, f64x8* wide) { wide[0] = low_f64(v), wide[1] = high_f64(v); }
 SIMD_INLINE void widen(f64x8 v, f64x8* wide) { wide[0] = v; }
 SIMD_INLINE f32x16 narrowed(const f64x8* wide, float) { return narrow(wide[0], wide[1]); }

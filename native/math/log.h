@@ -1,23 +1,25 @@
-// log(1 + s) for s ≥ 0, as the sum of two doubles good to 2^-58: once a row, so in plain scalars, and without the C
-// library, whose last bits differ from one system to the next.
+// Logarithms without the C library, whose last bits differ between systems. log(1 + s) for s ≥ 0 is the sum of two
+// doubles, with an error of 2^-58 of the result: once a row, so in scalars.
 //
 //   1 + s = 2^n (1 + f), 1 + f in [√½, √2]      h = f / (2 + f)      log(1 + s) = n ln 2 + 2 (h + h³/3 + h⁵/5 + …)
 //
-// f keeps what rounding took from 1 + s, and h is a pair, so a small s loses nothing. |h| ≤ 0.172: the first term that
-// is left out, h²³/23, is 2^-60 of the result. lib/js/softmax/log.ts has the same steps.
+// f keeps the rounding error of 1 + s, and h is a pair, so a small s loses nothing. |h| ≤ 0.172: the first term left
+// out, h²³/23, is 2^-60 of the result. The JavaScript backend takes the same steps.
 #pragma once
 #include "exp.h"
 
 namespace {
 
-struct Pair { double hi, lo; };
+struct Pair {
+  double hi, lo;
+};
 
 SIMD_INLINE Pair two_sum_pair(double a, double b) {  // Knuth
   double s = a + b, t = s - a;
   return {s, (a - (s - t)) + (b - t)};
 }
 
-// of s + rest, |rest| far below s
+// log(1 + s + rest), |rest| far below s.
 static Pair log1p_pair(double s, double rest) {
   if (s < 0x1p-60) return {s, rest};
   double f = s, below = rest, n = 0;
@@ -32,7 +34,8 @@ static Pair log1p_pair(double s, double rest) {
   double h = f / d.hi;
   double l = (FUSED_F64(-h, d.hi, f) + (below - h * (d.lo + below))) / d.hi;
   double z = h * h, p = 2. / 23;
-  p = FUSED_F64(p, z, 2. / 21), p = FUSED_F64(p, z, 2. / 19), p = FUSED_F64(p, z, 2. / 17), p = FUSED_F64(p, z, 2. / 15);
+  p = FUSED_F64(p, z, 2. / 21), p = FUSED_F64(p, z, 2. / 19), p = FUSED_F64(p, z, 2. / 17),
+  p = FUSED_F64(p, z, 2. / 15);
   p = FUSED_F64(p, z, 2. / 13), p = FUSED_F64(p, z, 2. / 11), p = FUSED_F64(p, z, 2. / 9), p = FUSED_F64(p, z, 2. / 7);
   p = FUSED_F64(p, z, 2. / 5), p = FUSED_F64(p, z, 2. / 3);
   double low = 2 * l * (1 + z) + h * (z * p);

@@ -1,5 +1,5 @@
-// cpuid and xgetbv on x86 (an instruction set is usable when the processor has it and the operating system saves its
-// registers), nothing to ask on AArch64, where NEON is part of the base.
+// Detection. x86: cpuid and xgetbv; an instruction set is usable if the processor has it and the operating system
+// saves its registers. AArch64: NEON is always there.
 #include "cpu.h"
 
 #include <stdint.h>
@@ -27,7 +27,9 @@ void add_scalar([[maybe_unused]] Machine& m, [[maybe_unused]] int n) {
 }
 
 #if X86
-struct Registers { uint32_t eax, ebx, ecx, edx; };
+struct Registers {
+  uint32_t eax, ebx, ecx, edx;
+};
 
 Registers cpuid(uint32_t leaf, uint32_t sub = 0) {
   Registers r = {};
@@ -41,7 +43,7 @@ Registers cpuid(uint32_t leaf, uint32_t sub = 0) {
   return r;
 }
 
-uint64_t saved_registers() {  // XCR0; only where cpuid says that xgetbv exists
+uint64_t saved_registers() {  // XCR0. Call it only if cpuid reports xgetbv
 #if defined(_MSC_VER)
   return _xgetbv(0);
 #else
@@ -57,10 +59,20 @@ void find_instruction_sets(Machine& m, char* features) {
   bool xsave = one.ecx >> 27 & 1;
   uint64_t saved = xsave ? saved_registers() : 0;
   bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xE6) == 0xE6;
-  struct { const char* name; uint32_t has; } all[] = {
-      {"avx", one.ecx >> 28 & 1}, {"fma", one.ecx >> 12 & 1}, {"f16c", one.ecx >> 29 & 1}, {"avx2", seven.ebx >> 5 & 1},
-      {"avx512f", seven.ebx >> 16 & 1}, {"avx512dq", seven.ebx >> 17 & 1}, {"avx512bw", seven.ebx >> 30 & 1}, {"avx512vl", seven.ebx >> 31 & 1},
-      {"os-ymm", ymm}, {"os-zmm", zmm},
+  struct {
+    const char* name;
+    uint32_t has;
+  } all[] = {
+      {"avx", one.ecx >> 28 & 1},
+      {"fma", one.ecx >> 12 & 1},
+      {"f16c", one.ecx >> 29 & 1},
+      {"avx2", seven.ebx >> 5 & 1},
+      {"avx512f", seven.ebx >> 16 & 1},
+      {"avx512dq", seven.ebx >> 17 & 1},
+      {"avx512bw", seven.ebx >> 30 & 1},
+      {"avx512vl", seven.ebx >> 31 & 1},
+      {"os-ymm", ymm},
+      {"os-zmm", zmm},
   };
   bool avx2 = ymm, avx512 = zmm;
   for (int i = 0; i < 10; i++) {
@@ -80,7 +92,7 @@ void find_name(char* name) {
     Registers r = cpuid(0x80000002 + i);
     memcpy(name + 16 * i, &r, 16);
   }
-  for (size_t n = strlen(name); n && name[n - 1] == ' ';) name[--n] = 0;  // some pad it
+  for (size_t n = strlen(name); n && name[n - 1] == ' ';) name[--n] = 0;  // some processors pad it
 }
 
 // Leaf 4 (Intel) and 0x8000001D (AMD) list the caches in the same form.
@@ -92,7 +104,8 @@ void find_caches(Caches& c) {
     Registers r = cpuid(leaf, i);
     uint32_t type = r.eax & 31, level = r.eax >> 5 & 7;
     if (type == 0) break;
-    size_t bytes = ((size_t)(r.ebx >> 22) + 1) * ((r.ebx >> 12 & 1023) + 1) * ((r.ebx & 4095) + 1) * ((size_t)r.ecx + 1);
+    size_t bytes =
+        ((size_t)(r.ebx >> 22) + 1) * ((r.ebx >> 12 & 1023) + 1) * ((r.ebx & 4095) + 1) * ((size_t)r.ecx + 1);
     if (type == 2) continue;  // instructions
     (level == 1 ? c.l1d : level == 2 ? c.l2 : c.l3) = bytes;
   }
@@ -118,7 +131,10 @@ void find_name(char* name) {
 
 void find_caches(Caches& c) {
 #if defined(__APPLE__)
-  struct { const char* name; size_t* to; } all[] = {{"hw.perflevel0.l1dcachesize", &c.l1d}, {"hw.perflevel0.l2cachesize", &c.l2}};
+  struct {
+    const char* name;
+    size_t* to;
+  } all[] = {{"hw.perflevel0.l1dcachesize", &c.l1d}, {"hw.perflevel0.l2cachesize", &c.l2}};
   for (auto& a : all) {
     int64_t v = 0;
     size_t length = sizeof v;

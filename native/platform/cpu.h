@@ -1,16 +1,18 @@
-// What this processor and its operating system allow, asked once.
+// The processor and its caches, detected once.
 #pragma once
 #include <stddef.h>
 
 #include "../kernels.h"
 
-struct Caches { size_t l1d, l2, l3; };  // bytes; of the core the question was asked on, 0: none or unknown
+struct Caches {
+  size_t l1d, l2, l3;
+};  // bytes, of the core that ran the detection; 0: none or unknown
 
 struct Machine {
-  const char* processor;        // its name for people
-  const char* features;         // names that matter to the kernels, separated by blanks
+  const char* processor;  // its name, for display
+  const char* features;   // the features that kernels use, separated by blanks
   Caches caches;
-  const Kernels* usable[4];     // best first, ended by a null pointer
+  const Kernels* usable[4];  // fastest first; a null pointer ends the list
 };
 
 const Machine& machine();

@@ -29,11 +29,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Waking a thread that sleeps takes some 30 microseconds, as long as a softmax of 100,000 logits: a helper looks for the
-// next job for a little longer than that before it sleeps. The two sweeps of a row are two jobs.
+// A sleeping thread wakes in some 30 microseconds, as long as a softmax of 100,000 logits takes. So a helper polls for
+// the next job a little longer than that before it sleeps. The two passes over a row are two jobs.
 constexpr auto kPatience = std::chrono::microseconds(100);
 
-// Waits a little for a condition; says whether it holds.
+// Polls a condition for a while. Returns whether it holds.
 template <class Condition> bool soon(Condition holds) {
   if (holds()) return true;
   for (auto end = Clock::now() + kPatience; Clock::now() < end;)
@@ -44,7 +44,7 @@ template <class Condition> bool soon(Condition holds) {
   return false;
 }
 
-// The part of a job that one thread begins with; who has finished his own goes on with those of others.
+// The tasks that one thread begins with. A thread that finishes early steals from the others.
 struct alignas(64) Share {
   std::atomic<size_t> next{0};
   size_t end = 0;
@@ -64,8 +64,8 @@ struct Job {
   }
 };
 
-// Whose holder has the pool to himself. Not a std::mutex: a task may try again what its own caller holds. Not to be waited for while
-// others have work: each of them takes it again for its next job, and who only waits may never be the one that gets it.
+// Exclusive use of the pool. Not a std::mutex: a task may try to lock what its own caller holds. Do not block on it:
+// each busy caller locks it again for its next job, so that a waiter can starve.
 struct Turn {
   std::atomic<bool> taken{false};
 
@@ -77,20 +77,20 @@ struct Turn {
 };
 
 struct Pool {
-  std::atomic<unsigned> wanted{0};  // threads; 0: no number set
+  std::atomic<unsigned> wanted{0};  // threads; 0: no number has been set
   std::atomic<bool> closed{false};
-  std::mutex door;  // of those that come and go
+  std::mutex door;  // guards open() and close()
   unsigned users = 0;
   Turn turn;
-  std::vector<Thread> helpers;  // these are the holder's of `turn`
+  std::vector<Thread> helpers;  // belongs to the holder of `turn`
   std::unique_ptr<Share[]> shares;
   size_t shares_made = 0;
 
-  std::mutex lock;  // for `job` and what decides whether a helper sleeps
+  std::mutex lock;  // guards `job` and the decision to sleep
   Condition wake;
   const Job* job = nullptr;
-  int caller = -1;  // the processor that the job came from
-  std::atomic<unsigned> round{0};   // a new number is a new job
+  int caller = -1;                 // the processor of the job's caller
+  std::atomic<unsigned> round{0};  // increases with each job
   std::atomic<bool> ending{false};
   std::atomic<unsigned> inside{0};  // helpers that may still touch the job
 
@@ -110,7 +110,7 @@ struct Pool {
         }
         if (ending) return;
         seen = round;
-        if (!job) continue;  // it was done before this thread came by
+        if (!job) continue;  // another thread has finished it
         mine = *job;
         inside.fetch_add(1, std::memory_order_relaxed);
       }
@@ -129,7 +129,7 @@ struct Pool {
 
   bool sharing() const { return wanted > 1 && !closed; }
 
-  // The following are for the holder of `turn`.
+  // Only the holder of `turn` calls the following.
   void run(size_t count, void (*task)(void*, size_t), void* context) {
     adjust();
     size_t threads = helpers.size() + 1;
@@ -145,13 +145,13 @@ struct Pool {
     post(&j);
     wake.notify_all();
     j.work(0);
-    post(nullptr);  // who has not come by now need not come
+    post(nullptr);  // helpers that have not joined yet stay away
     auto alone = [&] { return inside.load(std::memory_order_acquire) == 0; };
     while (!soon(alone)) std::this_thread::yield();
   }
 
-  // As many helpers as are wanted, or as the system and its memory grant; fewer are wanted from then on, until a number
-  // is set again. Nothing is thrown: kernels have no tables by which an exception could find its way through them.
+  // Starts as many helpers as are wanted. If the system grants fewer, fewer are wanted until a number is set again.
+  // Throws nothing, as kernels are compiled without unwind tables.
   void adjust() {
     unsigned threads = sharing() ? wanted.load() : 1;
     if (helpers.size() + 1 > threads) end();
@@ -160,9 +160,7 @@ struct Pool {
       while (helpers.size() + 1 < threads) {
         helpers.emplace_back([this, own = helpers.size() + 1, seen = round.load()] { help(own, seen); });
       }
-    } catch (const std::exception&) {
-      wanted.compare_exchange_strong(threads, (unsigned)helpers.size() + 1);
-    }
+    } catch (const std::exception&) { wanted.compare_exchange_strong(threads, (unsigned)helpers.size() + 1); }
   }
 
   void end() {
@@ -176,7 +174,7 @@ struct Pool {
     ending = false;
   }
 
-  // For anyone. No job begins from here on, so the wait is for one at most.
+  // Any thread may call it. No job begins from here on, so it waits for one job at most.
   void shut() {
     closed = true;
     std::lock_guard<Turn> mine(turn);
@@ -184,16 +182,16 @@ struct Pool {
   }
 };
 
-// Never destroyed: threads that are still at work while the process ends may look at it. Its memory is always there.
+// Never destroyed, as threads may still use it while the process ends.
 alignas(Pool) unsigned char memory[sizeof(Pool)];
 Pool* const pool = new (memory) Pool;
 
-#if !defined(_WIN32)  // there, threads are dead by the time that destructors run, and may have died with a lock
+#if !defined(_WIN32)  // on Windows, threads end before destructors run, some while they hold a lock
 struct AtExit {
   ~AtExit() { pool->shut(); }
 } at_exit;
 
-// The child of a fork has none of its parent's helpers, and may have locks that nobody will ever open.
+// The child of a fork has none of its parent's helpers, and may have inherited locked locks.
 const int at_fork = pthread_atfork(nullptr, nullptr, [] {
   unsigned wanted = pool->wanted, users = pool->users;
   bool closed = pool->closed;
@@ -223,7 +221,7 @@ unsigned threads() {
 void set_threads(unsigned n) {
   pool->wanted = n ? n : 1;
   std::unique_lock<Turn> mine(pool->turn, std::try_to_lock);
-  if (mine && pool->helpers.size() >= pool->wanted) pool->adjust();  // else the next job does it
+  if (mine && pool->helpers.size() >= pool->wanted) pool->adjust();  // otherwise the next job adjusts it
 }
 
 void suggest_threads(unsigned n) {

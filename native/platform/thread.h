@@ -1,6 +1,6 @@
-// A thread and a condition variable with the interface of std::thread and std::condition_variable, as far as the pool
-// goes. On Linux they are pthreads of the oldest version: g++ 12 and glibc 2.36 would otherwise bind the standard ones to
-// GLIBC_2.34 and GLIBCXX_3.4.30, and a binary made there would not load on glibc 2.28, which Node itself asks for.
+// The parts of std::thread and std::condition_variable that the pool uses. On Linux they are pthreads of the oldest
+// version: g++ 12 with glibc 2.36 binds the standard ones to GLIBC_2.34 and GLIBCXX_3.4.30, and such a binary would not
+// load on glibc 2.28, Node's own minimum.
 #pragma once
 #include <mutex>
 
@@ -11,7 +11,7 @@
 #include <system_error>
 #include <utility>
 
-// glibc 2.34 moved these into libc under a new version; the old one is there for ever. musl has no versions.
+// glibc 2.34 gave these a new version and keeps the old one. musl has no versions.
 #if defined(__GLIBC__)
 #if defined(__x86_64__)
 #define OLDEST "GLIBC_2.2.5"
@@ -34,7 +34,7 @@ class Thread {
     std::unique_ptr<Body> mine(new Body(std::move(body)));
     int error = pthread_create(&id_, nullptr, run<Body>, mine.get());
     if (error) throw std::system_error(error, std::generic_category());
-    mine.release();  // the thread's now
+    mine.release();  // the thread owns it now
   }
   Thread(Thread&&) noexcept = default;
   void join() { pthread_join(id_, nullptr); }

@@ -1,6 +1,6 @@
-// Memory of a kernel that is given back at the end of its scope. Without memory a call stops (Run::missing), and its user
-// has a null pointer. Kernels ask for all of it before they write results: a call without memory has written nothing.
-// Selection and sampling, whose memory depends on the row, have written the results of earlier rows.
+// Memory of a kernel, released at the end of its scope. Where there is none, the pointer is null and the call stops
+// (Run::missing). Kernels allocate before they write, so that a failed call has written nothing. Selection and sampling
+// allocate for each row, and have then written earlier rows.
 #pragma once
 #include "run.h"
 
@@ -21,10 +21,12 @@ template <class T> struct Buffer {
   explicit Buffer(const Run& r) : run(r) {}
   Buffer(const Run& r, size_t n) : run(r) { need(n); }
   Buffer(const Buffer&) = delete;
-  ~Buffer() { if (data) run.release(data); }
-  // Room for n, what was there is kept. Null: there is no memory.
+  ~Buffer() {
+    if (data) run.release(data);
+  }
+  // Makes room for n items and keeps those that are there. Null: there is no memory.
   T* need(size_t n) { return data && n <= capacity ? data : grow(n); }
-  // Without memory the item is left out.
+  // Drops the item if there is no memory.
   ALWAYS void push(const T& item) {
     if (size < capacity || need(size < 512 ? 1024 : 2 * size)) data[size++] = item;
   }
@@ -40,7 +42,7 @@ template <class T> struct Buffer {
   }
 };
 
-// Sums of a long row's parts: from the reserve, if there is enough.
+// Memory for the sums of a long row's parts: the reserve, if it is large enough.
 struct LongRow {
   const Run& run;
   char* data;
@@ -49,11 +51,13 @@ struct LongRow {
     data = (char*)(bytes <= r.reserve.bytes ? r.reserve.data : memory_of(r, bytes));
   }
   LongRow(const LongRow&) = delete;
-  ~LongRow() { if (data && data != run.reserve.data) run.release(data); }
+  ~LongRow() {
+    if (data && data != run.reserve.data) run.release(data);
+  }
 };
 
-// Memory for tasks that run at the same time: a piece for each thread, all there before the first task runs. Without
-// memory for so many, the call goes on with one thread and one piece.
+// A piece of memory for each thread, allocated before the first task runs. If there is not enough memory for all, the
+// call runs on one thread with one piece.
 class Pieces {
  public:
   Pieces(Run& r, size_t bytes, size_t tasks) : run(r), each(rounded(bytes)) {
@@ -66,10 +70,12 @@ class Pieces {
     for (size_t i = 0; memory && i < count; i++) memory[i] = 0;
   }
   Pieces(const Pieces&) = delete;
-  ~Pieces() { if (memory) run.release(memory); }
+  ~Pieces() {
+    if (memory) run.release(memory);
+  }
   bool there() const { return memory != nullptr; }
 
-  // A task's own piece, 64-byte aligned. It waits for one if the pool has grown since the call began.
+  // A piece that a task holds, 64-byte aligned. Waits for one if the pool has grown since the call began.
   struct Taken {
     const Pieces& from;
     size_t i = 0;
@@ -83,7 +89,7 @@ class Pieces {
 
  private:
   static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
-  // One byte a piece says whether it is taken; the pieces follow.
+  // A byte for each piece, set while it is taken; then the pieces.
   size_t size() const { return rounded(count) + 64 + count * each; }
   char* first() const { return (char*)(((uintptr_t)memory + rounded(count) + 63) & ~(uintptr_t)63); }
 

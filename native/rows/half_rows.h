@@ -1,5 +1,5 @@
-// Rows of float16 and bfloat16: float copies of some rows at a time, small enough to stay in the cache, go through the
-// operator's float kernel, and its results are rounded to the half type. So a result is the float32 result, rounded once.
+// Rows of float16 and bfloat16. Some rows at a time are copied to floats, few enough for the cache, go through the
+// operator's float kernel, and are rounded to the half type: a result is the float32 result, rounded once.
 #pragma once
 #include "../math/formats.h"
 #include "../math/sum.h"
@@ -42,7 +42,9 @@ struct HalfCall {
   HalfCall(const HalfFormat& format, const Run& run, const MaskedRows& rows)
       : HalfCall(format, run, LogitRows<uint16_t>{rows, {nullptr, 0}}) {}
   HalfCall(const HalfCall&) = delete;
-  ~HalfCall() { if (bias) run.release(bias); }
+  ~HalfCall() {
+    if (bias) run.release(bias);
+  }
 
   size_t row_index(size_t o) const { return o * rows.extent.inner; }
   // The rows of outer indices [o, o + n), for the float kernel.
@@ -56,27 +58,38 @@ struct HalfCall {
 // Bytes that a float kernel needs of its reserve for each part of a long row and each block.
 constexpr size_t kReserveOfPart = 768, kReserveOfBlock = 8;
 
-// A call, cut along outer. `kernel` is called with (run, o, n, in, other, result): it takes outer indices [o, o + n) of the
-// floats `in` (and `other`) to the floats `result`.
+// A call, cut along outer. `kernel` is called with (run, o, n, in, other, result): it takes outer indices [o, o + n)
+// of the floats `in` (and `other`) to the floats `result`.
 struct Halves {
-  static constexpr size_t kBatch = 1 << 16, kPiece = 1 << 14;  // elements of a batch; of a piece of a conversion
+  static constexpr size_t kBatch = 1 << 16, kPiece = 1 << 14;  // elements of a batch, and of one task of a conversion
   const HalfCall& call;
-  const uint16_t *in, *other;  // the second may be null
+  const uint16_t *in, *other;  // other: null if the kernel reads one array
   HalfResult to;
   const void* kernel;
-  void (*run_kernel)(const void* kernel, const Run& run, size_t o, size_t n, const float* in, const float* other, float* result);
+  void (*run_kernel)(const void* kernel, const Run& run, size_t o, size_t n, const float* in, const float* other,
+                     float* result);
   size_t batch = 1;
 
-  // Each piece has a batch's floats, and behind them what a long row needs.
+  // Each piece of memory has the floats of a batch, then the reserve of a long row.
   struct Batches {
     const Halves& halves;
     const Pieces& pieces;
   };
-  // n elements each way, in pieces shared among threads.
+  // Converts n elements either way. Threads share its pieces.
   struct Conversion {
-    const HalfFormat& format; const uint16_t* from; uint16_t* to; float* floats; size_t n;
-    static void widen(void* self, size_t i) { const Conversion& c = *(Conversion*)self; c.format.widen(c.from + i * kPiece, c.floats + i * kPiece, c.left(i)); }
-    static void narrow(void* self, size_t i) { const Conversion& c = *(Conversion*)self; c.format.narrow(c.floats + i * kPiece, c.to + i * kPiece, c.left(i)); }
+    const HalfFormat& format;
+    const uint16_t* from;
+    uint16_t* to;
+    float* floats;
+    size_t n;
+    static void widen(void* self, size_t i) {
+      const Conversion& c = *(Conversion*)self;
+      c.format.widen(c.from + i * kPiece, c.floats + i * kPiece, c.left(i));
+    }
+    static void narrow(void* self, size_t i) {
+      const Conversion& c = *(Conversion*)self;
+      c.format.narrow(c.floats + i * kPiece, c.to + i * kPiece, c.left(i));
+    }
     size_t left(size_t i) const { return n - i * kPiece < kPiece ? n - i * kPiece : kPiece; }
     size_t pieces() const { return (n + kPiece - 1) / kPiece; }
   };
@@ -109,12 +122,12 @@ struct Halves {
       r.parallel(c.pieces(), Conversion::narrow, &c);
     }
   }
-  // 64-byte aligned, as pieces are.
+  // A multiple of 64.
   size_t bytes_of_floats() const {
     size_t arrays = 1 + (other != nullptr) + (to.halves != nullptr);
     return (batch * call.rows.extent.cols * call.rows.extent.inner * sizeof(float) * arrays + 63) / 64 * 64;
   }
-  // The most that a float kernel needs of one batch.
+  // The largest reserve that a float kernel needs for one batch.
   size_t long_row_bytes() const {
     const Extent& e = call.rows.extent;
     if (e.inner > 1 || e.cols <= kSuper) return 0;
@@ -135,7 +148,8 @@ struct Halves {
     if (!memory.there()) return;
     Batches all = {*this, memory};
     if (shared) r.parallel(batches, one, &all);
-    else for (size_t i = 0; i < batches; i++) batch_of(r, memory, i);
+    else
+      for (size_t i = 0; i < batches; i++) batch_of(r, memory, i);
   }
 };
 // Runs kernel(run, o, n, in, other, result) on float copies of the halves `in` and, if it is not null, `other`.

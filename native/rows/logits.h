@@ -1,19 +1,20 @@
-// Where a row's values come from. Plain: as they are. Logits: with a bias added, masked positions as −∞, the row's
-// maximum taken off and a far temperature's power of two applied, all exactly (what a sum rounds off is carried along).
+// How a row's values are read. Plain: as they are. Logits: a bias is added, masked positions are −∞, the row's maximum
+// is subtracted and the power of two of a far temperature is applied. All of it is exact: a second number carries the
+// rounding error of each sum.
 //
-// The sum of two finite numbers is finite, also where no float holds it: `overflowing` finds such sums, and the row is then
-// read as halves of x and bias.
+// A sum of two finite numbers may be too large for the type. `overflowing` finds such sums; x and bias are halved then.
 #pragma once
 #include "../math/exp.h"
 #include "run.h"
 
 namespace {
 
-// The first n ≤ 16 mask entries at `at`, as the bits of a number.
+// mask_lanes: a bit for each of the n ≤ 16 mask entries from `at` on.
 SIMD_INLINE uint32_t eight_bytes(const uint8_t* p) {
   uint64_t w;
   COPY(&w, p, 8);
-  w = (((w & 0x7F7F7F7F7F7F7F7F) + 0x7F7F7F7F7F7F7F7F) | w) & 0x8080808080808080;  // the upper bit of each byte: not zero
+  w = (((w & 0x7F7F7F7F7F7F7F7F) + 0x7F7F7F7F7F7F7F7F) | w) &
+      0x8080808080808080;  // the upper bit of each byte: not zero
   return (uint32_t)((w >> 7) * 0x0102040810204080 >> 56);
 }
 NEVER_INLINE uint32_t few_bytes(const uint8_t* p, size_t n) {
@@ -39,37 +40,37 @@ template <class T> struct Plain {
   const T* x;
   ALWAYS auto read(size_t i) const { return load(x + i); }
   ALWAYS auto at(size_t i) const { return read(i); }
-  ALWAYS auto at(size_t i, size_t n) const { return load_n(x + i, n, x[i]); }  // the rest: any value of the row
+  ALWAYS auto at(size_t i, size_t n) const { return load_n(x + i, n, x[i]); }  // other lanes: a value of the row
   ALWAYS double exactly(size_t i) const { return (double)x[i]; }
 };
 
-// a + b as two numbers. The second is 0 where it cannot be told: of infinite sums, and of some from kNearEnd on, whose error
-// takes a step beyond the range.
+// a + b as two numbers. The second is 0 if the sum is infinite, and for some sums from kNearEnd on, where the steps of
+// its error overflow.
 template <class V> SIMD_INLINE Two<V> exact_sum(V a, V b) {
   Two<V> z = two_sum(a, b);
   return {z.x, zero_nan(z.low)};
 }
 template <class T> constexpr T kNearEnd = sizeof(T) == 4 ? (T)0x1p127 : (T)0x1p1023;
-// z + minus. What cancels above may leave the lower part as large as the upper one: it is added to that.
+// z + minus. Cancellation may leave a lower part as large as the upper one, so they are added once more.
 template <class V> SIMD_INLINE Two<V> difference(Two<V> z, V minus) {
   Two<V> d = exact_sum(z.x, minus);
   return exact_sum(d.x, add(d.low, z.low));
 }
 
-// z · k1 · k2; of what is infinite then, no second number
+// z · k1 · k2. An infinite product has the second number 0.
 template <class T, class V> SIMD_INLINE Two<V> scaled_by(Two<V> z, T k1, T k2) {
   V a = splat(k1), b = splat(k2), x = mul(mul(z.x, a), b);
   return {x, zero_below(zero_nan(mul(mul(z.low, a), b)), x, splat(-largest<T>()))};
 }
 
-// Lanes of finite numbers that are `least` or more, either way.
+// The lanes of finite numbers with |v| ≥ least.
 template <class V, class T> SIMD_INLINE uint32_t finite_from(V v, T least) {
   const V most = splat(infinity<T>()), zero = splat((T)0), size = max_keep_nan(v, sub(zero, v));
   return lanes_above(most, size) & ~lanes_above(splat(least), size);
 }
 SIMD_INLINE f32x16 half_sum(f32x16 a, f32x16 b) { return add(mul(a, splat(0.5f)), mul(b, splat(0.5f))); }
 SIMD_INLINE f64x8 half_sum(f64x8 a, f64x8 b) { return add(mul(a, splat(0.5)), mul(b, splat(0.5))); }
-// Lanes of finite numbers whose sum overflows: its half, rounded, is half of what lies beyond the range.
+// The lanes of finite numbers whose sum overflows: half the sum is kNearEnd or more.
 SIMD_INLINE uint32_t overflowing(f32x16 a, f32x16 b) { return finite_from(half_sum(a, b), kNearEnd<float>); }
 SIMD_INLINE uint32_t overflowing(f64x8 a, f64x8 b) { return finite_from(half_sum(a, b), kNearEnd<double>); }
 
@@ -81,9 +82,10 @@ template <class T> struct Logits {
   const T* bias = nullptr;
   const uint8_t* mask = nullptr;
   int32_t layout = kNoMask;
-  size_t mask_at = 0;  // of the row's first element
-  // `far`: read as (x + bias − shift − second) · scale1 · scale2. x and bias are scaled themselves if that is down, where sums and
-  // differences could overflow. `halved`: sums do, and halves of x and bias are read, whose difference is doubled.
+  size_t mask_at = 0;  // the mask index of the row's first element
+  // far: a value is (x + bias − shift − second) · scale1 · scale2. If the scales are below 1, x and bias are scaled
+  // first, as their sums could overflow. halved: sums overflow, so that x and bias are halved, and differences
+  // doubled.
   T shift = 0, second = 0, scale1 = 1, scale2 = 1;
   bool far = false, halved = false;
 
@@ -104,9 +106,9 @@ template <class T> struct Logits {
     if (down || (scale1 == 1 && !doubles())) return z;
     return scaled_by(z, doubles() ? 2 * scale1 : scale1, scale2);
   }
-  // Halves are doubled once the maximum is off.
+  // Halved values are doubled after the maximum has been subtracted.
   ALWAYS bool doubles() const { return halved && shift != 0; }
-  // What a distance is multiplied by, in two steps.
+  // The two factors of a difference.
   Two<double> up() const {
     if (scale1 < 1) return {1, 1};
     return {(halved ? 2. : 1.) * scale1, scale2};
@@ -121,11 +123,15 @@ template <class T> struct Logits {
     }
     return lanes != 0;
   }
-  // Inlined it is fast, and large: `read` is for the innermost loop, `at` for all others.
-  ALWAYS Two<V> read(size_t i) const { return finish(load(x + i), bias ? load(bias + i) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, W) : 0); }
+  // `read` is always inlined: use it only in the innermost loop; elsewhere call `at`.
+  ALWAYS Two<V> read(size_t i) const {
+    return finish(load(x + i), bias ? load(bias + i) : splat((T)0),
+                  mask ? mask_lanes(mask, layout, mask_at + i, W) : 0);
+  }
   NEVER_INLINE Two<V> at(size_t i) const { return read(i); }
   NEVER_INLINE Two<V> at(size_t i, size_t n) const {
-    return finish(load_n(x + i, n, x[i]), bias ? load_n(bias + i, n, bias[i]) : splat((T)0), mask ? mask_lanes(mask, layout, mask_at + i, n) : 0);
+    return finish(load_n(x + i, n, x[i]), bias ? load_n(bias + i, n, bias[i]) : splat((T)0),
+                  mask ? mask_lanes(mask, layout, mask_at + i, n) : 0);
   }
   ALWAYS double exactly(size_t i) const {
     T high[W], low[W];
@@ -135,7 +141,7 @@ template <class T> struct Logits {
   }
 };
 
-// What a call may add to its logits, for all rows.
+// The mask and the bias of a call.
 template <class T> struct Extras : MaskAndBias<T> {
   Extras(const Mask& mask, Slice<const T> bias) : MaskAndBias<T>{mask, bias} {}
   explicit Extras(const LogitRows<T>& rows) : Extras(rows.mask, rows.bias) {}
@@ -144,7 +150,7 @@ template <class T> struct Extras : MaskAndBias<T> {
   bool any() const { return has_mask() || this->bias.data; }
   bool has_mask() const { return this->mask.layout != kNoMask; }
   bool shared_mask() const { return this->mask.layout == kMaskRowBytes || this->mask.layout == kMaskRowBits; }
-  // What a mask leaves of elements [i, i + n), in columns from `column` on or, `across`, all in that one.
+  // The unmasked lanes of elements [i, i + n): of columns from `column` on, or (across) of n rows in that column.
   NEVER_INLINE uint32_t lanes(size_t i, size_t column, size_t n, bool across) const {
     bool shared = shared_mask(), one = shared && across;
     uint32_t some = mask_lanes(this->mask.data, this->mask.layout, shared ? column : i, one ? 1 : n);

@@ -1,17 +1,29 @@
-// What kernels are given besides plain pointers and numbers: one struct for each group of parameters in operators.def.
+// The parameters of kernels besides pointers and numbers: one struct for each group of parameters in operators.def.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 // How an array's elements are stored where no C++ type says so: float16, bfloat16, and bytes that share a scale.
-struct F16 { using T = uint16_t; };
-struct BF16 { using T = uint16_t; };
-struct I8 { using T = int8_t; };
+struct F16 {
+  using T = uint16_t;
+};
+struct BF16 {
+  using T = uint16_t;
+};
+struct I8 {
+  using T = int8_t;
+};
 
 // The C++ type of an element: float and double are stored as themselves.
-template <class X> struct StoredAs { using T = typename X::T; };
-template <> struct StoredAs<float> { using T = float; };
-template <> struct StoredAs<double> { using T = double; };
+template <class X> struct StoredAs {
+  using T = typename X::T;
+};
+template <> struct StoredAs<float> {
+  using T = float;
+};
+template <> struct StoredAs<double> {
+  using T = double;
+};
 template <class X> using Stored = typename StoredAs<X>::T;
 
 // An optional array with its length. data is null where it was not given.
@@ -68,7 +80,7 @@ template <class T> struct UnscaledRows {
   LogitRows<T> logits() const { return {{extent, 1, mask}, bias}; }
 };
 
-// What selection adds to its logits.
+// The mask and the bias of rows that selection reads.
 template <class T> struct MaskAndBias {
   Mask mask;
   Slice<const T> bias;
@@ -81,7 +93,7 @@ struct Filters {
   double temperature, top_p, min_distance, typical_p, epsilon;
 };
 
-// What changes the scores of an attention call: ALiBi slopes and sinks (a number a head), a mask and a bias. Null: none.
+// Changes of attention scores: ALiBi slopes and sinks (one number a head), a mask and a bias. Null: none.
 struct ScoreChanges {
   const float *slopes, *sinks;
   const uint8_t* mask;

@@ -1,4 +1,4 @@
-// What one reading of a row tells: its maximum, and whether it holds a NaN or nothing that counts.
+// One reading of a row: its maximum, whether it has a NaN, whether its mask leaves nothing.
 #pragma once
 #include "logits.h"
 
@@ -24,11 +24,11 @@ template <class T, class Source> NEVER_INLINE bool has_nan(const Source& x, size
   return nan;
 }
 
-// `value` at the first n positions of a row, 0 where they are masked.
+// Writes `value` to the first n positions of a row, and 0 where they are masked.
 template <class T> SELDOM void fill_visible(const Logits<T>& row, T* y, size_t n, T value) {
   for (size_t i = 0; i < n; i++) y[i] = !row.mask || mask_lanes(row.mask, row.layout, row.mask_at + i, 1) ? value : 0;
 }
-// Whether a mask was given and leaves n logits of −∞ or none, which is no fault.
+// Whether a mask was given and the n logits are masked or −∞ throughout: such a row is no fault.
 template <class T> SELDOM bool masked_to_nothing(const Logits<T>& row, size_t n) {
   return row.mask && maximum<T>(row, 0, n) == -infinity<T>() && !has_nan<T>(row, 0, n) && !row.overflows(0, n);
 }

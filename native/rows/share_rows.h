@@ -1,4 +1,4 @@
-// The one driver of rows over threads: tasks of about an eighth of a part, in rows, each with memory of its own.
+// The driver of rows over threads. A task is some rows, about an eighth of a part, and has its own memory.
 #pragma once
 #include "run.h"
 
@@ -10,7 +10,7 @@ static inline Run for_bytes(const Run& run, size_t bytes) {
   if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
   return r;
 }
-// The rows of one task, of so many elements each.
+// How many rows of so many elements are one task.
 static inline size_t rows_a_task(size_t elements) { return kSuper / 8 / (elements + 1) + 1; }
 
 // The parts of a long row, kSuper elements each. Sums are merged in their order.
@@ -18,13 +18,13 @@ struct Parts {
   size_t elements;
   size_t count() const { return (elements + kSuper - 1) / kSuper; }
   size_t end(size_t part) const { return part + 1 < count() ? (part + 1) * kSuper : elements; }
-  // One part is no work to share.
+  // A single part runs on this thread.
   ALWAYS void each(const Run& run, void (*task)(void*, size_t), void* self) const {
     elements <= kSuper ? task(self, 0) : run.parallel(count(), task, self);
   }
 };
 
-// Work has a type Memory, made of a Run for each task, and row(run, memory, index), run being a Run of one thread.
+// Work has a type Memory, constructed from a Run for each task, and row(run, memory, index). That run has one thread.
 template <class Work> struct RowTasks {
   const Run& run;
   const Work& work;
@@ -44,7 +44,7 @@ template <class Work> void share_rows(const Run& run, size_t rows, size_t elemen
   run.parallel((rows + tasks.each - 1) / tasks.each, RowTasks<Work>::task, &tasks);
 }
 
-// What work without memory of its own gets.
+// The Memory of work that needs none.
 struct NoMemory {
   explicit NoMemory(const Run&) {}
 };

@@ -1,11 +1,11 @@
-// How a function of these headers is made part of its caller. Every helper must be: a copy of it left standing
-// on its own would carry its instruction set to callers that may not have it. ALWAYS is for members,
-// ALWAYS_LAMBDA stands between a lambda's parameters and its body. Only baseline code (BASELINE, scalar.h) may leave it
-// to the compiler, and does: it is a sixth of the size then. FORCED: always, for types that all of native/ has.
-// SELDOM: out of line, and rather small than fast.
+// Inlining. Every helper of a kernel is inlined or local: the linker could otherwise give its copy, with its
+// instruction set, to callers whose processor lacks that set.
+//   SIMD_INLINE, ALWAYS   functions, members        ALWAYS_LAMBDA   between a lambda's parameters and its body
+//   SELDOM                out of line, optimised for size      FORCED   members of types that all of native/ uses
+// Baseline code (BASELINE, scalar.h) leaves inlining to the compiler: it is a sixth of the size then.
 #pragma once
 #include <stdint.h>
-// Before a loop over registers, whose number of turns is constant: arrays of vectors are registers only if it is unrolled.
+// Stands before a loop over registers. An array of vectors is kept in registers only if the loop is unrolled.
 #if defined(BASELINE)
 #define UNROLL
 #elif defined(__clang__)
@@ -19,7 +19,7 @@
 #include <intrin.h>
 #include <math.h>
 #include <string.h>
-#pragma fp_contract(off)  // as -ffp-contract=off: before Visual Studio 2022, /fp:precise made its own fma
+#pragma fp_contract(off)  // Visual Studio before 2022 contracts to fma under /fp:precise
 #define ALWAYS __forceinline
 #define FORCED __forceinline
 #define NEVER_INLINE __declspec(noinline)
@@ -46,7 +46,7 @@
 #define COPY(to, from, bytes) __builtin_memcpy(to, from, bytes)
 #endif
 
-// Sets a byte that threads share, and returns what it was; what they wrote before is seen after.
+// Sets a byte that threads share and returns its old value. Acquires and releases.
 SIMD_INLINE char exchange(char* at, char value) {
 #if defined(_MSC_VER)
   return _InterlockedExchange8(at, value);
@@ -55,7 +55,7 @@ SIMD_INLINE char exchange(char* at, char value) {
 #endif
 }
 
-// The position of the lowest bit that is set; one is.
+// The position of the lowest set bit. bits is not 0.
 SIMD_INLINE unsigned lowest_bit(uint64_t bits) {
 #if defined(_MSC_VER)
   unsigned long at;
@@ -76,7 +76,7 @@ SIMD_INLINE unsigned bit_count(uint32_t bits) {
 #endif
 }
 
-// The items of an array whose bit is set, one behind the other in `to`; returns how many.
+// Copies the items whose bit is set to `to`, without gaps. Returns how many these are.
 template <class T> SIMD_INLINE unsigned pack_bits(T* to, const T* from, uint32_t bits) {
   unsigned n = 0;
   for (; bits; bits &= bits - 1) to[n++] = from[lowest_bit(bits)];

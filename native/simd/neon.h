@@ -1,4 +1,4 @@
-// f32x16 and f64x8 on NEON (AArch64): four q registers each. What each function means: scalar.h.
+// f32x16 and f64x8 on NEON (AArch64): four q registers each. scalar.h says what each function means.
 #pragma once
 #include <arm_neon.h>
 #include <stddef.h>
@@ -10,22 +10,38 @@ namespace {
 
 #define KEEP(x) ((void)0)
 
-struct f32x16 { float32x4_t v[4]; };
-struct f64x8 { float64x2_t v[4]; };
-constexpr int kVectors = 8, kRegisters = 4;  // of the processor, in f32x16; of one f32x16
+struct f32x16 {
+  float32x4_t v[4];
+};
+struct f64x8 {
+  float64x2_t v[4];
+};
+constexpr int kVectors = 8, kRegisters = 4;  // f32x16 that the processor holds; its registers in one f32x16
 
-// `EACH` writes one statement for the four registers of a vector. (Loops that the compiler keeps keep vectors in memory.)
+// EACH writes a statement for each of the four registers. In a loop that stays one, vectors live in memory.
 #define EACH(expression) \
   UNROLL for (int i = 0; i < 4; i++) r.v[i] = expression; \
   return r
 
-// Memory. A partial vector goes by halves of halves: nothing past the end of a buffer is touched.
-SIMD_INLINE f32x16 load(const float* p) { f32x16 r; EACH(vld1q_f32(p + 4 * i)); }
-SIMD_INLINE f64x8 load(const double* p) { f64x8 r; EACH(vld1q_f64(p + 2 * i)); }
+// Memory. A partial vector is read and written by halves of halves, never past the end of a buffer.
+SIMD_INLINE f32x16 load(const float* p) {
+  f32x16 r;
+  EACH(vld1q_f32(p + 4 * i));
+}
+SIMD_INLINE f64x8 load(const double* p) {
+  f64x8 r;
+  EACH(vld1q_f64(p + 2 * i));
+}
 SIMD_INLINE void store(float* p, f32x16 x) { UNROLL for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, x.v[i]); }
 SIMD_INLINE void store(double* p, f64x8 x) { UNROLL for (int i = 0; i < 4; i++) vst1q_f64(p + 2 * i, x.v[i]); }
-SIMD_INLINE f32x16 splat(float x) { f32x16 r; EACH(vdupq_n_f32(x)); }
-SIMD_INLINE f64x8 splat(double x) { f64x8 r; EACH(vdupq_n_f64(x)); }
+SIMD_INLINE f32x16 splat(float x) {
+  f32x16 r;
+  EACH(vdupq_n_f32(x));
+}
+SIMD_INLINE f64x8 splat(double x) {
+  f64x8 r;
+  EACH(vdupq_n_f64(x));
+}
 NEVER_INLINE static f32x16 load_n(const float* p, size_t n, float rest) {
   float a[16], *to = a;
   if (n & 16) return load(p);
@@ -61,7 +77,7 @@ NEVER_INLINE static void store_n(double* p, f64x8 x, size_t n) {
   if (n & 2) vst1q_f64(p, a), p += 2, a = b;
   if (n & 1) vst1q_lane_f64(p, a, 0);
 }
-// AArch64 cores see a sequential stream of whole lines by themselves; there is no ordering to end.
+// AArch64 cores recognise a stream of whole lines by themselves. stream_end has nothing to order.
 SIMD_INLINE void stream(float* p, f32x16 x) { store(p, x); }
 SIMD_INLINE void stream(double* p, f64x8 x) { store(p, x); }
 SIMD_INLINE void stream_end() {}
@@ -72,37 +88,92 @@ SIMD_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 #endif
 
 // Arithmetic.
-SIMD_INLINE f32x16 add(f32x16 x, f32x16 y) { f32x16 r; EACH(vaddq_f32(x.v[i], y.v[i])); }
-SIMD_INLINE f64x8 add(f64x8 x, f64x8 y) { f64x8 r; EACH(vaddq_f64(x.v[i], y.v[i])); }
-SIMD_INLINE f32x16 sub(f32x16 x, f32x16 y) { f32x16 r; EACH(vsubq_f32(x.v[i], y.v[i])); }
-SIMD_INLINE f64x8 sub(f64x8 x, f64x8 y) { f64x8 r; EACH(vsubq_f64(x.v[i], y.v[i])); }
-SIMD_INLINE f32x16 mul(f32x16 x, f32x16 y) { f32x16 r; EACH(vmulq_f32(x.v[i], y.v[i])); }
-SIMD_INLINE f64x8 mul(f64x8 x, f64x8 y) { f64x8 r; EACH(vmulq_f64(x.v[i], y.v[i])); }
-SIMD_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { f32x16 r; EACH(vfmaq_f32(z.v[i], x.v[i], y.v[i])); }
-SIMD_INLINE f64x8 fma(f64x8 x, f64x8 y, f64x8 z) { f64x8 r; EACH(vfmaq_f64(z.v[i], x.v[i], y.v[i])); }
-SIMD_INLINE f64x8 div(f64x8 x, f64x8 y) { f64x8 r; EACH(vdivq_f64(x.v[i], y.v[i])); }
-// fmax passes a NaN on, fmaxnm prefers the number.
-SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) { f32x16 r; EACH(vmaxq_f32(low.v[i], x.v[i])); }
-SIMD_INLINE f64x8 max_keep_nan(f64x8 low, f64x8 x) { f64x8 r; EACH(vmaxq_f64(low.v[i], x.v[i])); }
-SIMD_INLINE f32x16 max_skip_nan(f32x16 acc, f32x16 x) { f32x16 r; EACH(vmaxnmq_f32(acc.v[i], x.v[i])); }
-SIMD_INLINE f64x8 max_skip_nan(f64x8 acc, f64x8 x) { f64x8 r; EACH(vmaxnmq_f64(acc.v[i], x.v[i])); }
+SIMD_INLINE f32x16 add(f32x16 x, f32x16 y) {
+  f32x16 r;
+  EACH(vaddq_f32(x.v[i], y.v[i]));
+}
+SIMD_INLINE f64x8 add(f64x8 x, f64x8 y) {
+  f64x8 r;
+  EACH(vaddq_f64(x.v[i], y.v[i]));
+}
+SIMD_INLINE f32x16 sub(f32x16 x, f32x16 y) {
+  f32x16 r;
+  EACH(vsubq_f32(x.v[i], y.v[i]));
+}
+SIMD_INLINE f64x8 sub(f64x8 x, f64x8 y) {
+  f64x8 r;
+  EACH(vsubq_f64(x.v[i], y.v[i]));
+}
+SIMD_INLINE f32x16 mul(f32x16 x, f32x16 y) {
+  f32x16 r;
+  EACH(vmulq_f32(x.v[i], y.v[i]));
+}
+SIMD_INLINE f64x8 mul(f64x8 x, f64x8 y) {
+  f64x8 r;
+  EACH(vmulq_f64(x.v[i], y.v[i]));
+}
+SIMD_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) {
+  f32x16 r;
+  EACH(vfmaq_f32(z.v[i], x.v[i], y.v[i]));
+}
+SIMD_INLINE f64x8 fma(f64x8 x, f64x8 y, f64x8 z) {
+  f64x8 r;
+  EACH(vfmaq_f64(z.v[i], x.v[i], y.v[i]));
+}
+SIMD_INLINE f64x8 div(f64x8 x, f64x8 y) {
+  f64x8 r;
+  EACH(vdivq_f64(x.v[i], y.v[i]));
+}
+// fmax returns a NaN if there is one; fmaxnm prefers the number.
+SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) {
+  f32x16 r;
+  EACH(vmaxq_f32(low.v[i], x.v[i]));
+}
+SIMD_INLINE f64x8 max_keep_nan(f64x8 low, f64x8 x) {
+  f64x8 r;
+  EACH(vmaxq_f64(low.v[i], x.v[i]));
+}
+SIMD_INLINE f32x16 max_skip_nan(f32x16 acc, f32x16 x) {
+  f32x16 r;
+  EACH(vmaxnmq_f32(acc.v[i], x.v[i]));
+}
+SIMD_INLINE f64x8 max_skip_nan(f64x8 acc, f64x8 x) {
+  f64x8 r;
+  EACH(vmaxnmq_f64(acc.v[i], x.v[i]));
+}
 
-// The first n lanes, zero behind them; x where v is not below `low` (a NaN is not), zero elsewhere.
+// first_n: the first n lanes, zero behind them. zero_below: x where v is not below `low` (a NaN is not), else zero.
 NEVER_INLINE static f32x16 first_n(f32x16 x, size_t n) {
   const uint32_t four[4] = {0, 1, 2, 3};
   f32x16 r;
-  EACH(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x.v[i]), vcltq_u32(vaddq_u32(vld1q_u32(four), vdupq_n_u32((uint32_t)(4 * i))), vdupq_n_u32((uint32_t)n)))));
+  EACH(vreinterpretq_f32_u32(
+      vandq_u32(vreinterpretq_u32_f32(x.v[i]),
+                vcltq_u32(vaddq_u32(vld1q_u32(four), vdupq_n_u32((uint32_t)(4 * i))), vdupq_n_u32((uint32_t)n)))));
 }
 NEVER_INLINE static f64x8 first_n(f64x8 x, size_t n) {
   const uint64_t two[2] = {0, 1};
   f64x8 r;
-  EACH(vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(x.v[i]), vcltq_u64(vaddq_u64(vld1q_u64(two), vdupq_n_u64((uint64_t)(2 * i))), vdupq_n_u64((uint64_t)n)))));
+  EACH(vreinterpretq_f64_u64(
+      vandq_u64(vreinterpretq_u64_f64(x.v[i]),
+                vcltq_u64(vaddq_u64(vld1q_u64(two), vdupq_n_u64((uint64_t)(2 * i))), vdupq_n_u64((uint64_t)n)))));
 }
-SIMD_INLINE f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) { f32x16 r; EACH(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x.v[i]), vcltq_f32(v.v[i], low.v[i])))); }
-SIMD_INLINE f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) { f64x8 r; EACH(vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(x.v[i]), vcltq_f64(v.v[i], low.v[i])))); }
+SIMD_INLINE f32x16 zero_below(f32x16 x, f32x16 v, f32x16 low) {
+  f32x16 r;
+  EACH(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x.v[i]), vcltq_f32(v.v[i], low.v[i]))));
+}
+SIMD_INLINE f64x8 zero_below(f64x8 x, f64x8 v, f64x8 low) {
+  f64x8 r;
+  EACH(vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(x.v[i]), vcltq_f64(v.v[i], low.v[i]))));
+}
 // x, zero in place of a NaN.
-SIMD_INLINE f32x16 zero_nan(f32x16 x) { f32x16 r; EACH(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x.v[i]), vceqq_f32(x.v[i], x.v[i])))); }
-SIMD_INLINE f64x8 zero_nan(f64x8 x) { f64x8 r; EACH(vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(x.v[i]), vceqq_f64(x.v[i], x.v[i])))); }
+SIMD_INLINE f32x16 zero_nan(f32x16 x) {
+  f32x16 r;
+  EACH(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x.v[i]), vceqq_f32(x.v[i], x.v[i]))));
+}
+SIMD_INLINE f64x8 zero_nan(f64x8 x) {
+  f64x8 r;
+  EACH(vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(x.v[i]), vceqq_f64(x.v[i], x.v[i]))));
+}
 SIMD_INLINE f64x8 add_from(f64x8 sum, f64x8 a, f64x8 x, f64x8 low) { return add(sum, zero_below(a, x, low)); }
 // x in the lanes whose bit is set, y in the others.
 SIMD_INLINE f32x16 select_bits(f32x16 x, f32x16 y, uint32_t lanes) {
@@ -115,23 +186,27 @@ SIMD_INLINE f64x8 select_bits(f64x8 x, f64x8 y, uint32_t lanes) {
   f64x8 r;
   EACH(vbslq_f64(vtstq_u64(vdupq_n_u64(lanes >> (2 * i)), vld1q_u64(two)), x.v[i], y.v[i]));
 }
-// The lanes of x that are greater than y's, or equal to them, as bits.
+// A bit for each lane of x that is greater than y's, or equal to it.
 SIMD_INLINE uint32_t lanes_above(f32x16 x, f32x16 y) {
   const uint32_t four[4] = {1, 2, 4, 8};
   uint32_t lanes = 0;
-  UNROLL for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vcgtq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
+  UNROLL for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vcgtq_f32(x.v[i], y.v[i]), vld1q_u32(four)))
+                                              << (4 * i);
   return lanes;
 }
 SIMD_INLINE uint32_t lanes_equal(f32x16 x, f32x16 y) {
   const uint32_t four[4] = {1, 2, 4, 8};
   uint32_t lanes = 0;
-  UNROLL for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vceqq_f32(x.v[i], y.v[i]), vld1q_u32(four))) << (4 * i);
+  UNROLL for (int i = 0; i < 4; i++) lanes |= vaddvq_u32(vandq_u32(vceqq_f32(x.v[i], y.v[i]), vld1q_u32(four)))
+                                              << (4 * i);
   return lanes;
 }
 SIMD_INLINE uint32_t lanes_outside(f32x16 x, f32x16 low, f32x16 high) {
   const uint32_t four[4] = {1, 2, 4, 8};
   uint32_t inside = 0;
-  UNROLL for (int i = 0; i < 4; i++) inside |= vaddvq_u32(vandq_u32(vandq_u32(vcleq_f32(x.v[i], high.v[i]), vcgeq_f32(x.v[i], low.v[i])), vld1q_u32(four))) << (4 * i);
+  UNROLL for (int i = 0; i < 4; i++) inside |=
+      vaddvq_u32(vandq_u32(vandq_u32(vcleq_f32(x.v[i], high.v[i]), vcgeq_f32(x.v[i], low.v[i])), vld1q_u32(four)))
+      << (4 * i);
   return ~inside & 0xFFFF;
 }
 SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) {
@@ -142,12 +217,13 @@ SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) {
   }
   return lanes;
 }
-// The lanes whose bits are set of what was loaded from `from`, one behind the other at `to`, where a whole vector may be written; how many.
+// Writes the lanes whose bits are set to `to`, without gaps; a whole vector may be written there. `from` is where the
+// vector was loaded. Returns how many lanes these are.
 SIMD_INLINE unsigned pack(float* to, const float* from, f32x16, uint32_t lanes) { return pack_bits(to, from, lanes); }
 SIMD_INLINE unsigned pack(double* to, const double* from, f64x8, uint32_t lanes) { return pack_bits(to, from, lanes); }
 
 // Bits. A byte table of 32 entries holds eight floats: lane index k becomes the bytes 4k, 4k+1, 4k+2, 4k+3.
-// The lanes as integers. Two names: to MSVC every vector of 128 bits is the same type.
+// The lanes as integers, under two names: all 128-bit vectors are one type in MSVC.
 SIMD_INLINE uint32x4_t u32(float32x4_t x) { return vreinterpretq_u32_f32(x); }
 SIMD_INLINE uint64x2_t u64(float64x2_t x) { return vreinterpretq_u64_f64(x); }
 SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
@@ -207,53 +283,6 @@ SIMD_INLINE bool any_nan(f64x8 x) {
   return (vgetq_lane_u64(same, 0) & vgetq_lane_u64(same, 1)) == 0;
 }
 
-// Across lanes; the order of the additions is part of the result: halves first, down to one.
-SIMD_INLINE f64x8 low_f64(f32x16 x) { return {{vcvt_f64_f32(vget_low_f32(x.v[0])), vcvt_high_f64_f32(x.v[0]), vcvt_f64_f32(vget_low_f32(x.v[1])), vcvt_high_f64_f32(x.v[1])}}; }
-SIMD_INLINE f64x8 high_f64(f32x16 x) { return {{vcvt_f64_f32(vget_low_f32(x.v[2])), vcvt_high_f64_f32(x.v[2]), vcvt_f64_f32(vget_low_f32(x.v[3])), vcvt_high_f64_f32(x.v[3])}}; }
-SIMD_INLINE f32x16 narrow(f64x8 x, f64x8 y) {
-  return {{vcvt_high_f32_f64(vcvt_f32_f64(x.v[0]), x.v[1]), vcvt_high_f32_f64(vcvt_f32_f64(x.v[2]), x.v[3]), vcvt_high_f32_f64(vcvt_f32_f64(y.v[0]), y.v[1]), vcvt_high_f32_f64(vcvt_f32_f64(y.v[2]), y.v[3])}};
-}
-SIMD_INLINE double reduce_add(f64x8 x) {
-  float64x2_t a = vaddq_f64(x.v[0], x.v[2]), b = vaddq_f64(x.v[1], x.v[3]);
-  a = vaddq_f64(a, b);
-  return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1);
-}
-SIMD_INLINE float reduce_max(f32x16 x) { return vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(x.v[0], x.v[1]), vmaxnmq_f32(x.v[2], x.v[3]))); }
-SIMD_INLINE double reduce_max(f64x8 x) { return vmaxnmvq_f64(vmaxnmq_f64(vmaxnmq_f64(x.v[0], x.v[1]), vmaxnmq_f64(x.v[2], x.v[3]))); }
-
-// Sixteen rows of sixteen floats, `stride` apart, transposed into sixteen rows that follow one another.
-SIMD_INLINE void transpose4(const float* rows, size_t stride, float* out) {
-  float32x4x2_t a = vtrnq_f32(vld1q_f32(rows), vld1q_f32(rows + stride)), b = vtrnq_f32(vld1q_f32(rows + 2 * stride), vld1q_f32(rows + 3 * stride));
-  UNROLL
-  for (int i = 0; i < 2; i++) {
-    vst1q_f32(out + 16 * i, vcombine_f32(vget_low_f32(a.val[i]), vget_low_f32(b.val[i])));
-    vst1q_f32(out + 16 * (i + 2), vcombine_f32(vget_high_f32(a.val[i]), vget_high_f32(b.val[i])));
-  }
-}
-SIMD_INLINE void transpose16(const float* rows, size_t stride, float* out) {
-  UNROLL
-  for (size_t i = 0; i < 16; i += 4)
-    UNROLL
-    for (size_t j = 0; j < 16; j += 4) transpose4(rows + i * stride + j, stride, out + 16 * j + i);
-}
-
-// Half types in memory, sixteen at a time: `half` is float16, `brain` bfloat16; and signed bytes. To the nearest, ties to even.
-SIMD_INLINE f32x16 load_half(const uint16_t* p) { f32x16 r; EACH(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i)))); }
-SIMD_INLINE void store_half(uint16_t* p, f32x16 x) { UNROLL for (int i = 0; i < 4; i++) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i]))); }
-SIMD_INLINE f32x16 load_brain(const uint16_t* p) { f32x16 r; EACH(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16))); }
-SIMD_INLINE void store_brain(uint16_t* p, f32x16 x) {
-  UNROLL for (int i = 0; i < 4; i++) {
-    uint32x4_t u = u32(x.v[i]), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
-    uint32x4_t r = vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7FFF)));
-    r = vbslq_u32(vceqq_f32(x.v[i], x.v[i]), r, vorrq_u32(u, vdupq_n_u32(0x400000)));
-    vst1_u16(p + 4 * i, vshrn_n_u32(r, 16));
-  }
-}
-SIMD_INLINE f32x16 load_bytes(const int8_t* p) {
-  int16x8_t low = vmovl_s8(vld1_s8(p)), high = vmovl_s8(vld1_s8(p + 8));
-  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)), vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
-}
-
-#undef EACH
-
 }  // namespace
+
+#include "neon_lanes.h"

@@ -1,4 +1,4 @@
-// The module: what this machine is, and the kernels of each usable instruction set as functions, sync and async.
+// The module: a description of the machine, and the kernels of each usable instruction set as functions and as jobs.
 #include <napi.h>
 
 #if defined(_WIN32)
@@ -25,39 +25,39 @@ const Kernels* named(const Napi::CallbackInfo& info) {
   throw Napi::RangeError::New(info.Env(), "Expected the name of a usable instruction set but received '" + name + "'");
 }
 
-// The kernels of an instruction set as functions; which code is behind one depends on the kernel's parameters alone.
+// A kernel in JavaScript. Kernels with the same parameters share their two callbacks.
 struct Entry {
   const char* name;
-  size_t at;  // in the table
+  size_t at;  // its offset in Kernels
   napi_callback sync, async;
 };
-#define OF_TYPE(op, type, X, Y)                                            \
-  {#op "_" #type, offsetof(Kernels, op##_##type),                          \
-   binding::caller<binding::op##_holds>(&Kernels::op##_##type), binding::starter<binding::op##_holds>(&Kernels::op##_##type)},
+#define OF_TYPE(op, type, X, Y) \
+  {#op "_" #type, offsetof(Kernels, op##_##type), binding::caller<binding::op##_holds>(&Kernels::op##_##type), \
+   binding::starter<binding::op##_holds>(&Kernels::op##_##type)},
 #define OPERATOR(op, TYPES) TYPES(OF_TYPE, op)
 const Entry all_kernels[] = {
 #include "../../operators.def"
 };
 #undef OF_TYPE
 
-// As `f`, for what node-addon-api and the C++ library allocate.
+// Calls f. An allocation failure of node-addon-api or the C++ library becomes an error in JavaScript.
 template <class F> auto with_memory(Napi::Env env, F f) {
   try {
     return f();
-  } catch (const std::bad_alloc&) {
-    throw Napi::Error(env, binding::memory_error(env, "flash-softmax", 0));
-  }
+  } catch (const std::bad_alloc&) { throw Napi::Error(env, binding::memory_error(env, "flash-softmax", 0)); }
 }
 template <Napi::Value (*f)(const Napi::CallbackInfo&)> Napi::Value checked(const Napi::CallbackInfo& info) {
   return with_memory(info.Env(), [&] { return f(info); });
 }
 
-Napi::Value functions(const Napi::CallbackInfo& info, napi_callback Entry::*callback) {
+Napi::Value functions(const Napi::CallbackInfo& info, napi_callback Entry::* callback) {
   const Kernels& k = *named(info);
   Napi::Object table = Napi::Object::New(info.Env());
   for (const Entry& each : all_kernels) {
     napi_value function;
-    if (napi_create_function(info.Env(), each.name, NAPI_AUTO_LENGTH, each.*callback, (char*)&k + each.at, &function) != napi_ok) throw Napi::Error::New(info.Env());
+    if (napi_create_function(info.Env(), each.name, NAPI_AUTO_LENGTH, each.*callback, (char*)&k + each.at, &function) !=
+        napi_ok)
+      throw Napi::Error::New(info.Env());
     table.Set(each.name, function);
   }
   return table;
@@ -85,7 +85,7 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
   return o;
 }
 
-// threads() tells, threads(n) sets, threads(n, true) does so unless a number has been set in this process before.
+// threads(): the number. threads(n) sets it; threads(n, true) sets it unless this process has set one.
 Napi::Value threads(const Napi::CallbackInfo& info) {
   if (info.Length()) {
     size_t n;
@@ -95,14 +95,16 @@ Napi::Value threads(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), pool::threads());
 }
 
-// plan() tells, plan(twoPassBytes, streamBytes, parallelBytes) sets; Infinity means never.
+// plan(): the thresholds. plan(twoPassBytes, streamBytes, parallelBytes) sets them; Infinity means never.
 Napi::Value plan(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto bytes = [&](size_t i) {
     double d = info[i].ToNumber().DoubleValue();
     return d >= 9e15 ? (size_t)-1 : (size_t)d;
   };
-  auto number = [&](size_t n) { return n == (size_t)-1 ? Napi::Number::New(env, INFINITY) : Napi::Number::New(env, (double)n); };
+  auto number = [&](size_t n) {
+    return n == (size_t)-1 ? Napi::Number::New(env, INFINITY) : Napi::Number::New(env, (double)n);
+  };
   if (info.Length() == 3) set_plan({bytes(0), bytes(1), bytes(2)});
   Plan p = current_plan();
   Napi::Object o = Napi::Object::New(env);
@@ -112,22 +114,23 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
   return o;
 }
 
-// prepare(bytes): memory that will be read from end to end, again and again. Asks for huge pages, with which a core reads up
-// to half as fast again, and tells how many bytes behind a multiple of 64 it begins.
+// prepare(bytes): asks for huge pages for memory that will be read from end to end many times; a core reads up to 1.5
+// times as fast from them. Returns the address modulo 64.
 Napi::Value prepare(const Napi::CallbackInfo& info) {
   binding::TypedArray a;
   if (!binding::read_array(info.Env(), info[0], napi_uint8_array, a)) return {};
   uintptr_t at = (uintptr_t)a.data;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (at + page - 1) / page * page, to = (at + a.length) / page * page;
-  if (a.length >= (size_t)4 << 20) (void)madvise((void*)from, to - from, MADV_HUGEPAGE);  // a system without them says no
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (at + page - 1) / page * page,
+            to = (at + a.length) / page * page;
+  if (a.length >= (size_t)4 << 20)
+    (void)madvise((void*)from, to - from, MADV_HUGEPAGE);  // fails where there are none
 #endif
   return Napi::Number::New(info.Env(), (double)(at % 64));
 }
 
-// release(bytes): memory whose contents nobody needs. Its pages go back to the system now; JavaScript frees the
-// addresses when it collects garbage. Reading it gives zeros from then on, or on some systems the old bytes for a
-// while.
+// release(bytes): gives the pages of unneeded memory back to the system. The addresses stay until JavaScript collects
+// the array; reading gives zeros, or on some systems the old bytes for a while.
 Napi::Value release(const Napi::CallbackInfo& info) {
   binding::TypedArray a;
   if (!binding::read_array(info.Env(), info[0], napi_uint8_array, a) || !a.data) return {};
@@ -142,7 +145,7 @@ Napi::Value release(const Napi::CallbackInfo& info) {
   if (from >= to) return {};
 #if defined(_WIN32)
   VirtualAlloc((void*)from, to - from, MEM_RESET, PAGE_READWRITE);
-  VirtualUnlock((void*)from, to - from);  // of pages that are not locked: takes them out of the working set
+  VirtualUnlock((void*)from, to - from);  // takes pages that are not locked out of the working set
 #elif defined(__linux__)
   (void)madvise((void*)from, to - from, MADV_DONTNEED);
 #else

@@ -1,6 +1,6 @@
-// JavaScript values to C++ parameters: how each type that a kernel may have is read. One reader serves all kernels and is
-// told what their parameters are, on Node-API's plain functions: a call is to be short, in time and in bytes. lib/ has
-// validated what a person can get wrong; what would make memory unsafe is checked here and in contract.h.
+// JavaScript values to C++ parameters. One reader serves all kernels: a list of kinds tells it what a kernel takes. It
+// calls Node-API directly, which keeps calls fast and the binary small. lib/ checks what a person may get wrong; this
+// file and contract.h check what would make memory unsafe.
 #pragma once
 #include <napi.h>
 
@@ -17,10 +17,10 @@ namespace binding {
 enum class Form : uint8_t { kArray, kSlabs, kNumber, kSize, kInteger };
 struct Kind {
   Form form;
-  napi_typedarray_type type;  // of an array, or of each of the slabs
+  napi_typedarray_type type;  // of the array, or of each slab
 };
 
-// Data and length as the engine has them: no property of a JavaScript object is asked.
+// Data and length from the engine. No property of the JavaScript object is read.
 struct TypedArray {
   void* data;
   size_t length;
@@ -33,7 +33,7 @@ struct SlabList : Slabs<void> {
   napi_typedarray_type type;
 };
 
-// Throws a coded error in JavaScript; returns false for the caller to return.
+// Throws an error with a code in JavaScript. Returns false.
 enum class Refused : uint8_t { type, value };
 inline bool refuse(napi_env env, Refused what, const char* message) {
   if (what == Refused::type) napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
@@ -46,19 +46,21 @@ inline bool refuse(napi_env env, const char* before, const char* expected, const
   return refuse(env, Refused::type, text);
 }
 
-// Whole, not negative, and exact as a double.
+// Whether d is a whole number from 0 to 2^53 - 1.
 inline bool is_size(double d) { return d >= 0 && d <= 9007199254740991.0 && d == std::floor(d); }
 
 inline const char* name_of(napi_typedarray_type type) {
-  static const char* const names[] = {"an Int8Array", "a Uint8Array",  "a Uint8ClampedArray", "an Int16Array", "a Uint16Array",
-                                      "an Int32Array", "a Uint32Array", "a Float32Array",      "a Float64Array"};
+  static const char* const names[] = {"an Int8Array",  "a Uint8Array",   "a Uint8ClampedArray",
+                                      "an Int16Array", "a Uint16Array",  "an Int32Array",
+                                      "a Uint32Array", "a Float32Array", "a Float64Array"};
   return names[type];
 }
 
 inline bool read_array(napi_env env, napi_value v, napi_typedarray_type expected, TypedArray& a) {
   napi_typedarray_type type;
   a.is_null = false;
-  if (napi_get_typedarray_info(env, v, &type, &a.length, &a.data, nullptr, nullptr) == napi_ok && type == expected) return true;
+  if (napi_get_typedarray_info(env, v, &type, &a.length, &a.data, nullptr, nullptr) == napi_ok && type == expected)
+    return true;
   a = {nullptr, 0, true};
   napi_valuetype kind;
   if (napi_typeof(env, v, &kind) == napi_ok && kind == napi_null) return true;
@@ -67,12 +69,14 @@ inline bool read_array(napi_env env, napi_value v, napi_typedarray_type expected
 
 inline bool read_slabs(napi_env env, napi_value v, napi_typedarray_type expected, SlabList& slabs) {
   uint32_t n = 0;
-  if (napi_get_array_length(env, v, &n) != napi_ok || n > Slabs<void>::kMost) return refuse(env, "an array of ", name_of(expected), " for a kernel's slabs");
+  if (napi_get_array_length(env, v, &n) != napi_ok || n > Slabs<void>::kMost)
+    return refuse(env, "an array of ", name_of(expected), " for a kernel's slabs");
   slabs.type = expected;
   for (slabs.count = 0; slabs.count < n; slabs.count++) {
     napi_value each;
     TypedArray a;
-    if (napi_get_element(env, v, (uint32_t)slabs.count, &each) != napi_ok || !read_array(env, each, expected, a)) return false;
+    if (napi_get_element(env, v, (uint32_t)slabs.count, &each) != napi_ok || !read_array(env, each, expected, a))
+      return false;
     slabs.data[slabs.count] = a.data;
     slabs.length[slabs.count] = a.length;
   }
@@ -91,17 +95,17 @@ inline bool read_size(napi_env env, napi_value v, size_t& n) {
   return true;
 }
 
-// The arguments of a call as they were read, in order.
+// The arguments of a call, in order.
 struct Arguments {
   static constexpr size_t kMost = 20, kMostSlabs = 2;
   union Slot {
     TypedArray array;
     double number;
-    size_t size;  // slabs: their number in `slabs`
+    size_t size;  // of slabs: the index in `slabs`
   } slots[kMost];
   SlabList slabs[kMostSlabs];
 
-  // False: an exception waits in JavaScript.
+  // False: an exception is pending in JavaScript.
   bool read(napi_env env, const napi_value* values, const Kind* kinds, size_t count) {
     size_t all_slabs = 0;
     for (size_t i = 0; i < count; i++) {
@@ -119,23 +123,37 @@ struct Arguments {
 };
 
 template <class T> struct Type;
-template <> struct Type<float> { static constexpr napi_typedarray_type kType = napi_float32_array; };
-template <> struct Type<double> { static constexpr napi_typedarray_type kType = napi_float64_array; };
-template <> struct Type<uint8_t> { static constexpr napi_typedarray_type kType = napi_uint8_array; };
-template <> struct Type<uint16_t> { static constexpr napi_typedarray_type kType = napi_uint16_array; };
-template <> struct Type<int8_t> { static constexpr napi_typedarray_type kType = napi_int8_array; };
-template <> struct Type<int32_t> { static constexpr napi_typedarray_type kType = napi_int32_array; };
-template <> struct Type<uint32_t> { static constexpr napi_typedarray_type kType = napi_uint32_array; };
+template <> struct Type<float> {
+  static constexpr napi_typedarray_type kType = napi_float32_array;
+};
+template <> struct Type<double> {
+  static constexpr napi_typedarray_type kType = napi_float64_array;
+};
+template <> struct Type<uint8_t> {
+  static constexpr napi_typedarray_type kType = napi_uint8_array;
+};
+template <> struct Type<uint16_t> {
+  static constexpr napi_typedarray_type kType = napi_uint16_array;
+};
+template <> struct Type<int8_t> {
+  static constexpr napi_typedarray_type kType = napi_int8_array;
+};
+template <> struct Type<int32_t> {
+  static constexpr napi_typedarray_type kType = napi_int32_array;
+};
+template <> struct Type<uint32_t> {
+  static constexpr napi_typedarray_type kType = napi_uint32_array;
+};
 template <class T> struct Type<const T> : Type<T> {};
 
-// Reads the arguments of a call one after the other.
+// Hands out the arguments of a call in order.
 struct ArgumentReader {
   const Arguments& all;
   size_t at = 0;
   const Arguments::Slot& next() { return all.slots[at++]; }
 };
 
-// A parameter of a kernel: the kinds of the arguments that it takes, and how it is made of them.
+// A parameter of a kernel: the kinds of its arguments, and its value.
 template <class T> struct Parameter;
 template <class T> struct Parameter<T*> {
   static constexpr std::array<Kind, 1> kKinds = {{{Form::kArray, Type<T>::kType}}};
@@ -173,12 +191,14 @@ template <> struct Parameter<size_t> {
 template <size_t... N> constexpr auto joined(const std::array<Kind, N>&... lists) {
   std::array<Kind, (N + ...)> all = {};
   size_t at = 0;
-  auto append = [&](const auto& list) { for (const Kind& each : list) all[at++] = each; };
+  auto append = [&](const auto& list) {
+    for (const Kind& each : list) all[at++] = each;
+  };
   (append(lists), ...);
   return all;
 }
 
-// A struct of rows/parameters.h: its members, in order. A braced list is evaluated from left to right.
+// A struct of rows/parameters.h takes the arguments of its members, in order. A braced list is evaluated left to right.
 template <class T, class... Members> struct StructParameter {
   static constexpr auto kKinds = joined(Parameter<Members>::kKinds...);
   static T get(ArgumentReader& r) { return {Parameter<Members>::get(r)...}; }
@@ -187,16 +207,13 @@ template <> struct Parameter<Mask> : StructParameter<Mask, const uint8_t*, int32
 template <> struct Parameter<Extent> : StructParameter<Extent, size_t, size_t, size_t> {};
 template <> struct Parameter<MaskedRows> : StructParameter<MaskedRows, Extent, double, Mask> {};
 template <class T> struct Parameter<LogitRows<T>> : StructParameter<LogitRows<T>, MaskedRows, Slice<const T>> {};
-template <class T>
-struct Parameter<UnscaledRows<T>> : StructParameter<UnscaledRows<T>, Extent, Mask, Slice<const T>> {};
+template <class T> struct Parameter<UnscaledRows<T>> : StructParameter<UnscaledRows<T>, Extent, Mask, Slice<const T>> {
+};
 template <class T> struct Parameter<MaskAndBias<T>> : StructParameter<MaskAndBias<T>, Mask, Slice<const T>> {};
-template <>
-struct Parameter<Filters> : StructParameter<Filters, size_t, double, double, double, double, double> {};
-template <>
-struct Parameter<ScoreChanges>
+template <> struct Parameter<Filters> : StructParameter<Filters, size_t, double, double, double, double, double> {};
+template <> struct Parameter<ScoreChanges>
     : StructParameter<ScoreChanges, const float*, const float*, const uint8_t*, const float*> {};
-template <>
-struct Parameter<AttentionResults>
+template <> struct Parameter<AttentionResults>
     : StructParameter<AttentionResults, float*, double*, double*, double*, int32_t*> {};
 template <class T> struct Parameter<const T&> : Parameter<T> {};
 

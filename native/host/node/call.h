@@ -1,9 +1,8 @@
-// A kernel as two JavaScript functions: one that runs at once, one that runs on Node's thread pool and answers with a
-// promise. Both are stamped from the kernel's own parameter list; all that is the same for all kernels is written once, and
-// a kernel with other parameters adds a list of them and the call.
+// A kernel as two JavaScript functions: one runs at once, the other runs on Node's thread pool and returns a promise.
+// Both are made from the kernel's parameter list.
 //
-// A running job holds references to its arrays. What it cannot hold off is a transfer or a resize of their buffers:
-// lib/promises.ts gives jobs only arrays whose buffers nobody else knows.
+// A running job holds references to its arrays. It cannot prevent that their buffers are transferred or resized, so
+// lib/ gives jobs private arrays only.
 #pragma once
 #include <cstdlib>
 #include <memory>
@@ -22,10 +21,10 @@ inline Run make_run(const volatile int32_t* stop, volatile size_t* missing) {
   return {current_plan(), stop, missing, pool::parallel, pool::threads(), std::malloc, std::free, {nullptr, 0}};
 }
 
-// The name of the kernel that `place` leads to.
+// The name of the kernel at `place`, an address in a table of kernels.
 const char* kernel_at(const void* place);
 
-// An error with a code, as Node's own have it; null if there is none to be had.
+// An error with a code, as Node's own errors have. Null if it cannot be made.
 inline napi_value coded_error(napi_env env, const char* code, const char* text) {
   napi_value c, message, error;
   bool made = napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &c) == napi_ok &&
@@ -33,7 +32,7 @@ inline napi_value coded_error(napi_env env, const char* code, const char* text) 
               napi_create_error(env, c, message, &error) == napi_ok;
   return made ? error : nullptr;
 }
-// bytes: 0 if nobody knows how many.
+// bytes: 0 if unknown.
 inline napi_value memory_error(napi_env env, const char* what, size_t bytes) {
   char text[128], size[32] = "";
   if (bytes) snprintf(size, sizeof size, "%zu bytes of ", bytes);
@@ -41,14 +40,15 @@ inline napi_value memory_error(napi_env env, const char* what, size_t bytes) {
   return coded_error(env, "ERR_MEMORY_ALLOCATION_FAILED", text);
 }
 
-// What there is to know of a kernel's parameters. `place` is where the instruction set's table (kernels.h) has the kernel.
+// The parameters of a kernel. `place` is the kernel's address in the table of its instruction set (kernels.h).
 struct Shape {
   const Kind* kinds;
   size_t count;
-  void (*run)(const void* place, const Run&, const Arguments&);  // throws nothing: neither does a kernel nor what it calls
+  void (*run)(const void* place, const Run&,
+              const Arguments&);  // throws nothing, as kernels do not
   Contract holds;
 
-  // False: an exception waits in JavaScript.
+  // False: an exception is pending in JavaScript.
   bool read(napi_env env, const napi_value* values, Arguments& arguments) const {
     return arguments.read(env, values, kinds, count) && holds(env, arguments);
   }
@@ -61,14 +61,15 @@ inline napi_value call(napi_env env, napi_callback_info info, const Shape& shape
   void* place = nullptr;
   Arguments arguments;
   volatile size_t missing = 0;
-  bool is_read = napi_get_cb_info(env, info, &count, values, nullptr, &place) == napi_ok && shape.read(env, values, arguments);
+  bool is_read =
+      napi_get_cb_info(env, info, &count, values, nullptr, &place) == napi_ok && shape.read(env, values, arguments);
   if (is_read) shape.run(place, make_run(&never, &missing), arguments);
   if (missing) napi_throw(env, memory_error(env, kernel_at(place), missing));
   return nullptr;
 }
 
-// A job on Node's thread pool. When a worker thread is being ended, the job is waited for, but there is nobody left to take
-// an answer: failures are passed over.
+// A job on Node's thread pool. The end of a worker thread waits for its jobs; their failures are ignored then, as no
+// JavaScript can run.
 struct Job {
   napi_env env;
   const Shape& shape;
@@ -98,7 +99,7 @@ struct Job {
     if (job->missing) napi_reject_deferred(env, job->deferred, memory_error(env, kernel_at(job->place), job->missing));
     else if (napi_get_undefined(env, &answer) == napi_ok) napi_resolve_deferred(env, job->deferred, answer);
   }
-  // False: what the job works on could not be held.
+  // Holds a reference to an array or a list. False: Node could not make it.
   bool hold(napi_value v) {
     bool array = false, list = false;
     if (napi_is_typedarray(env, v, &array) == napi_ok && !array) napi_is_array(env, v, &list);
@@ -108,15 +109,17 @@ struct Job {
   }
 };
 
-// The promise of a job, which deletes itself at its end. The flag that an AbortSignal raises is the first element of an array
-// before the kernel's arguments.
+// Starts a job, which deletes itself at its end, and returns its promise. The first argument is an array of one
+// element that an AbortSignal sets; the kernel's arguments follow.
 inline napi_value start(napi_env env, napi_callback_info info, const Shape& shape) {
   std::unique_ptr<Job> job(new (std::nothrow) Job(env, shape));
   if (!job) return napi_throw(env, memory_error(env, "a job", sizeof(Job))), nullptr;
   napi_value values[1 + Arguments::kMost], name, promise = nullptr;
   size_t count = 1 + shape.count;
   TypedArray flag;
-  if (napi_get_cb_info(env, info, &count, values, nullptr, &job->place) != napi_ok || !read_array(env, values[0], napi_int32_array, flag)) return nullptr;
+  if (napi_get_cb_info(env, info, &count, values, nullptr, &job->place) != napi_ok ||
+      !read_array(env, values[0], napi_int32_array, flag))
+    return nullptr;
   if (flag.length < 1) return refuse(env, name_of(napi_int32_array), "", " of one element for the stop flag"), nullptr;
   job->stop = (const volatile int32_t*)flag.data;
   if (!shape.read(env, values + 1, job->arguments)) return nullptr;
@@ -147,13 +150,18 @@ template <class... A> struct Parameters {
 };
 
 template <Contract holds, class... A> struct Function {
-  static constexpr Shape kShape = {Parameters<A...>::kKinds.data(), Parameters<A...>::kKinds.size(), Parameters<A...>::run, holds};
+  static constexpr Shape kShape = {Parameters<A...>::kKinds.data(), Parameters<A...>::kKinds.size(),
+                                   Parameters<A...>::run, holds};
 
   static napi_value call(napi_env env, napi_callback_info info) { return binding::call(env, info, kShape); }
   static napi_value start(napi_env env, napi_callback_info info) { return binding::start(env, info, kShape); }
 };
 
-template <Contract holds, class... A> constexpr napi_callback caller(Kernel<A...> Kernels::*) { return Function<holds, A...>::call; }
-template <Contract holds, class... A> constexpr napi_callback starter(Kernel<A...> Kernels::*) { return Function<holds, A...>::start; }
+template <Contract holds, class... A> constexpr napi_callback caller(Kernel<A...> Kernels::*) {
+  return Function<holds, A...>::call;
+}
+template <Contract holds, class... A> constexpr napi_callback starter(Kernel<A...> Kernels::*) {
+  return Function<holds, A...>::start;
+}
 
 }  // namespace binding

@@ -1,4 +1,4 @@
-// The contract of operators.def (contract.h), stamped: the arguments of each operator by name, and what must hold of them.
+// Stamps the contract of each operator from operators.def: its arguments by name, and the checks of their lengths.
 #include "contract.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@ AttentionSizes AttentionSizes::of(const TypedArray& shape) {
   return s;
 }
 
-// Positive where the kernels divide, and whole where they count.
+// Whether sizes are whole numbers, and positive where kernels divide by them.
 bool AttentionSizes::fit() const {
   const double* all = &batch;
   for (size_t i = 0; i < kCount; i++)
@@ -37,7 +37,8 @@ double longest(const TypedArray& lengths) {
   return most;
 }
 
-bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table, double first, double end) {
+bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table,
+               double first, double end) {
   if (!(end <= (double)table.length)) return false;
   if (slabs.type == napi_int8_array ? scales.count != slabs.count : scales.count != 0) return false;
   double capacity[Slabs<void>::kMost];
@@ -66,7 +67,7 @@ void Examination::length(const TypedArray& a, const char* name, double least, bo
   holds = refuse(env, Refused::value, text);
 }
 
-// Layouts: MASK_NONE … MASK_ROW_BITS of lib/backend/backend.ts.
+// The layouts are those of rows/parameters.h.
 void Examination::mask(const TypedArray& a, const char* name, double layout, double elements, double cols) {
   require(layout >= 0 && layout <= 4, "a layout of masks from 0 to 4");
   if (layout == 0) return;
@@ -81,12 +82,12 @@ void Examination::bias(const TypedArray& a, const char* name, double elements, d
 
 namespace {
 
-// softmax_call, …: an operator's arguments by name, read in the order of its parameters. They are read by
-// functions, as g++ 12 with UBSan evaluates an index twice where an initializer of a member has one.
-#define OPERATOR(op, TYPES)  \
-  struct op##_call {         \
-    const Arguments& all;    \
-    size_t at = 0;           \
+// softmax_call, …: the arguments of an operator by name. Functions read them: in a member's initializer, g++ 12 with
+// UBSan evaluates an index twice.
+#define OPERATOR(op, TYPES) \
+  struct op##_call { \
+    const Arguments& all; \
+    size_t at = 0; \
     const Arguments::Slot& next() { return all.slots[at++]; } \
     const SlabList& next_slabs() { return all.slabs[next().size]; }
 #define ARRAY(name) TypedArray name = next().array;
@@ -101,13 +102,15 @@ namespace {
 #define BIAS(X, name, elements, cols) ARRAY(name)
 #define SHAPE(name) ARRAY(name) AttentionSizes s = AttentionSizes::of(name);
 #define SLABS(T, name) const SlabList& name = next_slabs();
-#define END(op) };
+#define END(op) \
+  } \
+  ;
 #include "../../operators.def"
 #undef ARRAY
 
-// softmax_contract, …: their lengths. The names that expressions in operators.def use are those of the arguments.
-#define OPERATOR(op, TYPES)                  \
-  struct op##_contract : op##_call {         \
+// softmax_contract, …: the checks. The expressions of operators.def use the arguments by name.
+#define OPERATOR(op, TYPES) \
+  struct op##_contract : op##_call { \
     void examine(Examination& e) const {
 #define INPUT(T, name, least) e.length(name, #name, least, false);
 #define OPTIONAL_INPUT(T, name, least) e.length(name, #name, least, true);
@@ -116,19 +119,21 @@ namespace {
 #define MASK(name, layout, elements, cols) e.mask(name, #name, layout, elements, cols);
 #define BIAS(X, name, elements, cols) e.bias(name, #name, elements, cols);
 #define SHAPE(name) e.length(name, #name, AttentionSizes::kCount, false);
-#define REQUIRE(condition, expected) if (e.holds) e.require(condition, expected);
+#define REQUIRE(condition, expected) \
+  if (e.holds) e.require(condition, expected);
 #define END(op) \
-    }           \
-  };
+  } \
+  } \
+  ;
 #include "../../operators.def"
 
 }  // namespace
 
-#define OPERATOR(op, TYPES)                                   \
+#define OPERATOR(op, TYPES) \
   bool op##_holds(napi_env env, const Arguments& arguments) { \
-    Examination e = {env, #op};                               \
-    op##_contract{{arguments}}.examine(e);                    \
-    return e.holds;                                           \
+    Examination e = {env, #op}; \
+    op##_contract{{arguments}}.examine(e); \
+    return e.holds; \
   }
 #include "../../operators.def"
 

@@ -1,8 +1,8 @@
-// What operators.def says of a call's arrays, checked: their true lengths against the sizes of the call, and the pages of a
-// cache against its slabs. JavaScript was checked in lib/ with messages for people; this is what keeps memory safe when an array
-// was changed since, or lib/ has a fault.
+// The contract of operators.def: the true length of each array against the sizes of the call, and the pages of a cache
+// against its slabs. lib/ has checked the same with messages for people. These checks keep memory safe if an array has
+// changed since, or if lib/ has a fault.
 //
-// Sizes are doubles here: a product that no array can have overflows nothing, and stays above every length.
+// Sizes are doubles, so that no product overflows.
 #pragma once
 #include "arguments.h"
 
@@ -21,23 +21,26 @@ struct AttentionSizes {
   double rows() const { return batch * heads * queries; }
   double width() const { return std::ceil(value_depth / 16) * 16; }
   double page_elements() const { return kv_heads * page * (depth + width()); }
-  // How long a mask or bias with these strides is.
+  // The length of a mask or bias with these strides.
   double reach(double of_batch, double of_head, double of_query, double keys_seen) const {
     if (rows() == 0 || keys_seen == 0) return 0;
     return (batch - 1) * of_batch + (heads - 1) * of_head + (queries - 1) * of_query + keys_seen;
   }
 };
 
-// Pages that `tokens` tokens take, and those that are full before the token `token`.
-inline double pages_until(const AttentionSizes& s, double tokens) { return s.page >= 16 && std::fmod(s.page, 16) == 0 ? std::ceil(tokens / s.page) : kNever; }
+// How many pages `tokens` tokens take, and how many are full before the token `token`.
+inline double pages_until(const AttentionSizes& s, double tokens) {
+  return s.page >= 16 && std::fmod(s.page, 16) == 0 ? std::ceil(tokens / s.page) : kNever;
+}
 inline double pages_within(const AttentionSizes& s, double token) { return std::floor(token / s.page); }
 double pages_of(const AttentionSizes& s, const TypedArray& lengths);
 double longest(const TypedArray& lengths);
 bool are_lengths(const TypedArray& lengths);
-// Whether entries [first, end) of a page table are pages of these slabs, and these have scales where their type needs them.
-bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table, double first, double end);
+// Whether entries [first, end) of a page table are pages of these slabs, and slabs of bytes have scales.
+bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table,
+               double first, double end);
 
-// One call under examination. The first thing that does not hold throws a RangeError in JavaScript.
+// The checks of one call. The first that fails throws a RangeError in JavaScript.
 struct Examination {
   napi_env env;
   const char* op;
@@ -51,7 +54,7 @@ struct Examination {
 
 using Contract = bool (*)(napi_env env, const Arguments& arguments);
 
-// softmax_holds, …: false if an exception waits in JavaScript.
+// softmax_holds, …: whether the contract holds. False: an exception is pending in JavaScript.
 #define OPERATOR(op, TYPES) bool op##_holds(napi_env env, const Arguments& arguments);
 #include "../../operators.def"
 
