@@ -1,7 +1,7 @@
 /**
- * lib/ to dist/: ES modules and CommonJS with types for both, and the command line, which needs to be an ES module only.
- * dist/portable/ is the same once more without anything of Node, for browsers and for bundles: JavaScript only.
- * An entry point more is a line here and an entry in the `exports` of package.json.
+ * Builds lib/ into dist/: ES modules and CommonJS with types for both; the command line is an ES module only.
+ * dist/portable/ has the same entry points without Node's modules, in JavaScript only, for browsers and bundles.
+ * A new entry point needs a line here and an entry in the `exports` of package.json.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -14,24 +14,27 @@ const library = {
   sampling: 'lib/sampling.ts',
 };
 
-/** What is started, not imported. The worker is one file, so that it can lie wherever a bundler puts it. */
+/** Programs are started, not imported. The worker is one file, so that a bundler can put it anywhere. */
 const program = { cli: 'lib/cli/main.ts' };
 const worker = { 'flash-softmax-worker': 'lib/call/flash-softmax-worker.ts' };
 
 const common: Options = {
   target: 'node20',
   platform: 'node',
-  splitting: true, // entry points share what they have in common: the choice of a backend is made once
+  splitting: true, // entry points share modules, so that a backend is chosen once
   sourcemap: false,
   external: ['#files'], // scripts/static-files.mjs makes it
   dts: { entry: library },
 };
 
-// Here and not by tsup's `clean`, as the two builds run at the same time.
+// Replaces tsup's `clean`: the builds run at the same time, and one would remove the other's files.
 rmSync('dist', { recursive: true, force: true });
 
-/** What has another file in its place there. */
-const standIns: Record<string, string> = { 'backend/native': 'lib/backend/portable.ts', 'call/js-jobs': 'lib/call/portable-jobs.ts' };
+/** Modules that dist/portable/ replaces, and their replacements. */
+const standIns: Record<string, string> = {
+  'backend/native': 'lib/backend/portable.ts',
+  'call/js-jobs': 'lib/call/portable-jobs.ts',
+};
 
 const portable: Options = {
   ...common,
@@ -45,7 +48,10 @@ const portable: Options = {
       name: 'portable',
       setup(build) {
         build.onResolve({ filter: /\/(native|js-jobs)\.js$/ }, ({ path: wanted, resolveDir }) => {
-          const name = path.relative('lib', path.resolve(resolveDir, wanted)).replaceAll('\\', '/').replace(/\.js$/, '');
+          const name = path
+            .relative('lib', path.resolve(resolveDir, wanted))
+            .replaceAll('\\', '/')
+            .replace(/\.js$/, '');
           return standIns[name] === undefined ? undefined : { path: path.resolve(standIns[name]) };
         });
       },
@@ -53,7 +59,7 @@ const portable: Options = {
   ],
 };
 
-/** import.meta.url for CommonJS. tsup's own looks at `document` first, which jsdom and Electron define too. */
+/** import.meta.url for CommonJS. tsup's own version reads `document` first, which jsdom and Electron define too. */
 const metaUrl: NonNullable<Options['esbuildPlugins']>[number] = {
   name: 'import.meta.url',
   setup(build) {

@@ -4,14 +4,14 @@ import { defineConfig } from 'vitest/config';
 
 const all = 'test/**/*.test.ts';
 
-/** Files that measure time, or how many threads are at work: they have the machine for themselves, after all others. */
-const alone = ['test/native/pool.test.ts', 'test/call/promises.test.ts', 'test/cli/tune.test.ts'];
+/** Files that measure time, or the number of threads at work. They run one at a time, after all others. */
+const alone = ['native/pool', 'call/event-loop', 'call/promises', 'cli/tune'].map((name) => `test/${name}.test.ts`);
 
 export default defineConfig({
   // An example that a test imports asks for the package by its name.
   resolve: { alias: { 'flash-softmax/sampling': fileURLToPath(new URL('./lib/sampling.ts', import.meta.url)) } },
   test: {
-    testTimeout: 120_000, // rows of many millions against the oracle, on machines of any speed
+    testTimeout: 120_000, // the oracle takes long for millions of elements on a slow machine
     hookTimeout: 120_000,
     reporters: ['default', './test/support/reporter.ts'],
     projects: [

@@ -1,23 +1,28 @@
-// A decode loop over a KV cache: one prompt, forked into two continuations that share its pages. The "model" is one layer of
-// random projections; what matters is what the cache and decodeAttention do for a real one.
+// A decode loop over a KV cache: one prompt, forked into two continuations that share its pages. The "model" is one layer
+// of random projections; a real model uses the cache and decodeAttention in the same way.
 //
 //   node examples/decode.mjs [tokens of the prompt, default 1000]
 import { decodeAttention, KVCache } from 'flash-softmax/attention';
 
 const [heads, kvHeads, headDim, vocabulary] = [8, 2, 64, 500];
 
-// Any weights: a generator with a seed.
+// Random weights, from a generator with a seed.
 let state = 1;
-const random = () => ((state = (Math.imul(state, 1664525) + 1013904223) | 0), state / 2 ** 31);
+const random = () => {
+  state = (Math.imul(state, 1664525) + 1013904223) | 0;
+  return state / 2 ** 31;
+};
 const matrix = (rows, cols) => Array.from({ length: rows }, () => Float32Array.from({ length: cols }, random));
 const times = (weights, x) => Float32Array.from(weights, (row) => row.reduce((sum, w, i) => sum + w * x[i], 0) / 8);
 const width = heads * headDim;
 const embedding = matrix(vocabulary, width);
-const [toQuery, toKey, toValue, toLogits] = [width, kvHeads * headDim, kvHeads * headDim, vocabulary].map((rows) => matrix(rows, width));
+const [toQuery, toKey, toValue, toLogits] = [width, kvHeads * headDim, kvHeads * headDim, vocabulary].map((rows) =>
+  matrix(rows, width),
+);
 
 const cache = new KVCache({ kvHeads, headDim, dtype: 'bfloat16', maxBytes: 64 * 2 ** 20 });
 
-/** One step: the token's key and value go into the cache, its query looks at all that is there. */
+/** One step: appends the token's key and value to the cache, and attends to all keys; returns the next token. */
 function step(sequence, token) {
   const x = embedding[token];
   cache.append(sequence, times(toKey, x), times(toValue, x));
@@ -30,7 +35,7 @@ const prompt = cache.create();
 for (let i = 0; i < Number(process.argv[2] ?? 1000); i++) step(prompt, (i * 7) % vocabulary);
 const shared = cache.bytes;
 
-// Two continuations: no page is copied until one of them writes, and then only the last.
+// Two continuations. A page is copied when one of them writes to it: the last page alone.
 const continuations = [cache.fork(prompt), cache.fork(prompt)];
 cache.free(prompt);
 const texts = continuations.map((sequence, i) => {
@@ -40,9 +45,11 @@ const texts = continuations.map((sequence, i) => {
 });
 
 console.log(`prompt: ${shared} bytes; prompt and two continuations: ${cache.bytes} bytes`);
-texts.forEach((text, i) => console.log(`continuation ${i}: ${text.join(' ')} (${cache.length(continuations[i])} tokens)`));
+texts.forEach((text, i) =>
+  console.log(`continuation ${i}: ${text.join(' ')} (${cache.length(continuations[i])} tokens)`),
+);
 
-// Both at once, as a server would: a batch of sequences of any lengths.
+// Both at once, as in a server: a batch of sequences of any lengths.
 const batch = decodeAttention(new Float32Array(2 * width).fill(0.1), cache, continuations, { heads, lse: true });
 console.log(`a batch of two: ${batch.out.length} numbers, log-sum-exp of the first head ${batch.lse[0].toFixed(3)}`);
 

@@ -1,11 +1,10 @@
-// Scores of sequences: logSoftmax of each step, logSumExp of a row, and what both keep where others give 0.
+// Scores of sequences by logSoftmax, and logSumExp of a row. Both keep small values that other methods round to 0.
 import { logSoftmax, logSumExp } from 'flash-softmax';
 
 const vocabulary = 5;
-const logits = Float32Array.of(
-  2, 1, 0, -1, 0.5,
-  0, 25, 1, 0, 0, // one token towers over the others
-);
+const first = [2, 1, 0, -1, 0.5];
+const second = [0, 25, 1, 0, 0]; // one token has nearly all of the probability
+const logits = Float32Array.from([...first, ...second]);
 const logs = logSoftmax(logits, { cols: vocabulary });
 
 const tokens = [0, 1];

@@ -1,5 +1,5 @@
-// One row of logits in shared memory, its softmax made by worker threads: each sums a shard and hands over 28 bytes, these
-// are added, and each writes the probabilities of its shard. The result has the bits of one call on the whole row.
+// The softmax of one row in shared memory, by worker threads. Each worker sums its shard and posts states of 28 bytes; the
+// main thread adds them, and each worker writes the probabilities of its shard. The result has the bits of one call.
 //
 //   node examples/shard-over-workers.mjs [elements, default 10^8] [workers, default: one a core, four at least]
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -11,7 +11,8 @@ const UNIT = 2 ** 18;
 
 function worker({ logits, probabilities, from, to }) {
   const units = [];
-  for (let at = from; at < to; at += UNIT) units.push(new ExpSumAccumulator().add(logits.subarray(at, Math.min(at + UNIT, to))).toBytes());
+  for (let at = from; at < to; at += UNIT)
+    units.push(new ExpSumAccumulator().add(logits.subarray(at, Math.min(at + UNIT, to))).toBytes());
   parentPort.postMessage(units);
   parentPort.once('message', (bytes) => {
     const row = ExpSumAccumulator.fromBytes(bytes);
@@ -43,16 +44,23 @@ async function main(elements, count) {
   const written = Promise.all(workers.map(answer));
   for (const each of workers) each.postMessage(row.toBytes());
   await written;
-  console.log(`${elements} logits, ${count} workers: ${(performance.now() - started).toFixed(0)} ms, log-sum-exp ${row.logSumExp()}`);
+  console.log(
+    `${elements} logits, ${count} workers: ${(performance.now() - started).toFixed(0)} ms, log-sum-exp ${row.logSumExp()}`,
+  );
 
-  // Native backends: softmax itself has these bits. JavaScript's softmax has its own, expSum and normalize have these.
+  // On native backends softmax has the same bits. In JavaScript expSum and normalize have them, and softmax has its own.
   const isNative = capabilities().backend !== 'js';
   const whole = isNative ? softmax(logits) : normalize(logits, expSum(logits));
   const [a, b] = [whole, probabilities].map((y) => new Uint32Array(y.buffer, y.byteOffset, y.length));
   const different = a.findIndex((word, i) => word !== b[i]);
-  console.log(different === -1 ? `the same bits as ${isNative ? 'softmax' : 'normalize'} of the whole row` : `different bits at ${different}`);
+  console.log(
+    different === -1
+      ? `the same bits as ${isNative ? 'softmax' : 'normalize'} of the whole row`
+      : `different bits at ${different}`,
+  );
   process.exitCode = different === -1 ? 0 : 1;
 }
 
-if (isMainThread) await main(Number(process.argv[2] ?? 1e8), Number(process.argv[3] ?? Math.max(4, availableParallelism())));
+if (isMainThread)
+  await main(Number(process.argv[2] ?? 1e8), Number(process.argv[3] ?? Math.max(4, availableParallelism())));
 else worker(workerData);

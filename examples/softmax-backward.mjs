@@ -1,11 +1,11 @@
-// The gradient of something that depends on probabilities, here the entropy, by the logits: checked by a difference.
+// The gradient of the entropy of probabilities with respect to the logits, checked by a finite difference.
 import { softmax, softmaxBackward } from 'flash-softmax';
 
 const x = Float64Array.of(1, -0.5, 2, 0);
 const entropy = (logits) => softmax(logits).reduce((sum, p) => sum - p * Math.log(p), 0);
 
 const y = softmax(x);
-const dy = y.map((p) => -Math.log(p) - 1); // of the entropy by the probabilities
+const dy = y.map((p) => -Math.log(p) - 1); // the gradient of the entropy with respect to the probabilities
 const dx = softmaxBackward(y, dy);
 
 x.forEach((_, i) => {

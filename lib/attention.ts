@@ -1,6 +1,5 @@
-/** flash-softmax/attention: attention over arrays and over a KV cache, whole and in parts. */
-export { attention } from './attention/dense.js';
-export type { AttentionOptions, AttentionResult, DenseOptions, ResultWithLse } from './attention/dense.js';
+/** flash-softmax/attention: attention over arrays and over a KV cache, over all keys or some of them. */
+export { attention, type AttentionOptions, type DenseOptions } from './attention/dense.js';
 export { decodeAttention, type CachedOptions, type DecodeOptions } from './attention/decode.js';
 export {
   KVCache,
@@ -9,6 +8,8 @@ export {
   type KVType,
   type SequenceId,
 } from './attention/kv-cache.js';
+export type { AttentionResult, ResultWithLse } from './attention/results.js';
+export { mergeAttentionPartials } from './attention/merge.js';
 export { alibiSlopes, type ResultOptions, type ScoreOptions } from './attention/options.js';
 export {
   attentionPartial,
@@ -16,10 +17,5 @@ export {
   type DensePartOptions,
   type PartOptions,
 } from './attention/partial.js';
-export {
-  AttentionPartial,
-  mergeAttentionPartials,
-  type AttentionParts,
-  type FinishOptions,
-} from './attention/state.js';
+export { AttentionPartial, type AttentionParts, type FinishOptions } from './attention/state.js';
 export type { Returned } from './call/types.js';

@@ -1,4 +1,4 @@
-/** What runs on this machine, and why. */
+/** capabilities: the backend that runs on this machine, and the reason. */
 import type { BackendName } from './backend/backend.js';
 import { native, processor, type Caches, type Machine, type Plan } from './backend/native.js';
 import { availableBackends, choice } from './backend/choice.js';
@@ -25,14 +25,15 @@ export interface Capabilities {
   threads: number;
   /**
    * From how many bytes on another algorithm is used (Infinity: never), and where that comes from: 'built-in', which is
-   * reckoned from the caches, or the path in FLASH_SOFTMAX_PROFILE. null without the addon: JavaScript has one way only.
+   * reckoned from the caches, or the path in FLASH_SOFTMAX_PROFILE. null without the addon: JavaScript has one way
+   * only.
    */
   plan: (Plan & { readonly source: string }) | null;
 }
 
 /**
- * Says which backend and instruction set run on this machine, which others it has, and why the native addon is absent if
- * it is.
+ * Says which backend and instruction set run on this machine, which others it has, and why the native addon is absent
+ * if it is.
  *
  * @throws RangeError (ERR_INVALID_ARG_VALUE) if FLASH_SOFTMAX_BACKEND names a backend that is not available, or
  *   FLASH_SOFTMAX_THREADS or the profile of FLASH_SOFTMAX_PROFILE makes no sense.

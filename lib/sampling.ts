@@ -1,5 +1,5 @@
 /** flash-softmax/sampling: from logits to tokens. */
-export type { Float16ArrayLike, FloatArray, LogitArray } from './call/arguments.js';
+export type { Float16ArrayLike, FloatArray, LogitArray } from './call/types.js';
 export { dirichletResample, type DirichletOptions } from './sampling/dirichlet.js';
 export {
   gumbelMax,

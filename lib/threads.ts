@@ -1,19 +1,20 @@
 /** How many threads may share the work of one call. */
-import { outOfRange, wrongType } from './call/arguments.js';
+import { outOfRange, wrongType } from './call/errors.js';
 import { native } from './backend/native.js';
 import { MAX_THREADS, settings } from './backend/settings.js';
 
 /**
- * Sets how many threads may share the work of one call, the caller's included; 1: nothing is shared. It holds for the whole
- * process, all of its worker threads included, from the next call on. At first it is what FLASH_SOFTMAX_THREADS says, or
- * else `os.availableParallelism()`. Results are the same to the bit with any number.
+ * Sets how many threads may share the work of one call, the caller's included; 1: nothing is shared. It holds for the
+ * whole process, all of its worker threads included, from the next call on. At first it is what FLASH_SOFTMAX_THREADS
+ * says, or else `os.availableParallelism()`. Results are the same to the bit with any number.
  *
- * The threads are the package's own and start with the first call that is large enough (`capabilities().plan.parallelBytes`).
- * While one call has them, a call from another worker thread does its work alone. The JavaScript backend uses none of them.
+ * The threads are the package's own and start with the first call that is large enough
+ * (`capabilities().plan.parallelBytes`). While one call has them, a call from another worker thread does its work
+ * alone. The JavaScript backend uses none of them.
  *
  * @returns The number until now; 1 without the native addon, which is what it stays.
- * @throws TypeError (ERR_INVALID_ARG_TYPE) if `n` is not a number, RangeError (ERR_OUT_OF_RANGE) if it is not an integer
- *   from 1 to 1024.
+ * @throws TypeError (ERR_INVALID_ARG_TYPE) if `n` is not a number, RangeError (ERR_OUT_OF_RANGE) if it is not an
+ *   integer from 1 to 1024.
  */
 export function setThreads(n: number): number {
   if (typeof n !== 'number') throw wrongType(`an integer from 1 to ${MAX_THREADS}`, 'the number of threads', n);

@@ -1,5 +1,6 @@
 // The kernels of one instruction set as a table of functions, stamped from operators.def.
 #pragma once
+#include "math/storage.h"
 #include "rows/run.h"
 
 // softmax_kernel<X, Y>, …: the type of an operator's kernel for logits stored as X and results stored as Y.

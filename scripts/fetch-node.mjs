@@ -1,4 +1,4 @@
-// Another Node for Linux, out of the npm packages that carry its binaries, unpacked once:
+// Fetches another Node for Linux from the npm packages that carry its binaries, and unpacks it once:
 //
 //     node scripts/fetch-node.mjs x64|arm64 VERSION        prints the folder with bin/node and include/
 import { execFileSync } from 'node:child_process';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const quietly = { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', maxBuffer: 1 << 26 };
+const captured = { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', maxBuffer: 1 << 26 };
 
 export function fetchNode(arch, version) {
   const name = `node-linux-${arch}`;
@@ -15,8 +15,16 @@ export function fetchNode(arch, version) {
   if (existsSync(folder)) return folder;
   const unpacking = `${folder}.${process.pid}`;
   mkdirSync(unpacking, { recursive: true });
-  const [{ filename }] = JSON.parse(execFileSync('npm', ['pack', `${name}@${version}`, '--json', '--pack-destination', unpacking], { ...quietly, cwd: root }));
-  execFileSync('tar', ['-xzf', filename, '--strip-components=1', 'package/bin', 'package/include'], { ...quietly, cwd: unpacking });
+  const [{ filename }] = JSON.parse(
+    execFileSync('npm', ['pack', `${name}@${version}`, '--json', '--pack-destination', unpacking], {
+      ...captured,
+      cwd: root,
+    }),
+  );
+  execFileSync('tar', ['-xzf', filename, '--strip-components=1', 'package/bin', 'package/include'], {
+    ...captured,
+    cwd: unpacking,
+  });
   rmSync(join(unpacking, filename));
   try {
     renameSync(unpacking, folder);

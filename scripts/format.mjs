@@ -1,9 +1,9 @@
-// Formats the files that differ from the last commit, or those that are named:
+// Formats the files that differ from the last commit, or the named ones:
 //
 //     npm run format [-- FILE…]
 //
-// TypeScript and JavaScript go through prettier (.prettierrc.json), C++ through clang-format (.clang-format) if it is
-// installed. The tree was not reformatted at once: format what you touch.
+// prettier formats TypeScript and JavaScript (.prettierrc.json), clang-format C++ (.clang-format) if it is installed.
+// Not every file is formatted yet: format the files that you change.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,14 +19,14 @@ function run(program, args) {
 }
 
 /** Changed, added and new files, from git. */
-function touched() {
+function changedFiles() {
   const list = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout.split('\n');
   const files = [...list('diff', '--name-only', 'HEAD'), ...list('ls-files', '--others', '--exclude-standard')];
   return files.filter((file) => file !== '' && existsSync(join(root, file)));
 }
 
 const named = process.argv.slice(2);
-const files = named.length > 0 ? named : touched();
+const files = named.length > 0 ? named : changedFiles();
 const scripts = files.filter((file) => /\.[cm]?[jt]s$/.test(file));
 const sources = files.filter((file) => /\.(cc|h)$/.test(file));
 

@@ -1,12 +1,13 @@
-// Calls the whole public interface with what chance brings, on every backend of this machine, and compares: instruction sets
-// bit for bit, everything with an oracle, errors with each other, memory with what it was.
+// Calls the whole public interface with random arguments, on every backend of this machine, and compares instruction
+// sets bit for bit, results with an oracle, errors with each other, and memory with its earlier contents.
 //
-//     node scripts/fuzz.mjs [--seed 1] [--minutes 1 | --cases N] [--jobs N] [--only operator] [--backends avx2,js] [--plain]
-//     node scripts/fuzz.mjs --seed S --case N [--limit L]        one case again, as a finding says
+//     node scripts/fuzz.mjs [--seed 1] [--minutes 1 | --cases N] [--jobs N] [--only operator] [--backends avx2,js]
+// [--plain]
+//     node scripts/fuzz.mjs --seed S --case N [--limit L]        repeats one case, with the arguments of a finding
 //
-// --plain: no arrays that lie about themselves, no shared or resizable memory, no getters. --report FILE: all findings, as lines
-// of JSON. It runs lib/ as it is, with the addon in build/Release (npm run build:native) or --addon FILE: one with sanitizers, say,
-// under LD_PRELOAD=libasan.so. Exit status 1 if anything differs.
+// --plain: no arrays that lie about themselves, no shared or resizable memory, no getters. --report FILE: all findings,
+// as lines of JSON. It runs lib/ with the addon in build/Release (npm run build:native) or --addon FILE, such as one
+// with sanitizers under LD_PRELOAD=libasan.so. Exit status 1 if anything differs.
 import { spawn } from 'node:child_process';
 import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -34,11 +35,11 @@ const { values } = parseArgs({
   },
 });
 const number = (name, otherwise) => (values[name] === undefined ? otherwise : Number(values[name]));
-const one = number('case');
+const onlyCase = number('case');
 const seed = number('seed', 1);
-const jobs = one === undefined ? number('jobs', availableParallelism()) : 1;
+const jobs = onlyCase === undefined ? number('jobs', availableParallelism()) : 1;
 
-/** A folder that looks like the package, with lib/ in one module: the JavaScript backend's worker is looked for in its dist/. */
+/** A folder with the layout of the package and lib/ in one module; dist/ has the worker of the JavaScript backend. */
 const folder = path.join(root, 'node_modules', '.cache', 'flash-softmax', `fuzz-${process.pid}`);
 mkdirSync(path.join(folder, 'build'), { recursive: true });
 cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
@@ -64,14 +65,15 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 const totals = { cases: 0, calls: 0, elements: 0, differences: 0 };
 const findings = [];
-const until = one === undefined && values.cases === undefined ? Date.now() + number('minutes', 1) * 60_000 : undefined;
+const until =
+  onlyCase === undefined && values.cases === undefined ? Date.now() + number('minutes', 1) * 60_000 : undefined;
 
 function add(finding) {
   findings.push(finding);
   if (values.report) appendFileSync(values.report, `${JSON.stringify(finding)}\n`);
 }
 
-/** One process; if it dies, its case is a finding, and another process goes on behind it. */
+/** Runs cases in one process. If the process dies, its case is a finding, and a new process runs the later cases. */
 async function run(from, step) {
   const job = {
     library: path.join(folder, 'dist', 'library.js'),
@@ -81,7 +83,7 @@ async function run(from, step) {
     isPlain: values.plain ?? false,
     from,
     step,
-    to: one === undefined ? number('cases') : one + 1,
+    to: onlyCase === undefined ? number('cases') : onlyCase + 1,
     until,
     only: values.only,
     backends: values.backends?.split(','),
@@ -92,10 +94,10 @@ async function run(from, step) {
   });
   let done = false;
   for await (const line of createInterface({ input: child.stdout })) {
-    const said = JSON.parse(line);
-    if (said.totals) for (const name in totals) totals[name] += said.totals[name];
-    else add(said);
-    done ||= said.totals !== undefined;
+    const message = JSON.parse(line);
+    if (message.totals) for (const name in totals) totals[name] += message.totals[name];
+    else add(message);
+    done ||= message.totals !== undefined;
   }
   if (done) return;
   const { number: died, totals: before } = JSON.parse(readFileSync(job.progress, 'utf8'));
@@ -106,19 +108,19 @@ async function run(from, step) {
 }
 
 const begin = Date.now();
-await Promise.all(one === undefined ? Array.from({ length: jobs }, (_, i) => run(i, jobs)) : [run(one, 1)]);
+await Promise.all(onlyCase === undefined ? Array.from({ length: jobs }, (_, i) => run(i, jobs)) : [run(onlyCase, 1)]);
 
 findings.sort((a, b) => a.case - b.case);
 const shown = new Map();
 for (const { case: n, limit, operator, text, what, more } of findings) {
   shown.set(operator, (shown.get(operator) ?? 0) + 1);
   if (shown.get(operator) > 5) continue;
-  console.log(
-    `--seed ${seed} --case ${n}${values.plain ? ' --plain' : ''}${limit ? ` --limit ${limit}` : values.limit ? ` --limit ${values.limit}` : ''}: ${text}\n    ${what}${more ? ` (and ${more} more)` : ''}`,
-  );
+  const usedLimit = limit || values.limit;
+  const options = `${values.plain ? ' --plain' : ''}${usedLimit ? ` --limit ${usedLimit}` : ''}`;
+  console.log(`--seed ${seed} --case ${n}${options}: ${text}\n    ${what}${more ? ` (and ${more} more)` : ''}`);
 }
 for (const [operator, n] of shown) if (n > 5) console.log(`${operator || 'died'}: ${n} in all`);
-console.log(
-  `${totals.cases} cases, ${totals.calls} calls, ${totals.elements} elements in ${((Date.now() - begin) / 1000).toFixed(0)} s: ${totals.differences} differences`,
-);
+const seconds = ((Date.now() - begin) / 1000).toFixed(0);
+const amount = `${totals.cases} cases, ${totals.calls} calls, ${totals.elements} elements`;
+console.log(`${amount} in ${seconds} s: ${totals.differences} differences`);
 process.exitCode = totals.differences === 0 ? 0 : 1;

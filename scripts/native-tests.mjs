@@ -2,10 +2,11 @@
 //
 //     node scripts/native-tests.mjs [--arm64 | --sanitize] [--build] [-- TEST-ARGUMENTS]
 //
-// Without an option: for this machine, every input there is. --arm64: cross-compiled, under qemu-aarch64, a sample of
-// the inputs. --sanitize: with AddressSanitizer and UndefinedBehaviorSanitizer, a sample too. The addon is built beside them
-// by the same CMakeLists.txt (but for arm64). --build: no more than that. What follows `--` is passed on: --list, --thin N,
-// names of tests. Everything lands in node_modules/.cache/flash-softmax/cmake…/, the addon in Release/ there.
+// Without an option: for this machine, with every input. --arm64: cross-compiled, under qemu-aarch64, with a sample of
+// the inputs. --sanitize: with AddressSanitizer and UndefinedBehaviorSanitizer, with a sample too. The same
+// CMakeLists.txt also builds the addon (not for arm64). --build: builds, and runs no test. Arguments after `--` are
+// passed on: --list, --thin N, names of tests. Files go to node_modules/.cache/flash-softmax/cmake…/, the addon to
+// Release/ there.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
@@ -17,16 +18,25 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const cache = path.join(root, 'node_modules', '.cache', 'flash-softmax');
 const require = createRequire(import.meta.url);
 
-// Samples by prime numbers, in step with no loop of the tests.
+// Samples are taken at prime distances, which no loop of the tests has.
 const kinds = {
   host: { folder: 'cmake', definitions: {}, tests: [], emulator: [] },
-  sanitize: { folder: 'cmake-sanitize', definitions: { FLASH_SOFTMAX_SANITIZE: 'address,undefined' }, tests: ['--thin', '13'], emulator: [] },
+  sanitize: {
+    folder: 'cmake-sanitize',
+    definitions: { FLASH_SOFTMAX_SANITIZE: 'address,undefined' },
+    tests: ['--thin', '13'],
+    emulator: [],
+  },
   arm64: { folder: 'cmake-arm64', tests: ['--thin', '97'], emulator: ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu'] },
 };
 
-/** Runs a step of the build, which is heard of only if it fails. */
+/** Runs a step of the build; prints its output and exits only if it fails. */
 function step(program, args) {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 });
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  });
   if (status === 0) return;
   console.error(`${[program, ...args].join(' ')}\n${error?.message ?? `${stdout}\n${stderr}`}`);
   process.exit(1);
@@ -34,11 +44,13 @@ function step(program, args) {
 
 const parallel = ['--parallel', String(availableParallelism())];
 
-/** cmake-js knows where Node's headers are. */
+/** Builds with cmake-js, which finds Node's headers. */
 function buildWithCmakeJs(folder, definitions) {
   const manifest = require.resolve('cmake-js/package.json');
   const program = path.join(path.dirname(manifest), require(manifest).bin['cmake-js']);
-  const all = Object.entries({ FLASH_SOFTMAX_TESTS: 'ON', ...definitions }).map(([name, value]) => `--CD${name}=${value}`);
+  const all = Object.entries({ FLASH_SOFTMAX_TESTS: 'ON', ...definitions }).map(
+    ([name, value]) => `--CD${name}=${value}`,
+  );
   step(process.execPath, [program, 'build', '--out', folder, ...parallel, ...all]);
 }
 

@@ -1,13 +1,25 @@
-// Makes lib/backend/operators.ts from native/operators.def, so that lib/ calls kernels with arguments by name. Run it after
-// a change of the table; a test fails while the two differ. With --check it writes nothing and fails if they differ.
+// Makes lib/backend/operators.ts and parameters.ts from native/operators.def, so that lib/ calls kernels with arguments
+// by name. Run it after a change of the table: a test fails while they differ. With --check it writes nothing, and
+// fails if they do.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const file = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
+/** C types to typed arrays. X and Y, the types of a kernel's logits and results, stay parameters. */
 const ARRAYS = {
-  X: 'KernelArray', Y: 'KernelArray', float: 'Float32Array', double: 'Float64Array',
-  int32_t: 'Int32Array', uint32_t: 'Uint32Array', uint8_t: 'Uint8Array',
+  X: 'X',
+  Y: 'Y',
+  float: 'Float32Array',
+  double: 'Float64Array',
+  int8_t: 'Int8Array',
+  int32_t: 'Int32Array',
+  uint8_t: 'Uint8Array',
+  uint16_t: 'Uint16Array',
+  uint32_t: 'Uint32Array',
+  F16: 'Uint16Array',
+  BF16: 'Uint16Array',
+  I8: 'Int8Array',
 };
 
 /** The uses of macros in a text, in order: their names and arguments, split at the commas outside of parentheses. */
@@ -29,118 +41,201 @@ function* usesOf(text) {
   }
 }
 
-/** The operators of the table, with groups like ROWS written out. */
+/** The table: lists of types, groups of parameters like ROWS, and operators. */
 function readTable(source) {
-  const text = source.replace(/\/\/.*$/gm, '').replace(/\\\n/g, ' ').replace(/"[^"]*"/g, '""');
-  const groups = new Map();
-  for (const [, name, body] of text.matchAll(/^#define ([A-Z_]+)(?:\([^)]*\))? (.*)$/gm)) groups.set(name, body);
-  const operators = [];
-  for (const [, name, types, body] of text.matchAll(/^OPERATOR\((\w+), (\w+)\)(.*?)^END\(\1\)/gms)) {
-    const parameters = [...flat(body, groups)];
-    const inPlace = [...uses(body, groups)].find(([macro]) => macro === 'IN_PLACE')?.[1] ?? null;
-    operators.push({ name, types: typesOf(types, groups), parameters, inPlace });
-  }
-  return operators;
-}
+  const text = source
+    .replace(/\/\/.*$/gm, '')
+    .replace(/\\\n/g, ' ')
+    .replace(/"[^"]*"/g, '""');
+  const bodies = new Map();
+  for (const [, name, body] of text.matchAll(/^#define ([A-Z_]+)(?:\([^)]*\))? (.*)$/gm)) bodies.set(name, body);
 
-function* uses(body, groups) {
-  for (const [macro, args] of usesOf(body)) {
-    if (groups.has(macro)) yield* uses(groups.get(macro), groups);
-    else yield [macro, args];
+  const operators = [];
+  for (const [, name, list, body] of text.matchAll(/^OPERATOR\((\w+), (\w+)\)(.*?)^END\(\1\)/gms)) {
+    const inPlace = [...usesOf(body)].find(([macro]) => macro === 'IN_PLACE')?.[1] ?? null;
+    operators.push({ name, list, inPlace, parts: partsOf(body, bodies), parameters: parametersOf(body, bodies) });
   }
+  const lists = new Map(operators.map(({ list }) => [list, typesOf(list, bodies)]));
+  const names = new Set([...bodies.keys()].filter((name) => !/\bF\(/.test(bodies.get(name))));
+  const groups = [...names].map((name) => ({ name, parts: partsOf(bodies.get(name), bodies) }));
+  return { lists, groups, operators };
 }
 
 /** The types of a list like SAME: F(op, f32, float, float) F(…) …, which may name other lists. */
-function typesOf(list, groups) {
-  return [...uses(groups.get(list), groups)].filter(([macro]) => macro === 'F').map(([, [, type]]) => type);
+function typesOf(list, bodies) {
+  return [...usesOf(bodies.get(list))].flatMap(([macro, [, type, x, y]]) =>
+    macro === 'F' ? [{ type, x: ARRAYS[x], y: ARRAYS[y] }] : typesOf(macro, bodies),
+  );
 }
 
-function* flat(body, groups) {
-  for (const [macro, [first, second]] of uses(body, groups)) {
-    const optional = macro.startsWith('OPTIONAL_') ? ' | null' : '';
-    const array = ARRAYS[first?.replace('const ', '')];
-    if (['SIZE', 'NUMBER', 'CODE'].includes(macro)) yield { name: first, type: 'number', role: 'number' };
-    else if (macro.endsWith('INPUT')) yield { name: second, type: `${array}${optional}`, role: 'input' };
-    else if (macro.endsWith('OUTPUT')) yield { name: second, type: `${array}${optional}`, role: 'output' };
-    else if (macro === 'MASK') {
-      yield { name: first, type: 'Uint8Array | null', role: 'input' };
-      yield { name: second, type: 'number', role: 'number' };
-    } else if (macro === 'BIAS') yield { name: second, type: `${array} | null`, role: 'input' };
-    else if (macro === 'SHAPE') yield { name: first, type: 'Float64Array', role: 'input' };
-    else if (macro === 'SLABS') yield { name: second, type: `readonly ${array === 'KernelArray' ? '(KernelArray | Int8Array)' : array}[]`, role: 'store' };
-  }
+/** The parameters of an operator or a group, and the names of groups in it, in order. */
+function partsOf(text, bodies) {
+  return [...usesOf(text)].flatMap(([macro, args]) => (bodies.has(macro) ? [macro] : parameters(macro, args)));
+}
+
+/** All parameters of an operator in the order of its kernels. */
+function parametersOf(text, bodies) {
+  return partsOf(text, bodies).flatMap((part) =>
+    typeof part === 'string' ? parametersOf(bodies.get(part), bodies) : [part],
+  );
+}
+
+/** The parameters that a macro stands for. The role says what a job does with an array. */
+function parameters(macro, [first, second]) {
+  const array = ARRAYS[first?.replace('const ', '')];
+  const orNull = macro.startsWith('OPTIONAL_') ? ' | null' : '';
+  if (['SIZE', 'NUMBER', 'CODE'].includes(macro)) return [{ name: first, type: 'number', role: 'number' }];
+  if (macro.endsWith('INPUT')) return [{ name: second, type: `${array}${orNull}`, role: 'input' }];
+  if (macro.endsWith('OUTPUT')) return [{ name: second, type: `${array}${orNull}`, role: 'output' }];
+  if (macro === 'BIAS') return [{ name: second, type: `${array} | null`, role: 'input' }];
+  if (macro === 'SHAPE') return [{ name: first, type: 'Float64Array', role: 'input' }];
+  if (macro === 'SLABS') return [{ name: second, type: `readonly ${array}[]`, role: 'slabs' }];
+  if (macro !== 'MASK') return [];
+  return [
+    { name: first, type: 'Uint8Array | null', role: 'input' },
+    { name: second, type: 'number', role: 'number' },
+  ];
 }
 
 const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
-const list = (names) => `[${names.map((name) => `'${name}'`).join(', ')}]`;
+const pascal = (name) => camel(`_${name.toLowerCase()}`);
+const quoted = (names) => names.map((name) => `'${camel(name)}'`).join(', ');
 
-function write(operators) {
-  const names = (operator, role) => list(operator.parameters.filter((each) => each.role === role).map(({ name }) => camel(name)));
-  const lines = [
-    '/** Made by scripts/operators.mjs from native/operators.def: the parameters of each operator by name. Do not edit. */',
-    "import type { KernelArray } from '../call/arguments.js';",
-    '',
-    '/** The arguments of an operator\'s kernels. */',
-    'export interface OperatorArguments {',
-    ...operators.map(({ name, parameters }) => `  ${name}: {\n${parameters.map((each) => `    ${camel(each.name)}: ${each.type};\n`).join('')}  };`),
-    '}',
-    '',
-    'export type Operator = keyof OperatorArguments;',
-    '',
-    '/** The types that an operator has kernels for: operator_type is their name. */',
-    'export interface OperatorTypes {',
-    ...operators.map(({ name, types }) => `  ${name}: ${types.map((type) => `'${type}'`).join(' | ')};`),
-    '}',
-    '',
-    '/** What kernels take, in their order. */',
-    'export type Positional = (...values: unknown[]) => unknown;',
-    '',
-    '/** What there is to know of an operator by those who call its kernels. */',
-    'export interface AnyOperator {',
-    '  readonly name: Operator;',
-    '  /** Arrays that kernels read, and that they write. */',
-    '  readonly inputs: readonly string[];',
-    '  readonly outputs: readonly string[];',
-    '  /** The output that may be an input itself, and that input. */',
-    '  readonly inPlace: readonly [output: string, input: string] | null;',
-    '  /** Calls a kernel with its arguments in order. */',
-    '  call(kernel: Positional, a: Readonly<Record<string, unknown>>): unknown;',
-    '}',
-    '',
-    'export interface OperatorOf<O extends Operator> extends AnyOperator {',
-    '  readonly name: O;',
-    '  call(kernel: Positional, a: OperatorArguments[O]): unknown;',
-    '}',
-    ...operators.map((operator) => [
-      '',
-      `export const ${operator.name.toUpperCase()}: OperatorOf<'${operator.name}'> = {`,
-      `  name: '${operator.name}',`,
-      `  inputs: ${names(operator, 'input')},`,
-      `  outputs: ${names(operator, 'output')},`,
-      `  inPlace: ${operator.inPlace ? list(operator.inPlace) : 'null'},`,
-      `  call: (kernel, a) => kernel(\n${wrap(operator.parameters.map((each) => `a.${camel(each.name)}`), '    ')}\n  ),`,
-      '};',
-    ].join('\n')),
-  ];
-  return `${lines.join('\n')}\n`;
-}
-
-/** Items with commas, on lines of at most 110 columns. */
+/** Items on lines of at most 118 columns. */
 function wrap(items, indent) {
-  const lines = [indent];
+  const lines = [];
   for (const item of items) {
-    if (lines.at(-1).length + item.length > 108) lines.push(indent);
-    lines[lines.length - 1] += `${lines.at(-1) === indent ? '' : ' '}${item},`;
+    const longer = lines.length > 0 ? `${lines.at(-1)} ${item}` : '';
+    if (longer !== '' && longer.length <= 118) lines[lines.length - 1] = longer;
+    else lines.push(indent + item);
   }
   return lines.join('\n');
 }
 
-const table = ['native/operators/defaults.inc', 'native/operators.def'].map((path) => readFileSync(file(path), 'utf8'));
-const made = write(readTable(table.join('\n')));
-const target = file('lib/backend/operators.ts');
-if (process.argv.includes('--check')) {
-  if (readFileSync(target, 'utf8') !== made) {
-    console.error('lib/backend/operators.ts is not what native/operators.def says: run node scripts/operators.mjs');
+/** Items in brackets, on one line if they fit. */
+function bracketed(head, [open, close], items, indent, room = '') {
+  const space = open === '{' ? ' ' : '';
+  const line = `${indent}${head}${open}${space}${items.join(' ').replace(/[,;]$/, '')}${space}${close}`;
+  if (line.length + room.length <= 116) return line;
+  return `${indent}${head}${open}\n${wrap(items, `${indent}  `)}\n${indent}${close}`;
+}
+
+/** A parameter with its type, and a group as a type. */
+const typed = ({ name, type }) => `${camel(name)}: ${type}`;
+const groupType = (group, groups) => {
+  const { parts } = groups.find(({ name }) => name === group);
+  return `${pascal(group)}${parts.some(({ type }) => type?.startsWith('X')) ? '<X>' : ''}`;
+};
+
+/** A group by name and in order. No interface: an object of such a type is a Record as well. */
+function writeGroup({ name, parts }, groups) {
+  const [type, X = ''] = groupType(name, groups).split(/(?=<)/);
+  return [
+    `${byName(parts, groups, '', `type ${type}${X} = `)};`,
+    `${bracketed(`type Ordered${type}${X} = `, '[]', inOrder(parts, groups), '')};`,
+  ];
+}
+
+/** An object type: the parameters, and groups. */
+function byName(parts, groups, indent, head) {
+  const own = parts.filter((part) => typeof part !== 'string').map((part) => `${typed(part)};`);
+  const others = parts.filter((part) => typeof part === 'string').map((part) => ` & ${groupType(part, groups)}`);
+  const room = ' '.repeat(others.join('').length); // the groups stand behind the bracket
+  return `${bracketed(head, '{}', own, indent, room)}${others.join('')}`;
+}
+
+function inOrder(parts, groups) {
+  const group = (name) => `...${camel(name.toLowerCase())}: Ordered${groupType(name, groups)},`;
+  return parts.map((part) => (typeof part === 'string' ? group(part) : `${typed(part)},`));
+}
+
+const listOfTypes = ([list, types]) => [
+  `interface ${pascal(list)} {`,
+  ...types.map(({ type, x, y }) => `  ${type}: { x: ${x}; y: ${y} };`),
+  '}',
+];
+
+function descriptor({ name, list, parameters, inPlace }) {
+  const arrays = (role) => quoted(parameters.filter((each) => each.role === role).map((each) => each.name));
+  const ofType = (array) => quoted(parameters.filter(({ type }) => type.startsWith(array)).map((each) => each.name));
+  const names = parameters.map((each) => camel(each.name));
+  return [
+    '',
+    `export const ${name.toUpperCase()}: OperatorOf<'${name}'> = {`,
+    `  name: '${name}', types: ${list}, inPlace: ${inPlace ? `[${quoted(inPlace)}]` : 'null'},`,
+    `${bracketed(
+      'parameters: ',
+      '[]',
+      names.map((each) => `'${each}',`),
+      '  ',
+    )},`,
+    wrap(
+      [
+        `inputs: [${arrays('input')}],`,
+        `outputs: [${arrays('output')}],`,
+        `logits: [${ofType('X')}],`,
+        `results: [${ofType('Y')}],`,
+      ],
+      '  ',
+    ),
+    `${bracketed(
+      'call: (kernel, a) => kernel',
+      '()',
+      names.map((each) => `a.${each},`),
+      '  ',
+    )},`,
+    '};',
+  ];
+}
+
+const HEAD = 'Made by scripts/operators.mjs from native/operators.def. Do not edit.';
+
+/** lib/backend/parameters.ts: the types. */
+function writeTypes({ lists, groups, operators }) {
+  return [
+    `/** The parameters and the types of operators. ${HEAD} */`,
+    ...groups.flatMap((group) => writeGroup(group, groups)),
+    '',
+    '/** The parameters of an operator by name: X is the type of its logits, Y that of its results. */',
+    'export interface NamedParameters<X, Y> {',
+    ...operators.map(({ name, parts }) => `${byName(parts, groups, '  ', `${name}: `)};`),
+    '}',
+    '',
+    '/** The same parameters in the order of kernels. */',
+    'export interface OrderedParameters<X, Y> {',
+    ...operators.map(({ name, parts }) => `${bracketed(`${name}: `, '[]', inOrder(parts, groups), '  ')};`),
+    '}',
+    '',
+    ...[...lists].flatMap(listOfTypes),
+    '',
+    '/** The types that an operator has kernels for, by name: x is the type of its logits, y that of its results. */',
+    'export interface OperatorTypes {',
+    ...operators.map(({ name, list }) => `  ${name}: ${pascal(list)};`),
+    '}',
+  ];
+}
+
+/** lib/backend/operators.ts: the operators. */
+function writeOperators({ lists, operators }) {
+  return [
+    `/** The operators. ${HEAD} */`,
+    "import type { OperatorOf } from './operator.js';",
+    '',
+    "export type * from './operator.js';",
+    '',
+    ...[...lists].map(([list, types]) => `const ${list} = [${types.map(({ type }) => `'${type}'`).join(', ')}];`),
+    ...operators.flatMap(descriptor),
+  ];
+}
+
+const sources = ['native/operators/defaults.inc', 'native/operators.def']; // groups of parameters, and the table
+const table = readTable(sources.map((path) => readFileSync(file(path), 'utf8')).join('\n'));
+const made = { 'lib/backend/parameters.ts': writeTypes(table), 'lib/backend/operators.ts': writeOperators(table) };
+for (const [path, lines] of Object.entries(made)) {
+  const text = `${lines.join('\n')}\n`;
+  if (!process.argv.includes('--check')) writeFileSync(file(path), text);
+  else if (readFileSync(file(path), 'utf8') !== text) {
+    console.error(`${path} is not what native/operators.def says: run node scripts/operators.mjs`);
     process.exitCode = 1;
   }
-} else writeFileSync(target, made);
+}

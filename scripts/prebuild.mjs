@@ -1,11 +1,10 @@
-// The binaries of the npm package, as prebuildify makes them through binding.gyp:
+// Builds the binaries of the npm package, with prebuildify and binding.gyp:
 //
 //     node scripts/prebuild.mjs [ARCH…] [--out=FOLDER]
 //
-// Each is built in a copy of the package, so that build/ stays as it is, checked (check-binary.mjs, with the objects it
-// was linked from) and put into prebuilds/<platform>-<arch>/. Without ARCH it is this machine's, and arm64's too where
-// g++-aarch64-linux-gnu is there. A binary for Linux is named after its C library: musl on Alpine, or as PREBUILD_LIBC
-// says.
+// Each binary is built in a copy of the package, so that build/ stays as it is, checked (check-binary.mjs, with its
+// objects) and copied to prebuilds/<platform>-<arch>/. Without ARCH it builds for this machine, and for arm64 too if
+// g++-aarch64-linux-gnu is there. The name of a binary for Linux has its C library: musl on Alpine, or PREBUILD_LIBC.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,16 +12,22 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { checkBinary, checkObjects } from './check-binary.mjs';
 
-const NODE_TARGET = '20.0.0'; // the oldest Node there is a promise for; Node-API makes the binary good for all later ones
+const NODE_TARGET = '20.0.0'; // the oldest supported Node; by Node-API the binary runs on all later ones
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { platform } = process;
 const tools = 'aarch64-linux-gnu';
-const cross = { CC: `${tools}-gcc`, CXX: `${tools}-g++`, AR: `${tools}-ar`, LINK: `${tools}-g++`, PREBUILD_STRIP_BIN: `${tools}-strip` };
+const cross = {
+  CC: `${tools}-gcc`,
+  CXX: `${tools}-g++`,
+  AR: `${tools}-ar`,
+  LINK: `${tools}-g++`,
+  PREBUILD_STRIP_BIN: `${tools}-strip`,
+};
 const crossArm64 = platform === 'linux' && process.arch !== 'arm64';
 const crossCompiler = () => crossArm64 && spawnSync(cross.CXX, ['--version'], { stdio: 'ignore' }).status === 0;
 
-/** A copy of what a build needs, below node_modules/ so that node-addon-api is found from it. */
+/** Copies the files of a build; returns the folder. It lies below node_modules/, so that it finds node-addon-api. */
 function stage(arch) {
   const folder = join(root, 'node_modules', '.cache', 'flash-softmax', `prebuild-${platform}-${arch}`);
   for (const part of ['package.json', 'binding.gyp', 'native']) {
@@ -33,7 +38,9 @@ function stage(arch) {
   return folder;
 }
 
-/** prebuildify would call binaries for macOS and Windows `.glibc` too. */
+/**
+ * Arguments of prebuildify. --tag-libc is for Linux alone: it would name binaries for macOS and Windows `.glibc` too.
+ */
 export function prebuildifyArguments(arch, forPlatform = platform) {
   const tags = forPlatform === 'linux' ? ['--tag-libc'] : [];
   return ['--napi', '--strip', ...tags, '-t', NODE_TARGET, '--arch', arch, '--name', 'flash-softmax'];
@@ -43,11 +50,21 @@ function build(arch, out) {
   const folder = stage(arch);
   const prebuildify = join(root, 'node_modules', 'prebuildify', 'bin.js');
   const args = prebuildifyArguments(arch);
-  const env = { ...process.env, FLASH_SOFTMAX_SCALAR: 'off', npm_config_jobs: 'max', ...(arch === 'arm64' && crossArm64 ? cross : {}) };
-  // Headers that came with this Node spare a download; Node-API is the same in all of them.
+  const env = {
+    ...process.env,
+    FLASH_SOFTMAX_SCALAR: 'off',
+    npm_config_jobs: 'max',
+    ...(arch === 'arm64' && crossArm64 ? cross : {}),
+  };
+  // The headers of this Node, if they are installed, spare a download; Node-API is the same in all versions.
   const prefix = dirname(dirname(process.execPath));
   if (existsSync(join(prefix, 'include/node/node_api.h'))) env.npm_config_nodedir = prefix;
-  execFileSync(process.execPath, [prebuildify, ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 26 });
+  execFileSync(process.execPath, [prebuildify, ...args], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 1 << 26,
+  });
 
   const target = `${platform}-${arch}`;
   const made = join(folder, 'prebuilds', target);

@@ -1,4 +1,4 @@
-// npm's `prepack`: refuses to pack a package without binaries or without dist/, and names the binaries in dist/files.*.
+// npm's `prepack`: refuses to pack a package without binaries or without dist/, and writes dist/files.*.
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

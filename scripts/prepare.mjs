@@ -1,14 +1,14 @@
-// npm's `prepare`, for the package as a git dependency: builds dist/, and the binary for this machine where there is a
-// compiler. In a clone it does nothing, as `npm start` and `npm test` build what they need.
+// npm's `prepare`, for the package as a git dependency: builds dist/, and the binary for this machine if there is a
+// compiler. In a clone it does nothing: `npm start` and `npm test` build there.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-// npm sets the first while it installs what a git dependency needs to be built; pnpm and Yarn do not say so.
-const { _PACOTE_NO_PREPARE_: ofNpm, npm_config_user_agent: agent = '' } = process.env;
-const isDependency = ofNpm !== undefined || /^(pnpm|yarn)/.test(agent);
+// npm sets the first variable while it builds a git dependency; pnpm and Yarn set none.
+const { _PACOTE_NO_PREPARE_: npmMark, npm_config_user_agent: agent = '' } = process.env;
+const isDependency = npmMark !== undefined || /^(pnpm|yarn)/.test(agent);
 
 const run = (...args) =>
   spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;

@@ -1,11 +1,11 @@
-// Names the files of a package that no import leads to, each by a path that tracers and bundlers see, in dist/files.*:
+// Writes dist/files.*, which name the files that no import reaches by paths that tracers and bundlers see:
 //
 //     node scripts/static-files.mjs [FOLDER]
 //
-// They are the worker thread's file and the binaries. Only those that are there are named, since webpack refuses to
-// bundle what is missing: those in prebuilds/, or else the one that was built here. `imports` of package.json (#files)
-// leads ES modules and CommonJS to a URL of each, and Bun, or a bundler with a loader for .node files (condition
-// `static-addons`), to a require of each.
+// These files are the worker's script and the binaries: the binaries in prebuilds/, or else the one that was built
+// here. Only files that exist are named, as webpack refuses to bundle a missing one. `imports` of package.json (#files)
+// gives ES modules and CommonJS a URL of each, and gives Bun, or a bundler with a loader for .node files (condition
+// `static-addons`), a require of each.
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 const root = resolve(process.argv[2] ?? fileURLToPath(new URL('..', import.meta.url)));
 const folders = (path) => (existsSync(path) ? readdirSync(path).sort() : []);
 
-/** [platform-arch, path from dist/] of each. */
+/** [platform-arch, path from dist/] of each binary. */
 function binaries() {
   const prebuilt = folders(join(root, 'prebuilds')).flatMap((target) =>
     folders(join(root, 'prebuilds', target))
@@ -25,7 +25,7 @@ function binaries() {
   return existsSync(join(root, local)) ? [[`${process.platform}-${process.arch}`, `../${local}`]] : [];
 }
 
-/** An object of lists, from a function that makes an entry of a path. */
+/** The text of an object with a list for each target; `entry` gives the text of a path. */
 function list(entry) {
   const targets = new Map();
   for (const [target, path] of binaries()) targets.set(target, [...(targets.get(target) ?? []), `    ${entry(path)},`]);

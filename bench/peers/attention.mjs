@@ -1,9 +1,12 @@
-// Attention beside onnxruntime-node's com.microsoft operators, in one process and in turns: `node bench/peers/attention.mjs
-// [--threads 1] [--rounds 15]` after `npm run compile` and `npm ci` in this folder. Decoding: GroupQueryAttention with past and
-// present in one buffer; a prompt: MultiHeadAttention. Medians; every result is compared before it is timed.
+// Times attention beside onnxruntime-node's com.microsoft operators, in one process and in turns:
 //
-// The yardstick of decoding is reading: a search for a byte that is not there, through as many bytes as the cache has, which is
-// the fastest loop over memory that JavaScript can start.
+//     node bench/peers/attention.mjs [--threads 1] [--rounds 15]
+//
+// Needs `npm run compile`, and `npm ci` in this folder. Decoding: GroupQueryAttention with past and present in one buffer; a
+// prompt: MultiHeadAttention. Medians; every result is compared before it is timed.
+//
+// The yardstick of decoding is reading: a search for an absent byte through as many bytes as the cache has, the fastest
+// loop over memory that JavaScript can start.
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 import { attention, decodeAttention, KVCache } from '../../dist/attention.js';
@@ -11,42 +14,71 @@ import { capabilities, setThreads } from '../../dist/index.js';
 import { operatorModel } from './onnx-model.mjs';
 
 const { InferenceSession, Tensor } = createRequire(import.meta.url)('onnxruntime-node');
-const { values } = parseArgs({ options: { threads: { type: 'string', default: '1' }, rounds: { type: 'string', default: '15' } } });
+const { values } = parseArgs({
+  options: { threads: { type: 'string', default: '1' }, rounds: { type: 'string', default: '15' } },
+});
 const [threads, rounds] = [Number(values.threads), Number(values.rounds)];
 setThreads(threads);
-// onnxruntime's helpers go on looking for work for some 50 ms after a call, on the cores that the next in turn needs.
-const rest = threads > 1 ? 100 : 5;
-const session = (...model) => InferenceSession.create(operatorModel(...model), { intraOpNumThreads: threads, interOpNumThreads: 1 });
+// onnxruntime's threads look for work for some 50 ms after a call, on the cores that the next call needs.
+const pause = threads > 1 ? 100 : 5;
+const session = (...model) =>
+  InferenceSession.create(operatorModel(...model), { intraOpNumThreads: threads, interOpNumThreads: 1 });
 
 const [FLOAT, INT32] = [1, 6];
 const numbers = (n) => Float32Array.from({ length: n }, () => 2 * Math.random() - 1);
 const tensor = (data, dims) => new Tensor(data instanceof Int32Array ? 'int32' : 'float32', data, dims);
-const worst = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
+const largestError = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
 
-/** Milliseconds of each, in turns. */
-async function race(calls) {
+/** The median milliseconds of each call, in turns. */
+async function medians(calls) {
   const times = Object.fromEntries(Object.keys(calls).map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const [name, call] of Object.entries(calls)) {
-      await new Promise((resolve) => setTimeout(resolve, rest)); // whoever comes next begins with a rested processor
+      await new Promise((resolve) => setTimeout(resolve, pause)); // the next call begins on an idle processor
       const start = performance.now();
       await call();
       times[name].push(performance.now() - start);
     }
   }
-  return Object.fromEntries(Object.entries(times).map(([name, all]) => [name, all.sort((a, b) => a - b)[all.length >> 1]]));
+  return Object.fromEntries(
+    Object.entries(times).map(([name, all]) => [name, all.sort((a, b) => a - b)[all.length >> 1]]),
+  );
 }
 
-console.log(`flash-softmax ${capabilities().backend}, ${threads} thread${threads === 1 ? '' : 's'}; milliseconds, medians of ${rounds}`);
+console.log(
+  `flash-softmax ${capabilities().backend}, ${threads} thread${threads === 1 ? '' : 's'}; milliseconds, medians of ${rounds}`,
+);
 
 for (const keys of [8192, 32768]) {
   const [heads, kvHeads, dim] = [32, 8, 128];
   const past = [1, kvHeads, keys, dim];
   const one = (h) => [1, 1, h * dim];
-  const inputs = [['q', FLOAT, one(heads)], ['k', FLOAT, one(kvHeads)], ['v', FLOAT, one(kvHeads)], ['pastK', FLOAT, past], ['pastV', FLOAT, past], ['length', INT32, [1]], ['total', INT32, []]];
-  const peer = await session('GroupQueryAttention', { num_heads: heads, kv_num_heads: kvHeads }, inputs, [['y', FLOAT, one(heads)], ['newK', FLOAT, past], ['newV', FLOAT, past]]);
-  const [q, k, v, pastK, pastV, y] = [heads, kvHeads, kvHeads, kvHeads * keys, kvHeads * keys, heads].map((h) => numbers(h * dim));
-  const feeds = { q: tensor(q, one(heads)), k: tensor(k, one(kvHeads)), v: tensor(v, one(kvHeads)), pastK: tensor(pastK, past), pastV: tensor(pastV, past), length: tensor(Int32Array.of(keys - 1), [1]), total: tensor(Int32Array.of(keys), []) };
+  const inputs = [
+    ['q', FLOAT, one(heads)],
+    ['k', FLOAT, one(kvHeads)],
+    ['v', FLOAT, one(kvHeads)],
+    ['pastK', FLOAT, past],
+    ['pastV', FLOAT, past],
+    ['length', INT32, [1]],
+    ['total', INT32, []],
+  ];
+  const peer = await session('GroupQueryAttention', { num_heads: heads, kv_num_heads: kvHeads }, inputs, [
+    ['y', FLOAT, one(heads)],
+    ['newK', FLOAT, past],
+    ['newV', FLOAT, past],
+  ]);
+  const [q, k, v, pastK, pastV, y] = [heads, kvHeads, kvHeads, kvHeads * keys, kvHeads * keys, heads].map((h) =>
+    numbers(h * dim),
+  );
+  const feeds = {
+    q: tensor(q, one(heads)),
+    k: tensor(k, one(kvHeads)),
+    v: tensor(v, one(kvHeads)),
+    pastK: tensor(pastK, past),
+    pastV: tensor(pastV, past),
+    length: tensor(Int32Array.of(keys - 1), [1]),
+    total: tensor(Int32Array.of(keys), []),
+  };
   const fetches = { y: tensor(y, one(heads)), newK: tensor(pastK, past), newV: tensor(pastV, past) }; // nothing is copied
   await peer.run(feeds, fetches); // writes the last token into the past
 
@@ -58,24 +90,35 @@ for (const keys of [8192, 32768]) {
     const sequence = cache.create();
     cache.append(sequence, pastK, pastV, { layout: 'hsd' });
     decodeAttention(q, cache, sequence, { out });
-    if (!(worst(out, y) < 2e-3)) throw new Error(`${dtype}: off by ${worst(out, y)}`);
+    if (!(largestError(out, y) < 2e-3)) throw new Error(`${dtype}: off by ${largestError(out, y)}`);
     calls[dtype] = () => decodeAttention(q, cache, sequence, { out });
     const memory = Buffer.alloc(cache.bytes, 1);
     calls[`read ${dtype}`] = () => memory.indexOf(2);
     bytes[dtype] = cache.bytes;
   }
-  const times = await race(calls);
+  const times = await medians(calls);
   console.log(`\ndecode, ${heads} heads, ${kvHeads} of keys and values, ${dim} numbers, ${keys} keys`);
   console.log(`  onnxruntime-node GroupQueryAttention, float32: ${times.GroupQueryAttention.toFixed(2)}`);
   for (const dtype of Object.keys(bytes)) {
     const [ours, read] = [times[dtype], times[`read ${dtype}`]];
-    console.log(`  ${dtype.padEnd(8)} ${ours.toFixed(2)}, ${(bytes[dtype] / ours / 1e6).toFixed(1)} GB/s, ${((100 * read) / ours).toFixed(0)} % of reading, ${(times.GroupQueryAttention / ours).toFixed(1)} × as fast as onnxruntime-node`);
+    console.log(
+      `  ${dtype.padEnd(8)} ${ours.toFixed(2)}, ${(bytes[dtype] / ours / 1e6).toFixed(1)} GB/s, ${((100 * read) / ours).toFixed(0)} % of reading, ${(times.GroupQueryAttention / ours).toFixed(1)} × as fast as onnxruntime-node`,
+    );
   }
 }
 
-for (const [heads, dim, queries] of [[32, 128, 512], [12, 64, 512], [12, 64, 128]]) {
+for (const [heads, dim, queries] of [
+  [32, 128, 512],
+  [12, 64, 512],
+  [12, 64, 128],
+]) {
   const dims = [1, queries, heads * dim];
-  const peer = await session('MultiHeadAttention', { num_heads: heads }, ['q', 'k', 'v'].map((name) => [name, FLOAT, dims]), [['y', FLOAT, dims]]);
+  const peer = await session(
+    'MultiHeadAttention',
+    { num_heads: heads },
+    ['q', 'k', 'v'].map((name) => [name, FLOAT, dims]),
+    [['y', FLOAT, dims]],
+  );
   const [q, k, v, y] = Array.from({ length: 4 }, () => numbers(heads * queries * dim));
   const feeds = { q: tensor(q, dims), k: tensor(k, dims), v: tensor(v, dims) };
   const fetches = { y: tensor(y, dims) };
@@ -83,8 +126,10 @@ for (const [heads, dim, queries] of [[32, 128, 512], [12, 64, 512], [12, 64, 128
   const ours = (causal) => () => attention(q, k, v, { heads, headDim: dim, layout: 'bshd', causal, out });
   await peer.run(feeds, fetches);
   ours(false)();
-  if (!(worst(out, y) < 1e-5)) throw new Error(`off by ${worst(out, y)}`);
-  const times = await race({ peer: () => peer.run(feeds, fetches), all: ours(false), causal: ours(true) });
+  if (!(largestError(out, y) < 1e-5)) throw new Error(`off by ${largestError(out, y)}`);
+  const times = await medians({ peer: () => peer.run(feeds, fetches), all: ours(false), causal: ours(true) });
   console.log(`\nprompt, ${heads} heads of ${dim} numbers, ${queries} queries and keys`);
-  console.log(`  onnxruntime-node MultiHeadAttention ${times.peer.toFixed(2)}; flash-softmax ${times.all.toFixed(2)}, ${(times.peer / times.all).toFixed(2)} × as fast; causal ${times.causal.toFixed(2)}`);
+  console.log(
+    `  onnxruntime-node MultiHeadAttention ${times.peer.toFixed(2)}; flash-softmax ${times.all.toFixed(2)}, ${(times.peer / times.all).toFixed(2)} × as fast; causal ${times.causal.toFixed(2)}`,
+  );
 }

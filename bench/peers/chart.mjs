@@ -1,5 +1,5 @@
-// The picture: time per element against the length of the row, both logarithmic, with the memory limits drawn in (the
-// grey ground nobody leaves on one core, memcpy, and the caches that row and result fit into), and the page around it.
+// The chart: time per element against the length of the row, both logarithmic, with the limits of memory (the grey area
+// below memcpy, and the caches that row and result fit into); and the page around it.
 import { HEADINGS, caseName, cells, duration, number } from './table.mjs';
 
 const WIDTH = 1170;
@@ -8,7 +8,7 @@ const PLOT = { left: 84, right: 826, top: 112, bottom: 606 };
 const LABEL_GAP = 19; // between the baselines of two labels
 const BYTES_PER_ELEMENT = 8; // four read, four written
 
-// Okabe & Ito's palette, told apart by colour-blind readers; shapes and labels say the same again.
+// Okabe & Ito's palette, which colour-blind readers can tell apart; shapes and labels repeat the distinction.
 const STYLES = [
   [/^memcpy/, { color: '#666666', dash: '7 4', shape: 'none' }],
   [/^flash-softmax js/, { color: '#D55E00', dash: '2 4', shape: 'circle' }],
@@ -24,14 +24,16 @@ const SHAPES = {
   none: () => '',
   circle: (x, y, r) => `<circle cx="${x}" cy="${y}" r="${r}"/>`,
   square: (x, y, r) => `<rect x="${x - r}" y="${y - r}" width="${2 * r}" height="${2 * r}"/>`,
-  diamond: (x, y, r) => `<path d="M${x} ${y - 1.3 * r}l${1.3 * r} ${1.3 * r}l${-1.3 * r} ${1.3 * r}l${-1.3 * r} ${-1.3 * r}z"/>`,
+  diamond: (x, y, r) =>
+    `<path d="M${x} ${y - 1.3 * r}l${1.3 * r} ${1.3 * r}l${-1.3 * r} ${1.3 * r}l${-1.3 * r} ${-1.3 * r}z"/>`,
   triangle: (x, y, r) => `<path d="M${x} ${y - 1.3 * r}l${1.3 * r} ${2.3 * r}h${-2.6 * r}z"/>`,
 };
 
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 const round = (value) => Math.round(value * 10) / 10;
 const bytes = (size) => (size >= 2 ** 20 ? `${size / 2 ** 20} MiB` : `${size / 2 ** 10} KiB`);
-const power = (value) => ['10', '100', '1 k', '10 k', '100 k', '1 M', '10 M', '100 M'][Math.round(Math.log10(value)) - 1];
+const power = (value) =>
+  ['10', '100', '1 k', '10 k', '100 k', '1 M', '10 M', '100 M'][Math.round(Math.log10(value)) - 1];
 const powersBetween = (low, high) => {
   const powers = [];
   for (let e = Math.ceil(Math.log10(low) - 1e-9); e <= Math.log10(high) + 1e-9; e++) powers.push(10 ** e);
@@ -50,14 +52,17 @@ function text(x, y, content, attributes = '') {
 /** One line per peer: its points as [length, seconds per element], from the single-row cases. */
 function seriesOf({ cases, peers }) {
   const rows = cases.filter(({ rows }) => rows === 1);
-  return peers.map((peer) => {
-    const points = rows.flatMap(({ cols, results }) =>
-      results.filter(({ name }) => name === peer.name).map(({ seconds }) => [cols, seconds / cols]));
-    return { ...peer, points, ...STYLES.find(([pattern]) => pattern.test(peer.name))[1] };
-  }).filter(({ points }) => points.length > 0);
+  return peers
+    .map((peer) => {
+      const points = rows.flatMap(({ cols, results }) =>
+        results.filter(({ name }) => name === peer.name).map(({ seconds }) => [cols, seconds / cols]),
+      );
+      return { ...peer, points, ...STYLES.find(([pattern]) => pattern.test(peer.name))[1] };
+    })
+    .filter(({ points }) => points.length > 0);
 }
 
-/** Moves labels apart as little as it takes, keeping their order: y of each, from the wished ones. */
+/** The y of each label, at least a gap apart, in order, and as near to the wished ones as possible. */
 function apart(wished, gap, low, high) {
   const order = wished.map((y, i) => [y, i]).sort(([a], [b]) => a - b);
   const placed = [];
@@ -86,52 +91,98 @@ function apart(wished, gap, low, high) {
 function cacheBands(caches, x, low, high) {
   const limits = [low, ...caches.map((size) => size / BYTES_PER_ELEMENT), high];
   const names = [...caches.map((size, i) => [`L${i + 1}`, bytes(size)]), ['memory', '']];
-  return names.map(([name, size], i) => {
-    const from = x(Math.min(Math.max(limits[i], low), high));
-    const to = x(Math.min(Math.max(limits[i + 1], low), high));
-    if (to - from < 1) return '';
-    const middle = round((from + to) / 2);
-    return `<rect x="${from}" y="${PLOT.top}" width="${round(to - from)}" height="${PLOT.bottom - PLOT.top}" fill="${i % 2 ? '#ffffff' : '#f5f7fa'}"/>`
-      + (i > 0 ? `<path d="M${from} ${PLOT.top - 26}V${PLOT.bottom}" stroke="#9aa5b1" stroke-dasharray="3 3"/>` : '')
-      + text(middle, PLOT.top - (size ? 21 : 13), name, 'text-anchor="middle" font-size="13" font-weight="600" fill="#52606d"')
-      + (size ? text(middle, PLOT.top - 7, size, 'text-anchor="middle" font-size="12" fill="#52606d"') : '');
-  }).join('\n');
+  return names
+    .map(([name, size], i) => {
+      const from = x(Math.min(Math.max(limits[i], low), high));
+      const to = x(Math.min(Math.max(limits[i + 1], low), high));
+      if (to - from < 1) return '';
+      const middle = round((from + to) / 2);
+      return (
+        `<rect x="${from}" y="${PLOT.top}" width="${round(to - from)}" height="${PLOT.bottom - PLOT.top}"` +
+        ` fill="${i % 2 ? '#ffffff' : '#f5f7fa'}"/>` +
+        (i > 0 ? `<path d="M${from} ${PLOT.top - 26}V${PLOT.bottom}" stroke="#9aa5b1" stroke-dasharray="3 3"/>` : '') +
+        text(
+          middle,
+          PLOT.top - (size ? 21 : 13),
+          name,
+          'text-anchor="middle" font-size="13" font-weight="600" fill="#52606d"',
+        ) +
+        (size ? text(middle, PLOT.top - 7, size, 'text-anchor="middle" font-size="12" fill="#52606d"') : '')
+      );
+    })
+    .join('\n');
 }
 
 function axes(x, y, [left, right], [low, high]) {
-  const vertical = powersBetween(left, right).map((value) =>
-    `<path d="M${x(value)} ${PLOT.bottom}v6" stroke="#52606d"/>${text(x(value), PLOT.bottom + 23, power(value), 'text-anchor="middle"')}`);
-  const horizontal = powersBetween(low, high).map((value) =>
-    `<path d="M${PLOT.left} ${y(value)}H${PLOT.right}" stroke="#d5dbe1"/>${text(PLOT.left - 10, y(value) + 5, duration(value).replace(/\.0+ /, ' '), 'text-anchor="end"')}`);
+  const vertical = powersBetween(left, right).map(
+    (value) =>
+      `<path d="M${x(value)} ${PLOT.bottom}v6" stroke="#52606d"/>` +
+      text(x(value), PLOT.bottom + 23, power(value), 'text-anchor="middle"'),
+  );
+  const horizontal = powersBetween(low, high).map(
+    (value) =>
+      `<path d="M${PLOT.left} ${y(value)}H${PLOT.right}" stroke="#d5dbe1"/>` +
+      text(PLOT.left - 10, y(value) + 5, duration(value).replace(/\.0+ /, ' '), 'text-anchor="end"'),
+  );
   return [
-    ...horizontal, ...vertical,
+    ...horizontal,
+    ...vertical,
     `<path d="M${PLOT.left} ${PLOT.bottom}H${PLOT.right}" stroke="#52606d"/>`,
     text((PLOT.left + PLOT.right) / 2, PLOT.bottom + 50, 'length of the row (elements)', 'text-anchor="middle"'),
-    text(0, 0, 'time per element', `text-anchor="middle" transform="translate(22 ${(PLOT.top + PLOT.bottom) / 2}) rotate(-90)"`),
+    text(
+      0,
+      0,
+      'time per element',
+      `text-anchor="middle" transform="translate(22 ${(PLOT.top + PLOT.bottom) / 2}) rotate(-90)"`,
+    ),
   ].join('\n');
 }
+
+const strokeOf = ({ color, dash, isSelected }) =>
+  `stroke="${color}" stroke-width="${isSelected ? 4 : 2}"${dash ? ` stroke-dasharray="${dash}"` : ''}`;
 
 function line({ name, version, points, color, dash, shape, isSelected }, x, y) {
   const path = points.map(([n, t], i) => `${i ? 'L' : 'M'}${x(n)} ${y(t)}`).join('');
   const radius = isSelected ? 5 : 3.5;
-  const marks = points.map(([n, t]) =>
-    `<g><title>${escape(`${name} ${version}: ${number.format(n)} elements, ${duration(t)} each`)}</title>${SHAPES[shape](x(n), y(t), radius)}</g>`);
-  return `<path d="${path}" fill="none" stroke="${color}" stroke-width="${isSelected ? 4 : 2}"${dash ? ` stroke-dasharray="${dash}"` : ''} stroke-linejoin="round"/>`
-    + `<g fill="${color}" stroke="#ffffff" stroke-width="1">${marks.join('')}</g>`;
+  const marks = points.map(([n, t]) => {
+    const title = escape(`${name} ${version}: ${number.format(n)} elements, ${duration(t)} each`);
+    return `<g><title>${title}</title>${SHAPES[shape](x(n), y(t), radius)}</g>`;
+  });
+  return (
+    `<path d="${path}" fill="none" ${strokeOf({ color, dash, isSelected })} stroke-linejoin="round"/>` +
+    `<g fill="${color}" stroke="#ffffff" stroke-width="1">${marks.join('')}</g>`
+  );
 }
 
 function labels(series, x, y) {
   const ends = series.map(({ points }) => points.at(-1));
-  const ys = apart(ends.map(([, t]) => y(t)), LABEL_GAP, PLOT.top + 4, PLOT.bottom - 4);
-  return series.map(({ name, color, dash, shape, isSelected }, i) => {
-    const [n, t] = ends[i];
-    const swatch = PLOT.right + 40;
-    return `<path d="M${x(n) + 7} ${y(t)}L${PLOT.right + 22} ${ys[i]}" stroke="${color}" stroke-opacity="0.6"/>`
-      + `<path d="M${PLOT.right + 26} ${ys[i]}h28" stroke="${color}" stroke-width="${isSelected ? 4 : 2}"${dash ? ` stroke-dasharray="${dash}"` : ''}/>`
-      + `<g fill="${color}">${SHAPES[shape](swatch, ys[i], isSelected ? 5 : 4)}</g>`
-      + text(PLOT.right + 62, ys[i] + 5, `${name} · ${duration(t)}`, isSelected ? 'font-weight="700"' : '');
-  }).join('\n');
+  const ys = apart(
+    ends.map(([, t]) => y(t)),
+    LABEL_GAP,
+    PLOT.top + 4,
+    PLOT.bottom - 4,
+  );
+  return series
+    .map(({ name, color, dash, shape, isSelected }, i) => {
+      const [n, t] = ends[i];
+      const swatch = PLOT.right + 40;
+      return (
+        `<path d="M${x(n) + 7} ${y(t)}L${PLOT.right + 22} ${ys[i]}" stroke="${color}" stroke-opacity="0.6"/>` +
+        `<path d="M${PLOT.right + 26} ${ys[i]}h28" ${strokeOf({ color, dash, isSelected })}/>` +
+        `<g fill="${color}">${SHAPES[shape](swatch, ys[i], isSelected ? 5 : 4)}</g>` +
+        text(PLOT.right + 62, ys[i] + 5, `${name} · ${duration(t)}`, isSelected ? 'font-weight="700"' : '')
+      );
+    })
+    .join('\n');
 }
+
+const FONT_FAMILY = "system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif";
+const FONT = `font-family="${FONT_FAMILY}" font-size="14" fill="#1f2933"`;
+const LABEL = 'Softmax time per element against row length';
+const SCALES = 'Lower is better; both axes are logarithmic.';
+const LEGEND =
+  'Bands: the smallest cache that holds the row and its result. Grey: faster than copying the row, from JavaScript. ' +
+  'Right: at the longest row.';
 
 /** The chart as a self-contained SVG. */
 export function chart(report) {
@@ -144,27 +195,39 @@ export function chart(report) {
   const y = logScale(...up, PLOT.bottom, PLOT.top);
   const ground = series.find(({ name }) => name === 'memcpy').points;
   const { machine, threads } = report;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" font-family="system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif" font-size="14" fill="#1f2933" role="img" aria-label="Softmax time per element against row length">
+  const size = `viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}"`;
+  const threadText = threads === 1 ? 'one thread' : `${threads} threads`;
+  const subtitle = `${machine.processor}, ${threadText}, Node ${machine.node.slice(1)}. ${SCALES}`;
+  const outline = ground.map(([n, t]) => `L${x(n)} ${y(t)}`).join('');
+  const area = `M${PLOT.left} ${PLOT.bottom}${outline}V${PLOT.bottom}z`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} ${FONT} role="img" aria-label="${LABEL}">
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>
 ${text(PLOT.left, 34, 'Softmax of one float32 row: time per element', 'font-size="21" font-weight="700"')}
-${text(PLOT.left, 58, `${machine.processor}, ${threads === 1 ? 'one thread' : `${threads} threads`}, Node ${machine.node.slice(1)}. Lower is better; both axes are logarithmic.`, 'fill="#52606d"')}
+${text(PLOT.left, 58, subtitle, 'fill="#52606d"')}
 ${cacheBands(machine.caches, x, ...across)}
-<path d="M${PLOT.left} ${PLOT.bottom}${ground.map(([n, t]) => `L${x(n)} ${y(t)}`).join('')}V${PLOT.bottom}z" fill="#000000" fill-opacity="0.08"/>
+<path d="${area}" fill="#000000" fill-opacity="0.08"/>
 ${axes(x, y, across, up)}
-${[...series].sort((a, b) => Number(a.isSelected ?? 0) - Number(b.isSelected ?? 0)).map((one) => line(one, x, y)).join('\n')}
+${[...series]
+  .sort((a, b) => Number(a.isSelected ?? 0) - Number(b.isSelected ?? 0))
+  .map((peer) => line(peer, x, y))
+  .join('\n')}
 ${labels(series, x, y)}
-${text(PLOT.left, HEIGHT - 14, 'Bands: the smallest cache that holds the row and its result. Grey: faster than copying the row, from JavaScript. Right: at the longest row.', 'font-size="12" fill="#52606d"')}
+${text(PLOT.left, HEIGHT - 14, LEGEND, 'font-size="12" fill="#52606d"')}
 </svg>
 `;
 }
 
-/** The chart and every measured figure as one HTML page without a reference to anything outside. */
+/** The chart and all measured figures as one self-contained HTML page. */
 export function page(report, picture) {
   const keys = Object.keys(HEADINGS);
-  const tables = report.cases.map((measured) => `<table><caption>${caseName(measured)}</caption>
+  const tables = report.cases.map(
+    (measured) => `<table><caption>${caseName(measured)}</caption>
 <tr>${keys.map((key) => `<th>${HEADINGS[key]}</th>`).join('')}</tr>
-${cells(measured, report).map((row) => `<tr>${keys.map((key) => `<td>${escape(row[key])}</td>`).join('')}</tr>`).join('\n')}
-</table>`);
+${cells(measured, report)
+  .map((row) => `<tr>${keys.map((key) => `<td>${escape(row[key])}</td>`).join('')}</tr>`)
+  .join('\n')}
+</table>`,
+  );
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>flash-softmax and its peers</title>
 <style>

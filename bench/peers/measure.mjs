@@ -1,11 +1,11 @@
-// The same logits for everybody, every result checked against a double-precision oracle before it is timed, and the
-// samples of all peers interleaved in shuffled order, so that a disturbance of the machine hits all of them alike.
+// Measures peers on the same logits. Every result is checked against a double-precision oracle before it is timed. The
+// samples of all peers are interleaved in shuffled order: a disturbance of the machine affects all alike.
 
 const SAMPLE_SECONDS = 0.003; // long enough for the clock, short enough for many rounds
 const WARM_UP_SECONDS = 0.1; // lets the JIT compiler finish
 const WRONG = 2 ** -10; // a relative error of this size is a wrong result, not an inexact one
 
-/** Small and seeded (mulberry32): everybody who runs this measures the same numbers. */
+/** A seeded generator (mulberry32): every run measures the same numbers. */
 function generator(seed) {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
@@ -31,7 +31,7 @@ function exactSoftmax(x, cols) {
     let max = -Infinity;
     for (const value of row) if (value > max) max = value;
     let sum = 0;
-    let lost = 0; // Kahan: what the sum has dropped
+    let lost = 0; // Kahan: the rounding error of the sum
     for (let i = 0; i < cols; i++) {
       const term = (exact[start + i] = Math.exp(row[i] - max)) - lost;
       const next = sum + term;
@@ -55,7 +55,7 @@ function largestError(y, exact) {
     const error = Math.abs(y[i] - exact[i]);
     float[0] = exact[i];
     const exponent = (bits[0] >>> 23) - 127;
-    ulp = Math.max(ulp, error * 2 ** (23 - exponent)); // a NaN stays one
+    ulp = Math.max(ulp, error * 2 ** (23 - exponent)); // NaN if the error is NaN
     relative = Math.max(relative, error / exact[i]);
   }
   return { ulp, relative };
@@ -81,7 +81,7 @@ export function timed({ prepare, ...peer }) {
 const quantile = (sorted, q) => sorted[Math.round(q * (sorted.length - 1))];
 const ascending = (numbers) => [...numbers].sort((a, b) => a - b);
 
-/** Calls per sample, found while warming up. */
+/** Warms a peer up; returns the calls of a sample. */
 async function calibrate(peer) {
   let calls = 1;
   for (let spent = 0; ;) {
@@ -120,7 +120,7 @@ export async function measureCase(peers, { rows, cols, deviation, rounds }) {
     rows,
     cols,
     results: entries.map(({ peer, ulp, seconds, memcpy }) => {
-      const yardstick = memcpy.length > 0 ? memcpy : copy; // of its own process
+      const yardstick = memcpy.length > 0 ? memcpy : copy; // of the peer's process
       const sorted = ascending(seconds);
       return {
         name: peer.name,

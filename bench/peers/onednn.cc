@@ -1,8 +1,8 @@
-// oneDNN's softmax as a peer in a process of its own, obeying lines on standard input:
+// oneDNN's softmax as a peer in another process, with commands on standard input:
 //   load FILE ROWS COLS   reads float32 logits                                       → ok
 //   result FILE           computes the softmax once and writes it                    → ok
 //   time CALLS            seconds per call of softmax, and of memcpy of the same row → two numbers
-// memcpy is the yardstick both processes share. Build: g++ -O2 onednn.cc -ldnnl (oneDNN 2 or 3).
+// memcpy is the yardstick of both processes. Build: g++ -O2 onednn.cc -ldnnl (oneDNN 2 or 3).
 #include <alloca.h>
 #include <chrono>
 #include <cmath>
@@ -26,9 +26,11 @@ double seconds_per_call(long calls, F f) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / double(calls);
 }
 
-/** A cache line's alignment, or a 64-byte vector touches two lines each time. */
+/** Floats aligned to a cache line: a 64-byte vector elsewhere touches two lines. */
 struct Buffer {
-  explicit Buffer(size_t length) : bytes(length * sizeof(float)), data(static_cast<float*>(std::aligned_alloc(64, (bytes + 63) & ~size_t(63)))) {
+  explicit Buffer(size_t length)
+      : bytes(length * sizeof(float)),
+        data(static_cast<float*>(std::aligned_alloc(64, (bytes + 63) & ~size_t(63)))) {
     std::memset(data, 0, bytes);
   }
   ~Buffer() { std::free(data); }
@@ -51,7 +53,8 @@ struct Softmax {
     std::ifstream(file, std::ios::binary).read(reinterpret_cast<char*>(x->data), std::streamsize(x->bytes));
     const memory::desc shape({rows, cols}, memory::data_type::f32, memory::format_tag::ab);
 #if DNNL_VERSION_MAJOR >= 3
-    primitive = dnnl::softmax_forward({engine, dnnl::prop_kind::forward_inference, dnnl::algorithm::softmax_accurate, shape, shape, 1});
+    primitive = dnnl::softmax_forward({engine, dnnl::prop_kind::forward_inference,
+                                       dnnl::algorithm::softmax_accurate, shape, shape, 1});
 #else
     primitive = dnnl::softmax_forward({{dnnl::prop_kind::forward_inference, shape, 1}, engine});
 #endif
@@ -61,13 +64,16 @@ struct Softmax {
     for (int trial = 0; trial < 8; trial++) {
       shift = trial % 2 ? 32 : 16;
       const double seconds = seconds_per_call(3, [&] { run(); });
-      if (seconds < best) best = seconds, fastest = shift;
+      if (seconds < best) {
+        best = seconds;
+        fastest = shift;
+      }
     }
     shift = fastest;
   }
 
-  /** The kernel spills registers to the stack and is 1.4 times slower where that lies off a 32-byte boundary: the
-      frame starts at a fixed alignment, and `shift` (found by load) moves it to where oneDNN is fastest. */
+  /** Runs the primitive. Its kernel spills registers to the stack and is 1.4 times slower off a 32-byte boundary: the
+      frame starts at a fixed alignment, and `shift` (which load finds) moves it to where oneDNN is fastest. */
   [[gnu::noinline]] void run() {
     alignas(64) char frame[64];
     char* const shifted = static_cast<char*>(alloca(shift));
@@ -99,7 +105,8 @@ int main() {
       std::string file;
       std::cin >> file;
       softmax.run();
-      std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(softmax.y->data), std::streamsize(softmax.y->bytes));
+      const char* const data = reinterpret_cast<const char*>(softmax.y->data);
+      std::ofstream(file, std::ios::binary).write(data, std::streamsize(softmax.y->bytes));
       std::cout << "ok" << std::endl;
     } else {
       long calls;

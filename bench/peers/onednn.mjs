@@ -1,5 +1,5 @@
-// The native peer: builds onednn.cc where a compiler and oneDNN's headers are, and talks to it line by line. It waits
-// while others are timed, so its samples are interleaved with theirs although it is another process.
+// The native peer: builds onednn.cc if a compiler and oneDNN's headers are there, and talks to the process by lines.
+// The process waits while other peers are timed, so that its samples are interleaved with theirs.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -27,27 +27,32 @@ export async function oneDNN(threads) {
     if (done) throw new Error('The oneDNN process ended early');
     return value;
   };
-  const ask = (line) => (child.stdin.write(`${line}\n`), answer());
-  return [{
-    name: 'oneDNN (C++)',
-    version: await answer(),
-    async load(x, rows, cols) {
-      writeFileSync(inputFile, x);
-      await ask(`load ${inputFile} ${rows} ${cols}`);
+  const ask = (line) => {
+    child.stdin.write(`${line}\n`);
+    return answer();
+  };
+  return [
+    {
+      name: 'oneDNN (C++)',
+      version: await answer(),
+      async load(x, rows, cols) {
+        writeFileSync(inputFile, x);
+        await ask(`load ${inputFile} ${rows} ${cols}`);
+      },
+      async result() {
+        await ask(`result ${resultFile}`);
+        const { buffer, byteOffset, byteLength } = readFileSync(resultFile);
+        return new Float32Array(buffer, byteOffset, byteLength / 4);
+      },
+      async sample(calls) {
+        const [seconds, memcpy] = (await ask(`time ${calls}`)).split(' ').map(Number);
+        return { seconds, memcpy };
+      },
+      close() {
+        child.stdin.end();
+        rmSync(inputFile, { force: true });
+        rmSync(resultFile, { force: true });
+      },
     },
-    async result() {
-      await ask(`result ${resultFile}`);
-      const { buffer, byteOffset, byteLength } = readFileSync(resultFile);
-      return new Float32Array(buffer, byteOffset, byteLength / 4);
-    },
-    async sample(calls) {
-      const [seconds, memcpy] = (await ask(`time ${calls}`)).split(' ').map(Number);
-      return { seconds, memcpy };
-    },
-    close() {
-      child.stdin.end();
-      rmSync(inputFile, { force: true });
-      rmSync(resultFile, { force: true });
-    },
-  }];
+  ];
 }

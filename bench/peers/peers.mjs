@@ -1,6 +1,6 @@
-// Who is measured. A peer is { name, version, prepare(x, rows, cols) }; prepare returns a function that computes the
-// softmax of every row of x and returns (or promises) the result. What one real call needs is inside that function;
-// what a program does once for its model (sessions, wrapping a buffer in a tensor) is outside it.
+// The measured peers. A peer is { name, version, prepare(x, rows, cols) }; prepare returns a function that computes
+// the softmax of every row of x and returns (or promises) the result. The function does all work of one real call.
+// Work that a program does once for its model (sessions, wrapping a buffer in a tensor) is outside.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -11,14 +11,17 @@ const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
 const versionOf = (name) =>
   JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
 
-/** The yardstick: nothing that reads a row and writes a row from JavaScript is expected to be faster in cache. */
+/** The yardstick: in cache no function that reads and writes a row from JavaScript should be faster. */
 const memcpy = {
   name: 'memcpy',
   version: 'TypedArray.set',
   isCopy: true,
   prepare(x) {
     const out = new Float32Array(x.length);
-    return () => (out.set(x), out);
+    return () => {
+      out.set(x);
+      return out;
+    };
   },
 };
 
@@ -33,7 +36,10 @@ const mathExp = {
         let max = -Infinity;
         for (let i = start; i < end; i++) if (x[i] > max) max = x[i];
         let sum = 0;
-        for (let i = start; i < end; i++) sum += out[i] = Math.exp(x[i] - max);
+        for (let i = start; i < end; i++) {
+          out[i] = Math.exp(x[i] - max);
+          sum += out[i];
+        }
         const scale = 1 / sum;
         for (let i = start; i < end; i++) out[i] *= scale;
       }
@@ -69,7 +75,10 @@ async function onnxruntime(threads) {
       const out = new Float32Array(x.length);
       const feeds = { x: new Tensor('float32', x, [rows, cols]) };
       const fetches = { y: new Tensor('float32', out, [rows, cols]) }; // written in place: nothing is allocated
-      return async () => (await session.run(feeds, fetches), out);
+      return async () => {
+        await session.run(feeds, fetches);
+        return out;
+      };
     },
   };
 }
@@ -82,7 +91,8 @@ async function tfjsWasm(threads) {
     name: 'tfjs-wasm',
     version: versionOf('@tensorflow/tfjs-backend-wasm'),
     prepare(x, rows, cols) {
-      return () => { // by hand, not tf.tidy, which would search the result for tensors, element by element
+      return () => {
+        // by hand, not tf.tidy, which would search the result for tensors, element by element
         const input = tf.tensor2d(x, [rows, cols]);
         const output = tf.softmax(input);
         const result = output.dataSync();
@@ -94,7 +104,7 @@ async function tfjsWasm(threads) {
   };
 }
 
-/** flash-softmax, once for each backend: each is a copy of the library of its own, as the choice is made only once. */
+/** flash-softmax, once for each backend: a copy of the library each, as a copy chooses its backend once. */
 async function flashSoftmax(threads) {
   if (!existsSync(`${dist}index.js`)) {
     console.log('flash-softmax: not built (npm run compile), so only the peers are measured');

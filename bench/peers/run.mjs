@@ -1,5 +1,5 @@
-// flash-softmax beside its peers: `npm run bench:peers [-- --threads 2 --rounds 31 --max 1048576]`. Installs the peers
-// on first use, prints a table, and writes results.json, results.svg and results.html beside this file.
+// Times flash-softmax beside its peers: `npm run bench:peers [-- --threads 2 --rounds 31 --max 1048576]`. Installs the
+// peers on first use, prints a table, and writes results.json, results.svg and results.html beside this file.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -35,9 +35,12 @@ const { chart, page } = await import('./chart.mjs');
 
 const CASES = [10, 32, 100, 320, 1000, 4096, 32768, 128256, 524288, 2 ** 20, 2 ** 22, 2 ** 24]
   .map((cols) => [1, cols])
-  .concat([[4096, 1000], [100000, 10]]);
+  .concat([
+    [4096, 1000],
+    [100000, 10],
+  ]);
 
-/** Sizes of a core's data caches in bytes: [L1, L2, L3], as far as the system tells. */
+/** The sizes of a core's data caches in bytes: [L1, L2, L3], as far as the system tells them. */
 function cacheSizes() {
   const sizes = [];
   for (let i = 0; ; i++) {
@@ -62,7 +65,9 @@ const report = {
   peers: peers.map(({ name, version, backend, isSelected }) => ({ name, version, backend, isSelected })),
   cases: [],
 };
-console.log(`${report.machine.processor}, Node ${process.version}, threads: ${threads}, float32 logits N(0, ${deviation})`);
+console.log(
+  `${report.machine.processor}, Node ${process.version}, threads: ${threads}, float32 logits N(0, ${deviation})`,
+);
 for (const [rows, cols] of CASES) {
   if (rows * cols > Number(values.max)) continue;
   const rounds = Math.min(Number(values.rounds), rows * cols > 2 ** 22 ? 9 : Infinity);

@@ -1,39 +1,35 @@
 /**
- * What kernels read of some sequences of a cache. A process can have two copies of this package, one imported and one
- * required. A KVCache of the other copy gives its view under a symbol that all copies share; what it gives is checked
- * here, as any object can have that symbol.
+ * Views of a cache: the arrays that kernels read for some sequences. A process can have two copies of this package, one
+ * imported and one required. A KVCache of the other copy gives its view under a symbol that all copies share; the view
+ * is checked here, as any object can have that symbol.
  */
-import { wrongType, wrongValue } from '../call/arguments.js';
+import { wrongType, wrongValue } from '../call/errors.js';
 import { copyOf, elementsOf, isShared, kindOf, lengthOf, viewOf } from '../call/arrays.js';
-import { tileSize } from '../js/attention/attention.js';
-import { count } from '../call/options.js';
+import { count } from '../call/checks.js';
 import { types } from '../call/types.js';
 import type { SequenceId } from './kv-types.js';
-import { MOST_SLABS, PLACE_BITS, slabOf, type Stored } from './pages.js';
+import { MOST_SLABS, type Stored } from './pages.js';
+import { placeOf, slabOf, TILE, tileSize, type CacheSizes } from './tiles.js';
 
-/** What kernels are named by. */
+/** The types of stored numbers, as in the names of kernels. */
 export type CacheKind = 'f32' | 'f16' | 'bf16' | 'i8';
 
-export interface CacheView {
+export interface CacheView extends CacheSizes {
   readonly kind: CacheKind;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly valueDim: number;
-  readonly pageSize: number;
   readonly slabs: readonly Stored[];
   readonly scales: readonly Float32Array[];
   /** The pages of the sequences, one sequence after the other. */
   readonly table: Uint32Array;
   /** Tokens of each sequence. */
   readonly lengths: Int32Array;
-  /** For a job: keeps all of this as it is until the function that it returns is called. */
+  /** Keeps the pages and their memory until the returned function is called. A job holds them. */
   hold(): () => void;
 }
 
-/** The version is that of {@link CacheView}. */
+/** The number is the version of {@link CacheView}: copies with another version do not find the symbol. */
 export const CACHE_VIEW = Symbol.for('flash-softmax.KVCache.view.1');
 
-/** A function that gives a view of sequences, if the value has one. */
+/** The function of a value that gives a view of sequences; undefined if it has none. */
 export function viewFunctionOf(value: unknown): ((ids: readonly SequenceId[]) => unknown) | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const view: unknown = (value as Record<symbol, unknown>)[CACHE_VIEW];
@@ -41,10 +37,13 @@ export function viewFunctionOf(value: unknown): ((ids: readonly SequenceId[]) =>
 }
 
 const STORED: Readonly<Record<CacheKind, string>> = {
-  f32: 'Float32Array', f16: 'Uint16Array', bf16: 'Uint16Array', i8: 'Int8Array',
+  f32: 'Float32Array',
+  f16: 'Uint16Array',
+  bf16: 'Uint16Array',
+  i8: 'Int8Array',
 };
 
-/** A checked copy of the view that another copy of the package gives. Throws for anything but a view. */
+/** A checked copy of a view from another copy of the package. Throws for anything but a view. */
 export function checkedView(given: unknown, sequences: number): CacheView {
   if (typeof given !== 'object' || given === null) throw wrongType('a KVCache', 'cache', given);
   const view = given as Record<keyof CacheView, unknown>;
@@ -55,7 +54,8 @@ export function checkedView(given: unknown, sequences: number): CacheView {
     valueDim: count(view.valueDim, 'valueDim of the cache'),
     pageSize: count(view.pageSize, 'pageSize of the cache'),
   };
-  if (sizes.pageSize % 16 !== 0) throw wrongValue('a multiple of 16', 'pageSize of the cache', String(sizes.pageSize));
+  if (sizes.pageSize % TILE !== 0)
+    throw wrongValue('a multiple of 16', 'pageSize of the cache', String(sizes.pageSize));
   if (typeof kind !== 'string' || !Object.hasOwn(STORED, kind)) {
     throw wrongType("'f32', 'f16', 'bf16' or 'i8'", 'kind of the cache', kind);
   }
@@ -75,7 +75,7 @@ function releaseOf(release: unknown): () => void {
   return () => void Reflect.apply(release, undefined, []);
 }
 
-/** Plain arrays of the kind, in memory that cannot be taken away. */
+/** Views of the listed arrays, which must be of the kind and in shared memory: nobody can detach or shrink that. */
 function slabsOf(list: unknown, kind: string, name: string): ArrayBufferView[] {
   if (!Array.isArray(list)) throw wrongType('an array', `${name} of the cache`, list);
   const slabs = elementsOf(list);
@@ -91,7 +91,7 @@ function slabsOf(list: unknown, kind: string, name: string): ArrayBufferView[] {
   });
 }
 
-/** Every page of every sequence lies in a slab, and has scales where numbers need them. */
+/** Checks that every page of every sequence lies in a slab, and that an int8 page has its scales. */
 function checkPages(view: Omit<CacheView, 'hold'>, sequences: number): void {
   const { kind, kvHeads, headDim, valueDim, pageSize, slabs, scales, table, lengths } = view;
   if (lengths.length !== sequences) {
@@ -103,17 +103,19 @@ function checkPages(view: Omit<CacheView, 'hold'>, sequences: number): void {
     pages += Math.ceil(length / pageSize);
   }
   if (table.length !== pages) throw wrongValue(`${pages} pages`, 'table of the cache', String(table.length));
-  const tiles = (pageSize / 16) * kvHeads;
+  const tiles = (pageSize / TILE) * kvHeads;
   const capacity = slabs.map((slab) => Math.floor(lengthOf(slab) / (tiles * tileSize({ headDim, valueDim }))));
-  const arrays = kind === 'i8' ? slabs.length : 0;
-  if (scales.length !== arrays) throw wrongValue(`${arrays} arrays`, 'scales of the cache', String(scales.length));
+  const scaleArrays = kind === 'i8' ? slabs.length : 0;
+  if (scales.length !== scaleArrays) {
+    throw wrongValue(`${scaleArrays} arrays`, 'scales of the cache', String(scales.length));
+  }
   scales.forEach((each, i) => {
-    const least = capacity[i]! * tiles * 32;
+    const least = capacity[i]! * tiles * 2 * TILE;
     if (lengthOf(each) < least) throw wrongValue(`${least} scales`, 'scales of the cache', String(lengthOf(each)));
   });
   for (const page of table) {
     const slab = slabOf(page);
-    const isThere = slab < slabs.length && (page & (2 ** PLACE_BITS - 1)) < capacity[slab]!;
+    const isThere = slab < slabs.length && placeOf(page) < capacity[slab]!;
     if (!isThere) throw wrongValue('pages of its slabs', 'table of the cache', String(page));
   }
 }

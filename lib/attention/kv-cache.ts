@@ -1,15 +1,17 @@
 /** KVCache: keys and values of many sequences in pages, for decodeAttention. */
-import { describe, outOfRange, wrongType, wrongValue } from '../call/arguments.js';
-import { lengthOf } from '../call/arrays.js';
-import { ATTENTION_SHAPE, type AppendKernel, type AttentionShape } from '../backend/backend.js';
+import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
+import { oneOf } from '../call/values.js';
+import type { AppendKernel } from '../backend/backend.js';
 import { backend } from '../backend/choice.js';
-import { appendKernels } from '../js/attention/kv-append.js';
+import { appendKernels } from '../js/attention/append.js';
 import { CACHE_VIEW, checkedView, viewFunctionOf, type CacheView } from './cache-view.js';
-import { formatOf, KINDS, type CacheSizes } from './kv-format.js';
+import { formatOf, KINDS, tokensIn } from './kv-format.js';
 import type { AppendOptions, KVCacheOptions, KVType, NewTokens, ReadOptions, SequenceId } from './kv-types.js';
-import { copyOptions, floats, layoutFlag } from './options.js';
+import { copyOptions, layoutFlag } from './options.js';
 import { PageStore, type Stored } from './pages.js';
 import { readTokens } from './read.js';
+import { shapeArray } from './shape.js';
+import type { CacheSizes } from './tiles.js';
 
 export type { AppendOptions, KVCacheOptions, KVType, ReadOptions, SequenceId, Tokens } from './kv-types.js';
 
@@ -18,11 +20,11 @@ interface Sequence {
   length: number;
 }
 
-/** The private parts of a cache, for this package alone. */
+/** Access to the private parts of a cache, for this package alone. */
 let ownView: (cache: KVCache, ids: readonly SequenceId[]) => CacheView;
 let isOwn: (value: object) => value is KVCache;
 
-/** The method that `using` calls: Symbol.dispose, or what transpilers use where there is none. */
+/** The method that `using` calls: Symbol.dispose, or the symbol that transpilers use where there is none. */
 const DISPOSE = (Symbol as { dispose?: symbol }).dispose ?? Symbol.for('Symbol.dispose');
 
 export interface KVCache {
@@ -33,11 +35,12 @@ export interface KVCache {
 /**
  * Keys and values of many sequences of any lengths, in pages of one store. {@link decodeAttention} reads them.
  *
- * Sequences begin with `create`, grow with `append`, and give their pages back with `free`. `fork` makes a sequence that
- * begins with all tokens of another one and shares their pages; a page that is shared is copied when one of its owners writes
- * to it, and not before. A call that throws has changed nothing. `dispose` ends the cache and gives its memory back.
+ * Sequences begin with `create`, grow with `append`, and give their pages back with `free`. `fork` makes a sequence
+ * that begins with all tokens of another one and shares their pages; a shared page is copied when one of its owners
+ * writes to it, and not before. A call that throws has changed nothing. `dispose` ends the cache and gives its memory
+ * back.
  *
- * The backend is the one in force at the time of each call; all of them read and write the same pages.
+ * Each call uses the backend that is in force then; all backends read and write the same pages.
  */
 export class KVCache {
   readonly #sizes: CacheSizes;
@@ -64,7 +67,8 @@ export class KVCache {
 
   /**
    * @throws TypeError (ERR_INVALID_ARG_TYPE) for options of a wrong type or an unknown name.
-   * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for numbers that are no sizes, a pageSize that is no multiple of 16.
+   * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for numbers that are no sizes, a pageSize that is no
+   *   multiple of 16.
    */
   constructor(options: KVCacheOptions) {
     const { sizes, dtype, maxBytes, page } = formatOf(options);
@@ -109,20 +113,22 @@ export class KVCache {
   }
 
   /**
-   * Tokens of a sequence. RangeError (ERR_INVALID_ARG_VALUE) for one that is unknown or freed, and for a cache that was
-   * disposed of, as everywhere.
+   * Tokens of a sequence.
+   *
+   * @throws RangeError (ERR_INVALID_ARG_VALUE) for a sequence that is unknown or freed, and for a cache that was
+   *   disposed of. So does every method that takes a sequence.
    */
   length(sequence: SequenceId): number {
     return this.#sequence(sequence).length;
   }
 
   /**
-   * Adds one token or many. Their number is that of `k` and `v`; their numbers are copied.
+   * Adds one token or many, as many as `k` and `v` hold; their numbers are copied.
    *
    * @param k Keys, [tokens, kvHeads, headDim]. @param v Values, [tokens, kvHeads, valueDim].
    * @param options `layout`: 'hsd' if heads come first.
    * @returns The new length of the sequence.
-   * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Float32Array, or a detached one.
+   * @throws TypeError (ERR_INVALID_ARG_TYPE) for anything but a Float32Array, and for a detached one.
    * @throws RangeError (ERR_INVALID_ARG_VALUE) for lengths that are no whole tokens, or not the same number of them;
    *   (ERR_OUT_OF_RANGE) if the pages that this takes do not fit into maxBytes.
    * @throws Error (ERR_MEMORY_ALLOCATION_FAILED) for memory that the system does not give. The cache is as it was then.
@@ -132,7 +138,7 @@ export class KVCache {
     const positionsFirst = layoutFlag(layout, 'shd', 'hsd');
     const store = this.#pages();
     const own = this.#sequence(sequence);
-    const tokens = this.#tokensOf(k, v);
+    const tokens = tokensIn(k, v, this.#sizes);
     if (tokens === 0) return own.length;
     const length = own.length + tokens;
     if (length >= 2 ** 31) throw outOfRange('fewer than 2^31 tokens', 'the sequence', length);
@@ -156,7 +162,7 @@ export class KVCache {
     return (own.length = length);
   }
 
-  /** A new sequence with all tokens of another one: nothing is copied before one of the two writes to a page of both. */
+  /** A new sequence with all tokens of another one. A page of both is copied when one of them writes to it. */
   fork(sequence: SequenceId): SequenceId {
     const { pages, length } = this.#sequence(sequence);
     const copy = pages.slice();
@@ -164,7 +170,11 @@ export class KVCache {
     return this.#add({ pages: copy, length });
   }
 
-  /** Takes the last tokens off a sequence, so that `length` of them are left. RangeError (ERR_OUT_OF_RANGE) if it has fewer. */
+  /**
+   * Takes the last tokens off a sequence, so that `length` tokens are left.
+   *
+   * @throws RangeError (ERR_OUT_OF_RANGE) if it has fewer.
+   */
   truncate(sequence: SequenceId, length: number): void {
     const own = this.#sequence(sequence);
     if (typeof length !== 'number') throw wrongType('a number', 'length', length);
@@ -177,7 +187,7 @@ export class KVCache {
     own.length = length;
   }
 
-  /** Ends a sequence; its pages, but for those that others share, are there for the next ones. */
+  /** Ends a sequence; other sequences can take its pages, unless a fork still shares them. */
   free(sequence: SequenceId): void {
     this.#pages().giveBack(this.#sequence(sequence).pages);
     this.#sequences.delete(sequence);
@@ -185,22 +195,22 @@ export class KVCache {
 
   /**
    * The tokens [from, to) of a sequence as they are stored, that is, rounded: `k` [tokens, kvHeads, headDim] and `v`
-   * [tokens, kvHeads, valueDim]. To look at; it is not fast. Default: all of them, as float32.
+   * [tokens, kvHeads, valueDim]. For inspection; it is not fast. Default: all tokens, as float32.
    *
    * Decoding multiplies scales and numbers of an int8 cache without rounding. `{ dtype: 'float64' }` gives these
    * products; as float32 they are rounded to nearest, which shows in attention where scores are in the hundreds.
    */
   read(sequence: SequenceId, from?: number, to?: number, options?: ReadOptions<'float32'>): NewTokens;
   read(
-    sequence: SequenceId, from: number | undefined, to: number | undefined, options: { dtype: 'float64' },
+    sequence: SequenceId,
+    from: number | undefined,
+    to: number | undefined,
+    options: { dtype: 'float64' },
   ): NewTokens<'float64'>;
   read(sequence: SequenceId, from?: number, to?: number, options?: ReadOptions): NewTokens<'float32' | 'float64'>;
   read(sequence: SequenceId, from = 0, end?: number, options: ReadOptions = {}): NewTokens<'float32' | 'float64'> {
-    const { dtype = 'float32' } = copyOptions(options, ['dtype']);
-    if (typeof dtype !== 'string') throw wrongType("'float32' or 'float64'", 'dtype', dtype);
-    if (dtype !== 'float32' && dtype !== 'float64') {
-      throw wrongValue("'float32' or 'float64'", 'dtype', describe(dtype));
-    }
+    const { dtype: givenType = 'float32' } = copyOptions(options, ['dtype']);
+    const dtype = oneOf(givenType, ['float32', 'float64'], 'dtype');
     const { length } = this.#sequence(sequence);
     const to = end === undefined ? length : end;
     if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= length)) {
@@ -211,8 +221,8 @@ export class KVCache {
 
   /**
    * Ends the cache and all of its sequences, and gives its memory back: at once where the addon is loaded, else when
-   * the garbage collector next runs. Promises of calls on it settle as usual, and then the memory goes. Afterwards
-   * every method but this one throws a RangeError (ERR_INVALID_ARG_VALUE). `using` does this at the end of a block.
+   * the garbage collector next runs. Promises of calls on the cache settle as usual before its memory goes. Afterwards
+   * every method but this one throws a RangeError (ERR_INVALID_ARG_VALUE). `using` calls this at the end of a block.
    */
   dispose(): void {
     const store = this.#store;
@@ -221,7 +231,7 @@ export class KVCache {
     store?.close();
   }
 
-  /** What kernels read of these sequences. */
+  /** The arrays that kernels read for these sequences. */
   #view(ids: readonly SequenceId[]): CacheView {
     const store = this.#pages();
     const all = Array.from(ids, (id) => this.#sequence(id));
@@ -242,21 +252,6 @@ export class KVCache {
     };
   }
 
-  /** Tokens of `k` and `v`. */
-  #tokensOf(k: Float32Array, v: Float32Array): number {
-    const { kvHeads, headDim, valueDim } = this.#sizes;
-    const [keys, values] = [lengthOf(floats(k, 'k')), lengthOf(floats(v, 'v'))];
-    const tokens = keys / (kvHeads * headDim);
-    if (!Number.isInteger(tokens)) {
-      throw wrongValue(`a multiple of kvHeads · headDim = ${kvHeads} · ${headDim} elements`, 'k', String(keys));
-    }
-    if (values !== tokens * kvHeads * valueDim) {
-      const expected = `tokens · kvHeads · valueDim = ${tokens} · ${kvHeads} · ${valueDim} elements`;
-      throw wrongValue(expected, 'v', String(values));
-    }
-    return tokens;
-  }
-
   #add(sequence: Sequence): SequenceId {
     this.#sequences.set(this.#next, sequence);
     return this.#next++;
@@ -273,7 +268,11 @@ export class KVCache {
     if (found !== undefined) return found;
     if (typeof id !== 'number') throw wrongType('a sequence of this cache, a number,', 'sequence', id);
     const was = Number.isInteger(id) && id >= 0 && id < this.#next;
-    throw wrongValue('a sequence of this cache', 'sequence', was ? `${id}, which was freed` : `${id}, which is unknown`);
+    throw wrongValue(
+      'a sequence of this cache',
+      'sequence',
+      was ? `${id}, which was freed` : `${id}, which is unknown`,
+    );
   }
 }
 
@@ -282,15 +281,12 @@ export function isCache(value: unknown): value is KVCache {
   return typeof value === 'object' && value !== null && (isOwn(value) || viewFunctionOf(value) !== undefined);
 }
 
-/** What kernels read of these sequences. It may run code of another copy of the package: take lengths afterwards. */
+/**
+ * The arrays that kernels read for these sequences. May run code of another copy of the package: take lengths later.
+ */
 export function viewOf(cache: KVCache, ids: readonly SequenceId[]): CacheView {
   if (typeof cache === 'object' && cache !== null && isOwn(cache)) return ownView(cache, ids);
   const view = viewFunctionOf(cache);
   if (view === undefined) throw wrongType('a KVCache', 'cache', cache);
   return checkedView(view(ids.slice()), ids.length);
-}
-
-/** A shape as kernels take it. */
-export function shapeArray(shape: Partial<AttentionShape>): Float64Array {
-  return Float64Array.from(ATTENTION_SHAPE, (name) => shape[name] ?? 0);
 }

@@ -1,22 +1,26 @@
-/** What a cache stores and how large its pages are, from its checked options. */
-import { describe, outOfRange, wrongType, wrongValue } from '../call/arguments.js';
-import { widthOf } from '../js/attention/attention.js';
-import { count } from '../call/options.js';
+/** Checks the options of a cache; works out what it stores and how large its pages are. */
+import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
+import { lengthOf } from '../call/arrays.js';
+import { count } from '../call/checks.js';
+import { oneOf } from '../call/values.js';
 import type { CacheKind } from './cache-view.js';
 import type { KVCacheOptions, KVType } from './kv-types.js';
 import { copyOptions } from './options.js';
 import { MOST_PAGE_BYTES, type PageFormat } from './pages.js';
+import { floats } from './sizes.js';
+import { TILE, widthOf, type CacheSizes } from './tiles.js';
 
-/** What kernels call each type. */
+/** The name that kernels have for each type. */
 export const KINDS: Readonly<Record<KVType, CacheKind>> = {
-  float32: 'f32', float16: 'f16', bfloat16: 'bf16', int8: 'i8',
+  float32: 'f32',
+  float16: 'f16',
+  bfloat16: 'bf16',
+  int8: 'i8',
 };
 
 const SLABS = { float32: 'Float32Array', float16: 'Uint16Array', bfloat16: 'Uint16Array', int8: 'Int8Array' } as const;
 const BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1 } as const;
-const TYPES = "'float32', 'float16', 'bfloat16' or 'int8'";
-
-export type CacheSizes = Readonly<Record<'kvHeads' | 'headDim' | 'valueDim' | 'pageSize', number>>;
+const TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const;
 
 interface CacheFormat {
   readonly sizes: CacheSizes;
@@ -27,14 +31,13 @@ interface CacheFormat {
 
 export function formatOf(options: KVCacheOptions): CacheFormat {
   const own = copyOptions(options, ['kvHeads', 'headDim', 'valueDim', 'dtype', 'pageSize', 'maxBytes'], true);
-  const { dtype = 'float32', maxBytes = Infinity } = own;
+  const { dtype: givenType = 'float32', maxBytes = Infinity } = own;
   const kvHeads = count(own.kvHeads, 'kvHeads');
   const headDim = count(own.headDim, 'headDim');
   const valueDim = own.valueDim === undefined ? headDim : count(own.valueDim, 'valueDim');
-  if (typeof dtype !== 'string') throw wrongType(TYPES, 'dtype', dtype);
-  if (!Object.hasOwn(KINDS, dtype)) throw wrongValue(TYPES, 'dtype', describe(dtype));
+  const dtype = oneOf(givenType, TYPES, 'dtype');
   const pageSize = count(own.pageSize === undefined ? 64 : own.pageSize, 'pageSize');
-  if (pageSize % 16 !== 0) throw outOfRange('a multiple of 16', 'pageSize', pageSize);
+  if (pageSize % TILE !== 0) throw outOfRange('a multiple of 16', 'pageSize', pageSize);
   if (typeof maxBytes !== 'number') throw wrongType('a number', 'maxBytes', maxBytes);
   if (!(maxBytes >= 0)) throw outOfRange('a number from 0', 'maxBytes', maxBytes);
   const elements = kvHeads * pageSize * (headDim + widthOf({ valueDim }));
@@ -43,4 +46,18 @@ export function formatOf(options: KVCacheOptions): CacheFormat {
   if (bytes > MOST_PAGE_BYTES) throw outOfRange(`a page of at most ${MOST_PAGE_BYTES} bytes`, 'pageSize', pageSize);
   const page = { kind: SLABS[dtype], kvHeads, elements, scales, bytes };
   return { sizes: { kvHeads, headDim, valueDim, pageSize }, dtype, maxBytes, page };
+}
+
+/** The number of tokens that `k` and `v` hold. */
+export function tokensIn(k: Float32Array, v: Float32Array, { kvHeads, headDim, valueDim }: CacheSizes): number {
+  const [keys, values] = [lengthOf(floats(k, 'k')), lengthOf(floats(v, 'v'))];
+  const tokens = keys / (kvHeads * headDim);
+  if (!Number.isInteger(tokens)) {
+    throw wrongValue(`a multiple of kvHeads · headDim = ${kvHeads} · ${headDim} elements`, 'k', String(keys));
+  }
+  if (values !== tokens * kvHeads * valueDim) {
+    const expected = `tokens · kvHeads · valueDim = ${tokens} · ${kvHeads} · ${valueDim} elements`;
+    throw wrongValue(expected, 'v', String(values));
+  }
+  return tokens;
 }

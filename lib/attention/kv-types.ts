@@ -1,7 +1,7 @@
-/** What a KVCache is made from, takes and gives. */
+/** The types of a KVCache: its options, arguments and results. */
 import type { NewFloat32Array, NewFloat64Array } from '../call/types.js';
 
-/** What keys and values are stored as. */
+/** The types that keys and values can be stored as. */
 export type KVType = 'float32' | 'float16' | 'bfloat16' | 'int8';
 
 export interface KVCacheOptions {
@@ -12,18 +12,18 @@ export interface KVCacheOptions {
   /** Numbers of a value. Default: headDim. */
   valueDim?: number | undefined;
   /**
-   * What they are stored as: 'float32', 'float16' and 'bfloat16' rounded to nearest, 'int8' with a scale for each token
-   * and head (the largest number of a key or value becomes ±127; one that is not finite makes all of them NaN; if all
-   * are below 127 · 2⁻¹²⁰, about 10⁻³⁴, they become 0). Default: 'float32'.
+   * The type that numbers are stored as: 'float32', 'float16' and 'bfloat16' rounded to nearest, 'int8' with a scale
+   * for each token and head (the largest number of a key or value becomes ±127; a number that is not finite makes all
+   * of them NaN; if all are below 127 · 2⁻¹²⁰, about 10⁻³⁴, they become 0). Default: 'float32'.
    */
   dtype?: KVType | undefined;
-  /** Tokens of a page, a multiple of 16: what a sequence takes memory in, and what forks share. Default: 64. */
+  /** Tokens of a page, a multiple of 16. Sequences take memory in pages, and forks share pages. Default: 64. */
   pageSize?: number | undefined;
-  /** How much memory pages may take, in bytes. Default: Infinity. */
+  /** The most memory that pages may take, in bytes. Default: Infinity. */
   maxBytes?: number | undefined;
 }
 
-/** A sequence of a cache: a number that only this cache knows, and never gives twice. */
+/** A sequence of a cache: a number that only this cache knows, and that it never gives twice. */
 export type SequenceId = number;
 
 export interface AppendOptions {
@@ -33,9 +33,8 @@ export interface AppendOptions {
 
 export interface ReadOptions<Type extends 'float32' | 'float64' = 'float32' | 'float64'> {
   /**
-   * What the numbers come in. 'float64' holds every stored number exactly, and is what decoding computes with;
-   * 'float32' is that rounded once, which matters to int8 alone: scale · number needs up to 31 bits. Default:
-   * 'float32'.
+   * The type of the result. 'float64' holds every stored number exactly, and decoding computes with these numbers;
+   * 'float32' rounds them once, which matters to int8 alone: scale · number needs up to 31 bits. Default: 'float32'.
    */
   dtype?: Type | undefined;
 }

@@ -1,11 +1,11 @@
-/** Memory for keys, values and results: an error with a code where there is none, and back to the system at once. */
+/** Memory for keys, values and results: an error with a code where there is none; memory that goes back at once. */
 import { lengthOf, newArray, type ArrayKind, type ArrayOfKind } from '../call/arrays.js';
 import { native } from '../backend/native.js';
 
 /** Slabs begin at a cache line. */
 const LINE = 64;
 
-/** For memory that the system does not give. */
+/** The error for memory that the system does not give. */
 export function outOfMemory(bytes: number, name: string): Error & { code: 'ERR_MEMORY_ALLOCATION_FAILED' } {
   const error = new Error(`Expected ${bytes} bytes of memory for ${name} but received none`);
   return Object.assign(error, { code: 'ERR_MEMORY_ALLOCATION_FAILED' as const });
@@ -25,8 +25,8 @@ export type SlabKind = 'Float32Array' | 'Uint16Array' | 'Int8Array';
 const ARRAYS = { Float32Array, Uint16Array, Int8Array } as const;
 
 /**
- * A new array that begins at a cache line. Its memory is shared where the platform has that: jobs on other threads read
- * it in place, and nobody can detach or shrink it.
+ * A new array that begins at a cache line. Its memory is shared where the platform has shared memory: jobs on other
+ * threads read it in place, and nobody can detach or shrink it.
  */
 export function allocateSlab<K extends SlabKind>(kind: K, length: number, name: string): ArrayOfKind<K> {
   const Memory = (typeof SharedArrayBuffer === 'undefined' ? ArrayBuffer : SharedArrayBuffer) as typeof ArrayBuffer;
@@ -42,8 +42,8 @@ export function allocateSlab<K extends SlabKind>(kind: K, length: number, name: 
 }
 
 /**
- * Gives the memory of a slab back to the system, at once where the addon is there or the memory is not shared; else the
- * garbage collector does, when nobody refers to the slab any more. The slab holds nothing afterwards, or zeros.
+ * Gives the memory of a slab back to the system: at once where the addon is loaded or the memory is not shared, else
+ * when the garbage collector finds no reference to the slab. The slab then holds nothing, or zeros.
  */
 export function releaseSlab(slab: ArrayBufferView): void {
   if (lengthOf(slab) === 0) return;

@@ -1,27 +1,23 @@
-/** Pages of keys and values in a few slabs of memory, and how many sequences own each page. */
-import { outOfRange } from '../call/arguments.js';
+/** Pages of keys and values in a few slabs of memory, with the number of owners of each page. */
+import { outOfRange } from '../call/errors.js';
 import { allocateSlab, outOfMemory, releaseSlab, type SlabKind } from './memory.js';
+import { pageAt, placeOf, PLACES, slabOf } from './tiles.js';
 
 export type Stored = Float32Array | Uint16Array | Int8Array;
 
-/** Each slab is as large as all before it, so that few suffice for a cache of any size. */
+/** Each slab is as large as all earlier ones, so that few suffice for a cache of any size. */
 export const MOST_SLABS = 64;
 const SLAB_BYTES = { first: 2 ** 20, most: 2 ** 31 };
 /** The largest page. */
 export const MOST_PAGE_BYTES = SLAB_BYTES.most;
-/** A page is a number: its slab, and in the lower bits its place there. */
-export const PLACE_BITS = 26;
 
-export const slabOf = (page: number): number => page >>> PLACE_BITS;
-const placeOf = (page: number): number => page & (2 ** PLACE_BITS - 1);
-
-/** What a page holds. */
+/** The contents of a page. */
 export interface PageFormat {
   readonly kind: SlabKind;
   readonly kvHeads: number;
   /** Numbers of a page. */
   readonly elements: number;
-  /** float32 scales of a page; 0 if numbers have none. */
+  /** float32 scales of a page; 0 for a type without scales. */
   readonly scales: number;
   readonly bytes: number;
 }
@@ -40,9 +36,9 @@ export class PageStore {
   /** The numbers and scales of each slab, as kernels take them. */
   readonly slabs: Stored[] = [];
   readonly scales: Float32Array[] = [];
-  readonly #unused: number[] = []; // pages given back
+  readonly #unused: number[] = []; // pages that were given back
   #capacity = 0; // pages of all slabs
-  #fresh = 0; // pages at the end of the last slab that have never been used
+  #fresh = 0; // pages at the end of the last slab that were never used
   #used = 0;
   #holds = 0;
   #isClosed = false;
@@ -60,12 +56,12 @@ export class PageStore {
     return this.#slabs[slabOf(page)]!.owners[placeOf(page)]!;
   }
 
-  /** Makes one more an owner of each of these pages. */
+  /** Adds an owner to each of these pages. */
   share(pages: readonly number[]): void {
     for (const page of pages) this.#slabs[slabOf(page)]!.owners[placeOf(page)]! += 1;
   }
 
-  /** Takes an owner from each of these pages; a page without owners can be taken again. */
+  /** Takes an owner from each of the pages from index `from` on; a page without owners can be taken again. */
   giveBack(pages: readonly number[], from = 0): void {
     if (this.#slabs.length === 0) return; // closed
     for (let i = pages.length - 1; i >= from; i--) {
@@ -76,7 +72,7 @@ export class PageStore {
     }
   }
 
-  /** Keeps these pages, and the memory of the store, until the function that it returns is called. */
+  /** Keeps these pages, and the memory of the store, until the returned function is called. */
   hold(pages: readonly number[]): () => void {
     this.share(pages);
     this.#holds++;
@@ -90,7 +86,7 @@ export class PageStore {
     };
   }
 
-  /** Pages, each with one owner: all of them or none. */
+  /** Takes n pages, each with one owner. Throws, and takes none, if they do not fit into maxBytes or memory. */
   take(n: number): number[] {
     const { bytes } = this.#format;
     const room = Math.floor(this.#maxBytes / bytes) - this.#used;
@@ -103,23 +99,22 @@ export class PageStore {
     const pages: number[] = [];
     const last = this.#slabs.length - 1;
     for (let i = 0; i < n; i++) {
-      const page = this.#unused.pop() ?? last * 2 ** PLACE_BITS + (this.#slabs[last]!.owners.length - this.#fresh--);
-      pages.push(page);
+      pages.push(this.#unused.pop() ?? pageAt(last, this.#slabs[last]!.owners.length - this.#fresh--));
     }
     this.share(pages);
     this.#used += n;
     return pages;
   }
 
-  /** Copies what a page holds to another page. */
+  /** Copies the contents of a page to another page. */
   copy(from: number, to: number): void {
     const { kvHeads, elements, scales } = this.#format;
     const [source, target] = [this.#slabs[slabOf(from)]!, this.#slabs[slabOf(to)]!];
-    const copy = (numbers: Stored, into: Stored, ofPage: number) => {
-      const part = ofPage / kvHeads; // of each head
+    const copy = (numbers: Stored, into: Stored, pageLength: number) => {
+      const share = pageLength / kvHeads; // of one head
       for (let head = 0; head < kvHeads; head++) {
-        const at = (head * source.owners.length + placeOf(from)) * part;
-        into.set(numbers.subarray(at, at + part), (head * target.owners.length + placeOf(to)) * part);
+        const at = (head * source.owners.length + placeOf(from)) * share;
+        into.set(numbers.subarray(at, at + share), (head * target.owners.length + placeOf(to)) * share);
       }
     };
     copy(source.numbers, target.numbers, elements);
@@ -136,41 +131,45 @@ export class PageStore {
     if (!this.#isClosed || this.#holds > 0) return;
     for (const memory of [...this.slabs, ...this.scales]) releaseSlab(memory);
     for (const list of [this.slabs, this.scales, this.#slabs, this.#unused]) list.length = 0;
-    this.#capacity = this.#fresh = this.#used = 0;
+    this.#capacity = 0;
+    this.#fresh = 0;
+    this.#used = 0;
   }
 
-  /** More slabs, so that there are `missing` fresh pages more: all of them or none. */
+  /** Adds slabs with `missing` fresh pages. Throws, and adds none, if they do not fit. */
   #grow(missing: number): void {
     const added: Slab[] = [];
     let capacity = this.#capacity;
-    for (let left = missing; left > 0; ) {
-      const { bytes } = this.#format;
+    const { bytes } = this.#format;
+    for (let left = missing; left > 0;) {
       if (this.#slabs.length + added.length === MOST_SLABS) {
         const total = (this.#capacity + missing) * bytes;
         throw outOfRange(`at most ${capacity * bytes} bytes in ${MOST_SLABS} slabs`, 'append', total);
       }
       const room = Math.floor(this.#maxBytes / bytes) - capacity;
-      const most = Math.min(Math.floor(SLAB_BYTES.most / bytes), 2 ** PLACE_BITS - 1, room);
+      const most = Math.min(Math.floor(SLAB_BYTES.most / bytes), PLACES - 1, room);
       const wanted = Math.max(left, capacity, Math.ceil(SLAB_BYTES.first / bytes));
       const slab = this.#newSlab(Math.min(most, left), Math.min(most, wanted));
       added.push(slab);
       capacity += slab.owners.length;
       left -= slab.owners.length;
     }
-    for (const slab of added) {
-      // Fresh pages of the slab before go to those that were given back, the first of them on top.
-      const last = this.#slabs.length - 1;
-      const end = last < 0 ? 0 : this.#slabs[last]!.owners.length;
-      for (let place = end - 1; place >= end - this.#fresh; place--) this.#unused.push(last * 2 ** PLACE_BITS + place);
-      this.#slabs.push(slab);
-      this.slabs.push(slab.numbers);
-      if (slab.scales) this.scales.push(slab.scales);
-      this.#fresh = slab.owners.length;
-    }
+    for (const slab of added) this.#add(slab);
     this.#capacity = capacity;
   }
 
-  /** A slab of as many pages as were wanted, or at least of those that are needed. */
+  /** Makes a slab the last one. Fresh pages of the slab before it become unused ones, the first of them on top. */
+  #add(slab: Slab): void {
+    const last = this.#slabs.length - 1;
+    const end = last < 0 ? 0 : this.#slabs[last]!.owners.length;
+    for (let place = end - 1; place >= end - this.#fresh; place--) this.#unused.push(pageAt(last, place));
+    this.#slabs.push(slab);
+    this.slabs.push(slab.numbers);
+    if (slab.scales) this.scales.push(slab.scales);
+    this.#fresh = slab.owners.length;
+  }
+
+  /** A slab of `wanted` pages; of the `needed` ones if memory is short. */
   #newSlab(needed: number, wanted: number): Slab {
     const { kind, elements, scales } = this.#format;
     const make = (pages: number): Slab => ({

@@ -1,71 +1,110 @@
-/** The functions of flash-softmax/attention off the event loop, for flash-softmax/promises. */
+/** The functions of flash-softmax/attention, off the event loop, for flash-softmax/promises. */
 import { signalOf, type AsyncOptions } from '../call/abort.js';
 import { offLoop } from '../call/off-loop.js';
 import type { NewFloat32Array, Returned } from '../call/types.js';
 import { CACHED_OPTIONS, decodeCall, type DecodeOptions } from './decode.js';
 import { attentionCall, DENSE_OPTIONS, type AttentionOptions } from './dense.js';
-import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './dense.js';
 import type { KVCache, SequenceId } from './kv-cache.js';
 import { RESULT_OPTIONS } from './options.js';
+import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './results.js';
 import { partialCall, PART_OPTIONS, type CachedPartOptions, type DensePartOptions } from './partial.js';
 import type { AttentionPartial } from './state.js';
 
-/** As attention of flash-softmax/attention. Rejects with what that throws, and with the reason of `signal`. */
+/** As attention of flash-softmax/attention. Rejects with the errors that it throws, and with the reason of `signal`. */
 export function attention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions<Out> & WithLse<Lse> & AsyncOptions,
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+  options: AttentionOptions<Out> & WithLse<Lse> & AsyncOptions,
 ): Promise<ResultWithLse<Out, Lse>>;
 export function attention<Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions<Out> & WithoutLse & AsyncOptions,
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+  options: AttentionOptions<Out> & WithoutLse & AsyncOptions,
 ): Promise<Returned<Out>>;
 export function attention(
-  q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & AsyncOptions,
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+  options: AttentionOptions & AsyncOptions,
 ): Promise<Float32Array | AttentionResult>;
-export async function attention(q: Float32Array, k: Float32Array, v: Float32Array, options: AttentionOptions & AsyncOptions): Promise<Float32Array | AttentionResult> {
-  const own = plain(options);
+export async function attention(
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+  options: AttentionOptions & AsyncOptions,
+): Promise<Float32Array | AttentionResult> {
+  const own = copyOf(options);
   const signal = signalOf(own);
   return offLoop(attentionCall(q, k, v, own, ['signal']), signal);
 }
 
 /**
- * As decodeAttention of flash-softmax/attention. Rejects with what that throws, and with the reason of `signal`.
+ * As decodeAttention of flash-softmax/attention. Rejects with the errors that it throws, and with the reason of
+ * `signal`.
  *
  * The cache is read where it is, and may be used meanwhile in every way: the job holds the pages of its sequences, as
  * they are when the promise is returned, until it ends, even if the cache is disposed of.
  */
 export function decodeAttention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[],
+  q: Float32Array,
+  cache: KVCache,
+  sequences: SequenceId | readonly SequenceId[],
   options: DecodeOptions<Out> & WithLse<Lse> & AsyncOptions,
 ): Promise<ResultWithLse<Out, Lse>>;
 export function decodeAttention<Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[],
+  q: Float32Array,
+  cache: KVCache,
+  sequences: SequenceId | readonly SequenceId[],
   options?: DecodeOptions<Out> & WithoutLse & AsyncOptions,
 ): Promise<Returned<Out>>;
 export function decodeAttention(
-  q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[],
+  q: Float32Array,
+  cache: KVCache,
+  sequences: SequenceId | readonly SequenceId[],
   options?: DecodeOptions & AsyncOptions,
 ): Promise<Float32Array | AttentionResult>;
-export async function decodeAttention(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options: DecodeOptions & AsyncOptions = {}): Promise<Float32Array | AttentionResult> {
-  const own = plain(options);
+export async function decodeAttention(
+  q: Float32Array,
+  cache: KVCache,
+  sequences: SequenceId | readonly SequenceId[],
+  options: DecodeOptions & AsyncOptions = {},
+): Promise<Float32Array | AttentionResult> {
+  const own = copyOf(options);
   const signal = signalOf(own);
   return offLoop(decodeCall(q, cache, sequences, own, ['signal']), signal);
 }
 
 /** As attentionPartial of flash-softmax/attention, and with a cache as decodeAttention here. */
-export function attentionPartial(q: Float32Array, k: Float32Array, v: Float32Array, options: DensePartOptions & AsyncOptions): Promise<AttentionPartial>;
-export function attentionPartial(q: Float32Array, cache: KVCache, sequences: SequenceId | readonly SequenceId[], options?: CachedPartOptions & AsyncOptions): Promise<AttentionPartial>;
+export function attentionPartial(
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+  options: DensePartOptions & AsyncOptions,
+): Promise<AttentionPartial>;
+export function attentionPartial(
+  q: Float32Array,
+  cache: KVCache,
+  sequences: SequenceId | readonly SequenceId[],
+  options?: CachedPartOptions & AsyncOptions,
+): Promise<AttentionPartial>;
 export async function attentionPartial(
-  q: Float32Array, a: Float32Array | KVCache, b: Float32Array | SequenceId | readonly SequenceId[], options?: (DensePartOptions | CachedPartOptions) & AsyncOptions,
+  q: Float32Array,
+  keys: Float32Array | KVCache,
+  values: Float32Array | SequenceId | readonly SequenceId[],
+  options?: (DensePartOptions | CachedPartOptions) & AsyncOptions,
 ): Promise<AttentionPartial> {
-  const own = plain(options);
+  const own = copyOf(options);
   const signal = signalOf(own);
-  return offLoop(partialCall(q, a, b, own, ['signal']), signal);
+  return offLoop(partialCall(q, keys, values, own, ['signal']), signal);
 }
 
 const NAMES = [...CACHED_OPTIONS, ...DENSE_OPTIONS, ...RESULT_OPTIONS, ...PART_OPTIONS, 'signal'];
 
-/** A copy of options that reads each of them once: `signal` is taken from it, and then all others. */
-function plain<O extends object | undefined>(options: O): O {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) return options; // refused later on
+/** A copy of options, each read once: `signal` is taken from the copy, and later all others. */
+function copyOf<O extends object | undefined>(options: O): O {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return options; // checkOptions refuses it
   const copy: Record<string, unknown> = { ...options };
   for (const name of NAMES) if (!Object.hasOwn(copy, name)) copy[name] = (options as Record<string, unknown>)[name];
   for (const name of NAMES) if (copy[name] === undefined) delete copy[name];

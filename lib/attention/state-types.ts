@@ -1,4 +1,4 @@
-/** What the state of a partial attention takes. */
+/** The types of a partial attention's state. */
 import type { ResultOptions } from './options.js';
 
 export interface FinishOptions<Out extends Float32Array = Float32Array> extends ResultOptions<Out> {
@@ -14,7 +14,7 @@ export interface FinishOptions<Out extends Float32Array = Float32Array> extends 
   layout?: 'bhsd' | 'bshd' | undefined;
 }
 
-/** What a state is made of, as it comes out of a message from another thread. */
+/** The arrays of a state, as they arrive in a message from another thread. */
 export interface AttentionParts {
   readonly out: Float64Array;
   readonly mantissa: Float64Array;

@@ -1,31 +1,29 @@
 /**
- * Which backend runs: the best instruction set that the addon can use here, JavaScript without the addon, or what
- * FLASH_SOFTMAX_BACKEND asks for. Decided at first use, once.
+ * Chooses the backend, once, at first use: the best instruction set that the addon can use here, JavaScript without the
+ * addon, or the backend that FLASH_SOFTMAX_BACKEND names.
  */
-import { describe, wrongValue } from '../call/arguments.js';
+import { describe, wrongValue } from '../call/errors.js';
 import type { Backend, BackendName, BackendOf } from './backend.js';
 import { environment, native } from './native.js';
 import { settings } from './settings.js';
 
 /**
- * Calls with no more elements than this go to JavaScript, where a call into native code costs more than the work. Only
- * the length of the array decides, on every machine with the addon alike, so the same call always gives the same bits;
- * but they are JavaScript's, which differ from native ones in the last place. A backend that is asked for by name always
- * runs.
+ * Calls with no more elements than this go to JavaScript: a call into native code costs more than the work. Only the
+ * length of the array decides, on every machine with the addon alike, so that one call always gives the same bits. They
+ * are JavaScript's bits, which differ from native ones in the last place. A backend that is named always runs.
  */
 export const JS_MAX_ELEMENTS = 64;
 
 export interface Choice {
   readonly name: BackendName;
-  /** Why it is this one, as a clause. */
+  /** The reason for the choice, as a clause. */
   readonly reason: string;
   /** Up to how many elements JavaScript runs instead. */
   readonly jsMaxElements: number;
 }
 
 /**
- * The scalar kernels are the reference that the others are compared with, written to be exact and not to be fast;
- * prebuilt binaries do without them.
+ * The scalar kernels are the exact and slow reference for the others; prebuilt binaries do not contain them.
  */
 const NO_VECTORS =
   'this processor has no vector instructions that the addon could use, and JavaScript beats scalar code';
@@ -59,7 +57,9 @@ export function availableBackends(): BackendName[] {
   return [...(native().addon?.backends ?? []), 'js'];
 }
 
-/** Throws where FLASH_SOFTMAX_REQUIRE_NATIVE asks for the addon and there is none: JavaScript must not run unnoticed. */
+/**
+ * Throws where FLASH_SOFTMAX_REQUIRE_NATIVE asks for the addon and there is none: JavaScript must not run unnoticed.
+ */
 function requireNative(wanted: string | undefined): void {
   if (wanted === undefined || wanted === '' || wanted === '0') return;
   if (wanted !== '1') throw wrongValue('1 or 0', 'FLASH_SOFTMAX_REQUIRE_NATIVE', describe(wanted));
@@ -70,7 +70,7 @@ function requireNative(wanted: string | undefined): void {
   });
 }
 
-/** The kernels of an instruction set of the addon, which is there. */
+/** The kernels of each instruction set that was asked for. */
 const tables = new Map<BackendName, Backend>();
 
 export function tableOf(name: Exclude<BackendName, 'js'>): Backend {
@@ -98,14 +98,14 @@ function selected(): Chosen {
 }
 
 /**
- * The choice in force. RangeError if FLASH_SOFTMAX_BACKEND names what is not available, or another setting is wrong;
- * Error (ERR_DLOPEN_FAILED) if FLASH_SOFTMAX_REQUIRE_NATIVE is 1 and the addon is absent.
+ * The choice in force. Throws a RangeError if FLASH_SOFTMAX_BACKEND names a backend that is not available, or another
+ * setting is wrong; an Error (ERR_DLOPEN_FAILED) if FLASH_SOFTMAX_REQUIRE_NATIVE is 1 and the addon is absent.
  */
 export const choice = (): Choice => selected().choice;
 
 /**
- * The backend in force, `js` being the kernels of the same operators in JavaScript. They come from whoever asks, so that
- * a bundle of one function has one operator's.
+ * The backend in force; `js` are the kernels of the same operators in JavaScript. The caller brings them, so that a
+ * bundle of one function has the kernels of one operator.
  */
 export const backend = <Kernels extends BackendOf<never>>(js: Kernels): Kernels =>
   (selected().table as Kernels | undefined) ?? js;

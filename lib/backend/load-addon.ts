@@ -1,7 +1,7 @@
 /**
- * Loads the native addon from wherever this file has come to lie: in the package, in a tree that a tracer copied, or in
- * a bundle with the package beside it. node-gyp-build knows local builds, platforms and C libraries and is asked first;
- * #files names each file statically, which is what tracers and bundlers see.
+ * Loads the native addon, wherever this file lies: in the package, in a tree that a tracer copied, or in a bundle with
+ * the package beside it. node-gyp-build knows local builds, platforms and C libraries and comes first; #files names
+ * each file statically, as tracers and bundlers need.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import nodeModule from 'node:module';
@@ -15,7 +15,7 @@ export interface LoadedAddon {
   readonly path: string;
 }
 
-/** Where this file is. A module that was bundled to CommonJS has no import.meta.url, but __filename. */
+/** The path of this file. A module that was bundled to CommonJS has no import.meta.url, but __filename. */
 const here = (): string => fileHere() ?? join(process.cwd(), 'index.js');
 
 function fileHere(): string | undefined {
@@ -24,7 +24,9 @@ function fileHere(): string | undefined {
   return typeof __filename === 'string' ? __filename : undefined;
 }
 
-/** The addon, from the first place that has one that loads. Throws an Error that says why none does, and the cure. */
+/**
+ * The addon, from the first place with a file that loads. Throws an Error with the reasons and a remedy if none does.
+ */
 export function loadAddon(): LoadedAddon {
   const failures: string[] = [];
   const root = packageRoot();
@@ -39,7 +41,7 @@ export function loadAddon(): LoadedAddon {
   throw new Error(explanation(failures, root === undefined));
 }
 
-/** The directory upwards from here that is this package; undefined out of a bundle, or where files may not be read. */
+/** The directory of this package, upwards from here; undefined in a bundle, or where files may not be read. */
 export function packageRoot(): string | undefined {
   try {
     for (let directory = dirname(here()); ; directory = dirname(directory)) {
@@ -55,7 +57,7 @@ export function packageRoot(): string | undefined {
 const isOurs = (manifest: string): boolean =>
   (JSON.parse(readFileSync(manifest, 'utf8')) as { name?: unknown }).name === 'flash-softmax';
 
-/** A build in build/, or the one in prebuilds/ that fits this machine; node-gyp-build is the one that `from` sees. */
+/** The build in build/, or the binary in prebuilds/ for this machine, by the node-gyp-build that `from` resolves. */
 function fromFolder(folder: string, from = join(folder, 'package.json')): LoadedAddon {
   const require = requireFrom(from);
   const { resolve } = require('node-gyp-build') as { resolve(root: string): string };
@@ -63,12 +65,12 @@ function fromFolder(folder: string, from = join(folder, 'package.json')): Loaded
   return { addon: require(path) as Addon, path };
 }
 
-// Not createRequire by its name: webpack puts its own in its place, which finds nothing outside the bundle.
+// Not createRequire by its name: webpack replaces it by a function that finds nothing outside the bundle.
 const requireFrom = (file: string): NodeJS.Require => nodeModule.createRequire(pathToFileURL(file));
 
 const target = `${process.platform}-${process.arch}`;
 
-/** One of the files that were there when the package was made. */
+/** A file that was in the package when it was built. */
 function listed(): LoadedAddon {
   const require = requireFrom(here());
   return firstOf(binaries[target] ?? [], (load) => {
@@ -78,7 +80,7 @@ function listed(): LoadedAddon {
   });
 }
 
-/** From a folder prebuilds/ that was copied to where the bundle is. */
+/** From a folder prebuilds/ that was copied beside the bundle. */
 function besideBundle(): LoadedAddon {
   const require = requireFrom(here());
   const folder = join(dirname(here()), 'prebuilds', target);
@@ -86,7 +88,7 @@ function besideBundle(): LoadedAddon {
   return firstOf(files, (file) => ({ addon: require(join(folder, file)) as Addon, path: join(folder, file) }));
 }
 
-/** The first that loads: a binary for another C library does not. */
+/** The first item that loads: a binary for another C library does not. */
 function firstOf<Item>(items: readonly Item[], load: (item: Item) => LoadedAddon): LoadedAddon {
   let failure = new Error(`There is no binary for ${target}`);
   for (const item of items) {
@@ -99,7 +101,7 @@ function firstOf<Item>(items: readonly Item[], load: (item: Item) => LoadedAddon
   throw failure;
 }
 
-/** The package as it is installed for the bundle. */
+/** From the package that is installed for the bundle. */
 function installed(): LoadedAddon {
   const main = requireFrom(here()).resolve('flash-softmax');
   return fromFolder(dirname(dirname(main)), main);

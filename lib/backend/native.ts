@@ -1,6 +1,6 @@
 /**
- * What is Node's own: loads the native addon once, or keeps the reason why it is absent. portable.ts has the same exports
- * for places without Node.
+ * All that needs Node: loads the native addon once, or keeps the reason for its absence. portable.ts has the same
+ * exports for places without Node.
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
@@ -14,14 +14,14 @@ export interface Caches {
   readonly l3: number;
 }
 
-/** What the addon finds out about this machine. */
+/** The addon's description of this machine. */
 export interface Machine {
   readonly processor: string;
   readonly features: readonly string[];
   readonly caches: Caches;
 }
 
-/** From how many bytes on another algorithm is used; Infinity: never. Every plan gives the same bits. */
+/** The sizes in bytes from which other algorithms are used; Infinity: never. Every plan gives the same bits. */
 export interface Plan {
   /** Rows that are read twice, instead of being stored and scaled. */
   readonly twoPassBytes: number;
@@ -31,8 +31,10 @@ export interface Plan {
   readonly parallelBytes: number;
 }
 
-/** The kernels, each on a thread of Node's pool; one that sees the flag raised stops at its next block. */
-export type Jobs = { readonly [name in keyof Kernels]: (stop: Int32Array, ...args: readonly unknown[]) => Promise<void> };
+/** The kernels, each on a thread of Node's pool. A kernel stops at its next block when the flag is raised. */
+export type Jobs = {
+  readonly [name in keyof Kernels]: (stop: Int32Array, ...args: readonly unknown[]) => Promise<void>;
+};
 
 export interface Addon {
   /** The instruction sets that can be used here, best first. */
@@ -40,13 +42,15 @@ export interface Addon {
   kernels(isa: BackendName): Kernels;
   jobs(isa: BackendName): Jobs;
   machine(): Machine;
-  /** Tells, or sets, how many threads the process shares work among; `unlessSet`: the first to set it has it. */
+  /**
+   * Returns or sets the number of threads that share work in the process. With `unlessSet` only the first call sets it.
+   */
   threads(n?: number, unlessSet?: boolean): number;
-  /** Makes the best of memory that is to be read from end to end; how many bytes behind a multiple of 64 it begins. */
+  /** Prepares memory to be read from end to end; returns how many bytes behind a multiple of 64 it begins. */
   prepare(memory: Uint8Array): number;
-  /** Gives memory whose contents nobody needs back to the system, now and not at the next garbage collection. */
+  /** Returns memory to the system now, and not at the next garbage collection. Its contents are lost. */
   release(memory: Uint8Array): void;
-  /** Tells, or sets, the plan of the process. */
+  /** Returns or sets the plan of the process. */
   plan(): Plan;
   plan(twoPassBytes: number, streamBytes: number, parallelBytes: number): Plan;
 }

@@ -1,9 +1,9 @@
 /**
- * What the environment sets for the native addon, read at first use and once: FLASH_SOFTMAX_THREADS, and the thresholds of
- * the plan from the file that FLASH_SOFTMAX_PROFILE names (`flash-softmax tune` writes one). They change how fast results
- * come, never a bit of them. What is wrong with them is an error on every machine, with an addon or not.
+ * The settings of the native addon from the environment, read once, at first use: FLASH_SOFTMAX_THREADS, and the
+ * thresholds of the plan in the file that FLASH_SOFTMAX_PROFILE names (`flash-softmax tune` writes one). They change
+ * the speed, and no bit of any result. A wrong setting is an error on every machine, with an addon or not.
  */
-import { describe, wrongValue } from '../call/arguments.js';
+import { describe, wrongValue } from '../call/errors.js';
 import { environment, native, parallelism, readText, type Plan } from './native.js';
 
 export const MAX_THREADS = 1024;
@@ -11,17 +11,17 @@ export const PROFILE_VERSION = 1;
 
 const THRESHOLDS = ['twoPassBytes', 'streamBytes', 'parallelBytes'] as const;
 
-/** The thresholds of a profile; those that it does not mention stay as they are. */
+/** The thresholds of a profile. A threshold that it does not name stays as it is. */
 type Profile = Partial<Record<keyof Plan, number>>;
 
 export interface Settings {
-  /** Where the plan comes from: 'built-in' or the path of a profile. */
+  /** The source of the plan: 'built-in' or the path of a profile. */
   readonly planSource: string;
 }
 
 let settled: Settings | undefined;
 
-/** Settles them, if that has not been done. RangeError (ERR_INVALID_ARG_VALUE) if one of them makes no sense. */
+/** Applies the settings at the first call. Throws a RangeError (ERR_INVALID_ARG_VALUE) for a wrong setting. */
 export function settings(): Settings {
   return (settled ??= settle(environment('FLASH_SOFTMAX_THREADS'), environment('FLASH_SOFTMAX_PROFILE')));
 }
@@ -30,7 +30,7 @@ function settle(threads: string | undefined, path: string | undefined): Settings
   const wanted = threads ? threadsFrom(threads) : Math.min(parallelism(), MAX_THREADS);
   const profile = path ? readProfile(path) : undefined;
   const { addon } = native();
-  addon?.threads(wanted, true); // one pool for all threads of the process: what was set before, here or elsewhere, stays
+  addon?.threads(wanted, true); // one pool serves the process: an earlier setting stays
   if (addon && profile) {
     const { twoPassBytes, streamBytes, parallelBytes } = { ...addon.plan(), ...profile };
     addon.plan(twoPassBytes, streamBytes, parallelBytes);
@@ -55,12 +55,14 @@ function readProfile(path: string): Profile {
   const profile: Profile = {};
   for (const [name, value] of entries) {
     if (name === 'version') continue;
-    if (name === 'processor') { // whose it is, for people
+    if (name === 'processor') {
+      // for people
       if (typeof value !== 'string') throw complain('a string', name, value);
       continue;
     }
     const threshold = THRESHOLDS.find((each) => each === name);
-    if (threshold === undefined) throw complain(`only version, processor, ${THRESHOLDS.join(', ')}`, 'the fields', name);
+    if (threshold === undefined)
+      throw complain(`only version, processor, ${THRESHOLDS.join(', ')}`, 'the fields', name);
     if (value !== null && !(Number.isSafeInteger(value) && (value as number) >= 0)) {
       throw complain('a whole number of bytes or null', name, value);
     }

@@ -1,18 +1,23 @@
-/** AbortSignals: one listener on each, however many calls wait for it. */
+/** AbortSignals, with one listener on each, however many calls wait for it. */
 import { wrongType } from './errors.js';
 
-/** An AbortSignal. By the part of it that no other type has, so that who compiles against this needs no types of Node or a browser. */
+/**
+ * The part of an AbortSignal that no other type has: a program that compiles against it needs no types of Node or a
+ * browser.
+ */
 export interface AbortSignalLike {
   readonly aborted: boolean;
   throwIfAborted(): void;
 }
 
 export interface AsyncOptions {
-  /** Stops the job; the promise is rejected with the signal's reason as soon as nothing works on the arrays any more. */
+  /**
+   * Stops the job. The promise rejects with the signal's reason as soon as nothing works on the arrays any more.
+   */
   signal?: AbortSignalLike | undefined;
 }
 
-/** Reads `signal`: before any lengths are taken, as a getter may do anything. */
+/** Reads `signal`. Call it before any length is taken: a getter may do anything. */
 export function signalOf(options: AsyncOptions | undefined): AbortSignal | undefined {
   const signal: unknown = typeof options === 'object' && options !== null ? options.signal : undefined;
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongType('an AbortSignal', 'signal', signal);
@@ -26,7 +31,7 @@ interface Waiting {
 
 const waiting = new WeakMap<AbortSignal, Waiting>();
 
-/** Calls `stop` when the signal is raised, until the function that is returned has been called. */
+/** Calls `stop` when the signal is raised. The function that it returns ends that. */
 export function onAbort(signal: AbortSignal | undefined, stop: () => void): () => void {
   if (signal === undefined) return () => {};
   const found = waiting.get(signal) ?? listen(signal);

@@ -1,36 +1,56 @@
 /**
- * Typed arrays as they really are. `length`, `constructor`, `slice` and the like can be overridden by a subclass or an own
- * property, and `Symbol.species` decides what `slice` and `subarray` make. Nothing here asks the array itself: lengths and
- * buffers come from the getters of %TypedArray%.prototype, and new arrays are made by kind.
+ * The true lengths, buffers and kinds of typed arrays. A subclass or an own property can override `length`,
+ * `constructor` and `slice`, and `Symbol.species` decides what `slice` and `subarray` make. Nothing here asks the array
+ * itself: lengths and buffers come from the getters of %TypedArray%.prototype, and new arrays are made by kind.
  */
 import type { NewLike } from './types.js';
 
 type TypedArray = ArrayBufferView & { readonly length: number; [index: number]: number };
-type Constructor<A> = { new (length: number): A; new (buffer: ArrayBufferLike, byteOffset?: number, length?: number): A; readonly BYTES_PER_ELEMENT: number };
+type Constructor<A> = {
+  new (length: number): A;
+  new (buffer: ArrayBufferLike, byteOffset?: number, length?: number): A;
+  readonly BYTES_PER_ELEMENT: number;
+};
 
 const { Float16Array } = globalThis as { Float16Array?: Constructor<TypedArray> }; // from Node 24 on
 const CONSTRUCTORS = {
-  Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array, Float16Array,
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+  Float16Array,
 };
 
 export type ArrayKind = keyof typeof CONSTRUCTORS;
 export type ArrayOfKind<K extends ArrayKind> = InstanceType<NonNullable<(typeof CONSTRUCTORS)[K]>>;
 
-const constructorOf = (kind: string | undefined): Constructor<TypedArray> => CONSTRUCTORS[kind as ArrayKind] as unknown as Constructor<TypedArray>;
+const constructorOf = (kind: string | undefined): Constructor<TypedArray> =>
+  CONSTRUCTORS[kind as ArrayKind] as unknown as Constructor<TypedArray>;
 
 const prototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
-const getterOf = <T>(name: PropertyKey) => Object.getOwnPropertyDescriptor(prototype, name)!.get as (this: unknown) => T;
+const getterOf = <T>(name: PropertyKey) =>
+  Object.getOwnPropertyDescriptor(prototype, name)!.get as (this: unknown) => T;
 const kindGetter = getterOf<string | undefined>(Symbol.toStringTag);
 const lengthGetter = getterOf<number>('length');
 const byteLengthGetter = getterOf<number>('byteLength');
 const byteOffsetGetter = getterOf<number>('byteOffset');
 const bufferGetter = getterOf<ArrayBufferLike>('buffer');
-const { keys, set } = Uint8Array.prototype as unknown as { keys: () => unknown; set: (source: ArrayLike<number>, at: number) => void };
+const { keys, set } = Uint8Array.prototype as unknown as {
+  keys: () => unknown;
+  set: (source: ArrayLike<number>, at: number) => void;
+};
 
-/** 'Float32Array', …; undefined for what is no typed array. */
+/** The name of a typed array's kind, such as 'Float32Array'; undefined for other values. */
 export const kindOf = (x: unknown): string | undefined => kindGetter.call(x);
 
-/** Elements that the array has now: 0 if its buffer was detached, or shrunk to before its end. */
+/** The number of elements now: 0 if the buffer was detached, or shrunk to before the array's end. */
 export const lengthOf = (x: ArrayBufferView): number => lengthGetter.call(x);
 
 export const byteLengthOf = (x: ArrayBufferView): number => byteLengthGetter.call(x);
@@ -42,14 +62,17 @@ export const bytesPerElement = (x: ArrayBufferView): number => constructorOf(kin
 export function isDetached(x: ArrayBufferView): boolean {
   if (lengthOf(x) > 0) return false;
   try {
-    keys.call(x); // refuses such an array, and nothing else does on Node 20 that costs as little
+    keys.call(x); // refuses such an array; nothing else on Node 20 does so as fast
     return false;
   } catch {
     return true;
   }
 }
 
-/** Whether two views have memory in common, as far as JavaScript can tell: two handles of one SharedArrayBuffer look apart. */
+/**
+ * Whether two views have memory in common. False for two handles of one SharedArrayBuffer, which JavaScript cannot
+ * tell.
+ */
 export function overlap(a: ArrayBufferView, b: ArrayBufferView): boolean {
   const [from, other] = [byteOffsetOf(a), byteOffsetOf(b)];
   return bufferOf(a) === bufferOf(b) && from < other + byteLengthOf(b) && other < from + byteLengthOf(a);
@@ -78,9 +101,12 @@ export function copyInto(target: ArrayBufferView, source: ArrayBufferView, at = 
   set.call(target, source as unknown as ArrayLike<number>, at);
 }
 
-export const isShared = (x: ArrayBufferView): boolean => typeof SharedArrayBuffer !== 'undefined' && bufferOf(x) instanceof SharedArrayBuffer;
+export const isShared = (x: ArrayBufferView): boolean =>
+  typeof SharedArrayBuffer !== 'undefined' && bufferOf(x) instanceof SharedArrayBuffer;
 
-/** A copy of a list of the caller's, each element read once: a typed array by its true length, any other list by what it says. */
+/**
+ * A copy of a caller's list, each element read once: a typed array by its true length, any other list by its own.
+ */
 export function elementsOf(list: ArrayLike<unknown>): unknown[] {
   return kindOf(list) === undefined ? Array.from(list) : Array.from(viewOf(list as unknown as Float64Array));
 }

@@ -1,91 +1,94 @@
-/** A call that passed all checks, ready to be run: at once, or by lib/promises.ts off the event loop. */
-import type { AxisCall, LogitArray } from './arguments.js';
+/** A call that has passed all checks: its operator, and its arguments by name. It runs now, or off the event loop. */
 import type { BackendOf, Kernels } from '../backend/backend.js';
-import type {
-  AnyOperator,
-  Operator,
-  OperatorArguments,
-  OperatorOf,
-  OperatorTypes,
-  Positional,
-} from '../backend/operators.js';
 import { backendFor } from '../backend/choice.js';
+import type { AnyOperator, ElementOperator, Operator, OperatorArguments } from '../backend/operators.js';
+import type { OperatorOf, Positional, TypeOf } from '../backend/operators.js';
+import type { AsyncOptions } from './abort.js';
+import { axisCall, type AxisOperator } from './axis.js';
+import type { AxisOptions, Form, OptionNames } from './options.js';
+import type { LogitArray, NewResult, KindOf, OptionsFor, ResultOf, Returned } from './types.js';
 
 type NamesOf<O extends Operator> = Extract<keyof OperatorArguments[O], string>;
 
 interface CallParts<O extends Operator, R> {
   readonly backend: BackendOf<never>;
-  readonly type: OperatorTypes[O];
+  readonly type: TypeOf<O>;
   readonly args: OperatorArguments[O];
-  /**
-   * The arrays that were made for this call and that nobody else knows. All others are the caller's, who may write, transfer
-   * or shrink them while a job runs: a job copies those.
-   */
+  /** The arrays that were made for this call. All others are the caller's, and a job works on copies of these. */
   readonly own: readonly NamesOf<O>[];
-  /** What the caller calls arguments that have another name here. */
+  /** The names that callers know arguments by, where these are others. */
   readonly names?: { readonly [N in NamesOf<O>]?: string };
-  /** About how many exponentials it takes. */
+  /** The number of exponentials, roughly. */
   readonly work: number;
-  /** For a job: keeps what the arguments belong to, the pages of a cache, until the function that it returns is called. */
+  /** For a job: keeps the pages of a cache, until the function that it returns is called. */
   hold?(): () => void;
-  /** What is made of the arguments when the kernel has run. */
+  /** Makes the result from the arguments when the kernel has run. */
   finish(): R;
 }
 
 export interface Call<R> {
-  readonly backend: BackendOf<never>;
   readonly operator: AnyOperator;
-  readonly kernel: keyof Kernels;
-  readonly args: Readonly<Record<string, unknown>>;
-  readonly own: readonly string[];
-  readonly names?: Readonly<Record<string, string | undefined>> | undefined;
-  readonly work: number;
-  readonly hold?: (() => () => void) | undefined;
-  finish(): R;
+  readonly parts: {
+    readonly backend: BackendOf<never>;
+    readonly type: string;
+    readonly args: Readonly<Record<string, unknown>>;
+    readonly own: readonly string[];
+    readonly names?: Readonly<Record<string, string | undefined>>;
+    readonly work: number;
+    hold?(): () => void;
+    finish(): R;
+  };
 }
 
-/** Without a spread or a rest of properties, which take microseconds: more than the kernel of a short row. */
-export function callOf<O extends Operator, R>(operator: OperatorOf<O>, parts: CallParts<O, R>): Call<R> {
-  const { backend, type, args, own, names, work, hold, finish } = parts;
-  return { backend, operator, kernel: kernelNamed(operator, type), args, own, names, work, hold, finish };
+export const callOf = <O extends Operator, R>(operator: OperatorOf<O>, parts: CallParts<O, R>): Call<R> => ({
+  operator,
+  parts,
+});
+
+const kernelNames: Record<string, Record<string, keyof Kernels>> = {};
+
+/** The name of a call's kernel, operator_type; each name is put together once. */
+export const kernelNameOf = ({ operator: { name }, parts: { type } }: Call<unknown>): keyof Kernels =>
+  ((kernelNames[name] ??= {})[type] ??= `${name}_${type}` as keyof Kernels);
+
+/** Makes the checked call of a function of logits, in either form. Absent are the options that the function lacks. */
+export type ElementCall<Absent extends keyof AxisOptions = never> = <
+  A extends LogitArray,
+  Out extends ResultOf<A> = NewResult<A>,
+>(
+  form: Form,
+  x: A,
+  ...rest: OptionsFor<A, Omit<AxisOptions<KindOf<A>, Out>, Absent> & AsyncOptions>
+) => Call<Returned<Out>>;
+
+/** The calls of an operator of logits that gives a number for each element. */
+export function elementCalls<Absent extends keyof AxisOptions = never>(
+  operator: OperatorOf<ElementOperator>,
+  js: BackendOf<never>,
+  names: OptionNames,
+): ElementCall<Absent> {
+  const checks: AxisOperator = { logits: 'x', result: 'element', names };
+  const build = (form: Form, logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): Call<LogitArray> => {
+    const { args, elements, type, out, isOutNew } = axisCall(checks, form, logits, options);
+    return callOf(operator, {
+      backend: backendFor(elements, js),
+      type,
+      args,
+      own: isOutNew ? ['out'] : [],
+      work: elements,
+      finish: () => out,
+    });
+  };
+  return build as ElementCall<Absent>;
 }
 
-const kernelNames = new Map<AnyOperator, Map<string, keyof Kernels>>();
-
-/** operator_type; each name is put together once. */
-function kernelNamed(operator: AnyOperator, type: string): keyof Kernels {
-  let names = kernelNames.get(operator);
-  if (names === undefined) kernelNames.set(operator, (names = new Map()));
-  let name = names.get(type);
-  if (name === undefined) names.set(type, (name = `${operator.name}_${type}` as keyof Kernels));
-  return name;
+export function runNow<R>(call: Call<R>): R {
+  call.operator.call(kernelOf(call), call.parts.args);
+  return call.parts.finish();
 }
 
-/** An operator of one array that gives another, from its checked arguments. */
-export function elementCall<O extends 'softmax' | 'log_softmax'>(
-  operator: OperatorOf<'softmax'> | OperatorOf<'log_softmax'>,
-  js: BackendOf<O>,
-  call: AxisCall,
-): Call<LogitArray> {
-  const { x, elements, out, kernelOut, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } =
-    call;
-  return callOf(operator, {
-    backend: backendFor(elements, js),
-    type: kernel,
-    args: { x, out: kernelOut, outer, cols, inner, temperature, mask, maskLayout, bias },
-    own: isOutNew ? ['out'] : [],
-    work: elements,
-    finish: () => out,
-  });
-}
-
-export function runNow<R>({ backend, operator, kernel, args, finish }: Call<R>): R {
-  operator.call(kernelOf(backend, kernel), args);
-  return finish();
-}
-
-export const kernelOf = (backend: BackendOf<never>, kernel: keyof Kernels): Positional =>
-  (backend as unknown as Readonly<Record<string, Positional>>)[kernel]!;
+export const kernelOf = (call: Call<unknown>): Positional =>
+  (call.parts.backend as unknown as Readonly<Record<string, Positional>>)[kernelNameOf(call)]!;
 
 const collect: Positional = (...values) => values;
 

@@ -1,6 +1,6 @@
 /**
- * Every error of a caller's making: "Expected X for Y but received Z". A wrong kind of thing is a TypeError, a wrong value of
- * the right kind a RangeError, and both have a `code`.
+ * The errors that callers cause: "Expected X for Y but received Z". A value of a wrong kind is a TypeError, a wrong
+ * value of the right kind is a RangeError, and both have a `code`.
  */
 import { isDetached, kindOf, lengthOf } from './arrays.js';
 
@@ -10,22 +10,28 @@ function coded<E extends Error>(error: E, code: ErrorCode): E & { code: ErrorCod
   return Object.assign(error, { code });
 }
 
-/** For a wrong kind of thing. */
+/** The error for a value of a wrong kind. */
 export function wrongType(expected: string, name: string, received: unknown): TypeError & { code: ErrorCode } {
-  return coded(new TypeError(`Expected ${expected} for ${name} but received ${describe(received)}`), 'ERR_INVALID_ARG_TYPE');
+  return coded(
+    new TypeError(`Expected ${expected} for ${name} but received ${describe(received)}`),
+    'ERR_INVALID_ARG_TYPE',
+  );
 }
 
-/** For a number outside of what makes sense. */
+/** The error for a number out of its range. */
 export function outOfRange(expected: string, name: string, received: unknown): RangeError & { code: ErrorCode } {
-  return coded(new RangeError(`Expected ${expected} for ${name} but received ${describe(received)}`), 'ERR_OUT_OF_RANGE');
+  return coded(
+    new RangeError(`Expected ${expected} for ${name} but received ${describe(received)}`),
+    'ERR_OUT_OF_RANGE',
+  );
 }
 
-/** For anything else that does not fit; `received` is a phrase. */
+/** The error for any other wrong value; `received` is a phrase. */
 export function wrongValue(expected: string, name: string, received: string): RangeError & { code: ErrorCode } {
   return coded(new RangeError(`Expected ${expected} for ${name} but received ${received}`), 'ERR_INVALID_ARG_VALUE');
 }
 
-/** A value in a few words: 3, 'abc', an Array, a Float32Array of 5. */
+/** Describes a value in a few words: 3, 'abc', an Array, a Float32Array of 5. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
   if (typeof value === 'bigint') return `${value}n`;
@@ -37,7 +43,7 @@ export function describe(value: unknown): string {
   return isDetached(value) ? `a detached ${kind}` : `${article} ${kind} of ${lengthOf(value)}`;
 }
 
-/** The length of an array as it is now. TypeError for one whose memory is gone: that is no array without elements. */
+/** The length of an array now. Throws a TypeError if its memory is gone, which is not the same as an empty array. */
 export function trueLength(x: ArrayBufferView, name: string): number {
   const length = lengthOf(x);
   if (length === 0 && isDetached(x)) throw wrongType('an array that has its memory', name, x);

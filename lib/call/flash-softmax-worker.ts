@@ -1,4 +1,7 @@
-/** A worker thread that runs kernels of the JavaScript backend, on shared memory. It says when it is ready and done. */
+/**
+ * A worker thread that runs kernels of the JavaScript backend on shared memory. It reports when it is ready, and when
+ * done.
+ */
 import { parentPort } from 'node:worker_threads';
 import type { Kernels } from '../backend/backend.js';
 import type { Positional } from '../backend/operators.js';

@@ -1,6 +1,6 @@
 /**
- * Kernels of the JavaScript backend off the event loop: worker threads, each for one job at a time, kept for the next one.
- * Their arrays are in shared memory. A job that is stopped takes its worker with it. Where no worker can be had (its file
+ * Runs kernels of the JavaScript backend off the event loop, in worker threads. Each has one job at a time, and is kept
+ * for the next. Their arrays are in shared memory. Stopping a job ends its worker. Where no worker can start (its file
  * is not in the bundle, or threads are not permitted) a kernel runs at a later turn of the event loop.
  */
 import { availableParallelism } from 'node:os';
@@ -12,7 +12,7 @@ import { onAbort } from './abort.js';
 /** Whether a job's arrays must be in shared memory. */
 export const inSharedMemory: boolean = true;
 
-// As it was at load: tests replace timers by ones that stand still.
+// Taken at load: tests replace timers by timers that stand still.
 const soon = setImmediate;
 
 /** Resolves when the event loop has been once around. */
@@ -23,7 +23,7 @@ const waiting: (() => void)[] = [];
 let running = 0;
 let hasWorkers = true;
 
-/** Resolves when the kernel has run, or no longer runs, because `signal` was raised. `run` does it on this thread. */
+/** Resolves when the kernel has run, or when `signal` has stopped it. `run` runs the kernel on this thread. */
 export async function runInWorker(
   kernel: string,
   args: readonly unknown[],
@@ -31,7 +31,7 @@ export async function runInWorker(
   run: () => void,
 ): Promise<void> {
   if (running < availableParallelism()) running++;
-  else await new Promise<void>((resolve) => waiting.push(resolve)); // until a job hands its place on
+  else await new Promise<void>((resolve) => waiting.push(resolve)); // until a job ends and passes its place on
   try {
     if (signal?.aborted) return;
     const worker = idle.pop() ?? (await newWorker());
@@ -53,7 +53,7 @@ function park(worker: Worker): void {
   idle.push(worker);
 }
 
-/** A worker that has said that it is there; undefined, now and later, where none comes to be. */
+/** A worker that has reported itself ready; undefined, from then on, where none can start. */
 async function newWorker(): Promise<Worker | undefined> {
   if (!hasWorkers) return undefined;
   try {
@@ -66,7 +66,7 @@ async function newWorker(): Promise<Worker | undefined> {
   }
 }
 
-/** Rejects if the thread ends before. */
+/** Resolves at the first message; rejects if the thread ends before it. */
 function firstMessage(worker: Worker): Promise<void> {
   return new Promise((resolve, reject) => {
     const there = () => {

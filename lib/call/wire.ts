@@ -1,5 +1,5 @@
-/** What the wire forms of states have in common: four letters, and a version byte behind them. */
-import { describe, wrongType, wrongValue } from './arguments.js';
+/** The first bytes of every wire form of a state: four letters, and a version. */
+import { describe, wrongType, wrongValue } from './errors.js';
 import { copyOf, isDetached } from './arrays.js';
 import { types } from './types.js';
 
@@ -9,12 +9,15 @@ export interface WireForm {
 }
 
 /** The first five bytes. */
-export const wireHeader = ({ magic, version }: WireForm): number[] => [...Array.from(magic, (letter) => letter.charCodeAt(0)), version];
+export const wireHeader = ({ magic, version }: WireForm): number[] => [
+  ...Array.from(magic, (letter) => letter.charCodeAt(0)),
+  version,
+];
 
 /**
- * Checks the first five bytes, and that there are `length` bytes, or at least so many.
+ * Checks the first five bytes, and that there are `length` bytes, or with `isLeast` at least so many.
  *
- * @returns A private copy of all bytes: other threads may write to the memory that was given.
+ * @returns A private copy of all bytes, as other threads may write to the caller's memory.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Uint8Array, or a detached one.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for other bytes.
  */
@@ -27,6 +30,7 @@ export function wireView(given: unknown, form: WireForm, length: number, isLeast
   }
   const start = Array.from(bytes.subarray(0, form.magic.length), (byte) => String.fromCharCode(byte)).join('');
   if (start !== form.magic) throw wrongValue(`'${form.magic}' at the beginning`, 'bytes', describe(start));
-  if (bytes[form.magic.length] !== form.version) throw wrongValue(`version ${form.version}`, 'bytes', `version ${bytes[form.magic.length]}`);
+  if (bytes[form.magic.length] !== form.version)
+    throw wrongValue(`version ${form.version}`, 'bytes', `version ${bytes[form.magic.length]}`);
   return new DataView(bytes.buffer);
 }

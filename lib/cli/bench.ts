@@ -1,6 +1,6 @@
 /**
- * flash-softmax bench: how long one row takes on each backend of this machine, beside the two things one knows the
- * price of: a plain Math.exp loop, and a copy of the row (memcpy), which is as fast as memory goes.
+ * flash-softmax bench: times one row on each backend of this machine, beside two known prices: a plain Math.exp loop,
+ * and a copy of the row (memcpy), which runs at the speed of memory.
  */
 import { backendNamed } from '../backend/named.js';
 import { availableBackends } from '../backend/choice.js';
@@ -13,7 +13,7 @@ import { fill, fits } from './rows.js';
 import { grouped, significant, table } from './table.js';
 
 const SIZES = '10,100,1k,32k,128256,1M,16M'; // 128,256 is the vocabulary of a language model
-const LARGEST = 2 ** 28;
+const LONGEST_ROW = 2 ** 28;
 
 interface Contender {
   readonly name: string;
@@ -22,11 +22,11 @@ interface Contender {
 
 interface Result {
   readonly elements: number;
-  /** In the order of the contenders; none where the row is too long for one. */
+  /** In the order of the contenders; undefined where the row is too long for one. */
   readonly timings: readonly (Timing | undefined)[];
 }
 
-/** The loop that everybody writes. */
+/** A common softmax without a library. */
 function mathExpLoop(x: Float32Array, out: Float32Array): void {
   let max = -Infinity;
   for (let i = 0; i < x.length; i++) if (x[i]! > max) max = x[i]!;
@@ -59,13 +59,21 @@ function sizes(given: Given): number[] {
   return (given.get('sizes') ?? SIZES).split(',').map((text) => {
     const [, digits, unit] = /^(\d+)([km]?)$/i.exec(text) ?? [];
     const size = digits === undefined ? 0 : Number(digits) * units[unit!.toLowerCase()]!;
-    if (size >= 1 && size <= LARGEST) return size;
+    if (size >= 1 && size <= LONGEST_ROW) return size;
     throw new UsageError(`Expected lengths from 1 to 256M for --sizes, as in ${SIZES}, but received '${text}'`);
   });
 }
 
-/** With `all`, slow ones run on long rows too. */
-function measure(field: readonly Contender[], lengths: readonly number[], all: boolean, budget: number, io: Io): Result[] {
+interface Measurement {
+  readonly lengths: readonly number[];
+  /** Slow contenders run on long rows too. */
+  readonly includesSlow: boolean;
+  /** Milliseconds. */
+  readonly budget: number;
+}
+
+/** Times all contenders on rows of each length. */
+function measure(field: readonly Contender[], { lengths, includesSlow, budget }: Measurement, io: Io): Result[] {
   const progress = new Progress(io.stderr);
   const longest = largestOf(lengths);
   const logits = new Float32Array(longest);
@@ -79,8 +87,11 @@ function measure(field: readonly Contender[], lengths: readonly number[], all: b
     const x = logits.subarray(0, elements);
     const out = output.subarray(0, elements);
     const share = (end - performance.now()) / (lengths.length - i);
-    const running = field.filter((each) => all || fits(each, elements));
-    const found = inTurns(running.map((each) => () => each.run(x, out)), share);
+    const running = field.filter((each) => includesSlow || fits(each, elements));
+    const found = inTurns(
+      running.map((each) => () => each.run(x, out)),
+      share,
+    );
     progress.clear();
     return { elements, timings: field.map((each) => found[running.indexOf(each)]) };
   });
@@ -144,13 +155,17 @@ export const bench: Command = {
   summary: 'Time of one row on each backend of this machine, beside a Math.exp loop and a memcpy of the row.',
   options: {
     sizes: { value: 'LIST', help: `lengths of the row; k is 1,024 and M 1,048,576 (default ${SIZES})` },
-    backends: { value: 'LIST', help: 'only these, as in avx2,js (default all, scalar up to 128k, and softmax() itself)' },
+    backends: {
+      value: 'LIST',
+      help: 'only these, as in avx2,js (default all, scalar up to 128k, and softmax() itself)',
+    },
     time: { value: 'SECONDS', help: 'about how long to measure (default 12)' },
     json: { help: 'results for machines' },
   },
   run(given, _, io) {
     const field = contenders(given);
-    const results = measure(field, sizes(given), given.has('backends'), positive(given, 'time', 12) * 1000, io);
+    const budget = positive(given, 'time', 12) * 1000;
+    const results = measure(field, { lengths: sizes(given), includesSlow: given.has('backends'), budget }, io);
     io.stdout.write((given.has('json') ? json : text)(field, results));
     return 0;
   },

@@ -1,6 +1,6 @@
 /**
- * What a command of the command line is, how its arguments are read, and how it fails: a Failure is one line
- * on stderr and exit status 1, a UsageError one line and exit status 2.
+ * Commands of the command line: their shape, arguments and help, and how they fail. A Failure prints one line on stderr
+ * and exits with status 1, a UsageError with status 2.
  */
 import { parseArgs } from 'node:util';
 import { largestOf } from '../math/extremes.js';
@@ -30,7 +30,7 @@ export interface Command {
   /** The name of its operand, if it takes one. */
   readonly operand?: string;
   readonly options: Readonly<Record<string, Option>>;
-  /** What else the help should say. */
+  /** More text of the help. */
   readonly notes?: string;
   run(given: Given, operand: string, io: Io): number | Promise<number>;
 }
@@ -47,7 +47,7 @@ export class UsageError extends Failure {
 
 const HELP: Option = { help: 'print this help' };
 
-/** Reads a command's arguments. node:util tells the tokens apart; the judging, and the messages, are ours. */
+/** Reads a command's arguments. node:util splits them into tokens; checks and messages are here. */
 export function parse(command: Command, argv: readonly string[]): { given: Given; operands: string[] } {
   const known: Record<string, Option> = { ...command.options, help: HELP };
   const kinds = Object.entries(known).map(
@@ -76,7 +76,7 @@ export function parse(command: Command, argv: readonly string[]): { given: Given
   return { given, operands };
 }
 
-/** The operands a command was given must be those that it takes: one if it names one, else none. */
+/** The operand of a command that takes one, '' for others. Throws for another number of operands. */
 export function onlyOperand(command: Command, operands: readonly string[]): string {
   const expected = command.operand ? 1 : 0;
   if (operands.length < expected) {
@@ -86,6 +86,7 @@ export function onlyOperand(command: Command, operands: readonly string[]): stri
   return operands[0] ?? '';
 }
 
+/** The text of --help. */
 export function help(command: Command): string {
   const entries = Object.entries({ ...command.options, help: HELP });
   const flags = entries.map(([name, { value }]) => `--${name}${value ? ` ${value}` : ''}`);
@@ -102,7 +103,7 @@ ${command.notes ? `\n${command.notes}` : ''}`;
 
 // ---- values of options --------------------------------------------------------------------------------
 
-/** A plain decimal number greater than 0, as temperatures and times are. */
+/** A decimal number greater than 0. */
 export function positive(given: Given, name: string, otherwise: number): number {
   const text = given.get(name);
   if (text === undefined) return otherwise;
@@ -120,14 +121,14 @@ export function count(given: Given, name: string, otherwise: number): number {
   throw new UsageError(`Expected a whole number from 1 on for --${name} but received '${text}'`);
 }
 
-/** Names separated by commas, each one of those allowed; in the order allowed, each once. */
+/** Names separated by commas, out of `allowed`; returned in the order of `allowed`, each once. */
 export function names<Name extends string>(given: Given, name: string, allowed: readonly Name[]): readonly Name[] {
   const text = given.get(name);
   if (text === undefined) return allowed;
   const wanted = text.split(',');
-  const stranger = wanted.find((each) => !allowed.includes(each as Name));
-  if (stranger !== undefined) {
-    throw new UsageError(`Expected some of ${allowed.join(', ')} for --${name} but received '${stranger}'`);
+  const unknown = wanted.find((each) => !allowed.includes(each as Name));
+  if (unknown !== undefined) {
+    throw new UsageError(`Expected some of ${allowed.join(', ')} for --${name} but received '${unknown}'`);
   }
   return allowed.filter((each) => wanted.includes(each));
 }

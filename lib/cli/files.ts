@@ -1,4 +1,4 @@
-/** Files, whole: read into one array, and written so that a failure leaves nothing behind. */
+/** Reads and writes whole files. A failed write leaves no file behind. */
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -18,18 +18,19 @@ import { Failure } from './command.js';
 // A single read or write of the operating system stops short of 2 GiB.
 const CHUNK = 2 ** 30;
 
-/** 'ENOENT: no such file or directory, open …' says three things; people need the middle one. */
+/** The cause in an error such as 'ENOENT: no such file or directory, open …': the words in the middle. */
 function reason(error: unknown): string {
   const { message } = error as Error;
   return /^[A-Z0-9_]+: ([^,]+)/.exec(message)?.[1] ?? message;
 }
 
+/** All bytes of a file. Throws a Failure. */
 export function readWhole(path: string): Uint8Array {
   let file: number | undefined;
   try {
     file = openSync(path, 'r');
     const status = fstatSync(file);
-    if (!status.isFile()) return readFileSync(file); // a pipe does not know its length
+    if (!status.isFile()) return readFileSync(file); // a pipe has no length
     const bytes = new Uint8Array(status.size);
     let length = 0;
     while (length < bytes.length) {
@@ -58,8 +59,8 @@ function writeAll(path: string, flags: string, parts: readonly Uint8Array[]): vo
 }
 
 /**
- * Writes a neighbour and renames it, so that `path` holds what it held or all that is new. A symbolic link keeps
- * pointing where it points, and a device or a pipe is written to, not replaced.
+ * Writes a temporary file and renames it, so that `path` has its old contents or all of the new ones. A symbolic link
+ * stays one, and a device or a pipe is written to, not replaced.
  */
 export function writeWhole(path: string, parts: readonly Uint8Array[]): void {
   let temporary: string | undefined;

@@ -1,4 +1,4 @@
-/** flash-softmax info: what this machine is, what runs on it, and why. */
+/** flash-softmax info: this machine, the backend that runs on it, and why. */
 import { capabilities } from '../index.js';
 import type { Command } from './command.js';
 import { bytes, table } from './table.js';

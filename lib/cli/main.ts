@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-/** The program: the process around run(). */
+/** The program: calls run() with the arguments of the process. */
 import { run } from './run.js';
 
-// The reader of a pipe may have had enough, as `head` does. That is not an error.
+// The reader of a pipe may close it early, as `head` does. That is not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit();

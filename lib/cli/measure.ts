@@ -1,6 +1,6 @@
 /**
- * Times several functions in turns, so that whatever the machine does meanwhile (a clock that changes, a neighbour)
- * falls on all of them alike.
+ * Times several functions in turns, so that a change of the machine (its clock, another process) affects all of them
+ * alike.
  */
 
 export interface Timing {
@@ -12,10 +12,10 @@ export interface Timing {
   readonly rounds: number;
 }
 
-const WARM_UP = 30; // milliseconds: enough for V8 to have optimised what is going to be timed
-const ROUND = 1; // milliseconds of one function in one round, so that the clock's own cost and grain vanish
-const FEWEST_ROUNDS = 3; // whatever the budget: a median needs them
-const MOST_ROUNDS = 151; // more would not move it
+const WARM_UP = 30; // milliseconds: enough for V8 to optimise the timed function
+const ROUND = 1; // milliseconds of one function in one round: the clock's cost and resolution do not matter then
+const FEWEST_ROUNDS = 3; // for a median, whatever the budget
+const MOST_ROUNDS = 151; // more rounds would not change the median
 
 function time(call: () => void, calls: number): number {
   const start = performance.now();
@@ -23,7 +23,7 @@ function time(call: () => void, calls: number): number {
   return performance.now() - start;
 }
 
-/** Runs a function warm; returns how many calls of it make one round. */
+/** Calls a function until it is warm; returns the number of calls in one round. */
 function warmUp(call: () => void): number {
   let calls = 1;
   let elapsed = time(call, calls);
@@ -36,11 +36,17 @@ function warmUp(call: () => void): number {
 
 function timing(samples: number[]): Timing {
   const sorted = Float64Array.from(samples).sort();
-  const at = (part: number) => sorted[Math.round(part * (sorted.length - 1))]!;
-  return { min: sorted[0]!, lower: at(0.25), median: at(0.5), upper: at(0.75), rounds: sorted.length };
+  const quantile = (part: number) => sorted[Math.round(part * (sorted.length - 1))]!;
+  return {
+    min: sorted[0]!,
+    lower: quantile(0.25),
+    median: quantile(0.5),
+    upper: quantile(0.75),
+    rounds: sorted.length,
+  };
 }
 
-/** Spends about `budget` milliseconds, but never less than a few rounds. */
+/** Times functions for about `budget` milliseconds, and for at least a few rounds. */
 export function inTurns(functions: readonly (() => void)[], budget: number): Timing[] {
   const end = performance.now() + budget;
   const calls = functions.map(warmUp);

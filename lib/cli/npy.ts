@@ -1,10 +1,11 @@
 /**
  * NumPy's .npy files (format 1.0, 2.0, 3.0): a magic string, a version, a header that is the text of a Python
- * dictionary, and the elements. The text is read by a small parser of its own that knows nothing but strings,
- * integers, booleans, tuples, lists and dictionaries; nothing in a file is evaluated, and every length is checked
- * against the bytes that are there. https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+ * dictionary, and the elements. A small parser reads the text; it knows strings, integers, booleans, tuples, lists and
+ * dictionaries only. Nothing in a file is evaluated, and every length is checked against the bytes of the file.
+ * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  */
 import { endianness } from 'node:os';
+import { float16 } from '../math/half.js';
 import { Failure } from './command.js';
 
 export type FloatType = 'float16' | 'float32' | 'float64';
@@ -18,7 +19,7 @@ export interface Npy {
 
 const SIZES: Record<FloatType, number> = { float16: 2, float32: 4, float64: 8 };
 const MAGIC = [0x93, ...Buffer.from('NUMPY')];
-const LONGEST_HEADER = 2 ** 20; // ours need a hundred bytes; only structured types have longer ones
+const LONGEST_HEADER = 2 ** 20; // floats need a hundred bytes; only structured types have longer headers
 const HOST = endianness() === 'LE' ? '<' : '>';
 
 // ---- the header ---------------------------------------------------------------------------------------
@@ -28,7 +29,7 @@ type Literal = string | number | boolean | Literal[] | Map<Literal, Literal>;
 const TOKEN = /\s*(?:'([^'\\]*)'|"([^"\\]*)"|(-?\d+)L?|(True|False)|([{}()[\],:]))/y;
 const CLOSING: Record<string, string> = { '{': '}', '(': ')', '[': ']' };
 
-/** One Python literal; undefined if the text is anything else. Descriptions of fields nest a few levels, not more. */
+/** The value of one Python literal; undefined for any other text, and for more than eight levels of nesting. */
 export function parseLiteral(text: string): Literal | undefined {
   const tokens: { mark?: string; value?: string | number | boolean }[] = [];
   const body = text.trimEnd();
@@ -85,6 +86,7 @@ const KINDS: Record<string, string> = {
   m: 'time spans',
 };
 
+/** The type and byte order that a header describes. */
 function elementType(descr: Literal): { type: FloatType; order: string } {
   const text = typeof descr === 'string' ? descr : undefined;
   const match = text && /^([<>=])f([248])$/.exec(text);
@@ -99,6 +101,7 @@ export function shapeText(shape: readonly number[]): string {
   return `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
 }
 
+/** The lengths of one or two dimensions, each 1 or more. */
 function checkShape(shape: Literal): number[] {
   if (!Array.isArray(shape) || !shape.every((n): n is number => typeof n === 'number')) {
     throw new Failure('Expected a shape of integers in the header');
@@ -139,7 +142,7 @@ function readHeader(bytes: Uint8Array): { header: Literal | undefined; end: numb
   return { header: parseLiteral(text), end };
 }
 
-/** The array in a file of these bytes, which it may share its memory with. */
+/** The array in a file of these bytes. It may share their memory. */
 export function parseNpy(bytes: Uint8Array): Npy {
   const { header, end } = readHeader(bytes);
   const keys = header instanceof Map ? [...header.keys()].sort().join() : '';
@@ -161,14 +164,15 @@ export function parseNpy(bytes: Uint8Array): Npy {
 
 function decode(elements: Uint8Array, type: FloatType, swapped: boolean): Float32Array | Float64Array {
   const size = SIZES[type];
-  const raw = swapped || elements.byteOffset % size !== 0 ? new Uint8Array(elements) : elements; // copied if need be
+  const mustCopy = swapped || elements.byteOffset % size !== 0;
+  const raw = mustCopy ? new Uint8Array(elements) : elements;
   if (swapped) swap(raw, size);
   const length = raw.length / size;
   if (type === 'float64') return new Float64Array(raw.buffer, raw.byteOffset, length);
   if (type === 'float32') return new Float32Array(raw.buffer, raw.byteOffset, length);
   const halves = new Uint16Array(raw.buffer, raw.byteOffset, length);
   const widened = new Float32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) widened[i] = halfToNumber(halves[i]!);
+  for (let i = 0; i < halves.length; i++) widened[i] = float16.toFloat(halves[i]!);
   return widened;
 }
 
@@ -177,15 +181,6 @@ function swap(raw: Uint8Array, elementSize: number): void {
   if (elementSize === 2) buffer.swap16();
   else if (elementSize === 4) buffer.swap32();
   else buffer.swap64();
-}
-
-/** The value of an IEEE 754 binary16: sign, 5 bits of exponent, 10 of fraction. */
-export function halfToNumber(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 31;
-  const fraction = half & 1023;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
-  return exponent === 0 ? (sign * fraction) / 2 ** 24 : (sign * (1024 + fraction) * (1 << exponent)) / 2 ** 25;
 }
 
 /** Fortran order to C order. */
@@ -199,7 +194,10 @@ function transposed(data: Float32Array | Float64Array, rows: number, cols: numbe
 
 // ---- writing ------------------------------------------------------------------------------------------
 
-/** A file of format 1.0 in two parts: the header, padded so that the elements begin at a multiple of 64, and they. */
+/**
+ * The two parts of a file of format 1.0: the header, padded so that the elements begin at a multiple of 64; the
+ * elements.
+ */
 export function formatNpy(data: Float32Array | Float64Array, shape: readonly number[]): [Uint8Array, Uint8Array] {
   const dictionary = `{'descr': '<f${data.BYTES_PER_ELEMENT}', 'fortran_order': False, 'shape': ${shapeText(shape)}, }`;
   const start = MAGIC.length + 4;

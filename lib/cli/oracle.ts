@@ -1,8 +1,7 @@
 /**
- * The reference that answers are judged by: exp and softmax in double-double arithmetic, a number being
- * the unevaluated sum hi + lo of two doubles (about 106 bits). It shares no code and no method with the
- * kernels or with the fallback, is exact to 2^-95 or better, and is slow on purpose: nothing here is rounded
- * before the end. Used by `flash-softmax verify` and by the tests.
+ * The reference for results: exp and softmax in double-double arithmetic. A number is the unevaluated sum hi + lo of
+ * two doubles (about 106 bits). The oracle shares no code and no method with the kernels or the fallback. Max error:
+ * 2^-95. It is slow on purpose: nothing is rounded before the end. `flash-softmax verify` and the tests use it.
  */
 
 export interface DD {
@@ -76,13 +75,13 @@ for (let i = 1; i < POWER2.length; i++) POWER2[i] = POWER2[i - 1]! * 2;
 
 const bits = new DataView(new ArrayBuffer(8));
 
-/** floor(log2 |x|), a subnormal counting as -1023. */
+/** floor(log2 |x|); -1023 for a subnormal. */
 function exponentOf(x: number): number {
   bits.setFloat64(0, x);
   return ((bits.getUint32(0) >>> 20) & 0x7ff) - 1023;
 }
 
-/** x · 2^n, rounded at most once (the halves of n keep the first product normal). */
+/** x · 2^n, rounded at most once: n is split in two, which keeps the first product normal. */
 export function scale(x: number, n: number): number {
   const m = Math.max(-2044, Math.min(2046, n));
   const half = m >> 1;
@@ -91,13 +90,13 @@ export function scale(x: number, n: number): number {
 
 // ---- exp --------------------------------------------------------------------------------------------
 
-// ln 2 in three parts; the first two have 40 bits each, so that n times them is exact.
+// ln 2 in three parts; the first two have 40 bits each, so that their products with n are exact.
 const LN2 = [0.6931471805592082, 7.371002565161996e-13, 5.8029889835956905e-25] as const;
 
 const INVERSE_FACTORIAL: DD[] = [{ hi: 1, lo: 0 }];
 for (let k = 1; k <= 26; k++) INVERSE_FACTORIAL.push(divide(INVERSE_FACTORIAL[k - 1]!, { hi: k, lo: 0 }));
 
-/** exp(s) by its power series up to s^terms / terms!, the terms from s^plain on in plain doubles. */
+/** exp(s) by its power series up to s^terms / terms!; terms from s^plain on are plain doubles. */
 function series(s: DD, terms: number, plain: number): DD {
   let tail = 0;
   for (let k = terms; k >= plain; k--) tail = tail * s.hi + INVERSE_FACTORIAL[k]!.hi;
@@ -106,13 +105,14 @@ function series(s: DD, terms: number, plain: number): DD {
   return sum;
 }
 
-// exp(j/64) for |j| <= 24, so that the series is left with |s| <= 1/128: 11 terms, for the 12th is 2^-112, and
-// doubles from the 7th on, for that is 2^-61.
+// exp(j/64) for |j| <= 24 leaves |s| <= 1/128 to the series. It needs 11 terms, as the 12th is 2^-112, and plain
+// doubles
+// from the 7th on, which is 2^-61.
 const STEP = 64;
 const REACH = 24;
 const TABLE = Array.from({ length: 2 * REACH + 1 }, (_, i) => series({ hi: (i - REACH) / STEP, lo: 0 }, 26, 26));
 
-/** exp(a + b + c) as mantissa · 2^exponent, the mantissa within [0.7, 1.42]; |a| below 2^11. */
+/** exp(a + b + c) as mantissa · 2^exponent, for |a| < 2^11; the mantissa is in [0.7, 1.42]. */
 function expParts(a: number, b: number, c: number): { mantissa: DD; exponent: number } {
   const exponent = Math.round(a * Math.LOG2E);
   let r = addNumber(twoSum(a, -exponent * LN2[0]), b);
@@ -123,7 +123,7 @@ function expParts(a: number, b: number, c: number): { mantissa: DD; exponent: nu
   return { mantissa, exponent };
 }
 
-/** exp(x). Overflows to infinity and underflows to 0 as a double does. */
+/** exp(x). Overflows to infinity and underflows to 0 at the ends of the doubles. */
 export function expDD(x: DD): DD {
   if (Number.isNaN(x.hi)) return { hi: NaN, lo: 0 };
   if (x.hi > 710) return { hi: Infinity, lo: 0 };
@@ -134,7 +134,7 @@ export function expDD(x: DD): DD {
 
 // ---- softmax ----------------------------------------------------------------------------------------
 
-/** d / t to about 150 bits as three doubles, t within [1, 2); undefined where exp of it is 0 in a double. */
+/** d / t to about 150 bits as three doubles, for t in [1, 2); undefined if exp(d / t) is 0 in a double. */
 function quotient(d: DD, t: number): [number, number, number] | undefined {
   const a = d.hi / t;
   if (a < -800) return undefined;
@@ -143,7 +143,7 @@ function quotient(d: DD, t: number): [number, number, number] | undefined {
   return [a, b, add(rest, twoProduct(-b, t)).hi / t];
 }
 
-/** softmax(x / temperature) of one row; element i is hi[i] + lo[i]. (Below 2^-970 lo fades: doubles end there.) */
+/** softmax(x / temperature) of one row; element i is hi[i] + lo[i]. Below 2^-970 lo loses bits to underflow. */
 export function softmaxOracle(
   x: Float64Array | Float32Array,
   { temperature = 1 }: { temperature?: number } = {},
@@ -153,16 +153,16 @@ export function softmaxOracle(
   const exponents = new Int32Array(x.length);
   let max = -Infinity;
   let min = Infinity;
-  let poisoned = false;
+  let hasNaN = false;
   for (const v of x) {
     if (v > max) max = v;
     if (v < min && v !== -Infinity) min = v;
-    if (Number.isNaN(v)) poisoned = true;
+    if (Number.isNaN(v)) hasNaN = true;
   }
-  if (poisoned || !Number.isFinite(max)) return { hi: hi.fill(NaN), lo };
+  if (hasNaN || !Number.isFinite(max)) return { hi: hi.fill(NaN), lo };
 
-  // The temperature is brought into [1, 2) and the differences with it, and differences too large for a double
-  // are taken between halves, so that no step overflows or loses a bit.
+  // The temperature is scaled into [1, 2) and the differences with it, and differences too large for a double are taken
+  // between halves, so that no step overflows or loses a bit.
   const lift = temperature < 1e-300 ? 100 : 0;
   const shift = exponentOf(scale(temperature, lift)) - lift;
   const t = scale(scale(temperature, lift), -shift - lift);
@@ -197,12 +197,12 @@ const FORMATS = {
   f64: { fraction: 52, smallest: -1022 },
 };
 
-/** |actual - exact| in units of the exact value's last place; 0 where both are NaN, infinite where one is. */
+/** |actual - exact| in units of the exact value's last place; 0 if both are NaN, Infinity if one is. */
 export function ulpError(actual: number, exactHi: number, exactLo: number, type: 'f32' | 'f64'): number {
   if (Number.isNaN(actual) && Number.isNaN(exactHi)) return 0;
   if (actual === exactHi && exactLo === 0) return 0;
   const { fraction, smallest } = FORMATS[type];
-  // Just below a power of two, where hi is that power, the unit is the smaller one.
+  // An exact value just below a power of two, with that power as hi, has the unit of the lower binade.
   const hiIsPower = scale(exactHi, -exponentOf(exactHi)) === 1;
   const exponent = exponentOf(exactHi) - (hiIsPower && exactLo < 0 ? 1 : 0);
   const error = Math.abs(actual - exactHi - exactLo);
@@ -211,8 +211,8 @@ export function ulpError(actual: number, exactHi: number, exactLo: number, type:
 }
 
 /**
- * The same error as the package's promise counts it. In the one binade above the subnormals the smaller of the two products
- * that make a native result underflows, and up to 2.3 units are promised there instead of 2.
+ * ulpError, scaled so that 2 is the promised bound everywhere. In the one binade above the subnormals the smaller of
+ * the two products that make a native result underflows, and 2.3 units are promised.
  */
 export function countedError(actual: number, exactHi: number, exactLo: number, type: 'f32' | 'f64'): number {
   const smallest = type === 'f32' ? 2 ** -126 : 2 ** -1022;

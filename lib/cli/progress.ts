@@ -1,4 +1,4 @@
-/** One line on a terminal that says what is being done, and is gone afterwards. Elsewhere it says nothing. */
+/** A line on a terminal that shows the current step, until it is cleared. It writes nothing to a file or pipe. */
 import type { Output } from './command.js';
 
 export class Progress {
@@ -9,6 +9,7 @@ export class Progress {
     this.#output = output;
   }
 
+  /** Shows a step, at most ten times a second. */
   show(text: string): void {
     const now = performance.now();
     if (!this.#output.isTTY || now - this.#last < 100) return;

@@ -1,6 +1,6 @@
-/** Rows of logits for bench and verify, the same on every machine. */
+/** Rows of logits for bench and verify, with the same bits on every machine. */
 
-/** Numbers close to N(0,1): the sum of 12 uniform ones, less 6. (A 32-bit xorshift; Math.random has no seed.) */
+/** A generator of numbers close to N(0,1): sums of 12 uniform numbers of a 32-bit xorshift, less 6. */
 function normals(seed: number): () => number {
   let state = seed | 1;
   return () => {
@@ -17,7 +17,7 @@ function normals(seed: number): () => number {
 
 type Value = (normal: () => number, i: number, n: number) => number;
 
-/** What a model gives, then what is hard on a sum of exponentials. */
+/** Logits as models give them, then logits that are hard on a sum of exponentials. */
 const VALUES = {
   'N(0,1)': (normal) => normal(),
   'N(0,8)': (normal) => 8 * normal(),
@@ -35,6 +35,7 @@ const VALUES = {
 export type Kind = keyof typeof VALUES;
 export const KINDS = Object.keys(VALUES) as Kind[];
 
+/** Fills an array with logits of a kind. */
 export function fill<A extends Float32Array | Float64Array>(x: A, kind: Kind, seed: number): A {
   const normal = normals(seed);
   const value: Value = VALUES[kind];
@@ -42,7 +43,7 @@ export function fill<A extends Float32Array | Float64Array>(x: A, kind: Kind, se
   return x;
 }
 
-/** The scalar reference takes its time, and on longer rows would take most of that of bench and verify. */
+/** The scalar reference is slow: on longer rows it would take most of the time of bench and verify. */
 const SCALAR_LONGEST = 2 ** 17 + 1;
 
 /** Whether a backend is fast enough for a row of this length. */

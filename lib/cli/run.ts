@@ -1,4 +1,4 @@
-/** The command line without a process around it: arguments in, text out, an exit status back. */
+/** The command line without a process: takes arguments and outputs, returns an exit status. */
 import { largestOf } from '../math/extremes.js';
 import { bench } from './bench.js';
 import { build } from './build.js';
@@ -45,7 +45,7 @@ async function dispatch([name, ...rest]: readonly string[], io: Io): Promise<num
   return await command.run(given, onlyOperand(command, operands), io);
 }
 
-/** One line of plain text, whatever an argument or a file smuggled into it. */
+/** Text as one line: control characters, which an argument or a file can contain, are escaped. */
 function oneLine(text: string): string {
   return text.replace(
     /[\x00-\x1f\x7f-\x9f]/g,
@@ -54,15 +54,15 @@ function oneLine(text: string): string {
 }
 
 /**
- * Runs one command line. What a user can do something about, a Failure or an error of the library with its `code`,
- * becomes one line on stderr; anything else is a defect and is thrown with its stack.
+ * Runs one command line. An error that a user can mend (a Failure, or an error of the library with its `code`) becomes
+ * one line on stderr; any other error is a defect and is thrown with its stack.
  */
 export async function run(argv: readonly string[], io: Io = process): Promise<number> {
   try {
     return await dispatch(argv, io);
   } catch (error) {
-    const expected = error instanceof Failure || (error instanceof Error && 'code' in error);
-    if (!expected) throw error;
+    const isExpected = error instanceof Failure || (error instanceof Error && 'code' in error);
+    if (!isExpected) throw error;
     io.stderr.write(`flash-softmax: ${oneLine(error.message)}\n`);
     return error instanceof Failure ? error.status : 1;
   }

@@ -6,7 +6,7 @@ import { readWhole, writeWhole } from './files.js';
 import { formatNpy, parseNpy, shapeText, type Npy } from './npy.js';
 import { grouped } from './table.js';
 
-/** The indices of the k largest, the largest first, and of equals the one that comes first. */
+/** The indices of the k largest numbers, the largest first, lower indices first among equals. */
 export function largest(y: Float32Array | Float64Array, k: number): number[] {
   const kept: number[] = [];
   let threshold = -Infinity;
@@ -17,7 +17,7 @@ export function largest(y: Float32Array | Float64Array, k: number): number[] {
       threshold = y[kept[k - 1]!]!;
     }
   };
-  const room = Math.max(2 * k, 64); // so a sort is paid for by the k or more that came since the last one
+  const room = Math.max(2 * k, 64); // one sort for k or more new numbers
   for (let i = 0; i < y.length; i++) {
     if (!(y[i]! > threshold)) continue;
     kept.push(i);
@@ -31,7 +31,9 @@ function probabilityText(p: number): string {
   return p >= 1e-4 || p === 0 ? p.toFixed(6) : p.toExponential(3);
 }
 
-/** Prints the k largest of each row. The widths are known before the contents, so that any number of rows can pass. */
+/**
+ * Prints the k largest of each row. Column widths follow from the shape, so rows print without a look at later ones.
+ */
 async function printLargest(y: Float32Array | Float64Array, shape: readonly number[], k: number, stdout: Output) {
   const cols = shape.at(-1)!;
   const heads = shape.length === 2 ? ['row', 'index', 'probability'] : ['index', 'probability'];
@@ -44,13 +46,13 @@ async function printLargest(y: Float32Array | Float64Array, shape: readonly numb
   let text = line(heads);
   for (let row = 0; row * cols < y.length; row++) {
     const values = y.subarray(row * cols, (row + 1) * cols);
-    // A row with a NaN or +∞ in it, or with nothing but -∞, has no probabilities.
+    // A row with a NaN or +∞, or of -∞ alone, has no probabilities.
     if (Number.isNaN(values[0])) text += line([String(row), '-', 'NaN']);
     else for (const i of largest(values, k)) text += line([String(row), String(i), probabilityText(values[i]!)]);
     if (text.length < 2 ** 16) continue;
     stdout.write(text);
     text = '';
-    await setImmediate(); // lets it be heard that the reader has left
+    await setImmediate(); // lets the EPIPE of a closed pipe arrive
   }
   stdout.write(text);
 }
@@ -84,7 +86,7 @@ either byte order. The result is float64 for float64 and float32 for the others,
 
     const { type, shape, data } = read(path);
     const cols = shape.at(-1)!;
-    // The array that was read is ours, and the result may take its place.
+    // Nobody else has the array that was read: results may replace it.
     if (data instanceof Float32Array) probabilities(data, { cols, temperature, out: data });
     else probabilities(data, { cols, temperature, out: data });
 

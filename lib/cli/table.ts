@@ -1,7 +1,7 @@
-/** Text for people: tables with aligned columns, and numbers with as many digits as one wants to read. */
+/** Text for people: tables with aligned columns, and numbers with few digits. */
 
 /**
- * Columns two spaces apart. `align` has one letter a column, l or r; the last one goes for the columns after it.
+ * Columns two spaces apart. `align` has a letter for each column, l or r; the last one also for all later columns.
  * An empty row is a blank line.
  */
 export function table(align: string, rows: readonly (readonly string[])[]): string {

@@ -1,12 +1,11 @@
 /**
  * flash-softmax tune: measures from which sizes on another plan pays on this machine (the offline decision flow of
- * FlashDecoding++, arXiv 2311.01282), shows it beside what is built in, and writes it as a profile.
+ * FlashDecoding++, arXiv 2311.01282), shows these sizes beside the built-in ones, and writes them as a profile.
  */
 import type { Kernels } from '../backend/backend.js';
-import { softmaxKernels } from '../js/softmax/softmax.js';
 import { native, type Addon, type Plan } from '../backend/native.js';
 import { backendNamed } from '../backend/named.js';
-import { backend, JS_MAX_ELEMENTS } from '../backend/choice.js';
+import { choice, JS_MAX_ELEMENTS } from '../backend/choice.js';
 import { PROFILE_VERSION } from '../backend/settings.js';
 import { capabilities } from '../index.js';
 import { leastOf } from '../math/extremes.js';
@@ -18,10 +17,10 @@ import { fill } from './rows.js';
 import { bytes, grouped, significant, table } from './table.js';
 
 const MiB = 2 ** 20;
-const WORTH_A_THREAD = 0.1; // a second thread has other things to do than to win a hundredth
-const BATCH_COLS = 4096; // rows of 16 KiB, which no thread has to share with another
+const WORTH_A_THREAD = 0.1; // a smaller gain does not pay for a second thread
+const BATCH_COLS = 4096; // rows of 16 KiB: no two threads share a row
 
-/** How long each way of doing it takes at one size, in milliseconds. */
+/** The time of each way at one size, in milliseconds. */
 export interface Point {
   readonly size: number;
   readonly times: readonly number[];
@@ -30,23 +29,23 @@ export interface Point {
 interface Question {
   readonly name: keyof Plan | 'jsMaxElements';
   readonly title: string;
-  /** What is compared: the last is what the threshold turns on. */
+  /** The compared ways; the last one runs from the threshold on. */
   readonly ways: readonly string[];
   readonly points: readonly Point[];
   readonly builtIn: number;
   readonly measured: number;
 }
 
-/** n sizes an octave, both ends included. */
+/** Sizes from `from` to `to`, both included, so many for each octave. */
 function ladder(from: number, to: number, perOctave: number): number[] {
   const steps = Math.round(Math.log2(to / from) * perOctave);
   return Array.from({ length: steps + 1 }, (_, i) => from * 2 ** (i / perOctave));
 }
 
 /**
- * The size from which on to go the last way and before it the best of the others: that which costs least over all sizes,
- * in proportion, so that one disturbed measurement does not decide. Infinity: never; the smallest size: always. A `margin`
- * is what the last way must gain to be worth it.
+ * The size from which on the last way should run, and below it the best other way. Over all sizes this choice has the
+ * least sum of log times, so that one disturbed measurement does not decide. Infinity: never; the smallest size:
+ * always. `margin` is the relative gain that the last way must have.
  */
 export function crossover(points: readonly Point[], margin = 0): number {
   const gains = points.map(({ times }) => Math.log((times.at(-1)! * (1 + margin)) / leastOf(times.slice(0, -1))));
@@ -65,7 +64,14 @@ class Tuner {
   readonly #out: Float32Array;
   readonly #progress: Progress;
 
-  constructor(readonly addon: Addon, readonly kernels: Pick<Kernels, 'softmax_f32' | 'softmax_f64'>, readonly longest: number, readonly time: number, io: Io) {
+  /** @param longest Bytes of the largest call. @param time Milliseconds of the whole command. */
+  constructor(
+    readonly addon: Addon,
+    readonly kernels: Pick<Kernels, 'softmax_f32' | 'softmax_f64'>,
+    readonly longest: number,
+    readonly time: number,
+    io: Io,
+  ) {
     this.#x = new Float32Array(longest / 4);
     this.#out = new Float32Array(longest / 4);
     const block = fill(this.#x.subarray(0, MiB), 'N(0,8)', 1);
@@ -108,10 +114,12 @@ const STORED: Plan = { twoPassBytes: Infinity, streamBytes: Infinity, parallelBy
 const TWICE: Plan = { ...STORED, twoPassBytes: 0 };
 const STREAMED: Plan = { ...TWICE, streamBytes: 0 };
 
+/** Measures all questions. */
 function questions(tuner: Tuner, builtIn: Plan, lastCache: number, threads: number): Question[] {
   const sizes = ladder(lastCache / 32, tuner.longest, 2).map((size) => Math.round(size / 4096) * 4096);
   const rows = sizes.map((size) => tuner.plans('one row', size, size / 4, [STORED, TWICE, STREAMED]));
-  const ways = (pick: (times: readonly number[]) => number[]) => rows.map(({ size, times }) => ({ size, times: pick(times) }));
+  const ways = (pick: (times: readonly number[]) => number[]) =>
+    rows.map(({ size, times }) => ({ size, times: pick(times) }));
   const twice = ways(([stored, twice, streamed]) => [stored!, Math.min(twice!, streamed!)]);
   const streamed = ways(([, twice, streamed]) => [twice!, streamed!]);
 
@@ -196,7 +204,7 @@ export const tune: Command = {
 never a bit of them; which calls are so small that JavaScript runs them is therefore measured but not in a profile.
 `,
   run(given, _, io) {
-    const { name, softmax_f32, softmax_f64 } = backend(softmaxKernels);
+    const { name } = choice();
     const { addon, error } = native();
     if (addon === null) throw new Failure(`Nothing to tune without native code: ${error}`);
     if (name === 'js') throw new Failure('Nothing to tune: the backend that runs is js (see flash-softmax info)');
@@ -208,7 +216,7 @@ never a bit of them; which calls are so small that JavaScript runs them is there
     const longest = Math.min(256 * MiB, Math.max(32 * MiB, 4 * lastCache));
     let list: Question[];
     try {
-      const tuner = new Tuner(addon, { softmax_f32, softmax_f64 }, longest, time, io);
+      const tuner = new Tuner(addon, backendNamed(name), longest, time, io);
       list = questions(tuner, inForce, Math.min(lastCache, longest / 4), threads);
     } finally {
       addon.plan(inForce.twoPassBytes, inForce.streamBytes, inForce.parallelBytes);

@@ -1,13 +1,13 @@
 /**
- * Examines what must not change a bit: which native backend runs, the plan, the number of threads, where in memory a
- * row begins. And the sum of a very long row, where an error that grows with the length would show.
+ * Examines bits that must not depend on the native backend, the plan, the number of threads, or the alignment of a row;
+ * and the sum of a very long row, where an error that grows with the length would show.
  */
 import type { Backend, BackendName } from '../backend/backend.js';
 import type { Addon, Plan } from '../backend/native.js';
 import { sameBits, sumError, type Floats, type Type } from './examine.js';
 import { fill, fits } from './rows.js';
 
-/** One result that is not what the first native backend gave, on one thread, storing and scaling. */
+/** A result with other bits than the first one: of the first native backend, on one thread, storing and scaling. */
 export interface Difference {
   readonly backend: BackendName;
   readonly type: Type;
@@ -15,7 +15,7 @@ export interface Difference {
   readonly cols: number;
   readonly plan: string;
   readonly threads: number;
-  /** Where the row begins, in elements from the beginning of its buffer. */
+  /** Elements of the buffer before the row. */
   readonly offset: number;
 }
 
@@ -26,27 +26,38 @@ export interface Variants {
 }
 
 const never = { twoPassBytes: Infinity, streamBytes: Infinity };
-const PLANS = { stored: never, 'read twice': { ...never, twoPassBytes: 0 }, streamed: { twoPassBytes: 0, streamBytes: 0 } };
+const PLANS = {
+  stored: never,
+  'read twice': { ...never, twoPassBytes: 0 },
+  streamed: { twoPassBytes: 0, streamBytes: 0 },
+};
 const ALIGNMENTS = 16;
-// Tails of vectors and of blocks; then what is long enough to be shared among threads, as one row and as many.
-const ALIGNED = [[1, 333], [1, 20_001]] as const;
-const SHARED = [[1, 600_011], [700, 100]] as const;
+// Rows with tails of vectors and of blocks, at every alignment.
+const ALIGNED = [
+  [1, 333],
+  [1, 20_001],
+] as const;
+// Calls long enough to be shared among threads, as one row and as many.
+const SHARED = [
+  [1, 600_011],
+  [700, 100],
+] as const;
 
-/** 1, 2, 3, 4, 8, 16 … and the last. */
+/** 1, 2, 3, 4, 8, 16 … below `most`, and `most`. */
 export function threadCounts(most: number): number[] {
   const counts = [1, 2, 3];
   for (let n = 4; n < most; n *= 2) counts.push(n);
   return [...counts.filter((n) => n < most), most];
 }
 
-/** So many elements, the first of them `offset` behind the beginning of their buffer. */
-function room(like: Floats, length: number, offset: number): Floats {
+/** A new array that begins `offset` elements behind the beginning of its buffer. */
+function arrayAt(like: Floats, length: number, offset: number): Floats {
   const all = like instanceof Float32Array ? new Float32Array(length + offset) : new Float64Array(length + offset);
   return all.subarray(offset);
 }
 
 function softmaxOn(backend: Backend, x: Floats, rows: number, offset: number): Floats {
-  const out = room(x, x.length, offset);
+  const out = arrayAt(x, x.length, offset);
   const [cols, inner, temperature] = [x.length / rows, 1, 1];
   if (x instanceof Float32Array) {
     backend.softmax_f32(x, out as Float32Array, rows, cols, inner, temperature, null, 0, null);
@@ -56,7 +67,7 @@ function softmaxOn(backend: Backend, x: Floats, rows: number, offset: number): F
   return out;
 }
 
-/** Changes the plan and the threads of the addon that `backends`, the native ones, run in, and puts them back. */
+/** Compares native backends under all plans and threads of the addon; restores the plan and threads in force. */
 export function examineVariants(
   backends: readonly Backend[],
   addon: Pick<Addon, 'plan' | 'threads'>,
@@ -74,20 +85,21 @@ export function examineVariants(
     for (const type of ['f32', 'f64'] as const) {
       for (const [rows, cols] of [...ALIGNED, ...SHARED]) {
         const x = fill(type === 'f32' ? new Float32Array(rows * cols) : new Float64Array(rows * cols), 'N(0,8)', cols);
-        const long = rows * cols > 50_000;
+        const isShared = rows * cols > 50_000;
         let wanted: Floats | undefined;
         for (const backend of backends) {
           tell(backend.name, type);
           for (const [plan, thresholds] of Object.entries(PLANS)) {
-            for (const n of long ? threads : [1]) {
+            for (const n of isShared ? threads : [1]) {
               use({ ...thresholds, parallelBytes: n === 1 ? Infinity : 0 }, n);
-              for (let offset = 0; offset < (long ? 1 : ALIGNMENTS); offset++) {
-                const input = room(x, x.length, offset);
+              for (let offset = 0; offset < (isShared ? 1 : ALIGNMENTS); offset++) {
+                const input = arrayAt(x, x.length, offset);
                 input.set(x);
                 const y = softmaxOn(backend, input, rows, (5 * offset) % ALIGNMENTS); // in and out apart from one another
                 wanted ??= y;
                 compared++;
-                if (!sameBits(wanted, y)) differences.push({ backend: backend.name, type, rows, cols, plan, threads: n, offset });
+                if (!sameBits(wanted, y))
+                  differences.push({ backend: backend.name, type, rows, cols, plan, threads: n, offset });
               }
             }
           }
@@ -108,7 +120,7 @@ export interface LongSum {
   readonly sumError: number;
 }
 
-/** How far from 1 the sum of a row of ten million is. */
+/** |sum − 1| of a row of ten million, for each backend. */
 export function examineSums(backends: readonly Backend[], tell: (backend: BackendName) => void = () => {}): LongSum[] {
   const x = fill(new Float32Array(LONG_ROW), 'N(0,1)', 1);
   const found: LongSum[] = [];

@@ -1,4 +1,4 @@
-/** flash-softmax verify: shows on the user's own machine that what the package promises of its results holds there. */
+/** flash-softmax verify: checks on the user's machine that results keep the promises of the package. */
 import type { BackendName } from '../backend/backend.js';
 import { native } from '../backend/native.js';
 import { backendNamed } from '../backend/named.js';
@@ -39,13 +39,18 @@ function sumsText(sums: readonly LongSum[]): string {
   const lines = backends.map((backend) => {
     const own = sums.filter((each) => each.backend === backend);
     const verdict = own.every(isNearOne) ? 'holds' : 'BROKEN';
-    return [backend, ...own.map(({ sumError }) => sumError.toExponential(0)), `≤ ${SUM_BOUNDS.f32.toExponential(0)}`, verdict];
+    const errors = own.map(({ sumError }) => sumError.toExponential(0));
+    return [backend, ...errors, `≤ ${SUM_BOUNDS.f32.toExponential(0)}`, verdict];
   });
   const kinds = [...new Set(sums.map(({ kind }) => kind))];
   return table('lrrll', [['backend', ...kinds, 'bound', ''], ...lines]);
 }
 
-function agreementText({ disagreements }: Report, variants: Variants | undefined, natives: readonly BackendName[]): string {
+function agreementText(
+  { disagreements }: Report,
+  variants: Variants | undefined,
+  natives: readonly BackendName[],
+): string {
   if (natives.length === 0 || !variants) return 'no native backend on this machine (flash-softmax info says why)';
   const row = disagreements[0];
   if (row) {
@@ -56,7 +61,8 @@ function agreementText({ disagreements }: Report, variants: Variants | undefined
   const first = differences[0];
   if (first) {
     const { backend, type, rows, cols, plan, offset } = first;
-    const where = `${backend} ${TYPE_NAMES[type]} ${rows} × ${cols}, ${plan}, on ${first.threads} threads, ${offset} elements into its buffer`;
+    const call = `${backend} ${TYPE_NAMES[type]} ${rows} × ${cols}`;
+    const where = `${call}, ${plan}, on ${first.threads} threads, ${offset} elements into its buffer`;
     return `BROKEN: ${differences.length} of ${compared} results have other bits than the first, ${where}`;
   }
   return `${natives.join(', ')}: the same bits in every row; and in ${compared} results, rows stored, read twice and streamed,
@@ -81,11 +87,15 @@ on the instruction set, the plan, the number of threads or the alignment.
     const report = examine(names.map(backendNamed), list, (type, row, index) => {
       progress.show(`${TYPE_NAMES[type]}: row ${index + 1} of ${list.length}, ${rowText(row)}`);
     });
-    const sums = examineSums(names.map(backendNamed), (name) => progress.show(`a row of ${grouped(LONG_ROW)}: ${name}`));
+    const sums = examineSums(names.map(backendNamed), (name) =>
+      progress.show(`a row of ${grouped(LONG_ROW)}: ${name}`),
+    );
     const natives = names.filter((name) => name !== 'js');
     const { addon } = native();
     const variants = addon
-      ? examineVariants(natives.map(backendNamed), addon, (name, type) => progress.show(`plans and threads: ${name} ${TYPE_NAMES[type]}`))
+      ? examineVariants(natives.map(backendNamed), addon, (name, type) => {
+          progress.show(`plans and threads: ${name} ${TYPE_NAMES[type]}`);
+        })
       : undefined;
     progress.clear();
     const agree = report.disagreements.length === 0 && !variants?.differences.length;

@@ -1,4 +1,4 @@
-/** The version of the package, read from the package itself: it exports its package.json, also to its own files. */
+/** The version of the package, from its package.json, which the package exports to its own files too. */
 import { createRequire } from 'node:module';
 
 export function version(): string {

@@ -1,20 +1,26 @@
 /** The backend in JavaScript: it runs everywhere, computes in double, and gives the same bits on every machine. */
 import type { Backend } from '../backend/backend.js';
 import { attentionKernels } from './attention/attention.js';
-import { backwardKernels } from './softmax/backward-kernels.js';
-import { appendKernels } from './attention/kv-append.js';
-import { crossEntropyKernels, logSoftmaxKernels, logSumExpKernels } from './softmax/log-kernels.js';
-import { expSumKernels, normalizeKernels } from './softmax/partial-kernels.js';
+import { appendKernels } from './attention/append.js';
+import { crossEntropyKernels } from './losses/cross-entropy.js';
+import { logStableMaxKernels, stableMaxKernels } from './losses/stable-max.js';
 import { samplingKernels } from './sampling/sampling.js';
+import { expSumKernels } from './softmax/exp-sum.js';
+import { logSoftmaxKernels } from './softmax/log-softmax.js';
+import { logSumExpKernels } from './softmax/log-sum-exp.js';
+import { normalizeKernels } from './softmax/normalize.js';
+import { softmaxBackwardKernels } from './softmax/softmax-backward.js';
 import { softmaxKernels } from './softmax/softmax.js';
 
-/** All of them. A public function imports its own alone, so that a bundle has no others. */
+/** All kernels. A public function imports its own kernels alone, so that a bundle has no others. */
 export const js: Backend = {
   ...softmaxKernels,
   ...logSoftmaxKernels,
   ...logSumExpKernels,
   ...crossEntropyKernels,
-  ...backwardKernels,
+  ...stableMaxKernels,
+  ...logStableMaxKernels,
+  ...softmaxBackwardKernels,
   ...expSumKernels,
   ...normalizeKernels,
   ...attentionKernels,

@@ -1,16 +1,31 @@
-/** crossEntropy: what logits cost against the classes that were right, and the gradient of that. */
-import { types, type NewFloat64Array, type Returned } from '../call/types.js';
-import { apart, axisCall, likeArray } from '../call/arguments.js';
-import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
-import { readable } from '../call/options.js';
-import type { AxisOptions, ElementType, KernelArray, LogitArray } from '../call/arguments.js';
-import { CROSS_ENTROPY } from '../backend/operators.js';
+/** crossEntropy: the loss of logits against the right classes, and its gradient. */
+import type { KernelArray } from '../backend/backend.js';
 import { backendFor } from '../backend/choice.js';
-import { crossEntropyKernels } from '../js/softmax/log-kernels.js';
+import { CROSS_ENTROPY } from '../backend/operators.js';
+import type { AsyncOptions } from '../call/abort.js';
+import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
 import { callOf, runNow, type Call } from '../call/call.js';
+import { apart, likeArray, sameOrApart } from '../call/checks.js';
+import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
+import { optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
+import {
+  isInt16Array,
+  isInt32Array,
+  isInt8Array,
+  isUint16Array,
+  isUint32Array,
+  isUint8Array,
+  type ElementType,
+  type LogitArray,
+  type NewFloat64Array,
+  type Returned,
+} from '../call/types.js';
+import { crossEntropyKernels } from '../js/losses/cross-entropy.js';
 
-export interface CrossEntropyOptions<A extends LogitArray = LogitArray, Out = Float64Array>
-  extends AxisOptions<A, Out> {
+export interface CrossEntropyOptions<A extends LogitArray = LogitArray, Out = Float64Array> extends AxisOptions<
+  A,
+  Out
+> {
   /** Where the gradient of each row's loss by its logits goes, if that is wanted: as x, x itself or apart from it. */
   gradient?: A | undefined;
   /** A row with this target does not count: its loss and its gradient are 0. Default: −100. */
@@ -20,8 +35,6 @@ export interface CrossEntropyOptions<A extends LogitArray = LogitArray, Out = Fl
 /** Class indices: one for each row. */
 export type Targets = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | readonly number[];
 
-const { isInt8Array, isUint8Array, isInt16Array, isUint16Array, isInt32Array, isUint32Array } = types;
-
 /**
  * The loss of each row, −logSoftmax(x)[target], with all that logSoftmax keeps: a confident row's loss is as small as
  * log1p(S) says. (It is as exact as logSumExp.) The gradient of it by the row's logits is
@@ -30,46 +43,65 @@ const { isInt8Array, isUint8Array, isInt16Array, isUint16Array, isInt32Array, is
  *
  * and at the target −(the sum of the others) / (the whole sum), so that it does not cancel either.
  *
- * A masked target has loss +∞, and masked positions have gradient 0. Otherwise a row with an unmasked NaN or +∞ has NaN for both. Losses are
- * one a row, not reduced: their mean is up to the caller, who knows which rows count.
+ * A masked target has loss +∞, and masked positions have gradient 0. Otherwise a row with an unmasked NaN or +∞ has NaN
+ * for both. Losses are one a row, not reduced: their mean is up to the caller, who knows which rows count.
  *
- * @param logits Row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless `gradient`.
- * @param targets An index for each row, in the order of logSumExp's results: integers from 0 to the row's length − 1, or
- *   `ignoreIndex`. They are copied first.
- * @param options See {@link AxisOptions}, and `gradient`, `ignoreIndex`; `out` is a Float64Array with an element for each row.
+ * @param logits Row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless
+ *   `gradient`.
+ * @param targets An index for each row, in the order of logSumExp's results: integers from 0 to the row's length − 1,
+ *   or `ignoreIndex`. They are copied first.
+ * @param options See {@link AxisOptions}, and `gradient`, `ignoreIndex`; `out` is a Float64Array with an element for
+ *   each row.
  * @returns `out`, or a new Float64Array.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
- * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a target that is no position of a row, a number that makes
- *   no sense, lengths that do not fit, results that overlap. Nothing was written then.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a target that is no position of a row, a number that
+ *   makes no sense, lengths that do not fit, results that overlap. Nothing was written then.
  */
 export function crossEntropy<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
-  logits: A, targets: Targets, options?: CrossEntropyOptions<A, Out>,
-): Returned<Out>;
-export function crossEntropy(logits: LogitArray, targets: Targets, options?: CrossEntropyOptions): Float64Array {
-  return runNow(crossEntropyCall(logits, targets, options));
+  logits: A,
+  targets: Targets,
+  options?: CrossEntropyOptions<A, Out>,
+): Returned<Out> {
+  return runNow(crossEntropyCall('now', logits, targets, options));
 }
 
-export function crossEntropyCall(logits: LogitArray, targets: Targets, options: CrossEntropyOptions = {}, more: readonly string[] = []): Call<Float64Array> {
-  // Whatever could run a caller's code is read before axisCall takes lengths.
+const CHECKS: AxisOperator = {
+  logits: 'logits',
+  result: 'row',
+  names: /* @__PURE__ */ optionNames<CrossEntropyOptions>({
+    cols: true,
+    shape: true,
+    axis: true,
+    temperature: true,
+    mask: true,
+    maskFormat: true,
+    bias: true,
+    out: true,
+    dtype: true,
+    gradient: true,
+    ignoreIndex: true,
+  }),
+};
+
+export function crossEntropyCall<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
+  form: Form,
+  logits: A,
+  targets: Targets,
+  options: CrossEntropyOptions<A, Out> & AsyncOptions = {},
+): Call<Returned<Out>> {
+  // All that could run a caller's code is read before axisCall takes lengths.
   const { gradient, ignoreIndex = -100 } = readable(options);
   const indices = indicesOf(targets);
-  const call = axisCall(logits, options, ['gradient', 'ignoreIndex', ...more], 'row', 'logits');
-  const { x, elements, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
-  const loss = out as Float64Array;
+  const call = axisCall(CHECKS, form, logits, options);
+  const { args, elements, type, out, isOutNew } = call;
+  const { x, outer, cols, inner, temperature, mask, maskLayout, bias } = args;
+  const loss = out as Returned<Out>;
   if (!Number.isInteger(ignoreIndex)) throw wrongType('an integer', 'ignoreIndex', ignoreIndex);
   const positions = positionsOf(indices, outer * inner, cols, ignoreIndex);
-
-  let slopes: KernelArray | null = null;
-  if (gradient !== undefined) {
-    slopes = likeArray(gradient, logits, 'gradient', 'logits');
-    apart(slopes, 'gradient', x, 'logits', true);
-    apart(slopes, 'gradient', loss, 'out');
-    apart(slopes, 'gradient', mask, 'mask');
-    apart(slopes, 'gradient', bias, 'bias');
-  }
+  const slopes = gradient === undefined ? null : gradientOf(gradient, logits, call);
   return callOf(CROSS_ENTROPY, {
     backend: backendFor(elements, crossEntropyKernels),
-    type: kernel as ElementType,
+    type: type as ElementType,
     args: { x, targets: positions, loss, gradient: slopes, outer, cols, inner, temperature, mask, maskLayout, bias },
     own: isOutNew ? ['targets', 'loss'] : ['targets'],
     names: { x: 'logits', loss: 'out' },
@@ -78,15 +110,28 @@ export function crossEntropyCall(logits: LogitArray, targets: Targets, options: 
   });
 }
 
-/** Targets whose elements run no code when they are read: a list's are read here, once. */
+/** The array for the gradient: like the logits, and apart from all other arrays but x. */
+function gradientOf(gradient: LogitArray, logits: LogitArray, { args, out }: AxisCall): KernelArray {
+  const { x, mask, bias } = args;
+  const slopes = likeArray(gradient, logits, 'gradient', 'logits');
+  sameOrApart(slopes, 'gradient', x, 'logits');
+  apart(slopes, 'gradient', out, 'out');
+  apart(slopes, 'gradient', mask, 'mask');
+  apart(slopes, 'gradient', bias, 'bias');
+  return slopes;
+}
+
+const isIndices = (x: unknown): boolean =>
+  isInt32Array(x) || isUint32Array(x) || isUint8Array(x) || isUint16Array(x) || isInt8Array(x) || isInt16Array(x);
+
+/** Targets whose elements run no code when they are read: the elements of a list are read here, once. */
 function indicesOf(targets: Targets): Targets {
   if (Array.isArray(targets)) return Array.from(targets as readonly number[]);
-  const isIndices = isInt32Array(targets) || isUint32Array(targets) || isUint8Array(targets) || isUint16Array(targets) || isInt8Array(targets) || isInt16Array(targets);
-  if (!isIndices) throw wrongType('an Int32Array, another array of integers,', 'targets', targets);
+  if (!isIndices(targets)) throw wrongType('an Int32Array, another array of integers,', 'targets', targets);
   return targets;
 }
 
-/** A checked copy: kernels read memory at these, and nobody else can change them. */
+/** A checked copy, private to the call: kernels read memory at these positions. */
 function positionsOf(targets: Targets, rows: number, cols: number, ignoreIndex: number): Int32Array {
   const given = Array.isArray(targets) ? targets.length : trueLength(targets as Int32Array, 'targets');
   if (given !== rows) throw wrongValue(`${rows} elements, one a row,`, 'targets', String(given));

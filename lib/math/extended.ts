@@ -1,13 +1,14 @@
 /**
  * Numbers as mantissa · 2^exponent, the mantissa in [1, 2): sums of exponentials are far outside the range of a double.
- * 0, NaN and Infinity have the exponent 0. Powers of two are put together from bits, which is the same on every machine.
+ * 0, NaN and Infinity have the exponent 0. Powers of two are put together from bits, which is the same on every
+ * machine.
  */
 export type Extended = readonly [mantissa: number, exponent: number];
 
 export const NOTHING: Extended = [0, 0];
 
 const number = new Float64Array(1);
-const words = new Uint32Array(number.buffer); // the upper one is the second, on every machine that Node runs on
+const words = new Uint32Array(number.buffer); // the second one is the upper half, on every machine of Node
 
 /** 2^n, 0 below the normal range; n ≤ 1023. */
 export function powerOfTwo(n: number): number {
@@ -22,7 +23,7 @@ function exponentOf(x: number): number {
   return ((words[1]! >>> 20) & 0x7ff) - 1023;
 }
 
-/** Whether this is neither 0 nor NaN nor Infinity. */
+/** Whether a mantissa is neither 0 nor NaN nor Infinity. */
 export const isOrdinary = (mantissa: number): boolean => mantissa > 0 && mantissa < Infinity;
 
 /** The number in canonical form; a mantissa is normal or 0, and not negative. */
@@ -32,7 +33,9 @@ export function extended(mantissa: number, exponent: number): Extended {
   return [mantissa * powerOfTwo(-(n >> 1)) * powerOfTwo(-(n - (n >> 1))), exponent + n]; // 2^-1023 is not normal
 }
 
-/** a + b: scaling is exact, so that this rounds once, as one addition of doubles does. The mantissas need not be canonical. */
+/**
+ * a + b, rounded once, as an addition of doubles is: scaling is exact. The mantissas need not be canonical.
+ */
 export function sum(a: Extended, b: Extended): Extended {
   if (b[0] === 0) return a;
   if (a[0] === 0) return b;

@@ -1,4 +1,4 @@
-/** The largest and the least of any number of numbers: Math.max takes arguments, which go on the stack. */
+/** The largest and the least of a list of any length: arguments of Math.max would overflow the stack. */
 
 /** −Infinity for none, as Math.max. */
 export const largestOf = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), -Infinity);

@@ -1,10 +1,11 @@
-/** dirichletResample: probabilities drawn anew around given ones. */
-import { outOfRange, wrongType, wrongValue, type FloatArray } from '../call/arguments.js';
-import { positive } from '../call/options.js';
+/** dirichletResample: draws probabilities around given ones. */
+import { outOfRange, wrongValue } from '../call/errors.js';
+import { type FloatArray } from '../call/types.js';
+import { positive } from '../call/checks.js';
 import { softmax } from '../softmax/softmax.js';
 import { types, type NewLike } from '../call/types.js';
-import { ln } from './log.js';
-import { optionsOf } from './options.js';
+import { ln } from '../math/log.js';
+import { checkFloats, optionsOf } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf } from './random.js';
 import type { Noise, SeedOptions, Stream } from './random.js';
 import { rowsOf } from './rows.js';
@@ -21,10 +22,10 @@ export interface DirichletOptions extends SeedOptions {
 /**
  * A draw from Dirichlet(alpha · p) for each row of probabilities: G / Σ G with G ~ Gamma(alpha · p).
  *
- * G is drawn as its logarithm: ln Gamma(a) = ln Gamma(a + 1) + ln U / a below shape 1, as a variate of shape 0.004 is
- * below the smallest double more often than not. A probability of 0 stays 0. Shapes beyond the range of a double are
- * drawn as well: one above it has no noise that a double could hold, and where all are so small that every ln U / a is
- * below −1.8e308, the largest variate has it all.
+ * ln G is drawn, not G: ln Gamma(a) = ln Gamma(a + 1) + ln U / a below shape 1, as a variate of shape 0.004 is below
+ * the smallest double more often than not. A probability of 0 stays 0. Shapes beyond the range of a double work: a
+ * larger one has no noise that a double could hold, and if all are so small that every ln U / a is below −1.8e308, the
+ * largest variate gets the probability 1.
  *
  * @param p Probabilities, row-major; they need not sum to 1.
  * @returns A new array like p.
@@ -37,7 +38,7 @@ export function dirichletResample<A extends FloatArray>(p: A, options?: Dirichle
   const alpha = positive(given.alpha ?? 1, 'alpha');
   checkEither(given);
   const noise = noiseOf(given.noise, 'numbers below Infinity', (g) => g < Infinity);
-  if (!types.isFloat32Array(p) && !types.isFloat64Array(p)) throw wrongType('a Float32Array or Float64Array', 'p', p);
+  checkFloats(p, 'p');
   const { rows, cols } = rowsOf(p, { cols: given.cols }, 'p');
   for (let row = 0; row < rows; row++) checkRow(p, row, cols);
   if (noise !== undefined) checkCount(noise, rows * cols);
@@ -54,7 +55,7 @@ export function dirichletResample<A extends FloatArray>(p: A, options?: Dirichle
     if (largest > -Infinity) continue;
     const expected = 'a finite number beside a positive one of p';
     if (stream === undefined) throw wrongValue(expected, `row ${row} of noise`, 'none');
-    logs[row * cols + vertexOf(stream, row, p, cols)] = 0;
+    logs[row * cols + columnOfLargest(stream, row, p, cols)] = 0;
   }
   softmax(logs, { cols: Math.max(cols, 1), out: logs });
   return (types.isFloat64Array(p) ? logs : new Float32Array(logs)) as FloatArray as NewLike<A>;
@@ -69,19 +70,22 @@ function checkRow(p: FloatArray, row: number, cols: number): void {
   if (cols > 0 && !(sum > 0)) throw outOfRange('a number above 0', `row ${row} of p`, 'none');
 }
 
-/** ln of a Gamma(alpha · p) variate; of its mean where the shape overflows, as they are 1e-154 apart, relatively. */
+/**
+ * ln of a Gamma(alpha · p) variate; if the shape overflows, ln of its mean, relative to which the variate differs by
+ * 1e-154.
+ */
 function logGamma(stream: Stream, row: number, column: number, alpha: number, p: number): number {
   const shape = alpha * p;
   return shape < Infinity ? stream.logGamma(row, column, shape) : ln(alpha) + ln(p);
 }
 
-/** The column of a row's largest ln U / p, where all ln U / (alpha · p) are below −1.8e308 and so far apart. */
-function vertexOf(stream: Stream, row: number, p: FloatArray, cols: number): number {
-  let most = 0;
-  for (let i = row * cols; i < (row + 1) * cols; i++) if (p[i]! > most) most = p[i]!;
+/** The column of a row's largest ln U / p, for a row whose ln U / (alpha · p) are all below −1.8e308. */
+function columnOfLargest(stream: Stream, row: number, p: FloatArray, cols: number): number {
+  let largest = 0;
+  for (let i = row * cols; i < (row + 1) * cols; i++) if (p[i]! > largest) largest = p[i]!;
   let [best, found] = [-Infinity, 0];
   for (let column = 0; column < cols; column++) {
-    const share = p[row * cols + column]! / most;
+    const share = p[row * cols + column]! / largest;
     const log = share === 0 ? -Infinity : stream.gammaParts(row, column, 0).power / share;
     if (log > best) [best, found] = [log, column];
   }

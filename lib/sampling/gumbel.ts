@@ -1,22 +1,26 @@
-/** The Gumbel trick: logits with Gumbel noise, whose largest is a draw from softmax, whose k largest are one without replacement. */
-import { wrongValue, type FloatArray, type LogitArray } from '../call/arguments.js';
+/**
+ * The Gumbel trick: of logits with Gumbel noise the largest is a draw from the softmax, and the k largest are k draws
+ * without replacement.
+ */
+import { wrongValue } from '../call/errors.js';
+import { type FloatArray, type LogitArray } from '../call/types.js';
 import { MASK_NONE } from '../backend/backend.js';
-import { twoSum } from '../js/softmax/log.js';
-import { count, positive } from '../call/options.js';
+import { count, positive } from '../call/checks.js';
 import { softmax } from '../softmax/softmax.js';
 import { types, type NewFloat32Array, type NewFloat64Array, type NewUint32Array } from '../call/types.js';
+import { twoSum } from '../math/log.js';
 import { optionsOf, type Given } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
 import { topOf } from '../selection/select.js';
 
 export interface GumbelOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
-  /** Instead of a seed: Gumbel(0, 1) noise for each logit, as −ln(−ln u) gives it, below Infinity. */
+  /** Instead of a seed: Gumbel(0, 1) noise for each logit, −ln(−ln u), below Infinity. */
   noise?: Noise | null | undefined;
 }
 
 export interface GumbelMaxOptions<A extends LogitArray = LogitArray> extends GumbelOptions<A> {
-  /** What logits are divided by: finite and > 0. Default: 1. */
+  /** The divisor of the logits: finite and > 0. Default: 1. */
   temperature?: number | null | undefined;
 }
 
@@ -39,8 +43,8 @@ interface Perturbed extends Rows {
 }
 
 /**
- * (logit + bias − largest) / temperature + noise, −∞ where the mask says so. The largest is taken off first, and
- * exactly: a logit of 1e16 has no place for the noise behind its point.
+ * (logit + bias − largest) / temperature + noise, −∞ where it is masked. The largest is subtracted first, and exactly:
+ * a logit of 1e16 has no bits for the noise.
  */
 function perturb(logits: LogitArray, options: Given<GumbelOptions>, temperature: number): Perturbed {
   checkEither(options);
@@ -61,7 +65,7 @@ function perturb(logits: LogitArray, options: Given<GumbelOptions>, temperature:
     const take = (i: number, g: number) => {
       const logit = z[at + i]!;
       if (logit === -Infinity) return;
-      z[at + i] = deepened(logit - top + ((call.bias === null ? 0 : lows[i]!) - topLow), temperature) + g / unit;
+      z[at + i] = scaledDistance(logit - top + ((call.bias === null ? 0 : lows[i]!) - topLow), temperature) + g / unit;
       if (z[at + i]! > best) best = z[at + i]!;
     };
     if (noise === undefined) stream!.gumbel(row, cols, take);
@@ -72,27 +76,29 @@ function perturb(logits: LogitArray, options: Given<GumbelOptions>, temperature:
   return { x: z, unit, sums, noiseAt, type: 'f64', rows, cols, mask: null, maskLayout: MASK_NONE, bias: null };
 }
 
-/** A distance over the temperature: finite, so that what lies 1e308 temperatures below the largest can be drawn last. */
-const deepened = (distance: number, temperature: number): number => Math.max(distance / temperature, -Number.MAX_VALUE);
+/** A distance over the temperature. Finite: a token 1e308 temperatures below the largest can still be drawn, last. */
+const scaledDistance = (distance: number, temperature: number): number =>
+  Math.max(distance / temperature, -Number.MAX_VALUE);
 
-/** Reads a row of sums into `z` and `lows`; returns the largest. Throws if that is not finite, or for a NaN. */
+/** Reads a row of sums into `z` and `lows`; returns the largest sum. Throws if it is not finite, or for a NaN. */
 function largestOf(sums: LogitSums, row: number, z: Float64Array, lows: Float64Array): [high: number, low: number] {
-  let [top, topLow, isNaNThere] = [-Infinity, 0, false];
+  let [top, topLow, isNaNRow] = [-Infinity, 0, false];
   for (let i = 0; i < z.length; i++) {
-    const logit = (z[i] = sums.read(row, i));
-    isNaNThere ||= logit !== logit;
+    const logit = sums.read(row, i);
+    z[i] = logit;
+    isNaNRow ||= logit !== logit;
     if (lows.length > 0) lows[i] = sums.low;
     if (logit > top || (logit === top && sums.low > topLow)) [top, topLow] = [logit, sums.low];
   }
-  if (isNaNThere) throw hasNaN(row);
+  if (isNaNRow) throw hasNaN(row);
   if (!(Math.abs(top) < Infinity)) throw nothingFinite(row);
   return [top, topLow];
 }
 
-/** Below this, in temperatures, noise is lost beside the distance of a logit. */
+/** A larger distance, in temperatures, plus noise is the distance: noise is lost in rounding. */
 const DEEP = -(2 ** 60);
 
-/** What decides among tokens whose perturbed logits are the same double: distances, then what rounding took away. */
+/** Decides among tokens whose perturbed logits are the same double: by distance, then by rounding error. */
 interface Tie {
   readonly index: number;
   readonly distance: number;
@@ -100,10 +106,10 @@ interface Tie {
 }
 
 /**
- * The k largest of each row, in order; the indices. A perturbed logit is a distance and its noise, and a double does not
- * hold both where the distance is large: what is equal as a double is looked at again.
+ * The k largest perturbed logits of each row, in order. Each is a distance plus noise, and a double does not hold both
+ * if the distance is large: tokens that are equal as doubles are compared again.
  */
-function drawn(perturbed: Perturbed, temperature: number, k: number): GumbelTopK {
+function largestPerturbed(perturbed: Perturbed, temperature: number, k: number): GumbelTopK {
   const top = topOf(perturbed, k);
   const { x: z, rows, cols } = perturbed;
   for (let row = 0; row < rows && k > 0; row++) {
@@ -115,22 +121,28 @@ function drawn(perturbed: Perturbed, temperature: number, k: number): GumbelTopK
       else if (z[i] === edge) equal++;
     }
     const isTied = above + equal > k || values.some((value, i) => i > 0 && value === values[i - 1]);
-    if (isTied) settle(perturbed, temperature, row, top.indices.subarray(row * k, (row + 1) * k), values);
+    if (isTied)
+      breakTies(perturbed, temperature, row, { indices: top.indices.subarray(row * k, (row + 1) * k), values });
   }
   return top;
 }
 
-/** Chooses again among the tokens of a row that are tied: the k largest, `values`, are known. */
-function settle(
-  perturbed: Perturbed, temperature: number, row: number, indices: Uint32Array, values: Float64Array,
+/** Chooses again among the tied tokens of a row. The k largest values are right; `indices` change. */
+function breakTies(
+  perturbed: Perturbed,
+  temperature: number,
+  row: number,
+  { indices, values }: { readonly indices: Uint32Array; readonly values: Float64Array },
 ): void {
   const { x: z, cols } = perturbed;
-  const tieOf = tiesOf(perturbed, temperature, row);
-  for (let from = 0, to; from < values.length; from = to) {
+  const tieOf = tieFinder(perturbed, temperature, row);
+  let to = 0;
+  for (let from = 0; from < values.length; from = to) {
     const value = values[from]!;
-    for (to = from + 1; to < values.length && values[to] === value; to++);
+    to = from + 1;
+    while (to < values.length && values[to] === value) to++;
     if (value === -Infinity) return;
-    const isLast = to === values.length;
+    const isLast = to === values.length; // other tokens of its value may have been left out
     if (!isLast && to === from + 1) continue;
     const tied: Tie[] = [];
     for (let i = 0; i < cols; i++) if (z[row * cols + i] === value) tied.push(tieOf(i, value));
@@ -139,29 +151,33 @@ function settle(
   }
 }
 
-function tiesOf({ sums, unit, noiseAt, cols }: Perturbed, temperature: number, row: number) {
+/** A function that gives the tie of a token and its perturbed logit. */
+function tieFinder({ sums, unit, noiseAt, cols }: Perturbed, temperature: number, row: number) {
   const [top, topLow] = largestOf(sums, row, new Float64Array(cols), new Float64Array(cols));
   return (index: number, value: number): Tie => {
     const high = sums.read(row, index);
     const distance = high - top + (sums.low - topLow);
     const noise = noiseAt(row, index);
-    const low = twoSum(deepened(distance, temperature), noise / unit)[1];
+    const low = twoSum(scaledDistance(distance, temperature), noise / unit)[1];
     return value < DEEP ? { index, distance, low: noise } : { index, distance: 0, low };
   };
 }
 
 /**
- * softmax((logits + bias + g) / tau) of each row, g being Gumbel noise (Jang, Gu & Poole, arXiv 1611.01144; Maddison, Mnih & Teh, arXiv
- * 1611.00712): a draw from softmax(logits) that is soft, and differentiable by the logits. With `hard`, one-hot at its largest.
+ * softmax((logits + bias + g) / tau) of each row, g being Gumbel noise (Jang, Gu & Poole, arXiv 1611.01144; Maddison,
+ * Mnih & Teh, arXiv 1611.00712): a draw from softmax(logits) that is soft, and differentiable by the logits. With
+ * `hard`, one-hot at its largest.
  *
  * @param logits Row-major: all of them one row, or rows of `cols`. Not written.
- * @param options `tau`, `hard`; `cols`, `mask`, `bias`, `dtype`; `seed`, `step`, `firstRow`, or `noise`, a number for each logit.
+ * @param options `tau`, `hard`; `cols`, `mask`, `bias`, `dtype`; `seed`, `step`, `firstRow`, or `noise`, a number for
+ *   each logit.
  * @returns A new array of the type of logits; a Float32Array for half types.
  * @throws TypeError, RangeError as `sample`, also for a row without a finite logit, which it names.
  */
 export function gumbelSoftmax(logits: Float64Array, options?: GumbelSoftmaxOptions<Float64Array>): NewFloat64Array;
 export function gumbelSoftmax<A extends Exclude<LogitArray, Float64Array>>(
-  logits: A, options?: GumbelSoftmaxOptions<A>,
+  logits: A,
+  options?: GumbelSoftmaxOptions<A>,
 ): NewFloat32Array;
 export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions): FloatArray {
   const { tau, hard, ...given } = optionsOf<GumbelSoftmaxOptions>(options, [...OPTIONS, 'tau', 'hard']);
@@ -169,7 +185,7 @@ export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions
   const perturbed = perturb(logits, given, 1);
   const { x: z, cols, unit } = perturbed;
   if (hard) {
-    const { indices } = drawn(perturbed, 1, Math.min(cols, 1));
+    const { indices } = largestPerturbed(perturbed, 1, Math.min(cols, 1));
     z.fill(0);
     indices.forEach((index, row) => (z[row * cols + index] = 1));
   } else {
@@ -179,8 +195,8 @@ export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions
 }
 
 /**
- * One token of each row, the largest of (logits + bias) / temperature + Gumbel noise: a draw from the softmax, by other means than
- * `sample`, and with other tokens for the same seed.
+ * One token of each row, the largest of (logits + bias) / temperature + Gumbel noise: a draw from the softmax, by
+ * another method than `sample`, and with other tokens for the same seed.
  *
  * @throws TypeError, RangeError as `sample`.
  */
@@ -191,15 +207,15 @@ export function gumbelMax<A extends LogitArray>(logits: A, options?: GumbelMaxOp
 export interface GumbelTopK {
   /** Of each row, k tokens in the order in which they were drawn. */
   readonly indices: NewUint32Array;
-  /** Their perturbed logits, (logits + bias) / temperature + noise; infinite where that is beyond all doubles. */
+  /** Their perturbed logits, (logits + bias) / temperature + noise; infinite if that overflows. */
   readonly values: NewFloat64Array;
 }
 
 /**
- * k different tokens of each row: drawn one after the other from the softmax of what is left (Kool, van Hoof & Welling, arXiv
- * 1903.06059, Gumbel-top-k).
+ * k different tokens of each row: drawn one after the other from the softmax of the tokens that are left (Kool, van
+ * Hoof & Welling, arXiv 1903.06059, Gumbel-top-k).
  *
- * @param k How many, from 1. A row with fewer finite logits is a RangeError that names it.
+ * @param k The number of tokens, from 1. A row with fewer finite logits is a RangeError that names it.
  * @throws TypeError, RangeError as `sample`.
  */
 export function gumbelTopK<A extends LogitArray>(logits: A, k: number, options?: GumbelMaxOptions<A>): GumbelTopK {
@@ -209,7 +225,7 @@ export function gumbelTopK<A extends LogitArray>(logits: A, k: number, options?:
   const perturbed = perturb(logits, given, divisor);
   const { rows, cols, sums, noiseAt } = perturbed;
   if (most > cols) throw wrongValue(`at most ${cols}, the length of a row,`, 'k', String(k));
-  const { indices, values } = drawn(perturbed, divisor, most);
+  const { indices, values } = largestPerturbed(perturbed, divisor, most);
   for (let row = 0; row < rows; row++) {
     const least = values[(row + 1) * most - 1];
     if (least === -Infinity) throw wrongValue(`${most} finite logits`, `row ${row} of logits`, 'fewer');

@@ -1,4 +1,4 @@
-/** The tokens that a sampler drew or accepted. Their counts are kept up to date: a step does not count them anew. */
+/** The tokens that a sampler drew or accepted, with counts that each new token updates. */
 import type { Counts } from './penalties.js';
 
 export class History {
@@ -7,7 +7,7 @@ export class History {
   readonly #window: number;
   #largest = -1;
 
-  /** @param window How many of the last tokens are counted. */
+  /** @param window The number of last tokens that are counted. */
   constructor(window: number) {
     this.#window = window;
   }
@@ -17,12 +17,12 @@ export class History {
     return this.#counts;
   }
 
-  /** −1 if there are none. */
+  /** The largest token; −1 if there are none. */
   get largest(): number {
     return this.#largest;
   }
 
-  /** A copy. */
+  /** A copy of all tokens. */
   tokens(): number[] {
     return this.#tokens.slice();
   }
@@ -37,9 +37,9 @@ export class History {
 
   #count(token: number): void {
     this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
-    const left = this.#tokens.length - 1 - this.#window;
-    if (left < 0) return;
-    const old = this.#tokens[left]!;
+    const leaving = this.#tokens.length - 1 - this.#window;
+    if (leaving < 0) return;
+    const old = this.#tokens[leaving]!;
     const times = this.#counts.get(old)! - 1;
     if (times > 0) this.#counts.set(old, times);
     else this.#counts.delete(old);

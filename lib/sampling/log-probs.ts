@@ -1,18 +1,20 @@
-/** logProbs: what chosen tokens were worth, and what else could have been, as chat APIs return it. */
-import { outOfRange, wrongType, wrongValue, type KernelArray, type LogitArray } from '../call/arguments.js';
+/** logProbs: ln p of chosen tokens and of the most probable ones, as chat APIs return them. */
+import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
+import { type KernelArray } from '../backend/backend.js';
+import { type LogitArray } from '../call/types.js';
 import { NO_INDEX, type CrossEntropyKernel } from '../backend/backend.js';
 import { backendFor } from '../backend/choice.js';
-import { crossEntropyKernels } from '../js/softmax/log-kernels.js';
-import { count, positive } from '../call/options.js';
+import { crossEntropyKernels } from '../js/losses/cross-entropy.js';
+import { count, positive } from '../call/checks.js';
 import type { NewFloat64Array, NewUint32Array } from '../call/types.js';
 import { listOf, optionsOf } from './options.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
 import { topOf } from '../selection/select.js';
 
 export interface LogProbsOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A> {
-  /** What logits are divided by: finite and > 0. Default: 1. */
+  /** The divisor of the logits: finite and > 0. Default: 1. */
   temperature?: number | null | undefined;
-  /** How many of the most probable tokens are wanted besides. Default: 0. */
+  /** The number of most probable tokens that are wanted too. Default: 0. */
   top?: number | null | undefined;
 }
 
@@ -35,8 +37,8 @@ export interface LogProbs {
  * @param logits Row-major: all of them one row, or rows of `cols`.
  * @param tokens A token for each row, or one number for one row.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
- * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a token that is no position of a row, lengths that do not fit, and a
- *   row with a NaN or without a finite largest logit, which it names.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a token that is no position of a row, lengths that
+ *   do not fit, and a row with a NaN or without a finite largest logit, which it names.
  */
 export function logProbs<A extends LogitArray>(
   logits: A,
@@ -50,7 +52,7 @@ export function logProbs<A extends LogitArray>(
   const call = rowsOf(logits, given);
   const { rows, cols } = call;
   if (cols >= 2 ** 31) throw outOfRange('rows of less than 2^31 logits', 'logits', cols);
-  const chosen = checked(list, rows, cols);
+  const chosen = checkedTokens(list, rows, cols);
   const n = Math.min(wanted, cols);
   if (n > 0) return withTop(call, chosen, temperature, n);
   if (rows > 0 && cols === 0) throw nothingFinite(0);
@@ -73,7 +75,7 @@ function lossesOf(call: Rows, targets: Int32Array, temperature: number): NewFloa
   return losses;
 }
 
-/** All from ln p of the most probable token, to which other logits have distances of the same sign. */
+/** ln p of each token: ln p of the row's most probable token, plus a distance of 0 or less. */
 function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number): LogProbs {
   const { rows } = call;
   const sums = new LogitSums(call);
@@ -100,36 +102,38 @@ function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number)
   };
 }
 
-/** The n largest exact sums of each row. topK compares sums that are rounded to a double: what ties there is looked at again. */
+/** The n largest exact sums of each row. topK compares sums that are rounded to a double: its ties are sorted again. */
 function topOfSums(call: Rows, sums: LogitSums, n: number): NewUint32Array {
   const { rows, cols } = call;
   const seen = Math.min(n + 1, cols);
   const { indices } = topOf(call, seen);
   const tops = new Uint32Array(rows * n);
   for (let row = 0; row < rows; row++) {
-    const first = indices.subarray(row * seen, (row + 1) * seen);
-    const isOdd = first[0] === NO_INDEX; // a NaN
-    const edge = isOdd ? NaN : sums.read(row, first[n - 1]!);
-    const isTied = seen > n && edge > -Infinity && sums.read(row, first[n]!) === edge;
-    const chosen = isOdd ? first : inOrder(sums, row, isTied ? columnsFrom(sums, row, cols, edge) : first);
+    const best = indices.subarray(row * seen, (row + 1) * seen);
+    const isNaNRow = best[0] === NO_INDEX;
+    const edge = isNaNRow ? NaN : sums.read(row, best[n - 1]!);
+    const isTied = seen > n && edge > -Infinity && sums.read(row, best[n]!) === edge;
+    const chosen = isNaNRow ? best : inOrder(sums, row, isTied ? columnsFrom(sums, row, cols, edge) : best);
     tops.set(chosen.slice(0, n), row * n);
   }
   return tops;
 }
 
+/** The columns of a row whose sums are `least` or more. */
 function columnsFrom(sums: LogitSums, row: number, cols: number, least: number): number[] {
   const columns: number[] = [];
   for (let column = 0; column < cols; column++) if (sums.read(row, column) >= least) columns.push(column);
   return columns;
 }
 
+/** Columns by their exact sums, the largest first, lower columns first among equals. */
 function inOrder(sums: LogitSums, row: number, columns: Iterable<number>): number[] {
   const items = Array.from(columns, (index) => ({ index, high: sums.read(row, index), low: sums.low }));
   items.sort((a, b) => (a.high === b.high ? b.low - a.low || a.index - b.index : b.high - a.high));
   return items.map(({ index }) => index);
 }
 
-/** Throws if a row has a NaN or no finite largest logit. A loss of ∞ alone says neither: the token may be masked. */
+/** Throws if a row has a NaN or no finite largest logit. A loss of ∞ proves neither: the token may be masked. */
 function checkRow(call: Rows, row: number): void {
   const sums = new LogitSums(call);
   let top = -Infinity;
@@ -141,7 +145,7 @@ function checkRow(call: Rows, row: number): void {
   if (!(Math.abs(top) < Infinity)) throw nothingFinite(row);
 }
 
-/** A copy, before lengths are taken. */
+/** A copy of the caller's tokens, before lengths are taken. */
 function tokensOf(tokens: unknown): unknown[] {
   if (typeof tokens === 'number') return [tokens];
   if (typeof tokens !== 'object' || tokens === null || !('length' in tokens)) {
@@ -153,7 +157,8 @@ function tokensOf(tokens: unknown): unknown[] {
   });
 }
 
-function checked(tokens: readonly unknown[], rows: number, cols: number): Int32Array {
+/** Checks that there is one token a row, and that each is a position of its row. */
+function checkedTokens(tokens: readonly unknown[], rows: number, cols: number): Int32Array {
   if (tokens.length !== rows) throw wrongValue(`${rows} tokens, one a row,`, 'tokens', String(tokens.length));
   return Int32Array.from(tokens as number[], (token) => {
     if (!(Number.isInteger(token) && token >= 0 && token < cols))

@@ -1,4 +1,6 @@
-/** What the options of flash-softmax/sampling have in common: `null` is no value, and neither is `topK: 0`. */
+/** Options and lists of flash-softmax/sampling: `null` is no value, and neither is `topK: 0`. */
+import { wrongType } from '../call/errors.js';
+import { type FloatArray } from '../call/types.js';
 import { trueLength } from '../call/errors.js';
 import { checkOptions } from '../call/options.js';
 import { types } from '../call/types.js';
@@ -8,7 +10,8 @@ export type Given<O> = { [Name in keyof O]: Exclude<O[Name], null> };
 
 /**
  * Checks option names; returns a copy, so that getters run once, and before any length is taken. A
- * generation_config.json holds `null` for what is unset, and `top_k: 0`: both become undefined here, for all functions.
+ * generation_config.json holds `null` for an unset option, and `top_k: 0`: both become undefined here, for all
+ * functions.
  */
 export function optionsOf<O extends object>(options: O | undefined, names: readonly string[]): Given<O> {
   checkOptions(options, names);
@@ -18,12 +21,18 @@ export function optionsOf<O extends object>(options: O | undefined, names: reado
 }
 
 /**
- * A copy of a list of the caller's: each element is read once and goes through `check`, which throws for what does not
- * belong there, a hole included. So a length that is not true ends at the first element that is missing.
+ * A copy of a caller's list. Each element is read once and goes through `check`, which throws for a wrong element, a
+ * hole included: a length that lies ends at the first missing element.
  */
 export function listOf<T>(list: ArrayLike<unknown>, name: string, check: (value: unknown, index: number) => T): T[] {
   const length = types.isTypedArray(list) ? trueLength(list, name) : Number(list.length);
   const copy: T[] = [];
   for (let i = 0; i < length; i++) copy.push(check(list[i], i));
   return copy;
+}
+
+/** Throws for anything but a Float32Array or Float64Array. */
+export function checkFloats(value: unknown, name: string): asserts value is FloatArray {
+  if (types.isFloat32Array(value) || types.isFloat64Array(value)) return;
+  throw wrongType('a Float32Array or Float64Array', name, value);
 }

@@ -1,39 +1,46 @@
 /**
- * Random numbers: Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011), a bijection
- * on 128-bit counters. What a row draws depends on the seed, the step and the row alone: not on who asks, when, or in which batch.
+ * Random numbers: Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011),
+ * a bijection on 128-bit counters. The draws of a row depend on the seed, the step and the row alone, and not on its
+ * batch or on earlier calls.
  *
- *     key = seed (64 bits)      counter = (which draw or pair of elements, row, step, purpose)
+ *     key = seed (64 bits)      counter = (draw, element or pair of elements; row; step; purpose)
  *
- * Two words a, b of a block make u = (k + ½) · 2^-52 with the 52-bit k = a · 2^20 + (b >> 12): in (0, 1), and never 0 or 1.
+ * Two words a, b of a block make u = (k + ½) · 2^-52 with the 52-bit k = a · 2^20 + (b >> 12): in (0, 1), and never 0
+ * or 1.
  */
-import { describe, outOfRange, wrongType, wrongValue } from '../call/arguments.js';
+import { describe, outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { copyInto } from '../call/arrays.js';
 import { trueLength } from '../call/errors.js';
 import { types } from '../call/types.js';
-import { ln } from './log.js';
+import { ln } from '../math/log.js';
 import { listOf, type Given } from './options.js';
 
-/** Noise of a caller's own. */
+/** Noise that a caller gives. */
 export type Noise = Float64Array | Float32Array | readonly number[];
 
 /** The fourth word of the counter; its upper 24 bits count the attempts of a rejection method. */
 export const PURPOSE = { token: 0, gumbel: 1, gamma: 2 } as const;
 
-/** The four words of the last block. */
+/** The four words of a counter, and then of its random block. */
 export const block = new Uint32Array(4);
 
 /** The upper word of a product of 32-bit numbers. */
-function high(a: number, b: number): number {
+function highProduct(a: number, b: number): number {
   const [al, ah, bl, bh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
   const middle = ah * bl + ((al * bl) >>> 16);
   return ah * bh + Math.floor(middle / 0x10000) + (((middle & 0xffff) + al * bh) >>> 16);
 }
 
-/** Puts the block of a counter into `block`. */
-export function philox(c0: number, c1: number, c2: number, c3: number, key0: number, key1: number): void {
+/** The two words of a key. */
+export type Key = readonly [low: number, high: number];
+
+/** Replaces the counter in `block` by its random block. */
+export function philox(key: Key): void {
+  let [c0, c1, c2, c3] = [block[0]!, block[1]!, block[2]!, block[3]!];
+  let [key0, key1] = key;
   for (let round = 0; round < 10; round++) {
-    const high0 = high(0xd2511f53, c0);
-    const high1 = high(0xcd9e8d57, c2);
+    const high0 = highProduct(0xd2511f53, c0);
+    const high1 = highProduct(0xcd9e8d57, c2);
     const low0 = Math.imul(0xd2511f53, c0);
     const low1 = Math.imul(0xcd9e8d57, c2);
     c0 = (high1 ^ c1 ^ key0) >>> 0;
@@ -53,39 +60,58 @@ export function philox(c0: number, c1: number, c2: number, c3: number, key0: num
 export const uniformOf = (a: number, b: number): number => (a * 2 ** 20 + (b >>> 12) + 0.5) * 2 ** -52;
 
 export interface SeedOptions {
-  /** The key of the generator: an integer from 0 to 2^64 − 1 (a bigint beyond 2^53). Default: another one for each call. */
+  /**
+   * The key of the generator: an integer from 0 to 2^64 − 1 (a bigint beyond 2^53). Default: another one for each call.
+   */
   seed?: number | bigint | null | undefined;
-  /** Which step of a sequence this is, 0 … 2^32 − 1: each has draws of its own. Default: 0. */
+  /** The step of a sequence, 0 … 2^32 − 1: each step has draws of its own. Default: 0. */
   step?: number | null | undefined;
-  /** The number that the first row has for the generator: a batch that is cut in two draws the same tokens. Default: 0. */
+  /** The generator's number of the first row: a batch that is cut in two draws the same tokens. Default: 0. */
   firstRow?: number | null | undefined;
 }
 
 export const SEED_OPTIONS = ['seed', 'step', 'firstRow'] as const;
 
-/** A checked seed and where in its stream a call begins. */
+/** The random stream of a call. */
 export class Stream {
-  constructor(readonly key0: number, readonly key1: number, readonly step: number, readonly firstRow: number) {}
+  readonly #key: Key;
+  readonly #step: number;
+  readonly #firstRow: number;
 
-  /** Draw d of a row. */
+  constructor(key: Key, step: number, firstRow: number) {
+    this.#key = key;
+    this.#step = step;
+    this.#firstRow = firstRow;
+  }
+
+  /** Puts a random block of a row into `block`. */
+  #draw(counter: number, row: number, purpose: number): void {
+    block[0] = counter;
+    block[1] = this.#firstRow + row;
+    block[2] = this.#step;
+    block[3] = purpose;
+    philox(this.#key);
+  }
+
+  /** Draw d of a row, a number in (0, 1). */
   token(row: number, d: number): number {
-    philox(d, this.firstRow + row, this.step, PURPOSE.token, this.key0, this.key1);
+    this.#draw(d, row, PURPOSE.token);
     return uniformOf(block[0]!, block[1]!);
   }
 
   /** −ln(−ln u) for elements 0 … n − 1 of a row, two a block. */
   gumbel(row: number, n: number, take: (i: number, g: number) => void): void {
     for (let i = 0; i < n; i += 2) {
-      philox(i >>> 1, this.firstRow + row, this.step, PURPOSE.gumbel, this.key0, this.key1);
+      this.#draw(i >>> 1, row, PURPOSE.gumbel);
       const second = uniformOf(block[2]!, block[3]!);
       take(i, -ln(-ln(uniformOf(block[0]!, block[1]!))));
       if (i + 1 < n) take(i + 1, -ln(-ln(second)));
     }
   }
 
-  /** The same of one element. */
+  /** −ln(−ln u) for element i of a row. */
   gumbelAt(row: number, i: number): number {
-    philox(i >>> 1, this.firstRow + row, this.step, PURPOSE.gumbel, this.key0, this.key1);
+    this.#draw(i >>> 1, row, PURPOSE.gumbel);
     return -ln(-ln(i & 1 ? uniformOf(block[2]!, block[3]!) : uniformOf(block[0]!, block[1]!)));
   }
 
@@ -96,15 +122,15 @@ export class Stream {
   }
 
   /**
-   * The two parts of it, ln G = log + power / shape: Marsaglia & Tsang 2000 for shapes from 1 on, with power = ln U
-   * added below, where the variate itself would underflow. `shape` is finite, and may be 0.
+   * The parts of ln G = log + power / shape for a Gamma(shape) variate G: Marsaglia & Tsang 2000. power is 0 for shapes
+   * from 1 on, and ln U below, where the variate itself would underflow. `shape` is finite, and may be 0.
    */
   gammaParts(row: number, i: number, shape: number): { readonly log: number; readonly power: number } {
     const isSmall = shape < 1;
     const d = (isSmall ? shape + 1 : shape) - 1 / 3;
     const c = 1 / Math.sqrt(9 * d);
     for (let attempt = 0; ; attempt++) {
-      philox(i, this.firstRow + row, this.step, PURPOSE.gamma + ((2 * attempt) << 8), this.key0, this.key1);
+      this.#draw(i, row, PURPOSE.gamma + ((2 * attempt) << 8));
       const v = 2 * uniformOf(block[0]!, block[1]!) - 1;
       const w = 2 * uniformOf(block[2]!, block[3]!) - 1;
       const s = v * v + w * w;
@@ -113,36 +139,51 @@ export class Stream {
       const root = 1 + c * normal;
       if (root <= 0) continue;
       const cube = root * root * root;
-      philox(i, this.firstRow + row, this.step, PURPOSE.gamma + ((2 * attempt + 1) << 8), this.key0, this.key1);
+      this.#draw(i, row, PURPOSE.gamma + ((2 * attempt + 1) << 8));
       if (ln(uniformOf(block[0]!, block[1]!)) >= 0.5 * normal * normal + d - d * cube + d * ln(cube)) continue;
       return { log: ln(d * cube), power: isSmall ? ln(uniformOf(block[2]!, block[3]!)) : 0 };
     }
   }
 }
 
-/** Checks the options of a stream for so many rows. */
+/** The stream of checked options, for a call of so many rows. */
 export function streamOf({ seed, step = 0, firstRow = 0 }: Given<SeedOptions>, rows: number): Stream {
   if (typeof step !== 'number') throw wrongType('an integer', 'step', step);
-  if (!(Number.isInteger(step) && step >= 0 && step < 2 ** 32)) throw outOfRange('an integer from 0 to 2^32 − 1', 'step', step);
+  if (!(Number.isInteger(step) && step >= 0 && step < 2 ** 32)) {
+    throw outOfRange('an integer from 0 to 2^32 − 1', 'step', step);
+  }
   if (typeof firstRow !== 'number') throw wrongType('an integer', 'firstRow', firstRow);
-  if (!(Number.isInteger(firstRow) && firstRow >= 0 && firstRow + rows <= 2 ** 32)) throw outOfRange('an integer from 0 that leaves all rows below 2^32', 'firstRow', firstRow);
-  const key = seed ?? Math.floor(Math.random() * 2 ** 53);
-  if (typeof key === 'number' && Number.isSafeInteger(key) && key >= 0) return new Stream(key % 2 ** 32, Math.floor(key / 2 ** 32), step, firstRow); // without a bigint, which takes a microsecond
-  const bits = keyOf(key);
-  return new Stream(Number(bits & 0xffffffffn), Number(bits >> 32n), step, firstRow);
+  if (!(Number.isInteger(firstRow) && firstRow >= 0 && firstRow + rows <= 2 ** 32)) {
+    throw outOfRange('an integer from 0 that leaves all rows below 2^32', 'firstRow', firstRow);
+  }
+  return new Stream(wordsOf(seed ?? randomSeed()), step, firstRow);
 }
 
+export const randomSeed = (): number => Math.floor(Math.random() * 2 ** 53);
+
+/** The two words of a checked seed. A number takes no bigint, which would cost a microsecond. */
+function wordsOf(seed: number | bigint): Key {
+  if (typeof seed === 'number' && Number.isSafeInteger(seed) && seed >= 0) {
+    return [seed % 2 ** 32, Math.floor(seed / 2 ** 32)];
+  }
+  const key = keyOf(seed);
+  return [Number(key & 0xffffffffn), Number(key >> 32n)];
+}
+
+/** A checked seed, as the generator's key of 64 bits. */
 export function keyOf(seed: number | bigint): bigint {
   if (typeof seed !== 'number' && typeof seed !== 'bigint') throw wrongType('an integer', 'seed', seed);
-  if (typeof seed === 'number' && !(Number.isSafeInteger(seed) && seed >= 0)) throw outOfRange('an integer from 0 to 2^53 − 1, or a bigint,', 'seed', seed);
+  if (typeof seed === 'number' && !(Number.isSafeInteger(seed) && seed >= 0)) {
+    throw outOfRange('an integer from 0 to 2^53 − 1, or a bigint,', 'seed', seed);
+  }
   const key = BigInt(seed);
   if (key < 0n || key >= 2n ** 64n) throw outOfRange('an integer from 0 to 2^64 − 1', 'seed', seed);
   return key;
 }
 
 /**
- * A copy of a caller's own noise; `fits` must hold of each number. Undefined if there is none. Call it before any
- * length is taken, as elements may have getters; `checkCount` compares its length when that of the logits is known.
+ * A copy of a caller's noise; undefined if there is none. Each number must pass `fits`. Call it before any length is
+ * taken, as elements may have getters; `checkCount` compares its length once the length of the logits is known.
  */
 export function noiseOf(noise: unknown, expected: string, fits: (value: number) => boolean): Float64Array | undefined {
   if (noise === undefined) return undefined;
@@ -160,11 +201,12 @@ export function noiseOf(noise: unknown, expected: string, fits: (value: number) 
   return copy;
 }
 
+/** Checks that there are n numbers of noise. */
 export function checkCount(noise: Float64Array, n: number): void {
   if (noise.length !== n) throw wrongValue(`${n} numbers`, 'noise', String(noise.length));
 }
 
-/** Noise instead of a seed, and not both. */
+/** Refuses seed options beside noise. */
 export function checkEither(options: Given<SeedOptions> & { noise?: unknown }): void {
   if (options.noise === undefined) return;
   for (const name of SEED_OPTIONS) {

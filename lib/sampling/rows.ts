@@ -1,29 +1,28 @@
-/** What the functions of flash-softmax/sampling have in common: rows of logits, the names of options, and rows that have no answer. */
-import {
-  axisCall,
-  outOfRange,
-  wrongType,
-  wrongValue,
-  type AxisCall,
-  type ElementType,
-  type KernelArray,
-  type LogitArray,
-} from '../call/arguments.js';
-import { bfloat16, float16 } from '../js/rows/half.js';
+/**
+ * Rows of logits for the functions of flash-softmax/sampling: their options, their exact sums, errors that name a row.
+ */
+import { axisCall, type AxisCall } from '../call/axis.js';
+import { outOfRange, wrongValue } from '../call/errors.js';
+import { type ElementType, type LogitArray } from '../call/types.js';
+import { type KernelArray } from '../backend/backend.js';
+import { bfloat16, float16 } from '../math/half.js';
 import { lengthOf } from '../call/arrays.js';
-import { twoSum } from '../js/softmax/log.js';
-import { counts } from '../js/rows/masks.js';
+import { twoSum } from '../math/log.js';
+import { counts } from '../backend/masks.js';
 import type { Given } from './options.js';
 
 export interface RowOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */
   cols?: number | null | undefined;
-  /** What the bits of a Uint16Array are. For a Uint16Array only, and needed there. */
+  /** The type of the numbers in a Uint16Array. For a Uint16Array only, and needed there. */
   dtype?: 'float16' | 'bfloat16' | null | undefined;
 }
 
 export interface MaskedOptions<A extends LogitArray = LogitArray> extends RowOptions {
-  /** Which positions count, as for softmax: an entry for each element, or for each position of a row and the same for all rows. */
+  /**
+   * Which positions count, as for softmax: an entry for each element, or for each position of a row and the same for
+   * all rows.
+   */
   mask?: Uint8Array | null | undefined;
   /** 'bytes' or 'bits', as for softmax. Default: 'bytes'. */
   maskFormat?: 'bytes' | 'bits' | null | undefined;
@@ -44,44 +43,48 @@ export interface Rows {
   readonly bias: KernelArray | null;
 }
 
-/** Checks logits and how they are cut into rows. Lengths are taken here: copy a caller's lists before. */
+/** Checks logits and their rows. Lengths are taken here: copy a caller's lists before. */
 export function rowsOf(logits: LogitArray, options: Given<MaskedOptions>, name = 'logits'): Rows {
   const { cols, dtype, mask, maskFormat, bias } = options;
-  const call: AxisCall = axisCall(logits, { cols, dtype, mask, maskFormat: maskFormat ?? 'bytes', bias }, [], 'row', name);
-  if (call.cols >= 2 ** 32 - 1) throw outOfRange('rows of less than 2^32 − 1 logits', name, call.cols);
-  return { x: call.x, type: call.kernel as ElementType, rows: call.outer, cols: call.cols, mask: call.mask, maskLayout: call.maskLayout, bias: call.bias };
+  const given = { cols, dtype, mask, maskFormat: maskFormat ?? 'bytes', bias } as const;
+  const call: AxisCall = axisCall({ logits: name, result: 'state' }, 'now', logits, given);
+  const { x, outer: rows, cols: length, mask: kernelMask, maskLayout, bias: kernelBias } = call.args;
+  if (length >= 2 ** 32 - 1) throw outOfRange('rows of less than 2^32 − 1 logits', name, length);
+  const type = call.type as ElementType;
+  return { x, type, rows, cols: length, mask: kernelMask, maskLayout, bias: kernelBias };
 }
 
-/** Reads elements as numbers. */
-export function reader({ x, type }: Pick<Rows, 'x' | 'type'>): (i: number) => number {
+/** A function that reads elements as numbers. */
+function readerOf({ x, type }: Pick<Rows, 'x' | 'type'>): (i: number) => number {
   if (type === 'f16') return (i) => float16.toFloat(x[i]!);
   if (type === 'bf16') return (i) => bfloat16.toFloat(x[i]!);
   return (i) => x[i]!;
 }
 
-/** Numbers from here on are read as quarters: a sum of two, and the difference of two such sums, are doubles then. */
+/** A call with such numbers reads quarters: a sum of two, and the difference of two such sums, do not overflow then. */
 const LARGE = 2 ** 1020;
 
-/** Reads logits with their bias as exact sums (high + low) · unit; what is masked is −∞. */
+/** Reads logits with their bias as exact sums (high + low) · unit; a masked position is −∞. */
 export class LogitSums {
-  /** What the last sum had beside what `read` returned. */
+  /** The low part of the sum that `read` returned last. */
   low = 0;
-  /** 1, or 4 for a call with numbers so large that their sums or differences may be beyond the doubles. */
+  /** 1, or 4 for a call with numbers so large that their sums or differences may overflow. */
   readonly unit: 1 | 4;
   readonly #rows: Rows;
   readonly #logit: (i: number) => number;
   readonly #bias: ((i: number) => number) | null;
-  readonly #isShared: boolean;
+  readonly #isBiasShared: boolean;
 
   constructor(rows: Rows) {
     const { x, type, cols, bias } = rows;
     this.#rows = rows;
-    this.#logit = reader(rows);
-    this.#bias = bias && reader({ x: bias, type });
-    this.#isShared = bias !== null && lengthOf(bias) === cols;
+    this.#logit = readerOf(rows);
+    this.#bias = bias && readerOf({ x: bias, type });
+    this.#isBiasShared = bias !== null && lengthOf(bias) === cols;
     this.unit = type === 'f64' && (hasLarge(x) || (bias !== null && hasLarge(bias))) ? 4 : 1;
   }
 
+  /** The high part of a sum; `low` becomes the rest, 0 unless the high part is finite. */
   read(row: number, column: number): number {
     const { cols, mask, maskLayout } = this.#rows;
     const i = row * cols + column;
@@ -89,12 +92,12 @@ export class LogitSums {
     if (mask !== null && !counts(mask, maskLayout, i, column)) return -Infinity;
     const logit = this.#logit(i) / this.unit;
     if (this.#bias === null) return logit;
-    const [high, low] = twoSum(logit, this.#bias(this.#isShared ? column : i) / this.unit);
+    const [high, low] = twoSum(logit, this.#bias(this.#isBiasShared ? column : i) / this.unit);
     if (Math.abs(high) < Infinity) this.low = low;
     return high;
   }
 
-  /** (sum − other sum) / temperature; −∞ where that is below all doubles. */
+  /** (sum − other sum) / temperature; −∞ if that overflows. */
   distance(high: number, low: number, other: number, otherLow: number, temperature: number): number {
     return ((high - other + (low - otherLow)) / temperature) * this.unit;
   }
@@ -106,12 +109,9 @@ function hasLarge(x: KernelArray): boolean {
   return false;
 }
 
+/** The error for a row with a NaN. */
 export const hasNaN = (row: number, name = 'logits') => wrongValue('no NaN', `row ${row} of ${name}`, 'one');
-export const nothingFinite = (row: number, name = 'logits') => wrongValue('a finite largest logit', `row ${row} of ${name}`, 'none');
 
-/** A number from 0 to 1. */
-export function share(value: unknown, name: string): number {
-  if (typeof value !== 'number') throw wrongType('a number from 0 to 1', name, value);
-  if (!(value >= 0 && value <= 1)) throw outOfRange('a number from 0 to 1', name, value);
-  return value;
-}
+/** The error for a row without a finite largest logit. */
+export const nothingFinite = (row: number, name = 'logits') =>
+  wrongValue('a finite largest logit', `row ${row} of ${name}`, 'none');

@@ -1,36 +1,42 @@
-/** The sum of one row that arrives in chunks, from wherever. */
-import { describe, wrongType, wrongValue } from '../call/arguments.js';
-import type { Float16ArrayLike, LogitArray, ReductionOptions } from '../call/arguments.js';
+/** ExpSumAccumulator: the sum of one row that arrives in chunks. */
+import { NO_EXPONENT } from '../backend/backend.js';
 import { runNow } from '../call/call.js';
-import { expSum, logSumExpOfState, mergeExpSums, normalizeCall, type ExpSums, type NewExpSums } from './exp-sum.js';
-import { stateOf } from './exp-sum-state.js';
-import { isOrdinary } from '../math/extended.js';
-import { checkOptions, optionsOf, positive } from '../call/options.js';
-import type { NewLike, NewUint8Array } from '../call/types.js';
+import { positive } from '../call/checks.js';
+import { describe, wrongType, wrongValue } from '../call/errors.js';
+import { checkOptions, optionsOf, type ReductionOptions } from '../call/options.js';
+import type { LogitArray, NewLike, NewUint8Array, ResultOf } from '../call/types.js';
 import { wireHeader, wireView } from '../call/wire.js';
+import { isOrdinary } from '../math/extended.js';
+import { isCanonical, stateOf, type ExpSums, type NewExpSums } from './exp-sum-state.js';
+import { expSum } from './exp-sum.js';
+import { logSumExpOfState, mergeExpSums } from './merge-exp-sums.js';
+import { normalizeCall } from './normalize.js';
 
-/** What a chunk may have of its own. */
-export type ChunkOptions<A extends LogitArray = LogitArray> = Pick<ReductionOptions<A>, 'mask' | 'maskFormat' | 'bias' | 'dtype'>;
+/** The options of a chunk: all others are the accumulator's. */
+export type ChunkOptions<A extends LogitArray = LogitArray> = Pick<
+  ReductionOptions<A>,
+  'mask' | 'maskFormat' | 'bias' | 'dtype'
+>;
 
-/** flash-softmax, exponential sum. */
+/** The wire form. FSES: flash-softmax, exponential sum. */
 const WIRE = { magic: 'FSES', version: 1 };
 const BYTES = 28;
 
 /**
- * By this an accumulator of another copy of the package is known, as there is one beside `import` after `require`. Its
- * public `temperature` and `state` are read and checked.
+ * Marks accumulators of other copies of the package too: `import` and `require` have a copy each. Their public
+ * `temperature` and `state` are read and checked.
  */
 const BRAND = Symbol.for('flash-softmax.ExpSumAccumulator.1');
 
-/** Those of a chunk and no others: the rest is the accumulator's. */
 const CHUNK_OPTIONS = ['mask', 'maskFormat', 'bias', 'dtype'] as const;
 
 /**
- * The sum of the exponentials of one row, whose chunks may be anywhere: in other worker threads, processes, machines. It is a
- * state of {@link expSum} with the temperature that it was made at, and with the promises of {@link mergeExpSums}.
+ * The sum of the exponentials of one row, whose chunks may be anywhere: in other worker threads, processes, machines.
+ * It is a state of {@link expSum} with the temperature that it was made at, and with the promises of {@link
+ * mergeExpSums}.
  *
- * The wire form is 28 bytes, little-endian: 4 bytes "FSES"; a version byte, 1; 3 bytes of 0; float64 mantissa (in [1, 2), or 0,
- * NaN, Infinity); float64 temperature; int32 exponent (0 where the mantissa is 0, NaN or Infinity).
+ * The wire form is 28 bytes, little-endian: 4 bytes "FSES"; a version byte, 1; 3 bytes of 0; float64 mantissa (in [1,
+ * 2), or 0, NaN, Infinity); float64 temperature; int32 exponent (0 where the mantissa is 0, NaN or Infinity).
  */
 export class ExpSumAccumulator {
   readonly #temperature: number;
@@ -40,7 +46,10 @@ export class ExpSumAccumulator {
     Object.defineProperty(this.prototype, BRAND, { value: true });
   }
 
-  /** @throws RangeError (ERR_OUT_OF_RANGE) for a temperature that is not finite and > 0; TypeError for one that is no number. */
+  /**
+   * @throws RangeError (ERR_OUT_OF_RANGE) for a temperature that is not finite and > 0; TypeError for one that is no
+   * number.
+   */
   constructor(options: { temperature?: number | undefined } = {}) {
     checkOptions(options, ['temperature'], true);
     const { temperature = 1 } = options;
@@ -64,8 +73,9 @@ export class ExpSumAccumulator {
   }
 
   /**
-   * Adds the sum of another one; or a state of one row, as {@link expSum} made it at this temperature, perhaps off the event loop.
-   * RangeError (ERR_INVALID_ARG_VALUE) if the other one's temperature is not the same, or there are more rows.
+   * Adds the sum of another one; or a state of one row, as {@link expSum} made it at this temperature, perhaps off the
+   * event loop. RangeError (ERR_INVALID_ARG_VALUE) if the other one's temperature is not the same, or there are more
+   * rows.
    */
   merge(other: ExpSumAccumulator | ExpSums): this {
     if (typeof other !== 'object' || other === null) throw wrongType('a state { mantissa, exponent }', 'other', other);
@@ -80,20 +90,16 @@ export class ExpSumAccumulator {
     return logSumExpOfState(this.#state)[0]!;
   }
 
-  /** The probabilities of a chunk, once everything has been added, into `out` or a new array. Throws as {@link normalize} does. */
+  /**
+   * The probabilities of a chunk, once everything has been added, into `out` or a new array. Throws as {@link
+   * normalize} does.
+   */
   normalize<A extends LogitArray>(chunk: A, out?: undefined, options?: ChunkOptions<A>): NewLike<A>;
-  normalize<A extends Float32Array, Out extends Float32Array>(chunk: A, out: Out, options?: ChunkOptions<A>): Out;
-  normalize<A extends Float64Array, Out extends Float64Array>(chunk: A, out: Out, options?: ChunkOptions<A>): Out;
-  normalize<A extends Uint16Array, Out extends Uint16Array | Float32Array>(
-    chunk: A, out: Out, options?: ChunkOptions<A>,
-  ): Out;
-  normalize<A extends Float16ArrayLike, Out extends Float16ArrayLike | Float32Array>(
-    chunk: A, out: Out, options?: ChunkOptions<A>,
-  ): Out;
+  normalize<A extends LogitArray, Out extends ResultOf<A>>(chunk: A, out: Out, options?: ChunkOptions<A>): Out;
   normalize<A extends LogitArray>(chunk: A, out?: A, options?: ChunkOptions<A>): A | NewLike<A>;
   normalize(chunk: LogitArray, out?: LogitArray, options: ChunkOptions = {}): LogitArray {
     const own = { ...optionsOf(options, CHUNK_OPTIONS), temperature: this.#temperature, out };
-    return runNow(normalizeCall(chunk, this.#state, own));
+    return runNow(normalizeCall('now', chunk, this.#state, own));
   }
 
   /** The wire form: 28 bytes. */
@@ -119,12 +125,12 @@ export class ExpSumAccumulator {
     const temperature = view.getFloat64(16, true);
     const exponent = view.getInt32(24, true);
     const reserved = [view.getUint8(5), view.getUint8(6), view.getUint8(7)];
-    const isCanonical = isOrdinary(mantissa) ? mantissa >= 1 && mantissa < 2 && exponent !== -(2 ** 31) : !(mantissa < 0) && !Object.is(mantissa, -0) && exponent === 0;
     if (reserved.some((byte) => byte !== 0)) throw wrongValue('three bytes of 0', 'bytes', reserved.join(', '));
-    if (!isCanonical) {
+    if (!isWireSum(mantissa, exponent)) {
       throw wrongValue('a mantissa in [1, 2), 0, NaN or Infinity', 'bytes', `${mantissa} · 2^${exponent}`);
     }
-    if (!(temperature > 0 && temperature < Infinity)) throw wrongValue('a temperature that is finite and above 0', 'bytes', String(temperature));
+    if (!(temperature > 0 && temperature < Infinity))
+      throw wrongValue('a temperature that is finite and above 0', 'bytes', String(temperature));
     const accumulator = new ExpSumAccumulator({ temperature });
     accumulator.#state = { mantissa: Float64Array.of(mantissa), exponent: Int32Array.of(exponent) };
     return accumulator;
@@ -140,4 +146,10 @@ export class ExpSumAccumulator {
     this.#state = mergeExpSums(this.#state, state);
     return this;
   }
+}
+
+/** Whether toBytes() writes such a sum: 0, NaN and Infinity have the exponent 0. */
+function isWireSum(mantissa: number, exponent: number): boolean {
+  if (isOrdinary(mantissa)) return isCanonical(mantissa) && exponent !== NO_EXPONENT;
+  return !(mantissa < 0) && !Object.is(mantissa, -0) && exponent === 0;
 }

@@ -1,10 +1,9 @@
-/** States of partial sums as callers give them: each field is read once, and checked. */
-import { outOfRange, wrongType, wrongValue } from '../call/arguments.js';
+/** Checks the states of partial sums that callers give: each field is read once. */
+import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { elementsOf, isDetached, lengthOf } from '../call/arrays.js';
-import { types } from '../call/types.js';
+import { isFloat64Array, isInt32Array, isUint8Array } from '../call/types.js';
 import type { NewFloat64Array, NewInt32Array, NewUint8Array } from '../call/types.js';
-
-const { isFloat64Array, isInt32Array, isUint8Array } = types;
+import { extended } from '../math/extended.js';
 
 /**
  * Sums of exponentials, one a row: mantissa · 2^exponent, the mantissa in [1, 2). 0 (nothing to add), NaN and Infinity
@@ -24,14 +23,14 @@ export interface NewExpSums extends ExpSums {
   readonly raised?: NewUint8Array;
 }
 
-/** The states that were given one by one, or in one array. */
+/** The states of a call, given one by one or in one array. */
 export function statesOf(given: readonly unknown[]): unknown[] {
   const states = given.length === 1 && Array.isArray(given[0]) ? elementsOf(given[0]) : [...given];
   if (states.length === 0) throw wrongValue('one state or more', 'states', 'none');
   return states;
 }
 
-/** A checked state: each field was read once, and is an array with an entry for each row, of which there are `rows`. */
+/** A checked state, each field read once: arrays with an entry for each of `rows` rows. */
 export function stateOf(state: unknown, name: string, rows?: number): ExpSums {
   const fields = fieldsOf(state, name);
   checkFields(fields, name, rows);
@@ -43,7 +42,7 @@ export function checkState(state: unknown, name: string, rows?: number): asserts
   stateOf(state, name, rows);
 }
 
-/** The fields of a state, each read once. A getter may do anything: take lengths when those of all states have run. */
+/** The fields of a state, each read once. Take lengths after the fields of all states: a getter may do anything. */
 export function fieldsOf(state: unknown, name: string): ExpSums {
   if (typeof state !== 'object' || state === null) throw wrongType('a state { mantissa, exponent }', name, state);
   const { mantissa, exponent, raised } = state as ExpSums;
@@ -62,9 +61,11 @@ export function checkFields({ mantissa, exponent, raised }: ExpSums, name: strin
   }
 }
 
-/** Checks that the arrays of a state are there, and as long as its mantissa, which is `expected` long. */
+/** Checks that no array of a state is detached, and that all are as long as its mantissa, and `expected` long. */
 export function checkRows(
-  fields: Readonly<Record<string, ArrayBufferView | undefined>>, name: string, expected?: number,
+  fields: Readonly<Record<string, ArrayBufferView | undefined>>,
+  name: string,
+  expected?: number,
 ): void {
   for (const [field, array] of Object.entries(fields)) {
     if (array && isDetached(array)) throw wrongType('an array that is not detached', `${name}.${field}`, array);
@@ -75,4 +76,16 @@ export function checkRows(
     if (array === undefined || lengthOf(array) === rows) continue;
     throw wrongValue(`${rows} elements, as in mantissa,`, `${name}.${field}`, String(lengthOf(array)));
   }
+}
+
+/** Whether a mantissa is in [1, 2). */
+export const isCanonical = (mantissa: number): boolean => mantissa >= 1 && mantissa < 2;
+
+/** Brings the sum of row r into canonical form. */
+export function settle(mantissa: Float64Array, exponent: Int32Array, r: number): void {
+  if (isCanonical(mantissa[r]!)) return;
+  const [m, e] = extended(mantissa[r]!, exponent[r]!);
+  if (!(Math.abs(e) < 2 ** 31)) throw outOfRange('an exponent of 32 bits', `the sum of row ${r}`, e);
+  mantissa[r] = m;
+  exponent[r] = e;
 }

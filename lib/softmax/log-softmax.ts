@@ -1,15 +1,9 @@
 /** logSoftmax: the logarithms of the probabilities that belong to logits. */
-import {
-  axisCall,
-  type AxisOptions,
-  type Float16ArrayLike,
-  type FloatArray,
-  type LogitArray,
-} from '../call/arguments.js';
 import { LOG_SOFTMAX } from '../backend/operators.js';
-import { logSoftmaxKernels } from '../js/softmax/log-kernels.js';
-import { elementCall, runNow, type Call } from '../call/call.js';
-import type { NewFloat32Array, NewFloat64Array, NewLike, NewUint16Array, Returned } from '../call/types.js';
+import { elementCalls, runNow } from '../call/call.js';
+import { AXIS_NAMES, type AxisOptions } from '../call/options.js';
+import type { KindOf, LogitArray, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
+import { logSoftmaxKernels } from '../js/softmax/log-softmax.js';
 
 /**
  * The logarithm of softmax, row by row, and not of its rounded results:
@@ -18,38 +12,27 @@ import type { NewFloat32Array, NewFloat64Array, NewLike, NewUint16Array, Returne
  *     S = Σⱼ exp((z[j] − max z) / temperature), one element that is the maximum left out
  *
  * Both terms have one sign, so nothing cancels: at the maximum of a row that towers over the others the result is
- * −log1p(S), however small, and not 0, and logits of 1e8 lose nothing. float32 results are within 1 ULP of exact, float64
- * ones within 3. (With max and S as in Milakov & Gimelshein, arXiv 1805.02867, who keep the maximum's own term in S.)
+ * −log1p(S), however small, and not 0, and logits of 1e8 lose nothing. float32 results are within 1 ULP of exact,
+ * float64 ones within 3. (With max and S as in Milakov & Gimelshein, arXiv 1805.02867, who keep the maximum's own term
+ * in S.)
  *
- * −∞ beside other logits gives −∞. A row with an unmasked NaN or +∞ is NaN at every unmasked position, as is a row of nothing
- * but −∞ unless a mask was given. Masked positions always give −∞, in a row of NaN too.
+ * −∞ beside other logits gives −∞. A row with an unmasked NaN or +∞ is NaN at every unmasked position, as is a row of
+ * nothing but −∞ unless a mask was given. Masked positions always give −∞, in a row of NaN too.
  *
- * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless `out`.
- * @param options See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`, `dtype`.
+ * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless
+ *   `out`.
+ * @param options See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
+ *   `dtype`.
  * @returns `out`, or a new array of the type and length of `x`. Half types: the float32 result rounded once.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
- * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not fit,
- *   `out` that overlaps `x` in part. Nothing was written then.
+ * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not
+ *   fit, `out` that overlaps `x` in part. Nothing was written then.
  */
-export function logSoftmax<Out extends Float32Array = NewFloat32Array>(
-  x: Float32Array, options?: AxisOptions<Float32Array, Out>,
-): Returned<Out>;
-export function logSoftmax<Out extends Float64Array = NewFloat64Array>(
-  x: Float64Array, options?: AxisOptions<Float64Array, Out>,
-): Returned<Out>;
-export function logSoftmax<Out extends Uint16Array | Float32Array = NewUint16Array>(
-  x: Uint16Array, options: AxisOptions<Uint16Array, Out>,
-): Returned<Out>;
-export function logSoftmax<
-  A extends Float16ArrayLike, Out extends Float16ArrayLike | Float32Array = NewLike<A, Float16ArrayLike>,
->(
-  x: A, options?: AxisOptions<A, Out>,
-): Returned<Out>;
-export function logSoftmax<A extends FloatArray>(x: A, options?: AxisOptions<A>): FloatArray;
-export function logSoftmax(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): LogitArray {
-  return runNow(logSoftmaxCall(logits, options));
+export function logSoftmax<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
+  x: A,
+  ...rest: OptionsFor<A, AxisOptions<KindOf<A>, Out>>
+): Returned<Out> {
+  return runNow(logSoftmaxCall('now', x, ...rest));
 }
 
-export function logSoftmaxCall(logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>, more: readonly string[] = []): Call<LogitArray> {
-  return elementCall(LOG_SOFTMAX, logSoftmaxKernels, axisCall(logits, options, more));
-}
+export const logSoftmaxCall = /* @__PURE__ */ elementCalls(LOG_SOFTMAX, logSoftmaxKernels, AXIS_NAMES);

@@ -1,12 +1,14 @@
 /** logSumExp: the logarithm of a row's sum of exponentials. */
-import { axisCall, type AxisOptions, type LogitArray } from '../call/arguments.js';
-import type { ElementType } from '../call/arguments.js';
-import { LOG_SUM_EXP } from '../backend/operators.js';
 import { backendFor } from '../backend/choice.js';
-import { logSumExpKernels } from '../js/softmax/log-kernels.js';
+import { LOG_SUM_EXP } from '../backend/operators.js';
+import type { AsyncOptions } from '../call/abort.js';
+import { axisCall, type AxisArguments, type AxisOperator } from '../call/axis.js';
 import { callOf, runNow, type Call } from '../call/call.js';
-import { logSumExpOfState, type ExpSums } from './exp-sum.js';
-import type { NewFloat64Array, Returned } from '../call/types.js';
+import { AXIS_NAMES, type AxisOptions, type Form } from '../call/options.js';
+import type { ElementType, LogitArray, NewFloat64Array, Returned } from '../call/types.js';
+import { logSumExpKernels } from '../js/softmax/log-sum-exp.js';
+import type { ExpSums } from './exp-sum-state.js';
+import { logSumExpOfState } from './merge-exp-sums.js';
 
 export type LogSumExpOptions<A extends LogitArray = LogitArray, Out = Float64Array> = AxisOptions<A, Out>;
 
@@ -41,24 +43,28 @@ export function logSumExp<A extends LogitArray, Out extends Float64Array = NewFl
   options?: LogSumExpOptions<A, Out>,
 ): Returned<Out>;
 export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptions): Float64Array {
-  if (typeof logits === 'object' && logits !== null && 'mantissa' in logits) return logSumExpOfState(logits);
-  return runNow(logSumExpCall(logits, options));
+  return isState(logits) ? logSumExpOfState(logits) : runNow(logSumExpCall('now', logits, options));
 }
 
-export function logSumExpCall(
-  logits: LogitArray,
-  options?: LogSumExpOptions,
-  more: readonly string[] = [],
-): Call<Float64Array> {
-  const call = axisCall(logits, options, more, 'row');
-  const { x, elements, out, isOutNew, kernel, outer, cols, inner, temperature, mask, maskLayout, bias } = call;
-  const sums = out as Float64Array;
+export const isState = (logits: LogitArray | ExpSums): logits is ExpSums =>
+  typeof logits === 'object' && logits !== null && 'mantissa' in logits;
+
+const CHECKS: AxisOperator = { logits: 'x', result: 'row', names: AXIS_NAMES };
+
+export function logSumExpCall<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
+  form: Form,
+  logits: A,
+  options?: LogSumExpOptions<A, Out> & AsyncOptions,
+): Call<Returned<Out>> {
+  const call = axisCall(CHECKS, form, logits, options);
+  const { args, elements, type, isOutNew } = call;
+  const sums = call.out as Returned<Out>;
   return callOf(LOG_SUM_EXP, {
     backend: backendFor(elements, logSumExpKernels),
-    type: kernel as ElementType,
-    args: { x, out: sums, outer, cols, inner, temperature, mask, maskLayout, bias },
+    type: type as ElementType,
+    args: args as AxisArguments & { readonly out: Float64Array },
     own: isOutNew ? ['out'] : [],
     work: elements,
-    finish: () => (cols === 0 ? sums.fill(-Infinity) : sums), // kernels leave empty rows alone
+    finish: () => (args.cols === 0 ? sums.fill(-Infinity) : sums), // kernels leave empty rows alone
   });
 }

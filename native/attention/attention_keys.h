@@ -1,107 +1,132 @@
-// Where attention finds keys and values: in two arrays, or in the pages of a cache; a tile at a time.
+// The keys and values of an attention call, a tile at a time: from two arrays of floats, or from the pages of a cache.
+//
+// A cache stores tiles, and each is used where it lies. Arrays have another layout: their tiles are copied first.
 #pragma once
 #include "attention_tile.h"
 
 namespace {
 
-// The numbers of a call, in the order of lib/backend/backend.ts (AttentionShape).
+// The numbers of a call, in the order of AttentionShape in lib/backend/backend.ts.
 struct AttentionShape {
-  size_t batch, heads, kv_heads, queries, keys, depth, value_depth, page;
-  bool positions_first;  // [batch, position, head, …] and not [batch, head, position, …]
-  bool causal;
+  size_t batch, heads, kv_heads, queries, keys, depth, value_depth, page_tokens;
+  bool is_position_major;  // arrays are [batch, position, head, …]; false: [batch, head, position, …]
+  bool is_causal;
   double window, scale, softcap;
   size_t mask_batch, mask_head, mask_query, bias_batch, bias_head, bias_query;  // strides
 
   static NEVER_INLINE AttentionShape of(const double* d) {
     auto n = [&](int i) { return (size_t)d[i]; };
-    return {n(0), n(1), n(2), n(3), n(4), n(5), n(6), n(7), d[8] != 0, d[9] != 0, d[10], d[11], d[12], n(13), n(14), n(15), n(16), n(17), n(18)};
+    return {n(0),  n(1),  n(2),  n(3),  n(4),  n(5),  n(6),  n(7),  d[8] != 0, d[9] != 0,
+            d[10], d[11], d[12], n(13), n(14), n(15), n(16), n(17), n(18)};
   }
-  size_t width() const { return (value_depth + kTile - 1) / kTile * kTile; }
-  size_t shared() const { return heads / kv_heads; }
-  size_t rows() const { return shared() * queries; }  // of a key/value head
-  // Where a head's position lies, in rows.
-  size_t place(size_t b, size_t head, size_t all_heads, size_t position, size_t positions) const {
-    return positions_first ? (b * positions + position) * all_heads + head : (b * all_heads + head) * positions + position;
-  }
-};
-
-// The pages of a cache, in slabs, an entry of the table being a page: its slab in the upper six bits, its place there in the
-// others. A slab holds, head after head, that head's share of all its pages, so that pages taken one after the other are one
-// stream of bytes for each head: tiles, of keys [depth][16], then values [16][width]. Scales, if there are any, lie likewise,
-// sixteen of the keys and sixteen of the values for each tile.
-struct Pages {
-  uint32_t page, tiles;
-  size_t of_tile, kv_heads;
-  const void* data[Slabs<void>::kMost];  // of each slab
-  size_t capacity[Slabs<void>::kMost];   // its pages
-
-  template <class T> Pages(const AttentionShape& s, const Slabs<T>& slabs) : page((uint32_t)s.page), tiles((uint32_t)(s.page / kTile)), of_tile(kTile * (s.depth + s.width())), kv_heads(s.kv_heads) {
-    for (size_t i = 0; i < slabs.count; i++) data[i] = slabs.data[i], capacity[i] = slabs.length[i] / (tiles * of_tile * kv_heads);
-  }
-  // The tile of a token, in tiles of its slab.
-  size_t tile(uint32_t entry, size_t head, uint32_t token) const {
-    return (head * capacity[entry >> 26] + (entry & 0x3FFFFFF)) * tiles + token % page / kTile;
+  // Floats of a value in whole vectors.
+  size_t value_width() const { return (value_depth + kTile - 1) / kTile * kTile; }
+  // Query heads that share a key/value head.
+  size_t heads_per_kv() const { return heads / kv_heads; }
+  // Query rows that share a key/value head of one sequence.
+  size_t query_rows() const { return heads_per_kv() * queries; }
+  // The row of an array that belongs to a sequence's head and position.
+  size_t row_index(size_t sequence, size_t head, size_t all_heads, size_t position, size_t positions) const {
+    return is_position_major ? (sequence * positions + position) * all_heads + head
+                             : (sequence * all_heads + head) * positions + position;
   }
 };
 
-// Keys and values: two arrays of floats, or the pages of a cache.
-struct Keys {
-  const AttentionShape& s;
-  const Reading& reading;
-  const float *k, *v;
-  const Pages* pages = nullptr;
+// The pages of a cache, in slabs. A table entry names a page: 6 upper bits for its slab, 26 bits for its index there.
+//
+// A slab holds one head after the other, and for each head the tiles of all its pages. Consecutive pages of a head are
+// thus one stream of bytes. A tile has keys [depth][16], then values [16][width]. Scales, if there are any, lie in the
+// same order: sixteen of the keys, then sixteen of the values of each tile.
+struct CachePages {
+  uint32_t page_tokens, page_tiles;
+  size_t tile_elements, kv_heads;
+  const void* slabs[Slabs<void>::kMost];
+  size_t slab_pages[Slabs<void>::kMost];
+
+  template <class T>
+  CachePages(const AttentionShape& shape, const Slabs<T>& slabs_given)
+      : page_tokens((uint32_t)shape.page_tokens),
+        page_tiles((uint32_t)(shape.page_tokens / kTile)),
+        tile_elements(kTile * (shape.depth + shape.value_width())),
+        kv_heads(shape.kv_heads) {
+    for (size_t i = 0; i < slabs_given.count; i++) {
+      slabs[i] = slabs_given.data[i];
+      slab_pages[i] = slabs_given.length[i] / (page_tiles * tile_elements * kv_heads);
+    }
+  }
+  // The index, in its slab, of the tile that holds a head's token.
+  size_t tile_index(uint32_t entry, size_t head, uint32_t token) const {
+    return (head * slab_pages[entry >> 26] + (entry & 0x3FFFFFF)) * page_tiles + token % page_tokens / kTile;
+  }
+};
+
+// All keys and values of a call. `pages` is null for a call on the two arrays `keys` and `values`.
+struct KeyValues {
+  const AttentionShape& shape;
+  const TileFunctions& functions;
+  const float *keys, *values;
+  const CachePages* pages = nullptr;
   const Slabs<const float>* scales = nullptr;
   const uint32_t* table = nullptr;
   const int32_t* lengths = nullptr;
-  const size_t* firsts = nullptr;  // of each sequence, in the table
+  const size_t* first_entries = nullptr;  // the index in `table` of each sequence's first page
 
-  size_t of(size_t b) const { return pages ? (size_t)lengths[b] : s.keys; }
-  // Floats, in which a tile is put together, if it has to be.
-  size_t scratch() const { return pages ? 0 : kTile * (s.depth + s.width()); }
-  // `rows` that will read it: for many, values are put where they are aligned too. `ready`: it is there from the time before.
-  Tile tile(size_t b, size_t head, size_t key, float* scratch, size_t rows, bool ready) const {
-    if (!pages) return together(b, head, key, scratch, rows, ready);
-    uint32_t entry = table[firsts[b] + (uint32_t)key / pages->page];
-    size_t index = pages->tile(entry, head, (uint32_t)key);
-    const char* at = (const char*)pages->data[entry >> 26] + index * pages->of_tile * reading.bytes;
-    return {at, at + kTile * s.depth * reading.bytes, s.width(), scales->count ? scales->data[entry >> 26] + index * 2 * kTile : nullptr};
+  // The number of a sequence's keys.
+  size_t length(size_t sequence) const { return pages ? (size_t)lengths[sequence] : shape.keys; }
+  // Floats of a copied tile; 0 if tiles are used where they lie.
+  size_t copied_floats() const { return pages ? 0 : kTile * (shape.depth + shape.value_width()); }
+  // The tile of the keys from `key` on, a multiple of 16. `memory` has copied_floats() for it.
+  // `rows` is how many query rows read the tile; `is_copied` says that `memory` holds it already.
+  Tile tile(size_t sequence, size_t head, size_t key, float* memory, size_t rows, bool is_copied) const {
+    if (!pages) return copy_tile(sequence, head, key, memory, rows, is_copied);
+    uint32_t entry = table[first_entries[sequence] + (uint32_t)key / pages->page_tokens];
+    size_t index = pages->tile_index(entry, head, (uint32_t)key);
+    const char* start = (const char*)pages->slabs[entry >> 26] + index * pages->tile_elements * functions.element_bytes;
+    return {start, start + kTile * shape.depth * functions.element_bytes, shape.value_width(),
+            scales->count ? scales->data[entry >> 26] + index * 2 * kTile : nullptr};
   }
-  // The value of a key, as floats: where it lies, or in `room`, of s.width() floats.
-  NEVER_INLINE const float* value(size_t b, size_t head, size_t key, float* room) const {
-    if (!pages) return v + s.place(b, head, s.kv_heads, key, s.keys) * s.value_depth;
-    Tile t = tile(b, head, key, nullptr, 0, false);
+  // A key's value as floats: in its array, or copied to `memory`, which has shape.value_width() floats.
+  NEVER_INLINE const float* value(size_t sequence, size_t head, size_t key, float* memory) const {
+    if (!pages) return values + shape.row_index(sequence, head, shape.kv_heads, key, shape.keys) * shape.value_depth;
+    Tile t = tile(sequence, head, key, nullptr, 0, false);
     size_t lane = key % kTile;
-    reading.value((const char*)t.v + lane * t.stride * reading.bytes, t.stride, room);
-    for (size_t c = 0; t.scales && c < t.stride; c++) room[c] *= t.scales[kTile + lane];
-    return room;
+    functions.read_value((const char*)t.values + lane * t.value_stride * functions.element_bytes, t.value_stride,
+                         memory);
+    for (size_t c = 0; t.scales && c < t.value_stride; c++) memory[c] *= t.scales[kTile + lane];
+    return memory;
   }
-  // q · k in double: products are exact, and added in order.
-  SELDOM double product(size_t b, size_t head, size_t key, const float* q) const {
+  // Returns q · key, before scaling. Products are exact doubles, added in order.
+  SELDOM double dot(size_t sequence, size_t head, size_t key, const float* q) const {
     if (pages) {
-      Tile t = tile(b, head, key, nullptr, 0, false);
-      double z[kTile];
-      reading.exact_scores(t.k, q, s.depth, z);
-      return z[key % kTile] * (t.scales ? (double)t.scales[key % kTile] : 1);
+      Tile t = tile(sequence, head, key, nullptr, 0, false);
+      double scores[kTile];
+      functions.score_exactly(t.keys, q, shape.depth, scores);
+      return scores[key % kTile] * (t.scales ? (double)t.scales[key % kTile] : 1);
     }
-    const float* row = k + s.place(b, head, s.kv_heads, key, s.keys) * s.depth;
+    const float* row = keys + shape.row_index(sequence, head, shape.kv_heads, key, shape.keys) * shape.depth;
     double sum = 0;
-    for (size_t d = 0; d < s.depth; d++) sum += (double)q[d] * (double)row[d];
+    for (size_t d = 0; d < shape.depth; d++) sum += (double)q[d] * (double)row[d];
     return sum;
   }
-  Tile together(size_t b, size_t head, size_t key, float* scratch, size_t rows, bool ready) const {
-    size_t n = s.keys - key < kTile ? s.keys - key : kTile, row = s.place(b, head, s.kv_heads, key, s.keys), stride = s.positions_first ? s.kv_heads : 1;
-    if (ready) return {scratch, scratch + kTile * s.depth, s.width(), nullptr};
-    transpose(k + row * s.depth, stride * s.depth, n, s.depth, scratch);
-    const float* from = v + row * s.value_depth;
-    size_t width = s.width(), apart = stride * s.value_depth;
-    if (width == s.value_depth && rows < 16) return {scratch, from, apart, nullptr};
-    float* values = scratch + kTile * s.depth;
-    for (size_t i = 0; i < n; i++)
-      for (size_t at = 0; at < width; at += kTile) {
-        size_t left = s.value_depth - at;
-        store(values + i * width + at, left < kTile ? load_n(from + i * apart + at, left, 0) : load(from + i * apart + at));
+  // Copies keys to `memory`, transposed. Values follow them if many rows read the tile, or if a value is not a whole
+  // number of vectors. Otherwise the tile points to the values in their array.
+  Tile copy_tile(size_t sequence, size_t head, size_t key, float* memory, size_t rows, bool is_copied) const {
+    size_t count = shape.keys - key < kTile ? shape.keys - key : kTile;
+    size_t row = shape.row_index(sequence, head, shape.kv_heads, key, shape.keys);
+    size_t row_stride = shape.is_position_major ? shape.kv_heads : 1;
+    if (is_copied) return {memory, memory + kTile * shape.depth, shape.value_width(), nullptr};
+    transpose(keys + row * shape.depth, row_stride * shape.depth, count, shape.depth, memory);
+    const float* first_value = values + row * shape.value_depth;
+    size_t width = shape.value_width(), value_stride = row_stride * shape.value_depth;
+    if (width == shape.value_depth && rows < 16) return {memory, first_value, value_stride, nullptr};
+    float* copies = memory + kTile * shape.depth;
+    for (size_t i = 0; i < count; i++)
+      for (size_t c = 0; c < width; c += kTile) {
+        size_t left = shape.value_depth - c;
+        store(copies + i * width + c, left < kTile ? load_n(first_value + i * value_stride + c, left, 0)
+                                                   : load(first_value + i * value_stride + c));
       }
-    return {scratch, values, width, nullptr};
+    return {memory, copies, width, nullptr};
   }
 };
 

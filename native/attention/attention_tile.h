@@ -1,150 +1,185 @@
-// Attention on one tile: sixteen keys of one key/value head, and query rows that share it.
+// Attention on one tile: the scores of sixteen keys for up to eight query rows, and the sums of the weighted values.
 //
-// Keys lie transposed in a tile, [depth][16], a key a lane: a score is a chain of fmas with the query's numbers broadcast,
-// and no lane is ever added to another. Values lie as rows behind them, so that a cache is read as one stream of bytes: on
-// its own that brought 85 % of a core's read bandwidth, where two interleaved streams with prefetching brought 55.
+// A tile holds its keys transposed, [depth][16]: each key is a lane. A score is a chain of fmas with a broadcast number
+// of the query, and no lane is added to another. The values follow the keys as rows, so that a cache is read as one
+// stream of bytes. One stream reached 85 % of a core's read bandwidth; two interleaved ones with prefetching 55 %.
+//
+// TileFunctions has the functions for one storage type. tanh_f64 caps scores; transpose makes tiles of array rows.
 #pragma once
 #include "../math/formats.h"
 #include "../rows/logits.h"
 
 namespace {
 
-constexpr size_t kTile = 16;  // keys, a lane each
+constexpr size_t kTile = 16;  // keys of a tile, a lane each
 
-// A tile as it lies in memory: keys [depth][16], values as sixteen rows `stride` apart, padded to whole vectors. `scales`:
-// sixteen of the keys and sixteen of the values, or null.
+// A tile in memory: keys are [depth][16]; values are sixteen rows, `value_stride` elements apart, in whole vectors.
+// `scales` has sixteen scales of keys and sixteen scales of values, or is null.
 struct Tile {
-  const void *k, *v;
-  size_t stride;
+  const void *keys, *values;
+  size_t value_stride;
   const float* scales;
 };
 
-// z[r] = Σ_d q[d][r] · k[d] for R of the kRows rows in q, in two chains: of even d and of odd d.
-template <class E, int R, int kRows> SIMD_INLINE void some_scores(const typename E::T* k, const float* q, size_t depth, f32x16* z) {
-  f32x16 a[R], b[R];
+// Returns in scores[r] the products Σ_d q[d][r] · keys[d] of kRows query rows. q is [depth][kStride].
+// Each product is the sum of two chains of fmas: one over even d, one over odd d.
+template <class Elements, int kRows, int kStride>
+SIMD_INLINE void dot_rows(const typename Elements::T* keys, const float* q, size_t depth, f32x16* scores) {
+  f32x16 even[kRows], odd[kRows];
   UNROLL
-  for (int r = 0; r < R; r++) a[r] = b[r] = splat(0.f);
-  auto step = [&](size_t d, f32x16* s) ALWAYS_LAMBDA {
-    f32x16 x = E::load(k + d * kTile);
+  for (int r = 0; r < kRows; r++) even[r] = odd[r] = splat(0.f);
+  auto add_products = [&](size_t d, f32x16* sums) ALWAYS_LAMBDA {
+    f32x16 x = Elements::load(keys + d * kTile);
     UNROLL
-    for (int r = 0; r < R; r++) s[r] = fma(x, splat(q[d * kRows + r]), s[r]);
+    for (int r = 0; r < kRows; r++) sums[r] = fma(x, splat(q[d * kStride + r]), sums[r]);
   };
   size_t d = 0;
-  for (; d + 4 <= depth; d += 4) step(d, a), step(d + 1, b), step(d + 2, a), step(d + 3, b);
-  for (; d + 2 <= depth; d += 2) step(d, a), step(d + 1, b);
-  if (d < depth) step(d, a);
+  for (; d + 4 <= depth; d += 4) {
+    add_products(d, even);
+    add_products(d + 1, odd);
+    add_products(d + 2, even);
+    add_products(d + 3, odd);
+  }
+  for (; d + 2 <= depth; d += 2) {
+    add_products(d, even);
+    add_products(d + 1, odd);
+  }
+  if (d < depth) add_products(d, even);
   UNROLL
-  for (int r = 0; r < R; r++) z[r] = add(a[r], b[r]);
+  for (int r = 0; r < kRows; r++) scores[r] = add(even[r], odd[r]);
 }
-template <class E, int R> void scores(const void* k, const float* q, size_t depth, float* z) {
-  constexpr int kPass = kVectors < 32 && R > 2 ? 2 : R;  // what registers hold
-  for (int r = 0; r < R; r += kPass) {
-    f32x16 some[kPass];
-    some_scores<E, kPass, R == 8 ? 16 : R>((const typename E::T*)k, q + r, depth, some);
+// Writes the products of kRows query rows with a tile's keys as scores [kRows][16].
+template <class Elements, int kRows> void score_rows(const void* keys, const float* q, size_t depth, float* scores) {
+  constexpr int kPass = kVectors < 32 && kRows > 2 ? 2 : kRows;  // rows whose sums fit into registers
+  for (int r = 0; r < kRows; r += kPass) {
+    f32x16 products[kPass];
+    dot_rows<Elements, kPass, kRows == 8 ? 16 : kRows>((const typename Elements::T*)keys, q + r, depth, products);
     UNROLL
-    for (int i = 0; i < kPass; i++) store(z + (r + i) * kTile, some[i]);
+    for (int i = 0; i < kPass; i++) store(scores + (r + i) * kTile, products[i]);
   }
 }
 
-// acc[r] += Σ_key w[r][key] · v[key] for J vectors, a tile's sixteen first summed by themselves.
-template <class E, int R, int J> SIMD_INLINE void some_values(const typename E::T* v, size_t stride, const float* w, float* acc, size_t width) {
-  f32x16 s[R][J];
+// sums[r] += Σ_key weights[r][key] · values[key], for kRows rows and kColumns vectors of columns.
+// The sixteen products of a tile are summed on their own before they are added.
+template <class Elements, int kRows, int kColumns>
+SIMD_INLINE void add_columns(const typename Elements::T* values, size_t value_stride, const float* weights, float* sums,
+                             size_t width) {
+  f32x16 tile_sums[kRows][kColumns];
   UNROLL
-  for (int r = 0; r < R; r++)
+  for (int r = 0; r < kRows; r++)
     UNROLL
-    for (int j = 0; j < J; j++) s[r][j] = splat(0.f);
+    for (int c = 0; c < kColumns; c++) tile_sums[r][c] = splat(0.f);
   for (size_t key = 0; key < kTile; key++) {
-    f32x16 weight[R];
+    f32x16 weight[kRows];
     UNROLL
-    for (int r = 0; r < R; r++) weight[r] = splat(w[r * kTile + key]);
+    for (int r = 0; r < kRows; r++) weight[r] = splat(weights[r * kTile + key]);
     UNROLL
-    for (int j = 0; j < J; j++) {
-      f32x16 x = E::load(v + key * stride + kTile * j);
+    for (int c = 0; c < kColumns; c++) {
+      f32x16 x = Elements::load(values + key * value_stride + kTile * c);
       KEEP(x);
       UNROLL
-      for (int r = 0; r < R; r++) s[r][j] = fma(x, weight[r], s[r][j]);
+      for (int r = 0; r < kRows; r++) tile_sums[r][c] = fma(x, weight[r], tile_sums[r][c]);
     }
   }
   UNROLL
-  for (int r = 0; r < R; r++)
+  for (int r = 0; r < kRows; r++)
     UNROLL
-    for (int j = 0; j < J; j++) store(acc + r * width + kTile * j, add(load(acc + r * width + kTile * j), s[r][j]));
+    for (int c = 0; c < kColumns; c++)
+      store(sums + r * width + kTile * c, add(load(sums + r * width + kTile * c), tile_sums[r][c]));
 }
-template <class E, int R> void values(const void* from, size_t stride, const float* w, float* acc, size_t width) {
-  const typename E::T* v = (const typename E::T*)from;
-  // Where floats are few to a read, they are read in their order. Else four rows share what was read, and converted.
-  constexpr bool kInOrder = sizeof(typename E::T) == 4 && R < 8;
-  constexpr int J = kVectors >= 32 && kInOrder ? 8 : 4, kMost = kVectors < 32 ? 1 : kInOrder ? 2 : 4, kPass = R < kMost ? R : kMost;
-  for (int r = 0; r < R; r += kPass) {
-    size_t at = 0;
-    for (; at + J * kTile <= width; at += J * kTile) some_values<E, kPass, J>(v + at, stride, w + r * kTile, acc + r * width + at, width);
-    for (; J > 4 && at + 4 * kTile <= width; at += 4 * kTile) some_values<E, kPass, 4>(v + at, stride, w + r * kTile, acc + r * width + at, width);
-    for (; at < width; at += kTile) some_values<E, kPass, 1>(v + at, stride, w + r * kTile, acc + r * width + at, width);
+// Adds a tile's weighted values to the sums [kRows][width]. weights is [kRows][16].
+template <class Elements, int kRows>
+void add_values(const void* tile_values, size_t value_stride, const float* weights, float* sums, size_t width) {
+  const typename Elements::T* values = (const typename Elements::T*)tile_values;
+  // Floats for fewer than eight rows are read in memory order. Otherwise four rows share each value that was converted.
+  constexpr bool kInOrder = sizeof(typename Elements::T) == 4 && kRows < 8;
+  constexpr int kColumns = kVectors >= 32 && kInOrder ? 8 : 4, kMostRows = kVectors < 32 ? 1 : kInOrder ? 2 : 4;
+  constexpr int kPass = kRows < kMostRows ? kRows : kMostRows;
+  for (int r = 0; r < kRows; r += kPass) {
+    size_t c = 0;
+    for (; c + kColumns * kTile <= width; c += kColumns * kTile)
+      add_columns<Elements, kPass, kColumns>(values + c, value_stride, weights + r * kTile, sums + r * width + c,
+                                             width);
+    for (; kColumns > 4 && c + 4 * kTile <= width; c += 4 * kTile)
+      add_columns<Elements, kPass, 4>(values + c, value_stride, weights + r * kTile, sums + r * width + c, width);
+    for (; c < width; c += kTile)
+      add_columns<Elements, kPass, 1>(values + c, value_stride, weights + r * kTile, sums + r * width + c, width);
   }
 }
-// The same of one row, of the keys whose bit is set alone: what the others hold does not matter.
-template <class E> void values_of_lanes(const void* from, size_t stride, const float* w, uint32_t lanes, float* acc, size_t width) {
-  const typename E::T* v = (const typename E::T*)from;
-  for (size_t at = 0; at < width; at += kTile) {
-    f32x16 s = splat(0.f);
+// Adds the weighted values of one row. It reads only the values of visible keys: `visible` has a bit a key.
+template <class Elements>
+void add_visible_values(const void* tile_values, size_t value_stride, const float* weights, uint32_t visible,
+                        float* sums, size_t width) {
+  const typename Elements::T* values = (const typename Elements::T*)tile_values;
+  for (size_t c = 0; c < width; c += kTile) {
+    f32x16 tile_sum = splat(0.f);
     for (size_t key = 0; key < kTile; key++)
-      if (lanes >> key & 1) s = fma(E::load(v + key * stride + at), splat(w[key]), s);
-    store(acc + at, add(load(acc + at), s));
+      if (visible >> key & 1)
+        tile_sum = fma(Elements::load(values + key * value_stride + c), splat(weights[key]), tile_sum);
+    store(sums + c, add(load(sums + c), tile_sum));
   }
 }
 
-// The scores of one row with no rounding to speak of, for those that are large.
-template <class E> void exact_scores(const void* k, const float* q, size_t depth, double* z) {
+// Writes the sixteen scores of one query row as doubles, for scores whose float rounding would show.
+template <class Elements> void score_exactly(const void* keys, const float* q, size_t depth, double* scores) {
   f64x8 low = splat(0.), high = low;
   for (size_t d = 0; d < depth; d++) {
-    f32x16 x = E::load((const typename E::T*)k + d * kTile);
+    f32x16 x = Elements::load((const typename Elements::T*)keys + d * kTile);
     f64x8 y = splat((double)q[d]);
-    low = fma(low_f64(x), y, low), high = fma(high_f64(x), y, high);
+    low = fma(low_f64(x), y, low);
+    high = fma(high_f64(x), y, high);
   }
-  store(z, low), store(z + 8, high);
+  store(scores, low);
+  store(scores + 8, high);
 }
 
-// A value as floats, `width` of them in whole vectors.
-template <class E> void value(const void* from, size_t width, float* out) {
-  for (size_t at = 0; at < width; at += kTile) store(out + at, E::load((const typename E::T*)from + at));
+// Writes one value as `width` floats, a multiple of sixteen.
+template <class Elements> void read_value(const void* value, size_t width, float* out) {
+  for (size_t c = 0; c < width; c += kTile) store(out + c, Elements::load((const typename Elements::T*)value + c));
 }
 
-// All that depends on how keys and values are stored, of 1, 2, 4 and 8 rows together.
-struct Reading {
-  size_t bytes;  // of a number
-  void (*scores[4])(const void* k, const float* q, size_t depth, float* z);
-  void (*values[4])(const void* v, size_t stride, const float* w, float* acc, size_t width);
-  void (*values_of_lanes)(const void* v, size_t stride, const float* w, uint32_t lanes, float* acc, size_t width);
-  void (*exact_scores)(const void* k, const float* q, size_t depth, double* z);
-  void (*value)(const void* v, size_t width, float* out);
+// The functions that depend on the type of stored keys and values. An array of four is for 1, 2, 4 and 8 query rows.
+struct TileFunctions {
+  size_t element_bytes;
+  void (*score_rows[4])(const void* keys, const float* q, size_t depth, float* scores);
+  void (*add_values[4])(const void* values, size_t value_stride, const float* weights, float* sums, size_t width);
+  void (*add_visible_values)(const void* values, size_t value_stride, const float* weights, uint32_t visible,
+                             float* sums, size_t width);
+  void (*score_exactly)(const void* keys, const float* q, size_t depth, double* scores);
+  void (*read_value)(const void* value, size_t width, float* out);
 };
-template <class E> constexpr Reading kReading = {
-    sizeof(typename E::T), {scores<E, 1>, scores<E, 2>, scores<E, 4>, scores<E, 8>}, {values<E, 1>, values<E, 2>, values<E, 4>, values<E, 8>},
-    values_of_lanes<E>, exact_scores<E>, value<E>,
+template <class Elements> constexpr TileFunctions kTileFunctions = {
+    sizeof(typename Elements::T),
+    {score_rows<Elements, 1>, score_rows<Elements, 2>, score_rows<Elements, 4>, score_rows<Elements, 8>},
+    {add_values<Elements, 1>, add_values<Elements, 2>, add_values<Elements, 4>, add_values<Elements, 8>},
+    add_visible_values<Elements>,
+    score_exactly<Elements>,
+    read_value<Elements>,
 };
 
-// tanh(x) = sign(x) · (1 − E) / (1 + E), E = exp(−2|x|). Max error: about 1e-16, which is much of a small x, as of a score
-// below a large softcap: below 2^-10 it is x − x³/3 + 2x⁵/15, to 2^-52 of x. A NaN stays one.
+// Returns tanh(x) = sign(x) · (1 − E) / (1 + E) with E = exp(−2|x|); NaN for NaN. Max error: about 1e-16 absolute.
+// That error is large relative to a small x. Below 2^-10 it returns x − x³/3 + 2x⁵/15. Max error there: 2^-52 of x.
 SIMD_INLINE f64x8 tanh_f64(f64x8 x) {
   f64x8 zero = splat(0.), size = max_keep_nan(sub(zero, x), x), t;
-  const ExpVector<double> e(ExpScale<double>::of(1), ExpTraits<double>::kBias);
-  f64x8 q = mul(exp_below<true>(e, mul(size, splat(-2.)), t), splat(1 / ExpTraits<double>::kG));
+  const ExpVector<double> exp(ExpScale<double>::of(1), ExpTraits<double>::kBias);
+  f64x8 q = mul(exp_below<true>(exp, mul(size, splat(-2.)), t), splat(1 / ExpTraits<double>::kG));
   f64x8 y = div(sub(splat(1.), q), add(splat(1.), q)), square = mul(x, x);
   f64x8 small = fma(mul(x, square), fma(square, splat(2. / 15), splat(-1. / 3)), x);
   return select_bits(small, select_bits(sub(zero, y), y, lanes_above(zero, x)), lanes_above(splat(0x1p-10), size));
 }
-SELDOM static double tanh_one(double x) {
+// Returns tanh(x) of one number, with the bounds of tanh_f64.
+SELDOM static double tanh_scalar(double x) {
   double y[8];
   store(y, tanh_f64(splat(x)));
   return y[0];
 }
 
-// Sixteen rows of floats, `stride` apart, the first n of them there and the others 0, as `depth` rows of sixteen.
-SIMD_INLINE void transpose(const float* rows, size_t stride, size_t n, size_t depth, float* out) {
+// Writes `count` rows of floats, `stride` apart, as the columns of out, [depth][16]. Further columns are 0.
+SIMD_INLINE void transpose(const float* rows, size_t stride, size_t count, size_t depth, float* out) {
   size_t d = 0;
-  for (; n == kTile && d + 16 <= depth; d += 16) transpose16(rows + d, stride, out + d * kTile);
+  for (; count == kTile && d + 16 <= depth; d += 16) transpose16(rows + d, stride, out + d * kTile);
   for (; d < depth; d++)
-    for (size_t i = 0; i < kTile; i++) out[d * kTile + i] = i < n ? rows[i * stride + d] : 0;
+    for (size_t i = 0; i < kTile; i++) out[d * kTile + i] = i < count ? rows[i * stride + d] : 0;
 }
 
 }  // namespace

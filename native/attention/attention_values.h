@@ -1,20 +1,21 @@
-// Values that all keys of a row share: its output is that value, which no sum of rounded products would give.
+// Values that all keys of a row share: the row's output is then that value, exactly.
 //
-// Weights are floats, and so are sums of weight · value within a part of the keys. Where every value of a column is c,
-// their quotient could be off by a rounding, and so outside of the values. A row that sees one key is that case in all
-// columns. Ordinary values differ between the first two keys of a row, and the search for shared values ends there.
+// Weights are floats, and so are the sums of weighted values within a part. If all values of a column are c, the
+// quotient of the two sums could be off by a rounding, and lie outside the range of the values. A row that sees one key
+// is this case in every column. Ordinary values differ between a row's first two keys, and the search ends there.
 #pragma once
-#include "../softmax/state.h"
+#include "../math/octaves.h"
+#include "attention_block.h"
 #include "attention_keys.h"
-#include "attention_rows.h"
 
 namespace {
 
-// exp(x) as mantissa · 2^exponent, the mantissa within [2^-½, 2^½] and good to 2^-51. Beyond 2^51 octaves a double has
-// no room for a fraction, and the mantissa is 1. Octaves alone ends at 2^40.
+// exp(x) as mantissa · 2^exponent, with a mantissa in [2^-½, 2^½]. Max error of the mantissa: 2^-51.
+// Beyond 2^51 octaves a double has no fraction, and the mantissa is 1.
 struct PowerOfE {
   double mantissa, exponent;
 };
+// Returns exp(x) as a PowerOfE. Octaves::of alone ends at 2^40 octaves.
 SELDOM static PowerOfE power_of_e(double x) {
   double octaves = x * kLog2E;
   bool has_fraction = octaves < 0x1p51 && octaves > -0x1p51;
@@ -25,66 +26,77 @@ SELDOM static PowerOfE power_of_e(double x) {
   return {o.factor(), nearest(octaves)};
 }
 
-// The values that the keys of a row share, by column. Rows of one key/value head are asked for one after the other.
+// The values that a row's keys share, by column. It serves the rows of one key/value head, one after the other.
 class SharedValues {
-  const Keys& keys;
-  const size_t b, head;
-  float* common;           // the shared value of each column; bits of 0 where there is none
-  float* other;            // memory for a value that is compared
-  size_t first = 0;        // keys [first, end) were compared
-  size_t end = 0;
-  bool is_range = false;   // no key of [first, end) was left out
-  size_t low = 0;          // columns outside [low, high) share nothing but perhaps 0, which sums give exactly
+  const KeyValues& key_values;
+  const size_t sequence, head;
+  float* shared;         // the shared value of each column; the float 0 (all bits zero) where there is none
+  float* copy;           // memory for a value that is compared
+  size_t first_key = 0;  // keys of [first_key, end_key) were compared
+  size_t end_key = 0;
+  bool is_contiguous = false;  // all keys of that range were compared
+  size_t low = 0;              // columns outside [low, high) share nothing, or 0, which sums give exactly
   size_t high = 0;
 
-  static uint32_t bits(float x) {
-    uint32_t u;
-    COPY(&u, &x, 4);
-    return u;
+  static uint32_t bits_of(float x) {
+    uint32_t bits;
+    COPY(&bits, &x, 4);
+    return bits;
   }
+  // Starts over with the value of one key, which shares all of its columns with itself.
   void begin(size_t key) {
-    first = key, end = key + 1, low = 0, high = keys.s.value_depth;
-    const float* value = keys.value(b, head, key, other);
-    for (size_t c = 0; c < high; c++) common[c] = value[c];
+    first_key = key;
+    end_key = key + 1;
+    low = 0;
+    high = key_values.shape.value_depth;
+    const float* value = key_values.value(sequence, head, key, copy);
+    for (size_t c = 0; c < high; c++) shared[c] = value[c];
     narrow_columns();
   }
   void compare(size_t key) {
-    const float* value = keys.value(b, head, key, other);
-    for (size_t c = low; c < high; c++) common[c] = bits(common[c]) == bits(value[c]) ? common[c] : 0;
+    const float* value = key_values.value(sequence, head, key, copy);
+    for (size_t c = low; c < high; c++) shared[c] = bits_of(shared[c]) == bits_of(value[c]) ? shared[c] : 0;
     narrow_columns();
   }
   void narrow_columns() {
-    while (low < high && bits(common[low]) == 0) low++;
-    while (low < high && bits(common[high - 1]) == 0) high--;
+    while (low < high && bits_of(shared[low]) == 0) low++;
+    while (low < high && bits_of(shared[high - 1]) == 0) high--;
   }
 
  public:
   static constexpr size_t kNoKey = (size_t)-1;
-  size_t only = kNoKey;    // the key that the row sees, if it is one; else kNoKey
+  size_t only_key = kNoKey;  // the one key that the row sees; kNoKey if it sees more
 
   static size_t bytes(size_t width) { return 2 * width * sizeof(float); }
-  SharedValues(const Keys& keys, size_t b, size_t head, float* memory)
-      : keys(keys), b(b), head(head), common(memory), other(memory + keys.s.width()) {}
+  SharedValues(const KeyValues& key_values, size_t sequence, size_t head, float* memory)
+      : key_values(key_values),
+        sequence(sequence),
+        head(head),
+        shared(memory),
+        copy(memory + key_values.shape.value_width()) {}
 
-  // Whether the keys that were compared are among those of a row, and share nothing. False: look() finds out.
-  bool has_nothing(const Row1& row) const {
-    bool sees_all = is_range && !row.mask && !row.bias && row.from == first && row.to >= end;
-    return sees_all && low == high && end > first + 1;
+  // Whether the keys compared so far tell that the row's keys share no value. If it is false, find() must look.
+  bool is_known_empty(const Query& query) const {
+    bool sees_all = is_contiguous && !query.mask && !query.bias && query.from == first_key && query.to >= end_key;
+    return sees_all && low == high && end_key > first_key + 1;
   }
-  // Of a row that sees a key. Keys that were compared for the row before are not read again, if both rows see all keys
-  // from the same one on.
-  void look(const Row1& row) {
-    bool sees_all = !row.mask && !row.bias;
-    size_t from = row.next(row.from);
-    if (!is_range || !sees_all || from != first || row.to < end) begin(from);
-    is_range = sees_all;
-    size_t key = row.next(end);
-    only = key == row.to && end == first + 1 ? first : kNoKey;
-    for (; low < high && key < row.to; key = row.next(end)) compare(key), end = key + 1;
+  // Finds the shared values of a row that sees a key. It continues from the row before if both rows see all keys from
+  // the same key on.
+  void find(const Query& query) {
+    bool sees_all = !query.mask && !query.bias;
+    size_t from = query.next_visible(query.from);
+    if (!is_contiguous || !sees_all || from != first_key || query.to < end_key) begin(from);
+    is_contiguous = sees_all;
+    size_t key = query.next_visible(end_key);
+    only_key = key == query.to && end_key == first_key + 1 ? first_key : kNoKey;
+    for (; low < high && key < query.to; key = query.next_visible(end_key)) {
+      compare(key);
+      end_key = key + 1;
+    }
   }
-  // Sums of weighted values, `mantissa` being the sum of the weights.
-  void put(double mantissa, double* total) const {
-    for (size_t c = low; c < high; c++) total[c] = bits(common[c]) ? mantissa * common[c] : total[c];
+  // Replaces a row's sums of weighted values in the shared columns. `mantissa` is the sum of the weights.
+  void replace(double mantissa, double* totals) const {
+    for (size_t c = low; c < high; c++) totals[c] = bits_of(shared[c]) ? mantissa * shared[c] : totals[c];
   }
 };
 

@@ -1,7 +1,11 @@
-// Cross-entropy: -logSoftmax at each row's target, and its gradient by the logits, (softmax - [is the target]) / T.
-// softmax/log_softmax.h measures the rows and reads both off them.
+// cross_entropy: the loss −logSoftmax at the target of each row, and its gradient by the logits,
+//
+//   gradient = (softmax − [is the target]) / T
+//
+// softmax/log_operators.h computes both. A target of −1 has the loss 0 and no gradient. In half types, logits are
+// widened to floats, and the gradient is rounded once more; a loss is a double in all types.
 #pragma once
-#include "../softmax/log_softmax.h"
+#include "../softmax/log_operators.h"
 
 namespace {
 
@@ -9,7 +13,9 @@ template <class T>
 void cross_entropy_floats(const Run& run, const T* x, const int32_t* targets, double* loss, T* gradient,
                           const LogitRows<T>& rows) {
   LogResults<T> to;
-  to.targets = targets, to.loss = loss, to.gradient = gradient;
+  to.targets = targets;
+  to.loss = loss;
+  to.gradient = gradient;
   log_operators(run, x, rows, to);
 }
 void cross_entropy_halves(const HalfCall& call, const uint16_t* x, const int32_t* targets, double* loss,

@@ -8,7 +8,7 @@
 #pragma once
 #include "../rows/half_rows.h"
 #include "../rows/share_rows.h"
-#include "../softmax/log_sum.h"
+#include "../softmax/log_rows.h"
 
 namespace {
 
@@ -21,14 +21,14 @@ template <class T> struct StableMax {
   bool wants_log;
 
   struct Memory {
-    Lanes<T> lanes;
+    LaneReadings<T> lanes;
     explicit Memory(const Run&) {}
   };
   // W neighbouring rows, or one: its sums in `m`, and a unit for each row.
   struct Tile {
     const StableMax& s;
-    Measured<T> m;
-    Lanes<T>* lanes;  // one a part
+    MeasuredTile<T> m;
+    LaneReadings<T>* lanes;  // one a part
     double unit[W];
     bool is_scaled = false;  // some unit is not 1
     uint32_t nan = 0;        // rows that are NaN throughout
@@ -56,7 +56,7 @@ template <class T> struct StableMax {
   }
   // As `read`, from x and bias that are scaled before they are added: their sum may overflow.
   SELDOM void read_scaled(const Tile& t, size_t v, Two<f64x8>* z, uint32_t visible) const {
-    const size_t i = t.m.first + v * rows.step(), n = rows.width(t.m, v), column = rows.across() ? v : v * W;
+    const size_t i = t.m.first + v * rows.stride(), n = rows.width(t.m, v), column = rows.across() ? v : v * W;
     const Slice<const T>& bias = rows.extras.bias;
     const bool is_shared = bias.length == rows.cols;
     T a[W] = {}, b[W] = {};
@@ -78,21 +78,21 @@ template <class T> struct StableMax {
   static void add_up(void* self, size_t part) {
     Tile& t = *(Tile*)self;
     if (t.s.run.stopped()) return;
-    Total<double> total[kParts];
+    VectorTotal<double> total[kParts];
     for (size_t v = part * kVectors; v < t.s.end(part); v++) {
       Two<f64x8> z[kParts];
       t.s.read(t, v, z);
-      UNROLL for (size_t p = 0; p < kParts; p++) total[p].add_both(terms(t, z[p], p).s, splat(0.));
+      UNROLL for (size_t p = 0; p < kParts; p++) total[p].add_pair(terms(t, z[p], p).s, splat(0.));
     }
     UNROLL for (size_t p = 0; p < kParts; p++) {
-      store(t.lanes[part].sum + 8 * p, total[p].a);
+      store(t.lanes[part].sum + 8 * p, total[p].sum);
       store(t.lanes[part].rest + 8 * p, total[p].rest);
     }
   }
   // The sums of a tile's rows: of all parts and, in a row, of all lanes, which then all have the row's sum.
   void sum(const Run& r, Tile& t) const {
     parts().each(r, add_up, &t);
-    Measured<T>& m = t.m;
+    MeasuredTile<T>& m = t.m;
     for (size_t i = 0; i < W; i++) m.sum[i] = m.rest[i] = 0;
     for (size_t p = 0; p < parts().count(); p++) {
       for (size_t i = 0, to = 0; i < W; i++, to += rows.across()) {
@@ -130,7 +130,7 @@ template <class T> struct StableMax {
     for (; large; large &= large - 1) {
       const size_t i = lowest_bit(large), row = 8 * p + i;
       const Pair log = log1p_pair(((t.m.sum[row] - terms[i]) + t.m.rest[row]) / terms[i], 0);
-      logs[i] = -(log.hi + log.lo);
+      logs[i] = 0 - (log.hi + log.lo);  // ln 1 is 0 and not -0
     }
     return load(logs);
   }
@@ -149,11 +149,11 @@ template <class T> struct StableMax {
         if (t.nan) y[p] = select_bits(splat(not_a_number<double>()), y[p], (visible & t.nan) >> 8 * p);
       }
       const size_t n = s.rows.width(t.m, v);
-      T* at = s.out + t.m.first + v * s.rows.step();
+      T* at = s.out + t.m.first + v * s.rows.stride();
       n == W ? store(at, narrowed(y, T())) : store_n(at, narrowed(y, T()), n);
     }
   }
-  void tile(const Run& r, size_t i, Lanes<T>* lanes) const {
+  void tile(const Run& r, size_t i, LaneReadings<T>* lanes) const {
     Tile t = {*this, {}, lanes, {}};
     const size_t at = i % tiles() * W;
     t.m.first = i / tiles() * rows.cols * rows.inner + at;
@@ -179,8 +179,8 @@ template <class T> struct StableMax {
   void go() const {
     Run r = for_bytes(run, outer * rows.cols * rows.inner * sizeof(T));
     if (parts().count() < 2) return share_rows(r, outer * tiles(), rows.cols * (rows.across() ? W : 1), *this);
-    LongRow memory(run, parts().count() * sizeof(Lanes<T>));
-    for (size_t o = 0; o < outer && !run.stopped(); o++) tile(r, o, (Lanes<T>*)memory.data);
+    LongRow memory(run, parts().count() * sizeof(LaneReadings<T>));
+    for (size_t o = 0; o < outer && !run.stopped(); o++) tile(r, o, (LaneReadings<T>*)memory.data);
   }
 };
 
@@ -193,12 +193,14 @@ template <class T, bool kLog> void stable_max_floats(const Run& run, const T* x,
 
 template <class X, class Y>
 void stable_max(const Run& run, const Stored<X>* x, Stored<Y>* out, const UnscaledRows<Stored<X>>& rows) {
-  if constexpr (kIsHalf<X>) map_halves(HalfCall(kFormat<X>, run, rows.logits()), x, out, stable_max_floats<float, false>);
+  [[maybe_unused]] constexpr auto* kernel = stable_max_floats<float, false>;
+  if constexpr (kIsHalf<X>) map_halves(HalfCall(kFormat<X>, run, rows.logits()), x, out, kernel);
   else stable_max_floats<X, false>(run, x, out, rows.logits());
 }
 template <class X, class Y>
 void log_stable_max(const Run& run, const Stored<X>* x, Stored<Y>* out, const UnscaledRows<Stored<X>>& rows) {
-  if constexpr (kIsHalf<X>) map_halves(HalfCall(kFormat<X>, run, rows.logits()), x, out, stable_max_floats<float, true>);
+  [[maybe_unused]] constexpr auto* kernel = stable_max_floats<float, true>;
+  if constexpr (kIsHalf<X>) map_halves(HalfCall(kFormat<X>, run, rows.logits()), x, out, kernel);
   else stable_max_floats<X, true>(run, x, out, rows.logits());
 }
 

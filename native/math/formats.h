@@ -1,7 +1,9 @@
 // The formats of stored numbers. Kernels of all formats read and write sixteen numbers at a time as floats.
 #pragma once
-#include "../rows/parameters.h"
+#include <stddef.h>
+
 #include "../simd/inline.h"
+#include "storage.h"
 
 namespace {
 

@@ -1,16 +1,19 @@
-// The sampling kernel: rows of any element type, with their mask and bias, through the filters of filter.h.
+// The sampling kernel: rows of any element type go, with their mask and bias, through the filters of filter.h.
+//
+// Extreme temperatures need logits in another unit: quarters for a very high one, larger numbers for a very low one.
 #pragma once
+#include "../rows/share_rows.h"
 #include "filter.h"
 
 namespace {
 
-// From here on the distance of any two doubles counts, also of two so far apart that no double holds it.
+// From this temperature on, every distance of two doubles counts, even one that no double can hold.
 constexpr double kLargeTemperature = 0x1p1000;
-// Below, the inverse of a temperature is beyond the weigher's scale, and distances of subnormal numbers count.
+// Below this temperature, its inverse exceeds the range of TokenWeights, and distances of subnormal numbers count.
 constexpr double kSmallTemperature = 0x1p-990, kRaisedUnit = 0x1p-100;
 
-// What a call wants of its rows, in results of type R.
-template <class R> struct Draws {
+// The outputs of a call, of type R, and what they are drawn with.
+template <class R> struct SampleOutputs {
   uint32_t* tokens;
   R *kept, *probabilities;
   int32_t* status;
@@ -18,9 +21,10 @@ template <class R> struct Draws {
   size_t cols, draws;
   FiltersInUnits filters;
 
-  template <class F> NEVER_INLINE void take(SampleMemory& memory, const F* logits, size_t i) const {
+  // Samples row i and writes its outputs. Without memory `logits` is null, and nothing is written.
+  template <class F> NEVER_INLINE void sample_row(SampleMemory& memory, const F* logits, size_t i) const {
     if (!logits) return;
-    SampleRow<F> row(memory, filters, logits, cols, kept || probabilities);
+    RowSampler<F> row(memory, filters, logits, cols, kept || probabilities);
     int32_t outcome = row.filter();
     if (row.stopped()) return;
     status[i] = outcome;
@@ -33,19 +37,22 @@ template <class R> struct Draws {
       return;
     }
     for (size_t d = i * draws; d < (i + 1) * draws; d++) tokens[d] = row.draw(uniforms[d]);
-    if (kept || probabilities) row.write(kept ? kept + i * cols : nullptr, probabilities ? probabilities + i * cols : nullptr);
+    if (kept || probabilities)
+      row.write_row(kept ? kept + i * cols : nullptr, probabilities ? probabilities + i * cols : nullptr);
   }
 };
 
+// The work of sample.
 template <class X, class R> struct Sample {
-  using T = typename Element<X>::Float;
+  using T = typename LogitReader<X>::Float;
   using Memory = SampleMemory;
   const Stored<X>* x;
-  Draws<R> draws;
+  SampleOutputs<R> outputs;
   Extras<Stored<X>> extras;
 
-  // Raises a row's logits to multiples of kRaisedUnit. False: these may be no doubles; the weigher does as well.
-  static SELDOM bool raise(double* z, size_t n) {
+  // Raises a row's logits to multiples of kRaisedUnit. Returns false, without effect, if a double might not hold them;
+  // TokenWeights serves such a row as it is.
+  static SELDOM bool raise_logits(double* z, size_t n) {
     double top = -infinity<double>();
     for (size_t i = 0; i < n; i++) top = z[i] > top ? z[i] : top;
     if (!(top > -0x1p900 && top < 0x1p900)) return false;
@@ -53,29 +60,31 @@ template <class X, class R> struct Sample {
     return true;
   }
   void row(const Run&, Memory& memory, size_t i) const {
-    size_t cols = draws.cols;
-    const T* floats = Element<X>::floats(x + i * cols, cols, memory.elements(T()));
+    size_t cols = outputs.cols;
+    const T* floats = LogitReader<X>::read(x + i * cols, cols, memory.logits(T()));
     if (!floats) return;
-    const double temperature = draws.filters.temperature;
-    bool quartered = false, large = sizeof(T) == 8 && temperature >= kLargeTemperature;
-    bool small = sizeof(T) == 8 && temperature > 0 && temperature < kSmallTemperature;
-    if (!extras.any() && !large && !small) return draws.take(memory, floats, i);
-    const double* logits = large ? with_extras<X, sizeof(T) == 8>(memory, extras, floats, cols, i, quartered)
-                                 : with_extras<X>(memory, extras, floats, cols, i, quartered);
-    bool raised = small && !quartered && logits && raise(memory.doubles.data, cols);
-    if (!quartered && !raised) return draws.take(memory, logits, i);
-    Draws<R> of_units = draws;
-    of_units.filters = draws.filters.in_units(quartered ? 4 : kRaisedUnit);
-    of_units.take(memory, logits, i);
+    const double temperature = outputs.filters.temperature;
+    bool is_quartered = false, is_large = sizeof(T) == 8 && temperature >= kLargeTemperature;
+    bool is_small = sizeof(T) == 8 && temperature > 0 && temperature < kSmallTemperature;
+    if (!extras.any() && !is_large && !is_small) return outputs.sample_row(memory, floats, i);
+    const double* logits =
+        is_large ? apply_mask_and_bias<X, sizeof(T) == 8>(memory, extras, floats, cols, i, is_quartered)
+                 : apply_mask_and_bias<X>(memory, extras, floats, cols, i, is_quartered);
+    bool is_raised = is_small && !is_quartered && logits && raise_logits(memory.doubles.data, cols);
+    if (!is_quartered && !is_raised) return outputs.sample_row(memory, logits, i);
+    SampleOutputs<R> outputs_of_units = outputs;
+    outputs_of_units.filters = outputs.filters.in_units(is_quartered ? 4 : kRaisedUnit);
+    outputs_of_units.sample_row(memory, logits, i);
   }
 };
 
+// The kernel.
 template <class X, class Y>
 void sample(const Run& run, const Stored<X>* x, uint32_t* tokens, Y* kept, Y* probabilities, int32_t* status,
             const double* uniforms, size_t rows, size_t cols, size_t draws, const Filters& filters,
-            const MaskAndBias<Stored<X>>& added) {
-  Draws<Y> of_rows = {tokens, kept, probabilities, status, uniforms, cols, draws, {filters, 1}};
-  Sample<X, Y> work = {x, of_rows, Extras<Stored<X>>(added)};
+            const MaskAndBias<Stored<X>>& mask_and_bias) {
+  SampleOutputs<Y> outputs = {tokens, kept, probabilities, status, uniforms, cols, draws, {filters, 1}};
+  Sample<X, Y> work = {x, outputs, Extras<Stored<X>>(mask_and_bias)};
   share_rows(for_bytes(run, rows * cols * sizeof *x), rows, cols, work);
 }
 

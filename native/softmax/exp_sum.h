@@ -1,8 +1,11 @@
-// Partial softmax: the sums of rows as states, and the probabilities of a chunk from the state of its whole row. The two
-// passes of softmax.h, with a way out between them: in it goes what is known of a row here, out comes what is known everywhere.
+// The two passes of softmax as operators of their own, for a row whose chunks lie in several places:
 //
-// normalize knows nothing of how the row was summed. A block's exponent comes from its own maximum, and a block whose logits
-// are out of reach is read as their distances from it. Scaling by 2^k is exact, so the bits are those of softmax.
+//   exp_sum     writes the sum of each row as a state (state.h), which may be merged with states of other chunks
+//   normalize   writes the probabilities of a chunk from the state of its whole row
+//
+// normalize does not know how the row was summed. It takes the exponent of a block from the block's own maximum, and
+// reads a block whose logits are out of reach as distances from that. Scaling by 2^k is exact, so the results have the
+// same bits as softmax.
 #pragma once
 #include "../rows/buffer.h"
 #include "../rows/half_rows.h"
@@ -13,7 +16,7 @@
 
 namespace {
 
-template <class T> struct Partial {
+template <class T> struct PartialSoftmax {
   const Run& run;
   const T* x;
   T* out;  // of normalize
@@ -22,142 +25,158 @@ template <class T> struct Partial {
   size_t rows, cols;
   Extras<T> extras;
   ExpScale<T> scale;
-  ExpScale<double> fine;
+  ExpScale<double> double_scale;
   Sum* part_sums = nullptr;
 
-  // A row from `from` on, as if it were one.
-  Row<T> piece(size_t i, size_t from, size_t n) const {
+  // Returns n elements of row i as a row of their own.
+  LogitRow<T> chunk(size_t i, size_t from, size_t n) const {
     Logits<T> logits = extras.row(x + i * cols, i, cols);
-    logits.x += from, logits.mask_at += from;
+    logits.x += from;
+    logits.mask_at += from;
     if (logits.bias) logits.bias += from;
-    return Row<T>(logits, n, &scale, &fine);
+    return LogitRow<T>(logits, n, &scale, &double_scale);
   }
   Parts parts() const { return {cols}; }
 
-  // ---- sums: each part's on its own, so that nothing depends on where a row is cut
-  Sum part_sum(size_t i, size_t from, size_t to) const {
-    Row<T> row = piece(i, from, to - from);
-    Block blocks[kSuper / kBlock];
+  // ---- exp_sum
+
+  // Returns the state of elements [from, to). It depends on nothing outside of them, so a row may be cut anywhere.
+  Sum sum_chunk(size_t i, size_t from, size_t to) const {
+    LogitRow<T> row = chunk(i, from, to - from);
+    BlockSum blocks[kSuper / kBlock];
     Sum s;
     if (!sum_part<false>(row, 0, row.n, (T*)nullptr, blocks, s)) {
-      if (row.look()) sum_part<false>(row, 0, row.n, (T*)nullptr, blocks, s);
+      if (row.find_top()) sum_part<false>(row, 0, row.n, (T*)nullptr, blocks, s);
       else {
-        T m = maximum<T>(row.logits, 0, row.n);
-        s = {has_nan<T>(row.logits, 0, row.n) ? not_a_number<double>() : m > 0 ? (double)m : 0, 0, 0};
+        T top = maximum<T>(row.logits, 0, row.n);
+        s = {has_nan<T>(row.logits, 0, row.n) ? not_a_number<double>() : top > 0 ? (double)top : 0, 0, 0};
       }
     }
-    return canonical(to_state<T>(s), taken_off(row));
+    return to_canonical(to_state<T>(s), octaves_taken_off(row));
   }
-  struct Sums {
+  // Rows of one part, a row a task.
+  struct StateRows {
     using Memory = NoMemory;
-    const Partial& s;
-    void row(const Run&, Memory&, size_t i) const { put_state(s.part_sum(i, 0, s.cols), s.mantissa + i, s.exponent + i); }
+    const PartialSoftmax& s;
+    void row(const Run&, Memory&, size_t i) const {
+      store_state(s.sum_chunk(i, 0, s.cols), s.mantissa + i, s.exponent + i);
+    }
   };
-  static void one_part_sum(void* self, size_t task) {
-    Partial& s = *(Partial*)self;
+  static void sum_task(void* self, size_t task) {
+    PartialSoftmax& s = *(PartialSoftmax*)self;
     size_t part = task % s.parts().count(), row = task / s.parts().count();
-    if (!s.run.stopped()) s.part_sums[task] = s.part_sum(row, part * kSuper, s.parts().end(part));
+    if (!s.run.stopped()) s.part_sums[task] = s.sum_chunk(row, part * kSuper, s.parts().end(part));
   }
-  void sums() {
+  void write_states() {
     Run r = for_bytes(run, rows * cols * sizeof(T));
-    if (cols <= kSuper) return share_rows(r, rows, cols, Sums{*this});
+    if (cols <= kSuper) return share_rows(r, rows, cols, StateRows{*this});
     const size_t parts = this->parts().count();
     LongRow memory(run, rows * parts * sizeof(Sum));
     part_sums = (Sum*)memory.data;
-    r.parallel(rows * parts, one_part_sum, this);
+    r.parallel(rows * parts, sum_task, this);
     for (size_t i = 0; i < rows && !run.stopped(); i++) {
       Sum total = kNothing;
       for (size_t part = 0; part < parts; part++) total = merge(total, part_sums[i * parts + part]);
-      put_state(canonical(total, {}), mantissa + i, exponent + i);
+      store_state(to_canonical(total, {}), mantissa + i, exponent + i);
     }
   }
 
-  // ---- probabilities
+  // ---- normalize
+
+  // Writes elements [from, to) of row i. A state that is not ordinary makes them NaN.
   void write(size_t i, size_t from, size_t to) const {
     T* y = out + i * cols;
-    if (!ordinary(mantissa[i])) return fill_visible(piece(i, from, to - from).logits, y + from, to - from, not_a_number<T>());
-    bool streaming = cols * sizeof(T) >= run.plan.stream_bytes && x != out;
-    for (size_t b = from; b < to && !run.stopped(); b += kBlock) write_block_of(piece(i, b, to - b < kBlock ? to - b : kBlock), i, y + b, streaming);
+    if (!is_ordinary(mantissa[i]))
+      return fill_visible(chunk(i, from, to - from).logits, y + from, to - from, not_a_number<T>());
+    bool is_streaming = cols * sizeof(T) >= run.plan.stream_bytes && x != out;
+    for (size_t b = from; b < to && !run.stopped(); b += kBlock)
+      write_one_block(chunk(i, b, to - b < kBlock ? to - b : kBlock), i, y + b, is_streaming);
   }
-  // Rows of sum 0 are seen whole before any of them is written, as `out` may be x. True: row i is one, and has been written.
-  SELDOM bool write_empty(size_t i) const {
+  // Writes row i if its sum is 0, else returns false. It reads the whole row before it writes: `out` may be x.
+  SELDOM bool write_empty_row(size_t i) const {
     if (mantissa[i] != 0) return false;
-    const Logits<T> row = piece(i, 0, cols).logits;
+    const Logits<T> row = chunk(i, 0, cols).logits;
     fill_visible(row, out + i * cols, cols, masked_to_nothing(row, cols) ? 0 : not_a_number<T>());
     return true;
   }
-  ALWAYS void write_block_of(Row<T> row, size_t i, T* y, bool streaming) const {
-    if (!row.look()) {  // nothing that counts, or what no ordinary state has in it
-      bool bad = maximum<T>(row.logits, 0, row.n) > 0 || has_nan<T>(row.logits, 0, row.n);
-      return fill_visible(row.logits, y, row.n, bad ? not_a_number<T>() : 0);
+  ALWAYS void write_one_block(LogitRow<T> row, size_t i, T* y, bool is_streaming) const {
+    if (!row.find_top()) {  // no logit above −∞; or a NaN or +∞, which does not belong to an ordinary state
+      bool is_nan = maximum<T>(row.logits, 0, row.n) > 0 || has_nan<T>(row.logits, 0, row.n);
+      return fill_visible(row.logits, y, row.n, is_nan ? not_a_number<T>() : 0);
     }
-    Sum total = relative<T>(mantissa[i], exponent[i], taken_off(row));
+    Sum total = to_relative<T>(mantissa[i], exponent[i], octaves_taken_off(row));
     Reciprocal<T> r(total);
-    Block block = {(int32_t)row.top - ExpTraits<T>::kBias, row.plain && calm(row)};
-    // What is most of the row must be found before it is written over, if out is x.
-    bool most = row.top >= (double)r.octave - 2 && find_peak(row, block.exponent, total);
-    write_part(row, 0, row.n, y, &block, r, streaming);
-    if (most) y[total.peak_at] = r.quotient(total.peak, total.peak_rest);
+    BlockSum block = {(int32_t)row.top_octave - ExpTraits<T>::kBias, row.is_plain && is_inside_window(row)};
+    // The peak is found before the block is written: `out` may be x.
+    bool has_peak = row.top_octave >= (double)r.octave - 2 && find_peak(row, block.exponent, total);
+    write_part(row, 0, row.n, y, &block, r, is_streaming);
+    if (has_peak) y[total.peak_at] = r.quotient(total.peak, total.peak_rest);
   }
   struct Negated {
     Plain<T> x;
     ALWAYS auto at(size_t i) const { return sub(splat((T)0), x.at(i)); }
     ALWAYS auto at(size_t i, size_t n) const { return sub(splat((T)0), x.at(i, n)); }
   };
-  // Whether nothing lies below the window around the row's maximum.
-  static bool calm(const Row<T>& row) {
+  // Whether no value lies below the window around the row's maximum.
+  static bool is_inside_window(const LogitRow<T>& row) {
     T least = -maximum<T>(Negated{row.source()}, 0, row.n);
-    return row.scale->octaves * least >= row.top - (ExpTraits<T>::kTop / 8 - 2);
+    return row.scale->octaves * least >= row.top_octave - (ExpTraits<T>::kTop / 8 - 2);
   }
-  // The row's largest term, if it is nearly all of the total, on the total's exponent.
-  static bool find_peak(const Row<T>& row, int32_t exponent, Sum& total) {
+  // Finds the row's largest term, on the exponent of the total. Returns false if it is not most of the total.
+  static bool find_peak(const LogitRow<T>& row, int32_t exponent, Sum& total) {
     constexpr size_t W = ExpTraits<T>::kLanes;
-    T most = maximum<T>(row.logits, 0, row.n);
+    T top = maximum<T>(row.logits, 0, row.n);
     size_t found = 0;
     for (size_t i = 0; i < row.n; i += W) {
       size_t n = row.n - i < W ? row.n - i : W;
       auto v = n < W ? row.logits.at(i, n) : row.logits.at(i);
-      uint32_t lanes = ~lanes_above(splat(most), high_part(v)) & ((1u << n) - 1);
+      uint32_t lanes = ~lanes_above(splat(top), high_part(v)) & ((1u << n) - 1);
       for (; lanes; lanes &= lanes - 1, found++) {
-        if (found) return false;  // as large as another one
+        if (found) return false;  // two equal terms: neither is most of the total
         size_t lane = lowest_bit(lanes);
-        exact_term(row, v, i, lane, total);
+        compute_peak(row, v, i, lane, total);
         total.peak_at = i + lane;
       }
     }
     double f = pow2_or_zero((int64_t)exponent - total.exponent + 1000) * pow2(-1000);
-    total.peak *= f, total.peak_rest *= f;
+    total.peak *= f;
+    total.peak_rest *= f;
     return total.peak > 0.75 * total.mantissa;
   }
-  static void exact_term(const Row<float>& row, Two<f32x16>, size_t at, size_t lane, Sum& total) {
+  static void compute_peak(const LogitRow<float>& row, Two<f32x16>, size_t at, size_t lane, Sum& total) {
     double q[8];
     f64x8 t;
-    store(q, exp_below<false>(ExpVector<double>(*row.fine, row.top), splat(row.logits.exactly(at + lane)), t));
-    total.peak = q[0] * kDoubleToFloat, total.peak_rest = 0;
+    store(q, exp_below<false>(ExpVector<double>(*row.double_scale, row.top_octave),
+                              splat(row.logits.exactly(at + lane)), t));
+    total.peak = q[0] * kDoubleToFloat;
+    total.peak_rest = 0;
   }
-  static void exact_term(const Row<double>& row, Two<f64x8> v, size_t, size_t lane, Sum& total) {
+  static void compute_peak(const LogitRow<double>& row, Two<f64x8> v, size_t, size_t lane, Sum& total) {
     double q[8], r[8];
     f64x8 t, rest;
-    store(q, exp_below<false>(ExpVector<double>(*row.scale, row.top), v, t, &rest)), store(r, rest);
-    total.peak = q[lane], total.peak_rest = r[lane];
+    store(q, exp_below<false>(ExpVector<double>(*row.scale, row.top_octave), v, t, &rest));
+    store(r, rest);
+    total.peak = q[lane];
+    total.peak_rest = r[lane];
   }
-  struct Writes {
+  // Rows of one part, a row a task.
+  struct ProbabilityRows {
     using Memory = NoMemory;
-    const Partial& s;
+    const PartialSoftmax& s;
     void row(const Run&, Memory&, size_t i) const {
-      if (s.mantissa[i] != 0 || !s.write_empty(i)) s.write(i, 0, s.cols);
+      if (s.mantissa[i] != 0 || !s.write_empty_row(i)) s.write(i, 0, s.cols);
     }
   };
-  static void write_one_part(void* self, size_t task) {
-    Partial& s = *(Partial*)self;
+  static void write_task(void* self, size_t task) {
+    PartialSoftmax& s = *(PartialSoftmax*)self;
     size_t part = task % s.parts().count(), row = task / s.parts().count();
     if (!s.run.stopped() && s.mantissa[row] != 0) s.write(row, part * kSuper, s.parts().end(part));
   }
-  void writes() {
+  void write_probabilities() {
     Run r = for_bytes(run, rows * cols * sizeof(T));
-    if (cols <= kSuper) return share_rows(r, rows, cols, Writes{*this});
-    for (size_t i = 0; i < rows && !run.stopped(); i++) write_empty(i);
-    r.parallel(rows * parts().count(), write_one_part, this);
+    if (cols <= kSuper) return share_rows(r, rows, cols, ProbabilityRows{*this});
+    for (size_t i = 0; i < rows && !run.stopped(); i++) write_empty_row(i);
+    r.parallel(rows * parts().count(), write_task, this);
   }
 };
 
@@ -167,11 +186,12 @@ void exp_sum_floats(const Run& run, const T* x, double* mantissa, int32_t* expon
   if (e.elements() == 0) return;
   Extras<T> extras(rows);
   ExpScale<T> scale = ExpScale<T>::of_call(rows.temperature);
-  if (e.inner > 1) return Columns<T>{run, x, nullptr, mantissa, exponent, e.outer, e.cols, e.inner, scale, extras}.go();
-  ExpScale<double> fine = ExpScale<double>::of_call(scale.temperature);
-  Partial<T>{run, x, nullptr, mantissa, exponent, e.outer, e.cols, extras, scale, fine}.sums();
+  if (e.inner > 1)
+    return Columns<T>{run, x, nullptr, mantissa, exponent, e.outer, e.cols, e.inner, scale, extras}.run_tiles();
+  ExpScale<double> double_scale = ExpScale<double>::of_call(scale.temperature);
+  PartialSoftmax<T>{run, x, nullptr, mantissa, exponent, e.outer, e.cols, extras, scale, double_scale}.write_states();
 }
-void sum_halves(const HalfCall& call, const uint16_t* x, double* mantissa, int32_t* exponent) {
+void exp_sum_halves(const HalfCall& call, const uint16_t* x, double* mantissa, int32_t* exponent) {
   in_floats(call, x, nullptr, {}, [&](const Run& r, size_t o, size_t n, const float* in, const float*, float*) {
     size_t row = call.row_index(o);
     exp_sum_floats<float>(r, in, mantissa + row, exponent + row, call.part(o, n));
@@ -180,7 +200,7 @@ void sum_halves(const HalfCall& call, const uint16_t* x, double* mantissa, int32
 template <class X, class Y>
 void exp_sum(const Run& run, const Stored<X>* x, double* mantissa, int32_t* exponent,
              const LogitRows<Stored<X>>& rows) {
-  if constexpr (kIsHalf<X>) sum_halves(HalfCall(kFormat<X>, run, rows), x, mantissa, exponent);
+  if constexpr (kIsHalf<X>) exp_sum_halves(HalfCall(kFormat<X>, run, rows), x, mantissa, exponent);
   else exp_sum_floats(run, x, mantissa, exponent, rows);
 }
 
@@ -193,9 +213,9 @@ void normalize_floats(const Run& run, const T* x, T* out, const double* mantissa
   ExpScale<T> scale = ExpScale<T>::of_call(rows.temperature);
   double* m = const_cast<double*>(mantissa);
   int32_t* exp = const_cast<int32_t*>(exponent);
-  if (e.inner > 1) return Columns<T>{run, x, out, m, exp, e.outer, e.cols, e.inner, scale, extras}.go();
-  ExpScale<double> fine = ExpScale<double>::of_call(scale.temperature);
-  Partial<T>{run, x, out, m, exp, e.outer, e.cols, extras, scale, fine}.writes();
+  if (e.inner > 1) return Columns<T>{run, x, out, m, exp, e.outer, e.cols, e.inner, scale, extras}.run_tiles();
+  ExpScale<double> double_scale = ExpScale<double>::of_call(scale.temperature);
+  PartialSoftmax<T>{run, x, out, m, exp, e.outer, e.cols, extras, scale, double_scale}.write_probabilities();
 }
 void normalize_halves(const HalfCall& call, const uint16_t* x, HalfResult to, const double* mantissa,
                       const int32_t* exponent) {

@@ -1,98 +1,78 @@
-// A sum as a state that can leave the kernels: without their factor g, as one double and an exponent.
+// A sum as a state: a mantissa and an exponent that a caller may keep, send and merge elsewhere.
 //
-// Public states have a mantissa in [1, 2). 0, NaN and +∞ have the exponent 0. INT32_MIN in place of an exponent: it does not
-// fit 32 bits.
+// A kernel's terms carry a factor g (exp.h); a state does not. A public state has a mantissa in [1, 2). A mantissa of
+// 0, NaN or +∞ has the exponent 0. The exponent INT32_MIN says that the true exponent does not fit 32 bits.
 #pragma once
+#include "../math/octaves.h"
 #include "row_sum.h"
 
 namespace {
 
+// Returns the sum without the factor g, its mantissa as one double.
 template <class T> Sum to_state(Sum s) {
-  s.mantissa = (s.mantissa + s.rest) / ExpTraits<T>::kG, s.rest = 0, s.others /= ExpTraits<T>::kG;
+  s.mantissa = (s.mantissa + s.rest) / ExpTraits<T>::kG;
+  s.rest = 0;
+  s.others /= ExpTraits<T>::kG;
   return s;
 }
+// Returns the sum with the factor g, in the units of a kernel's terms.
 template <class T> Sum from_state(Sum s) {
   s.mantissa *= ExpTraits<T>::kG;
   return s;
 }
 
-// The parts of a row, in order. They are merged as states, so that shards of a row whose states meet in another thread or
-// on another machine give the same bits.
+// Returns the sum of a row's parts, merged in order. They merge as states, so that chunks of a row whose states meet in
+// another thread or on another machine give the same bits.
 template <class T> Sum merge_states(const Sum* parts, size_t count) {
   Sum total = kNothing;
   for (size_t i = 0; i < count; i++) total = merge(total, to_state<T>(parts[i]));
   return total;
 }
 
-// exp(value / T) as a power of two. Beyond 2^40 octaves, where every state has ended, only the side is kept.
-struct Octaves {
-  int64_t whole = 0;
-  double fraction = 0;
-
-  // `rest` is added to the value; it may be some octaves, but not more than the value.
-  static Octaves of(double value, double rest, double temperature) {
-    double hi = 0x1.71547652b82fep+0 / temperature;
-    double lo = (FUSED_F64(-hi, temperature, 0x1.71547652b82fep+0) + 0x1.777d0ffda0d24p-56) / temperature;
-    double p = value * hi, r = rest * hi;
-    if (!(p < 0x1p40)) return {(int64_t)1 << 40, 0};
-    if (!(p > -0x1p40)) return {-((int64_t)1 << 40), 0};
-    double n = nearest(p), m = nearest(r);
-    return {(int64_t)n + (int64_t)m, (p - n) + (r - m) + (FUSED_F64(value, hi, -p) + value * lo + FUSED_F64(rest, hi, -r))};
-  }
-  double factor() const {  // 2^fraction
-    if (fraction == 0) return 1;
-    using X = ExpTraits<double>;
-    const ExpVector<double> e(ExpScale<double>::of(1), 0);
-    f64x8 t;
-    double q[8];
-    store(q, exp_below<true>(e, splat(fraction * 0x1.62e42fefa39efp-1), t));
-    return q[0] * pow2(-X::kBias) / X::kG;
-  }
-};
-
-// What has been taken off a row's logits before their exponentials (Row::look).
-template <class T> Octaves taken_off(const Row<T>& row) {
+// Returns the octaves that find_top took off a row's logits.
+template <class T> Octaves octaves_taken_off(const LogitRow<T>& row) {
   double shift = row.logits.shift, second = row.logits.second;
   if (shift == 0 && second == 0) return {};
   Two<double> up = row.logits.up();
   return Octaves::of(shift * up.x * up.low, second * up.x * up.low, row.scale->temperature);
 }
 
-SIMD_INLINE bool ordinary(double mantissa) { return mantissa > 0 && mantissa - mantissa == 0; }
-
-// A state in canonical form, with o put back. An exponent that does not fit stays at the end of the range.
-SIMD_INLINE Sum canonical(Sum s, const Octaves& o) {
-  if (!ordinary(s.mantissa)) return {s.mantissa == s.mantissa ? s.mantissa : not_a_number<double>(), 0, 0};
+// Returns the public state of a sum whose logits had `o` taken off. An exponent stops at the ends of its range.
+SIMD_INLINE Sum to_canonical(Sum s, const Octaves& o) {
+  if (!is_ordinary(s.mantissa)) return {s.mantissa == s.mantissa ? s.mantissa : not_a_number<double>(), 0, 0};
   double m = s.mantissa * o.factor();
   int64_t e = (int64_t)s.exponent + exponent_of(m) + o.whole;
   return {with_exponent(m, 0), 0, (int32_t)(e > INT32_MAX ? INT32_MAX : e < -INT32_MAX ? -INT32_MAX : e)};
 }
-SIMD_INLINE void put_state(const Sum& s, double* mantissa, int32_t* exponent) {
+// Writes a public state. An exponent at an end of the range does not fit.
+SIMD_INLINE void store_state(const Sum& s, double* mantissa, int32_t* exponent) {
   bool fits = s.exponent > -INT32_MAX && s.exponent < INT32_MAX;
-  *mantissa = s.mantissa, *exponent = fits ? s.exponent : INT32_MIN;
+  *mantissa = s.mantissa;
+  *exponent = fits ? s.exponent : INT32_MIN;
 }
 
-// A state, as what is left of it when o is taken off: in the units of a kernel's q.
-template <class T> Sum relative(double mantissa, int32_t exponent, const Octaves& o) {
+// Returns a state relative to exp of `o`, in the units of a kernel's terms.
+template <class T> Sum to_relative(double mantissa, int32_t exponent, const Octaves& o) {
   int64_t e = exponent - o.whole, most = 1 << 30;
   return from_state<T>(Sum{mantissa / o.factor(), 0, (int32_t)(e > most ? most : e < -most ? -most : e)});
 }
 
-// The state of a sum of doubles that is no part's, rounded once in all.
-SIMD_INLINE Sum exact_state(const Sum& s, const Octaves& o) {
-  if (!ordinary(s.mantissa)) return canonical(s, o);
+// As to_canonical(to_state(s), o), but rounded only once. For a sum of doubles that is not merged with other parts.
+SIMD_INLINE Sum to_exact_state(const Sum& s, const Octaves& o) {
+  if (!is_ordinary(s.mantissa)) return to_canonical(s, o);
   constexpr double kG = ExpTraits<double>::kG;
   double f = o.factor(), hi = s.mantissa * f, lo = FUSED_F64(s.mantissa, f, -hi) + s.rest * f, q = hi / kG;
   Octaves whole;
   whole.whole = o.whole;
-  return canonical({q + (FUSED_F64(-q, kG, hi) + lo) / kG, 0, s.exponent}, whole);
+  return to_canonical({q + (FUSED_F64(-q, kG, hi) + lo) / kG, 0, s.exponent}, whole);
 }
-// What `relative` gives, and what rounding takes from it.
-SIMD_INLINE Sum exact_relative(double mantissa, int32_t exponent, const Octaves& o) {
+// As to_relative, with the rounding error of the mantissa in `rest`.
+SIMD_INLINE Sum to_exact_relative(double mantissa, int32_t exponent, const Octaves& o) {
   constexpr double kG = ExpTraits<double>::kG;
-  Sum s = relative<double>(1, exponent, {o.whole, 0});
+  Sum s = to_relative<double>(1, exponent, {o.whole, 0});
   double f = o.factor(), hi = mantissa * kG, lo = FUSED_F64(mantissa, kG, -hi);
-  s.mantissa = hi / f, s.rest = (FUSED_F64(-s.mantissa, f, hi) + lo) / f;
+  s.mantissa = hi / f;
+  s.rest = (FUSED_F64(-s.mantissa, f, hi) + lo) / f;
   return s;
 }
 

@@ -1,4 +1,4 @@
-/** What can be done to the calls of operators.ts, each with each: lies, losses before, during and after, getters, proxies. */
+/** The abuse of each call of operators.ts: lies, loss of memory before, during and after the call, getters, proxies. */
 import type { Api } from '../fuzz/case.js';
 import { isArray, plain } from '../fuzz/judge.js';
 import { handmade } from './handmade.js';
@@ -8,7 +8,7 @@ import { lies, losses, placedIn, type Loss, type Placed } from './placements.js'
 
 export interface AbuseCase {
   readonly name: string;
-  /** Resolves to what is wrong. */
+  /** Resolves to the fault, or to undefined. */
   run(api: { sync: Api; promises: Api }): Promise<string | undefined>;
 }
 
@@ -17,7 +17,7 @@ interface Ended {
   readonly error?: unknown;
 }
 
-/** All numbers of a result, so that two can be compared. */
+/** All numbers of a result, for a comparison. */
 function numbersOf(value: unknown, depth = 0): string {
   if (isArray(value)) {
     const { buffer, byteLength, constructor } = plain(value);
@@ -48,7 +48,7 @@ async function end(operator: Operator, api: Api, given: Given, afterwards?: () =
 
 const honest = new Map<string, Promise<string>>();
 
-/** What the call gives with nothing wrong about it. */
+/** The result of the call without abuse. */
 function honestly(operator: Operator, api: Api, key: string): Promise<string> {
   let result = honest.get(key);
   if (result === undefined) {
@@ -80,7 +80,7 @@ const isCoded = (error: unknown): boolean =>
 const describe = (error: unknown) =>
   `${String(error)} (code ${String((error as { code?: unknown } | undefined)?.code)})`.split('\n', 1)[0]!;
 
-/** 'same': as if nothing were wrong. 'type': a TypeError. 'coded': an error with a code, or as if nothing were wrong. */
+/** 'same': the usual result. 'type': a TypeError. 'coded': the usual result, or an error with a code. */
 type Wanted = 'same' | 'type' | 'coded';
 
 function judge({ result, error }: Ended, wanted: Wanted, right: string): string | undefined {
@@ -98,7 +98,7 @@ interface Plan {
   readonly operator: Operator;
   readonly isLater: boolean;
   readonly wanted: Wanted;
-  /** Places arrays, spoils what is to be spoilt. */
+  /** Places the call's arrays, and spoils them. */
   make(): { given: Given; touched: () => string | undefined; afterwards?: () => void };
 }
 

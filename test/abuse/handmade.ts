@@ -1,4 +1,6 @@
-/** Abuse that is of no operator alone: fields of objects, states whose parts change, configurations, very long lists, wire forms. */
+/**
+ * Abuse that belongs to no single operator: fields of objects, states that change, settings, long lists, wire forms.
+ */
 import type { Api } from '../fuzz/case.js';
 import type { AbuseCase } from './cases.js';
 
@@ -17,7 +19,7 @@ type CacheClass = new (options: object) => Cache;
 
 const CODES = ['ERR_INVALID_ARG_TYPE', 'ERR_INVALID_ARG_VALUE', 'ERR_OUT_OF_RANGE', 'ERR_MEMORY_ALLOCATION_FAILED'];
 
-/** Runs what may throw coded errors only; its own return value says what is wrong. */
+/** Runs a function that may throw errors with a code and no others; returns the fault that it finds. */
 async function coded(body: () => unknown): Promise<string | undefined> {
   try {
     const result = await body();
@@ -25,14 +27,14 @@ async function coded(body: () => unknown): Promise<string | undefined> {
   } catch (error) {
     const { code } = error as { code?: string };
     if (error instanceof TypeError && /^Cannot (assign to read only|set) property/.test(error.message))
-      return undefined; // a field that cannot be assigned
+      return undefined; // the field cannot be assigned
     return code !== undefined && CODES.includes(code)
       ? undefined
       : `an error without a code: ${String(error).split('\n', 1)[0]}`;
   }
 }
 
-/** `wanted`, in spite of everything. */
+/** The fault if a result is not the wanted one; else undefined. */
 const equal = (got: unknown, wanted: unknown): string | undefined =>
   Object.is(got, wanted) ? undefined : `${String(got)}, not ${String(wanted)}`;
 
@@ -43,32 +45,32 @@ function filled(api: Api, options: object = {}): [Cache, number] {
   return [cache, id];
 }
 
-const both = (name: string, body: (api: Api, sync: Api) => unknown): [string, AbuseCase['run']][] => [
+const casesOf = (name: string, body: (api: Api, sync: Api) => unknown): [string, AbuseCase['run']][] => [
   [`${name}, sync`, ({ sync }) => coded(() => body(sync, sync))],
   [`${name}, promise`, ({ sync, promises }) => coded(() => body(promises, sync))],
 ];
-const one = (name: string, body: (api: Api) => unknown): [string, AbuseCase['run']] => [
+const syncCase = (name: string, body: (api: Api) => unknown): [string, AbuseCase['run']] => [
   name,
   ({ sync }) => coded(() => body(sync)),
 ];
 
 const FIELDS = ['headDim', 'valueDim', 'kvHeads', 'pageSize', 'dtype', 'pageBytes', 'maxBytes', 'kind'] as const;
 
-/** Fields that say how memory lies are assigned: what is computed stays right, or the call is refused. */
+/** Assigns the fields that describe memory: results stay right, or the call is refused. */
 const fields = FIELDS.flatMap((field) =>
   [1 << 20, 1, 0, -1, 'int8', NaN].flatMap((value) => [
-    ...both(`KVCache.${field} = ${value}, then decodeAttention`, async (api, sync) => {
+    ...casesOf(`KVCache.${field} = ${value}, then decodeAttention`, async (api, sync) => {
       const [cache, id] = filled(sync);
       cache[field] = value;
       return equal(((await api.decodeAttention!(new Float32Array(64), cache, id)) as Float32Array)[0], 2);
     }),
-    one(`KVCache.${field} = ${value}, then append and read`, (api) => {
+    syncCase(`KVCache.${field} = ${value}, then append and read`, (api) => {
       const [cache, id] = filled(api);
       cache[field] = value;
       cache.append(id, new Float32Array(64 * 5000), new Float32Array(64 * 5000));
       return equal(cache.read(id).k[0], 0.5);
     }),
-    one(`KVCache.${field} defined as ${value}`, (api) => {
+    syncCase(`KVCache.${field} defined as ${value}`, (api) => {
       const [cache, id] = filled(api);
       Object.defineProperty(cache, field, { value });
       cache.append(id, new Float32Array(64 * 5000), new Float32Array(64 * 5000));
@@ -78,7 +80,7 @@ const fields = FIELDS.flatMap((field) =>
   ]),
 );
 
-const subclasses = both('a subclass of KVCache whose view() lies', async (api, sync) => {
+const subclasses = casesOf('a subclass of KVCache whose view() lies', async (api, sync) => {
   class Liar extends (sync.KVCache as unknown as CacheClass) {
     override view(ids: unknown) {
       const view = super.view(ids);
@@ -93,9 +95,9 @@ const subclasses = both('a subclass of KVCache whose view() lies', async (api, s
   return equal(((await api.decodeAttention!(new Float32Array(64), cache, id)) as Float32Array)[0], 2);
 });
 
-/** While options are read, the cache's sequences go away, and their pages are taken by others. */
+/** While options are read, the cache's sequences are disposed and others take their pages. */
 const meanwhile = ['heads', 'mask', 'lse', 'causal', 'scale'].flatMap((option) =>
-  both(`${option} frees the sequence`, async (api, sync) => {
+  casesOf(`${option} frees the sequence`, async (api, sync) => {
     const [cache, id] = filled(sync);
     const options = Object.defineProperty({}, option, { enumerable: true, get: () => cache.free(id) });
     await api.decodeAttention!(new Float32Array(64), cache, id, options);
@@ -103,13 +105,13 @@ const meanwhile = ['heads', 'mask', 'lse', 'causal', 'scale'].flatMap((option) =
 );
 
 const sequences = [
-  ...both('sequences whose element frees the cache', async (api, sync) => {
+  ...casesOf('sequences whose element frees the cache', async (api, sync) => {
     const [cache, id] = filled(sync);
     const list = [id, id];
     Object.defineProperty(list, 1, { get: () => (cache.free(id), id), enumerable: true });
     await api.decodeAttention!(new Float32Array(128), cache, list);
   }),
-  ...both('sequences whose length lies', async (api, sync) => {
+  ...casesOf('sequences whose length lies', async (api, sync) => {
     const [cache, id] = filled(sync);
     await api.decodeAttention!(
       new Float32Array(64),
@@ -118,11 +120,11 @@ const sequences = [
     );
   }),
   ...[-1, 0.5, 2 ** 32, NaN, '0', null, {}].flatMap((id) =>
-    both(`sequence ${String(id)}`, (api, sync) => api.decodeAttention!(new Float32Array(64), filled(sync)[0], id)),
+    casesOf(`sequence ${String(id)}`, (api, sync) => api.decodeAttention!(new Float32Array(64), filled(sync)[0], id)),
   ),
-  one('read beyond the end', (api) => void filled(api)[0].read(0, 0, 1e9)),
-  one('read with an end that is an object', (api) => void filled(api)[0].read(0, 0, { valueOf: () => 1e9 })),
-  one('append while layout frees the sequence', (api) => {
+  syncCase('read beyond the end', (api) => void filled(api)[0].read(0, 0, 1e9)),
+  syncCase('read with an end that is an object', (api) => void filled(api)[0].read(0, 0, { valueOf: () => 1e9 })),
+  syncCase('append while layout frees the sequence', (api) => {
     const [cache, id] = filled(api);
     cache.append(
       id,
@@ -131,7 +133,7 @@ const sequences = [
       Object.defineProperty({}, 'layout', { enumerable: true, get: () => (cache.free(id), 'shd') }),
     );
   }),
-  one('append while layout appends', (api) => {
+  syncCase('append while layout appends', (api) => {
     const [cache, id] = filled(api);
     cache.append(
       id,
@@ -144,7 +146,7 @@ const sequences = [
     );
     return equal(cache.length(id), 902);
   }),
-  one('append of memory that keys and values share', (api) => {
+  syncCase('append of memory that keys and values share', (api) => {
     const [cache, id] = filled(api);
     const k = new Float32Array(new SharedArrayBuffer(256));
     return equal(cache.append(id, k, k), 2);
@@ -156,11 +158,14 @@ const sequences = [
     { kvHeads: 1, headDim: 1e8, pageSize: 16 },
     { kvHeads: 2 ** 26, headDim: 2 ** 26, pageSize: 2 ** 4 },
   ].map((options) =>
-    one(`KVCache of ${JSON.stringify(options)}`, (api) => void new (api.KVCache as unknown as CacheClass)(options)),
+    syncCase(
+      `KVCache of ${JSON.stringify(options)}`,
+      (api) => void new (api.KVCache as unknown as CacheClass)(options),
+    ),
   ),
 ];
 
-/** A state whose arrays are others the next time they are asked for. */
+/** A state that gives other arrays at the second read. */
 function changing(parts: Record<string, unknown>, name: string, next: unknown): object {
   let reads = 0;
   const first = parts[name];
@@ -170,7 +175,7 @@ function changing(parts: Record<string, unknown>, name: string, next: unknown): 
 const states = [
   ...['mantissa', 'exponent'].flatMap((part) =>
     [new Float64Array(1), new Int32Array(1), undefined].flatMap((next) =>
-      both(`normalize with a ${part} that becomes ${next?.constructor.name}`, async (api, sync) => {
+      casesOf(`normalize with a ${part} that becomes ${next?.constructor.name}`, async (api, sync) => {
         const x = new Float32Array(1 << 16);
         const state = sync.expSum!(x, { cols: 16 }) as Record<string, unknown>;
         await api.normalize!(x, changing(state, part, next), { cols: 16 });
@@ -178,20 +183,20 @@ const states = [
     ),
   ),
   ...['out', 'mantissa', 'exponent'].map((part) =>
-    one(`mergeAttentionPartials with an ${part} that becomes shorter`, (api) => {
+    syncCase(`mergeAttentionPartials with an ${part} that becomes shorter`, (api) => {
       const state = { out: new Float64Array(64), mantissa: new Float64Array(8).fill(1), exponent: new Int32Array(8) };
       api.mergeAttentionPartials!(changing(state, part, new Float64Array(1)), state);
     }),
   ),
   ...['ExpSumAccumulator', 'AttentionPartial'].flatMap((name) =>
     [0, 1, 16, 27, 28, 29, 100].map((n) =>
-      one(`${name}.fromBytes of ${n} bytes`, (api) => {
+      syncCase(`${name}.fromBytes of ${n} bytes`, (api) => {
         for (const fill of [0, 255, 0x46])
           (api[name] as unknown as { fromBytes(bytes: Uint8Array): unknown }).fromBytes(new Uint8Array(n).fill(fill));
       }),
     ),
   ),
-  one('AttentionPartial.fromBytes of a header of 2^32 rows', (api) => {
+  syncCase('AttentionPartial.fromBytes of a header of 2^32 rows', (api) => {
     const { empty, fromBytes } = api.AttentionPartial as unknown as {
       empty(rows: number, dim: number): { toBytes(): Uint8Array };
       fromBytes(bytes: Uint8Array): unknown;
@@ -200,7 +205,7 @@ const states = [
     bytes.fill(255, 8, 16);
     fromBytes(bytes);
   }),
-  one(
+  syncCase(
     'AttentionPartial.empty of 2^50 rows',
     (api) =>
       void (api.AttentionPartial as unknown as { empty(rows: number, dim: number): unknown }).empty(2 ** 25, 2 ** 25),
@@ -209,19 +214,19 @@ const states = [
 
 const LONG = 300_000;
 const long = [
-  one('accept of many tokens', (api) => {
+  syncCase('accept of many tokens', (api) => {
     const sampler = new (
       api.Sampler as unknown as new (o: object) => { accept(t: unknown): unknown; history: unknown[] }
     )({ seed: 1 });
     sampler.accept(new Int32Array(LONG));
     return equal(sampler.history.length, LONG);
   }),
-  one('append of many pages', (api) => {
+  syncCase('append of many pages', (api) => {
     const cache = new (api.KVCache as unknown as CacheClass)({ kvHeads: 1, headDim: 1, pageSize: 16 });
     const id = cache.create();
     return equal(cache.append(id, new Float32Array(16 * LONG), new Float32Array(16 * LONG)), 16 * LONG);
   }),
-  ...both('decodeAttention over many sequences', async (api, sync) => {
+  ...casesOf('decodeAttention over many sequences', async (api, sync) => {
     const cache = new (sync.KVCache as unknown as CacheClass)({ kvHeads: 1, headDim: 1 });
     const ids = Array.from({ length: LONG }, () => cache.create());
     return equal(
@@ -229,13 +234,13 @@ const long = [
       LONG,
     );
   }),
-  ...both('a shape of many dimensions', async (api) =>
+  ...casesOf('a shape of many dimensions', async (api) =>
     equal(
       ((await api.softmax!(new Float32Array(2), { shape: new Array(LONG).fill(1).concat(2) })) as Float32Array)[0],
       0.5,
     ),
   ),
-  one('banned tokens, history and biases by the hundred thousand', (api) => {
+  syncCase('banned tokens, history and biases by the hundred thousand', (api) => {
     const z = api.penalize!(new Float32Array(LONG), new Int32Array(LONG), {
       banned: new Int32Array(LONG),
       logitBias: Array.from({ length: LONG }, (_, i) => [i, 1]),
@@ -245,7 +250,7 @@ const long = [
   }),
 ];
 
-const sizes = both('growable shared memory grows', async (api) => {
+const sizes = casesOf('growable shared memory grows', async (api) => {
   const Growable = SharedArrayBuffer as unknown as new (
     bytes: number,
     options: object,
@@ -258,7 +263,7 @@ const sizes = both('growable shared memory grows', async (api) => {
   return equal(x.slice(1024, 1030).join(), '0,0,0,0,0,0');
 });
 
-const options = both('options that are a proxy without keys', async (api) =>
+const options = casesOf('options that are a proxy without keys', async (api) =>
   equal(
     (
       (await api.softmax!(

@@ -1,6 +1,7 @@
 /**
- * Runs a range of the abuse cases in a process that they may end: `node main.mjs '{"library": …}'`. Failures are lines of JSON on
- * stdout, the number of cases is the last; the case that runs is in `progress`, for the case that the process dies.
+ * Runs a range of the abuse cases in a process that they may end: `node main.mjs '{"library": …}'`. Each failure is a
+ * line of JSON on stdout; the last line is the number of cases. `progress` has the number of the running case, in case
+ * the process dies.
  */
 import { openSync, writeSync } from 'node:fs';
 import { loadBackends } from '../fuzz/backends.js';
@@ -17,7 +18,7 @@ interface Job {
 
 const job = JSON.parse(process.argv[2]!) as Job;
 const say = (line: object) => writeSync(1, `${JSON.stringify(line)}\n`);
-process.on('unhandledRejection', () => undefined); // of a case that left a promise alone
+process.on('unhandledRejection', () => undefined); // a case leaves promises behind
 const [backend] = await loadBackends(job.library, [job.backend]);
 const cases = allCases();
 const progress = openSync(job.progress, 'w');

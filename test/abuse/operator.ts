@@ -1,4 +1,4 @@
-/** What a sound call of an operator is made of: arrays by name, options, and lists of numbers whose elements may be getters. */
+/** The parts of a sound call: arrays by name, options, and lists of numbers whose elements may be getters. */
 import type { Api } from '../fuzz/case.js';
 import type { AnyArray } from '../fuzz/memory.js';
 import { generator, normal } from '../support/cases.js';
@@ -9,19 +9,19 @@ export type Options = Record<string, unknown>;
 export interface Operator {
   readonly name: string;
   readonly hasPromise: boolean;
-  /** New arrays, the same each time. */
+  /** Makes the same new arrays each time. */
   arrays(): Arrays;
-  /** Names of those that the call writes. */
+  /** Names of the arrays that the call writes. */
   readonly written: readonly string[];
   options(arrays: Arrays): Options;
-  /** Lists that are arguments or parts of options, whose elements are read. */
+  /** Lists of numbers, as arguments or in options. */
   lists?(): Record<string, unknown[]>;
   call(api: Api, arrays: Arrays, options: Options, lists: Record<string, unknown[]>): unknown;
-  /** What of a result is compared. */
+  /** The part of a result that is compared. */
   results?(result: never, arrays: Arrays): unknown;
 }
 
-/** So many that memory which was given back is missed: several pages. */
+/** So many elements span several pages of memory, so that a read after their release faults. */
 export const [ROWS, COLS] = [10, 512];
 export const SIZE = ROWS * COLS;
 
@@ -34,4 +34,3 @@ export const bytes = (n: number) => Uint8Array.from({ length: n }, (_, i) => (i 
 export const halves = (n: number) => Uint16Array.from({ length: n }, (_, i) => 0x3800 + (i % 1024));
 export const integers = (n: number) => Array.from({ length: n }, (_, i) => i % COLS);
 export const uniforms = (n: number) => Array.from({ length: n }, (_, i) => (i * 0.618) % 1);
-

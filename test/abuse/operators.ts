@@ -1,4 +1,4 @@
-/** A sound call of every operator; here those along an axis. */
+/** A sound call of every operator. This file has the operators along an axis. */
 import type { AnyArray } from '../fuzz/memory.js';
 import { bytes, COLS, doubles, floats, halves, integers, ROWS, SIZE } from './operator.js';
 import type { Operator } from './operator.js';
@@ -6,7 +6,7 @@ import type { Operator } from './operator.js';
 import { attentionOperators } from './attention-operators.js';
 import { samplingOperators } from './sampling-operators.js';
 
-/** softmax and those like it, over some type. */
+/** softmax and similar operators, for one element type. */
 function alongAxis(name: string, label: string, x: () => AnyArray, out: () => AnyArray, dtype?: string): Operator {
   return {
     name: `${name}, ${label}`,

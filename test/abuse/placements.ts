@@ -55,7 +55,7 @@ const short = (x: AnyArray) => {
 
 const foreign = vm.createContext({});
 
-/** Whatever these say, results are those of the honest array. */
+/** Whatever these claim, results are the honest array's. */
 export const lies: Record<string, (x: AnyArray) => AnyArray> = {
   'length a little longer, by a subclass': inSubclass(({ prototype }, { length }) =>
     getter(prototype, 'length', () => length + 64),
@@ -113,7 +113,7 @@ const bufferOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Arra
   this: unknown,
 ) => ArrayBuffer;
 
-/** For arrays alone in a resizable buffer. */
+/** Needs an array alone in a resizable buffer. */
 export const losses: Record<string, Loss> = {
   detached: (x) => void structuredClone(null, { transfer: [bufferOf.call(x)] }),
   shrunk: (x) => (bufferOf.call(x) as Resizable).resize(Math.min(16, bufferOf.call(x).byteLength >> 1)),

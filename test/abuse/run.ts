@@ -1,9 +1,9 @@
-/** Runs the abuse cases on one backend, in as few processes as they leave alive, and says what went wrong in each. */
+/** Runs the abuse cases on one backend in as few processes as survive them, and lists the faults. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
-import { root } from '../support/emulated.js';
+import { bundled, root } from '../support/emulated.js';
 
 export interface Failure {
   readonly case: number;
@@ -24,19 +24,14 @@ export async function layOutAbuse(folder: string, addon: string): Promise<void> 
       abuse: file('test/abuse/main.ts'),
     },
     outdir: path.join(folder, 'dist'),
-    bundle: true,
-    external: ['node-gyp-build'],
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'silent',
+    ...bundled,
   });
 }
 
-/** Cases that one process runs. */
+/** The number of cases that one process runs. */
 const BATCH = 500;
 
-/** Milliseconds that a process may take, a hundred times the usual. Longer is a fault of the case that runs then. */
+/** Milliseconds that a process may take, a hundred times the usual. A slower case is a fault. */
 const LONGEST = 300_000;
 
 /** `node` is a command line up to the script. */
@@ -54,14 +49,14 @@ export function runAbuse(
     ran += total;
     if (died) failures.push({ ...died, ...(culprit(node, folder, backend, from, died) ?? {}) });
     else if (end < from + BATCH) return { ran, failures };
-    // What has hung would hang again, and a dozen faults are enough to begin with.
-    if (died?.hung || failures.length > 12) return { ran, failures };
+    // A hanging case would hang again, and twelve faults are enough.
+    if (died?.isHung || failures.length > 12) return { ran, failures };
     from = died ? died.case + 1 : end;
   }
 }
 
 interface Died extends Failure {
-  readonly hung: boolean;
+  readonly isHung: boolean;
 }
 
 function runRange(node: readonly string[], folder: string, backend: string, from: number, to: number, name?: string) {
@@ -90,15 +85,17 @@ function runRange(node: readonly string[], folder: string, backend: string, from
       case: at,
       name: `case ${at}`,
       what: `the process died of ${signal ?? status} ${complaint}`.trim(),
-      hung: (error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT',
+      isHung: (error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT',
     } satisfies Died,
   };
 }
-/** The line that says what happened: of a sanitizer, of malloc, of Node. */
+/** The line that names the cause: from a sanitizer, malloc or Node. */
 const complaintOf = (stderr: string): string =>
   /^.*(?:ERROR: AddressSanitizer|runtime error|free\(\)|malloc|Error:|FATAL).*$/m.exec(stderr)?.[0] ?? '';
 
-/** Memory that one case breaks can end the process in a later one: which alone, or which first half, does it. */
+/**
+ * Memory that one case breaks can end the process in a later case: finds the single case or the first half at fault.
+ */
 function culprit(
   node: readonly string[],
   folder: string,
@@ -106,7 +103,7 @@ function culprit(
   from: number,
   died: Died,
 ): { what: string } | undefined {
-  if (died.hung || runRange(node, folder, backend, died.case, died.case + 1).died) return undefined;
+  if (died.isHung || runRange(node, folder, backend, died.case, died.case + 1).died) return undefined;
   let [low, high] = [from, died.case + 1];
   while (high - low > 1) {
     const middle = (low + high) >> 1;

@@ -1,31 +1,29 @@
-/** Attention where scores, caps and values are at the ends of what numbers hold, on every backend. */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+/** Attention with scores, caps and values at the ends of the number range, on every backend. */
+import { describe, expect, it } from 'vitest';
 import { sameBits } from './attention-cases.js';
 import { backends } from '../support/backends.js';
+import { forceBackend } from '../support/force-backend.js';
 
 type Attention = typeof import('../../lib/attention.js');
 
 const F = (...x: number[]) => Float32Array.of(...x);
 const LOWEST = -3.4028234663852886e38;
-const one = { heads: 1, headDim: 1, valueDim: 1, scale: 1, lse: true as const };
+const single = { heads: 1, headDim: 1, valueDim: 1, scale: 1, lse: true as const };
 
-/** Outputs, within the bound of values up to 65. */
+/** Outputs are within the bound of values up to 65. */
 function near(out: Float32Array, exact: ArrayLike<number>): void {
   out.forEach((x, i) => expect(Math.abs(x - exact[i]!), `out ${i}`).toBeLessThan(2e-6 * 65));
 }
 
 describe.each(backends)('%s', (name) => {
   let sync: Attention;
-  beforeEach(async () => {
-    vi.resetModules();
-    vi.stubEnv('FLASH_SOFTMAX_BACKEND', name);
+  forceBackend(name, async () => {
     sync = await import('../../lib/attention.js');
   });
-  afterEach(() => vi.unstubAllEnvs());
 
   describe('keys that are all masked by the lowest float', () => {
-    // Two queries see keys of two tiles together, each of them only some of one: 62 and 63, 63 and 64.
-    const [keys, options] = [65, { ...one, causal: true, window: 2, bias: new Float32Array(2 * 65).fill(LOWEST) }];
+    // Two queries see keys of two tiles. Each query sees one key of each tile: 62 and 63, or 63 and 64.
+    const [keys, options] = [65, { ...single, causal: true, window: 2, bias: new Float32Array(2 * 65).fill(LOWEST) }];
     const [k, v] = [new Float32Array(keys), Float32Array.from({ length: keys }, (_, i) => i)];
 
     it('count alike where there is nothing else', () => {
@@ -42,7 +40,7 @@ describe.each(backends)('%s', (name) => {
 
     it.each([1, 2, 3, 8, 17])('behind a mask, of %i heads', (heads) => {
       const mask = Uint8Array.from({ length: keys }, (_, n) => Number(n === 20 || n === 50));
-      const all = { ...one, heads, kvHeads: 1, mask, bias: new Float32Array(keys).fill(LOWEST) };
+      const all = { ...single, heads, kvHeads: 1, mask, bias: new Float32Array(keys).fill(LOWEST) };
       const { out, lse } = sync.attention(new Float32Array(heads), k, v, all);
       near(out, new Float32Array(heads).fill(35));
       sameBits(lse, new Float64Array(heads).fill(LOWEST), 'lse');
@@ -69,7 +67,7 @@ describe.each(backends)('%s', (name) => {
         const scores = Array.from(k, (x) => softcap * Math.tanh(x / softcap));
         const weights = scores.map((x) => Math.exp(x - scores[0]!));
         const sum = weights.reduce((a, b) => a + b, 0);
-        const { out, lse } = sync.attention(F(1), k, v, { ...one, softcap });
+        const { out, lse } = sync.attention(F(1), k, v, { ...single, softcap });
         expect(Math.abs(out[0]! - weights.reduce((a, w, i) => a + w * v[i]!, 0) / sum), `${softcap}`).toBeLessThan(
           2e-6,
         );
@@ -80,7 +78,7 @@ describe.each(backends)('%s', (name) => {
 
     it('leaves small scores as they are', () => {
       for (const softcap of [1e6, 1e16, 1e300]) {
-        const { lse } = sync.attention(F(1e-3), F(1), F(1), { ...one, softcap });
+        const { lse } = sync.attention(F(1e-3), F(1), F(1), { ...single, softcap });
         expect(Math.abs(lse[0]! / Math.fround(1e-3) - 1), `${softcap}`).toBeLessThan(1e-12);
       }
     });
@@ -93,16 +91,16 @@ describe.each(backends)('%s', (name) => {
     const weights = Array.from(k, Math.exp);
     const sum = weights.reduce((a, b) => a + b, 0);
     const exact = weights.reduce((a, w, i) => a + w * v[i]!, 0) / sum;
-    expect(Math.abs(sync.attention(F(1), k, v, one).out[0]! - exact)).toBeLessThan(1e-39);
+    expect(Math.abs(sync.attention(F(1), k, v, single).out[0]! - exact)).toBeLessThan(1e-39);
   });
 
   describe('infinite values', () => {
     const mask = [1, 1, 1, 0];
-    const options = { ...one, valueDim: 3, mask: Uint8Array.from(mask) };
+    const options = { ...single, valueDim: 3, mask: Uint8Array.from(mask) };
     /** Keys 0 to 2 are seen, key 3 is not. Columns: +∞ behind a score, −∞ at key 3, finite. */
     const values = (x: number) => F(1, 2, 3, x, 5, 6, 7, 8, 9, NaN, -Infinity, 12);
 
-    /** Rows of attention, of a cache, and of parts that were merged; with a sink if there is one. */
+    /** Rows of attention, of a cache, and of merged parts; with a sink if there is one. */
     function outputs(k: Float32Array, v: Float32Array, sinks?: Float32Array): Float32Array[] {
       const sink = sinks && { sinks };
       const cache = new sync.KVCache({ kvHeads: 1, headDim: 1, valueDim: 3 });

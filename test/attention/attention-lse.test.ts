@@ -1,13 +1,14 @@
 /**
- * The log-sum-exp of attention on every backend: its bound, its order in both layouts, sinks of any size; states over
- * nothing; and what decoding an int8 cache is exact about.
+ * The log-sum-exp of attention on every backend: its bound, its order in both layouts, sinks of any size. States over
+ * no keys, and the exactness of decoding an int8 cache.
  */
 import { existsSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { asCase, dense, denseOn, numbers, sameBits, type Dense } from './attention-cases.js';
 import { attentionOracle, type AttentionCase } from './attention-oracle.js';
 import { backends } from '../support/backends.js';
 import { viewOf } from '../../lib/attention/kv-cache.js';
+import { forceBackend } from '../support/force-backend.js';
 
 type Attention = typeof import('../../lib/attention.js');
 
@@ -23,7 +24,7 @@ function near(got: ArrayLike<number>, want: ArrayLike<number>, what: string): vo
   }
 }
 
-/** The largest Σ |q · k| · scale of each row, rows as the oracle has them. */
+/** The largest Σ |q · k| · scale of each row, in the oracle's order. */
 function sizesOf(c: AttentionCase): number[] {
   const { kvHeads: kv = c.heads, scale = 1 / Math.sqrt(c.headDim) } = c;
   return attentionOracle(c).map((_, row) => {
@@ -40,7 +41,7 @@ function sizesOf(c: AttentionCase): number[] {
   });
 }
 
-/** The errors of a call's lse, and by how much of the bound in the documentation of attention(). */
+/** The errors of a call's lse, relative to the bound that attention() documents. */
 function lseErrors(name: (typeof backends)[number], call: Omit<Dense, 'seed' | 'valueDim'>) {
   const c = dense({ ...call, valueDim: 1, seed: 7 });
   const { lse } = denseOn(name, c);
@@ -58,17 +59,21 @@ function lseErrors(name: (typeof backends)[number], call: Omit<Dense, 'seed' | '
 
 describe.each(backends)('%s', (name) => {
   let sync: Attention;
-  beforeEach(async () => {
-    vi.resetModules();
-    vi.stubEnv('FLASH_SOFTMAX_BACKEND', name);
+  forceBackend(name, async () => {
     sync = await import('../../lib/attention.js');
   });
-  afterEach(() => vi.unstubAllEnvs());
 
   describe('an lse is within its bound', () => {
     it('of ordinary scores, and 1e-6', () => {
       for (const dim of name === 'scalar' ? [16] : [1, 16, 64, 128, 256]) {
-        for (const [keys, size] of [[2, 1], [33, 1], [33, 3], [40, 3], [600, 1], [600, 3]] as const) {
+        for (const [keys, size] of [
+          [2, 1],
+          [33, 1],
+          [33, 3],
+          [40, 3],
+          [600, 1],
+          [600, 3],
+        ] as const) {
           const { off, share } = lseErrors(name, { heads: 2, queries: 2, keys, headDim: dim, size });
           expect(off, `depth ${dim}, ${keys} keys`).toBeLessThan(name === 'js' ? 1e-14 : 1e-6);
           expect(share, `depth ${dim}, ${keys} keys`).toBeLessThan(1);
@@ -77,18 +82,18 @@ describe.each(backends)('%s', (name) => {
     });
 
     it('of products that are all alike, whose roundings add up', () => {
-      const one = { heads: 1, queries: 1, keys: 100 };
+      const single = { heads: 1, queries: 1, keys: 100 };
       for (const dim of name === 'scalar' ? [64] : [64, 128, 256]) {
         for (const x of [0.2, 0.3, 0.55, 0.57]) {
-          const alike = lseErrors(name, { ...one, headDim: dim, query: () => x, key: () => x });
+          const alike = lseErrors(name, { ...single, headDim: dim, query: () => x, key: () => x });
           const opposite = (d: number) => (d < dim / 2 ? 30 * x : -30 * x);
           const key = (_b: number, _h: number, _n: number, d: number) => opposite(d);
-          const cancelling = lseErrors(name, { ...one, headDim: dim, query: () => 1, key });
+          const cancelling = lseErrors(name, { ...single, headDim: dim, query: () => 1, key });
           for (const { share } of [alike, cancelling]) expect(share, `${x}, depth ${dim}`).toBeLessThan(1);
         }
       }
       for (const score of [0.1, 0.3, 0.7, 1.9]) {
-        const equal = lseErrors(name, { ...one, keys: 5000, headDim: 1, query: () => 1, key: () => score });
+        const equal = lseErrors(name, { ...single, keys: 5000, headDim: 1, query: () => 1, key: () => score });
         expect(equal.share, `${score}`).toBeLessThan(1);
       }
     });
@@ -97,7 +102,7 @@ describe.each(backends)('%s', (name) => {
   describe('a sink of any size', () => {
     const sinks = F(largest, -largest, 1e13, -1e13, 5e15, 1e20, 700, 0, -0.5, -Infinity, Infinity, NaN);
 
-    /** log(exp(lse) + exp(sink)), and what outputs are multiplied by. */
+    /** log(exp(lse) + exp(sink)), and the factor that outputs are multiplied by. */
     function withSink(lse: number, sink: number): [lse: number, factor: number] {
       if (sink === -Infinity) return [lse, 1];
       if (!(sink < Infinity)) return [sink, NaN];
@@ -108,32 +113,37 @@ describe.each(backends)('%s', (name) => {
 
     it.each([0, 1, 3, 600])('beside %i keys', (keys) => {
       if (name === 'scalar' && keys > 100) return;
-      const one = { heads: 1, headDim: 3, valueDim: 2 };
+      const single = { heads: 1, headDim: 3, valueDim: 2 };
       const [q, k, v] = [numbers(3, 1), numbers(keys * 3, 2), numbers(keys * 2, 3)];
-      const { out: plain, lse: alone } = sync.attention(q, k, v, { ...one, lse: true });
+      const { out: plain, lse: alone } = sync.attention(q, k, v, { ...single, lse: true });
       for (const sink of sinks) {
         const [lse, factor] = withSink(alone[0]!, sink);
-        const whole = sync.attention(q, k, v, { ...one, sinks: F(sink), lse: true });
-        const state = sync.attentionPartial(q, k, v, one).finish({ sinks: F(sink), heads: 1, lse: true });
+        const whole = sync.attention(q, k, v, { ...single, sinks: F(sink), lse: true });
+        const state = sync.attentionPartial(q, k, v, single).finish({ sinks: F(sink), heads: 1, lse: true });
         for (const got of [whole, state]) {
           // Where the sink has all of the weight, the lse is the sink.
           if (sink === lse || sink - sink !== 0) sameBits(got.lse, [lse], `lse with a sink of ${sink}`);
           else near(got.lse, [lse], `lse with a sink of ${sink}`);
           if (factor !== factor) sameBits(got.out, [NaN, NaN], `out with a sink of ${sink}`);
-          else near(got.out, plain.map((x) => x * factor), `out with a sink of ${sink}`);
+          else
+            near(
+              got.out,
+              plain.map((x) => x * factor),
+              `out with a sink of ${sink}`,
+            );
         }
       }
-      const weightless = sync.attention(q, k, v, { ...one, sinks: F(-largest), lse: true });
+      const weightless = sync.attention(q, k, v, { ...single, sinks: F(-largest), lse: true });
       if (keys > 0) expect(weightless).toEqual({ out: plain, lse: alone });
     });
 
     it('as large as the scores takes its share', () => {
       for (const size of F(1, 1000, 1e13, 1e16, 1e20, largest)) {
-        const one = { heads: 1, headDim: 1, valueDim: 1, scale: 1, sinks: F(size), lse: true as const };
-        const { out, lse } = sync.attention(F(size), F(1), F(8), one);
+        const single = { heads: 1, headDim: 1, valueDim: 1, scale: 1, sinks: F(size), lse: true as const };
+        const { out, lse } = sync.attention(F(size), F(1), F(8), single);
         near(out, [4], `out of ${size}`);
         expect(Math.abs(lse[0]! - (size + Math.LN2)) / lse[0]!, `lse of ${size}`).toBeLessThan(1e-15);
-        near(sync.attention(F(size), F(1, 1), F(9, 9), one).out, [6], `out of two keys of ${size}`);
+        near(sync.attention(F(size), F(1, 1), F(9, 9), single).out, [6], `out of two keys of ${size}`);
       }
     });
   });
@@ -204,7 +214,10 @@ describe.each(backends)('%s', (name) => {
       const { cache, ids } = filled();
       for (const layout of ['bhsd', 'bshd'] as const) {
         const [x, y, z] = inputs[layout];
-        const both = [sync.attention(x, y, z, { ...call, layout }), await later.attention(x, y, z, { ...call, layout })];
+        const both = [
+          sync.attention(x, y, z, { ...call, layout }),
+          await later.attention(x, y, z, { ...call, layout }),
+        ];
         expect(both[1]).toEqual(both[0]);
         const options = { queries, layout, lse: true as const };
         const wanted = sync.decodeAttention(inputs[layout][0], cache, ids, options);
@@ -214,19 +227,24 @@ describe.each(backends)('%s', (name) => {
   });
 
   it('states over no keys, masked keys, or keys far below change nothing', () => {
-    const [one, q] = [{ heads: 1, headDim: 2, scale: 1 }, F(1, 1)];
-    const a = sync.attentionPartial(q, F(1, 0), F(1, 2), one);
-    const masked = sync.attentionPartial(q, F(1, 0), F(9, 9), { ...one, bias: F(-Infinity) });
-    const far = sync.attentionPartial(q, F(-1e5, 0), F(7, 7), one);
+    const [single, q] = [{ heads: 1, headDim: 2, scale: 1 }, F(1, 1)];
+    const a = sync.attentionPartial(q, F(1, 0), F(1, 2), single);
+    const masked = sync.attentionPartial(q, F(1, 0), F(9, 9), { ...single, bias: F(-Infinity) });
+    const far = sync.attentionPartial(q, F(-1e5, 0), F(7, 7), single);
     const empty = sync.AttentionPartial.empty(1, 2);
-    for (const states of [[empty, a], [masked, a, masked], [far, a], [a, far, empty, masked]]) {
+    for (const states of [
+      [empty, a],
+      [masked, a, masked],
+      [far, a],
+      [a, far, empty, masked],
+    ]) {
       const { out, lse } = sync.mergeAttentionPartials(...states).finish({ lse: true });
       sameBits(out, [1, 2], 'out');
       expect(Math.abs(lse[0]! - 1)).toBeLessThan(2 ** -51);
     }
     const none = sync.mergeAttentionPartials(empty, masked).finish({ lse: true });
     expect(none).toEqual({ out: F(0, 0), lse: Float64Array.of(-Infinity) });
-    const hidden = sync.attention(q, F(1, 0, 0, 1), F(NaN, Infinity, 3, 4), { ...one, bias: F(-Infinity, 0) });
+    const hidden = sync.attention(q, F(1, 0, 0, 1), F(NaN, Infinity, 3, 4), { ...single, bias: F(-Infinity, 0) });
     sameBits(hidden, [3, 4], 'NaN values behind −∞');
   });
 
@@ -252,8 +270,15 @@ describe.each(backends)('%s', (name) => {
       expect(Math.fround(exact(row % kvHeads, Math.floor(row / kvHeads), i % headDim, false))).toBe(x);
     });
     const rows = attentionOracle({
-      heads, kvHeads, queries: 1, keys: [keys], headDim, valueDim, q: (_b, h, _m, d) => q[h * headDim + d]!,
-      k: (_b, head, n, d) => exact(head, n, d, false), v: (_b, head, n, d) => exact(head, n, d, true),
+      heads,
+      kvHeads,
+      queries: 1,
+      keys: [keys],
+      headDim,
+      valueDim,
+      q: (_b, h, _m, d) => q[h * headDim + d]!,
+      k: (_b, head, n, d) => exact(head, n, d, false),
+      v: (_b, head, n, d) => exact(head, n, d, true),
     });
     const { out, lse } = sync.decodeAttention(q, cache, id, { lse: true });
     rows.forEach((row, r) => {

@@ -1,7 +1,15 @@
 /**
- * What attention should be, in float64, straight from its definition: all scores, their maximum, exponentials, sums. It
- * shares nothing with the kernels or the fallback. With scores of size s it is good to about s · 2^-52.
+ * Attention in float64, straight from its definition: all scores, their maximum, exponentials, sums. It shares nothing
+ * with the kernels or the fallback. Max error with scores of size s: about s · 2^-52.
  */
+
+/** The index of a number in [batch, heads, positions, dim] or, positions first, [batch, positions, heads, dim]. */
+export const elementAt = (
+  isPositionsFirst: boolean,
+  [b, head, n, d]: readonly [b: number, head: number, n: number, d: number],
+  [heads, positions, dim]: readonly [heads: number, positions: number, dim: number],
+): number => (isPositionsFirst ? (b * positions + n) * heads + head : (b * heads + head) * positions + n) * dim + d;
+
 export interface AttentionCase {
   batch?: number;
   heads: number;
@@ -22,7 +30,7 @@ export interface AttentionCase {
   sinks?: ArrayLike<number>;
   sees?(b: number, head: number, query: number, n: number): boolean;
   bias?(b: number, head: number, query: number, n: number): number;
-  /** Of each sequence: the position of its first key, and the number of all. */
+  /** The position of a sequence's first key, and the number of all keys. */
   spans?: readonly (readonly [number, number])[];
 }
 
@@ -33,7 +41,7 @@ export interface ExactRow {
   readonly most: number;
   /** The largest Σ |q · k| · scale of a key that the row sees. */
   readonly size: number;
-  /** The largest |bias| + |slope · distance| of such a key, or the size of the sink. */
+  /** The largest |bias| + |slope · distance| of a key that the row sees, or the size of the sink. */
   readonly added: number;
 }
 
@@ -91,7 +99,8 @@ function exactRow(c: AttentionCase, b: number, head: number, query: number): Exa
     for (let d = 0; d < c.valueDim; d++) {
       const v = c.v(b, kv, seen[i]!, d);
       most = Math.max(most, Math.abs(v));
-      // A finite score has weight, also where it is below the doubles: of an infinite value that is all that counts.
+      // A finite score has weight, even if the weight is too small for a double: an infinite value makes the output
+      // infinite.
       out[d]! += p === 0 && s > -Infinity && Math.abs(v) === Infinity ? v : p * v;
     }
   });

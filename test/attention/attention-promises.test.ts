@@ -1,8 +1,9 @@
-/** Attention off the event loop: the same results, a cache that may be used meanwhile, and jobs that are stopped. */
+/** Attention off the event loop: the same results, a cache in use meanwhile, and jobs that are stopped. */
 import { existsSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { numbers } from './attention-cases.js';
 import { backends } from '../support/backends.js';
+import { forceBackend } from '../support/force-backend.js';
 
 type Attention = typeof import('../../lib/attention.js');
 type Promises = typeof import('../../lib/promises.js');
@@ -13,16 +14,13 @@ const sizes = { heads, kvHeads, headDim };
 describe.each(backends)('%s', (name) => {
   let sync: Attention;
   let later: Promises;
-  beforeEach(async () => {
+  forceBackend(name, async () => {
     expect(existsSync(new URL('../../dist/promises.js', import.meta.url)), 'dist/ is there (npm run compile)').toBe(
       true,
     );
-    vi.resetModules();
-    vi.stubEnv('FLASH_SOFTMAX_BACKEND', name);
     sync = await import('../../lib/attention.js');
     later = await import('../../lib/promises.js');
   });
-  afterEach(() => vi.unstubAllEnvs());
 
   it('gives the results of flash-softmax/attention', async () => {
     for (const keys of [0, 5, 2000]) {

@@ -1,11 +1,12 @@
 /**
- * Rows of attention whose right output is known to the bit: those that see one key, and those whose keys share a value.
+ * Rows of attention whose right output is known to the bit: rows that see one key, and rows whose keys share a value.
  * On every backend, over arrays and caches of every type, at once and as partial states.
  */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { AttentionOptions, KVType } from '../../lib/attention.js';
 import { numbers, sameBits } from './attention-cases.js';
 import { backends } from '../support/backends.js';
+import { forceBackend } from '../support/force-backend.js';
 
 type Attention = typeof import('../../lib/attention.js');
 
@@ -19,7 +20,7 @@ const queriesOf = (n: number, size: number) => numbers(heads * n * headDim, 1, s
 const keysOf = (n: number) => numbers(kvHeads * n * headDim, 2);
 const valuesOf = (n: number) => numbers(kvHeads * n * valueDim, 3);
 
-/** q · k in double: products of floats are exact, and added in order. */
+/** q · k in double. Products of floats are exact, and added in order. */
 function product(q: Float32Array, k: Float32Array): number {
   let sum = 0;
   q.forEach((x, d) => (sum += x * k[d]!));
@@ -44,24 +45,31 @@ const oneKey: Record<string, OneKey> = {
   'a window of 1': { keys: 700, queries: 130, options: { window: 1, causal: true }, seen: (m) => 570 + m },
   'a mask': { keys: 700, queries: 5, options: { mask: maskOf(5, 700, (m) => 100 * m + 9) }, seen: (m) => 100 * m + 9 },
   'a bias': {
-    keys: 40, queries: 3, seen: (m) => m + 7,
-    options: { bias: Float32Array.from(maskOf(3, 40, (m) => m + 7), (x) => (x ? 2.7 : -Infinity)) },
+    keys: 40,
+    queries: 3,
+    seen: (m) => m + 7,
+    options: {
+      bias: Float32Array.from(
+        maskOf(3, 40, (m) => m + 7),
+        (x) => (x ? 2.7 : -Infinity),
+      ),
+    },
   },
   'alibi, and a scale': {
-    keys: 50, queries: 2, seen: () => 3, options: { alibi: true, scale: 0.37, mask: maskOf(1, 50, () => 3) },
+    keys: 50,
+    queries: 2,
+    seen: () => 3,
+    options: { alibi: true, scale: 0.37, mask: maskOf(1, 50, () => 3) },
   },
 };
 
 describe.each(backends)('%s', (name) => {
   let sync: Attention;
-  beforeEach(async () => {
-    vi.resetModules();
-    vi.stubEnv('FLASH_SOFTMAX_BACKEND', name);
+  forceBackend(name, async () => {
     sync = await import('../../lib/attention.js');
   });
-  afterEach(() => vi.unstubAllEnvs());
 
-  /** A cache with one sequence, and what it has stored, [tokens, kvHeads, dim]. */
+  /** A cache with one sequence, and its stored numbers, [tokens, kvHeads, dim]. */
   function cached(dtype: KVType, k: Float32Array, v: Float32Array) {
     const cache = new sync.KVCache({ kvHeads, headDim, valueDim, dtype, pageSize: 32 });
     const id = cache.create();
@@ -69,7 +77,7 @@ describe.each(backends)('%s', (name) => {
     return { cache, id, stored: cache.read(id) };
   }
 
-  /** The score of the key that a row sees, each operation of it in double. */
+  /** The score of the key that a row sees, with each operation in double. */
   function scoreOf(c: OneKey, head: number, query: number, q: Float32Array, k: Float32Array): number {
     const { keys, queries, options, seen } = c;
     const { scale = 1 / Math.sqrt(headDim), alibi, bias } = options;
@@ -114,23 +122,28 @@ describe.each(backends)('%s', (name) => {
           const at = seen(query) * kvHeads + Math.floor(head / shared);
           sameBits(rowOf(out, r), rowOf(stored.v, at), `${label}: row ${r}`);
           const score = scoreOf(c, head, query, rowOf(q, r, headDim), rowOf(stored.k, at, headDim));
-          if (dtype === 'int8') expect(Math.abs(lse[r]! - score)).toBeLessThan(1e-5); // read() rounds keys
+          if (dtype === 'int8')
+            expect(Math.abs(lse[r]! - score)).toBeLessThan(1e-5); // read() rounds keys
           else expect(lse[r], `${label}: lse ${r}`).toBe(score);
         }
       }
     });
 
     it('a score that is capped, huge, infinite or NaN', () => {
-      const [one, v] = [{ heads: 1, headDim: 1, valueDim: 2, lse: true as const, scale: 1 }, F(0.3, -7)];
-      const capped = sync.attention(F(7), F(3), v, { ...one, softcap: 20 });
+      const [single, v] = [{ heads: 1, headDim: 1, valueDim: 2, lse: true as const, scale: 1 }, F(0.3, -7)];
+      const capped = sync.attention(F(7), F(3), v, { ...single, softcap: 20 });
       sameBits(capped.out, v, 'out');
       expect(Math.abs(capped.lse[0]! - 20 * Math.tanh(21 / 20))).toBeLessThan(1e-14);
-      const huge = sync.attention(F(3e38), F(3e38), v, one);
+      const huge = sync.attention(F(3e38), F(3e38), v, single);
       sameBits(huge.out, v, 'out');
       expect(huge.lse[0]).toBe(Math.fround(3e38) ** 2);
-      const unusual = [[Infinity, NaN, Infinity], [NaN, NaN, NaN], [-Infinity, 0, -Infinity]] as const;
+      const unusual = [
+        [Infinity, NaN, Infinity],
+        [NaN, NaN, NaN],
+        [-Infinity, 0, -Infinity],
+      ] as const;
       for (const [score, out, lse] of unusual) {
-        const result = sync.attention(F(score), F(1), v, one);
+        const result = sync.attention(F(score), F(1), v, single);
         sameBits(result.out, [out, out], `out of ${score}`);
         sameBits(result.lse, [lse], `lse of ${score}`);
       }
@@ -143,9 +156,12 @@ describe.each(backends)('%s', (name) => {
     const valueOf = (head: number, d: number) => constants[(Math.floor(d / 4) + head) % constants.length]!;
 
     it.each<[string, number, number, OneKey['options'] & { lse?: false }]>([
-      ['two keys', 2, 1, {}], ['33 keys', 33, 1, {}], ['many keys', 1300, 1, {}],
+      ['two keys', 2, 1, {}],
+      ['33 keys', 33, 1, {}],
+      ['many keys', 1300, 1, {}],
       ['a causal prompt', 70, 70, { causal: true }],
-      ['a prompt of a window', 90, 50, { window: 17, causal: true }], ['alibi', 60, 3, { alibi: true }],
+      ['a prompt of a window', 90, 50, { window: 17, causal: true }],
+      ['alibi', 60, 3, { alibi: true }],
       ['softcap', 300, 2, { softcap: 5 }],
     ])('%s', (_, keys, queries, options) => {
       if (name === 'scalar' && keys * queries > 3000) return;
@@ -187,8 +203,8 @@ describe.each(backends)('%s', (name) => {
 
     it.each<KVType>(['float16', 'bfloat16', 'int8'])('in a cache of %s', (dtype) => {
       for (const keys of [2, 31, 530]) {
-        const one = numbers(kvHeads * valueDim, 5);
-        const v = valuesOf(keys).map((_, i) => one[Math.floor(i / valueDim / keys) * valueDim + (i % valueDim)]!);
+        const perHead = numbers(kvHeads * valueDim, 5);
+        const v = valuesOf(keys).map((_, i) => perHead[Math.floor(i / valueDim / keys) * valueDim + (i % valueDim)]!);
         const { cache, id, stored } = cached(dtype, keysOf(keys), v);
         const q = queriesOf(1, 3);
         for (const out of [sync.decodeAttention(q, cache, id), sync.attentionPartial(q, cache, id).finish()]) {
@@ -202,7 +218,11 @@ describe.each(backends)('%s', (name) => {
     it('in parts of the keys that are added', () => {
       const [q, k] = [numbers(headDim, 1, 20), numbers(60 * headDim, 2)];
       const v = Float32Array.from({ length: 60 * valueDim }, (_, i) => constants[[1, 0, 7][(i % valueDim) % 3]!]!);
-      const states = [[0, 1], [1, 20], [20, 60]].map(([from, to]) => {
+      const states = [
+        [0, 1],
+        [1, 20],
+        [20, 60],
+      ].map(([from, to]) => {
         const keys = k.subarray(from! * headDim, to! * headDim);
         const values = v.subarray(from! * valueDim, to! * valueDim);
         return sync.attentionPartial(q, keys, values, { heads: 1, headDim, valueDim });

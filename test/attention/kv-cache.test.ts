@@ -1,7 +1,8 @@
-/** KVCache: what is stored, pages and forks, and that a call which throws has changed nothing. */
+/** KVCache: stored numbers, pages and forks. A call that throws has changed nothing. */
 import { describe, expect, it } from 'vitest';
 import { decodeAttention, KVCache, type KVType } from '../../lib/attention.js';
-import { shapeArray, viewOf } from '../../lib/attention/kv-cache.js';
+import { viewOf } from '../../lib/attention/kv-cache.js';
+import { shapeArray } from '../../lib/attention/shape.js';
 import type { AppendKernel, BackendName } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
 import { numbers } from './attention-cases.js';
@@ -12,7 +13,7 @@ import { kvTypes } from './kv-cases.js';
 describe.each(backends)('%s', (name) => {
   it('stores the same bits as all others', () => {
     const [k, v] = [numbers(50 * 2 * 9, 1, 3), numbers(50 * 2 * 5, 2, 1e-3)];
-    k[3] = 1e6, k[40] = NaN, k[100] = Infinity, v[7] = -1e-42, k.fill(0, 180, 198);
+    ((k[3] = 1e6), (k[40] = NaN), (k[100] = Infinity), (v[7] = -1e-42), k.fill(0, 180, 198));
     for (const dtype of kvTypes) {
       const cache = new KVCache({ kvHeads: 2, headDim: 9, valueDim: 5, dtype, pageSize: 16 });
       const id = cache.create();
@@ -20,22 +21,37 @@ describe.each(backends)('%s', (name) => {
       const { kind, slabs, scales, table } = viewOf(cache, [id]);
       const store = (backend: BackendName) => {
         const kernel = backendNamed(backend)[`kv_append_${kind}`] as AppendKernel<unknown>;
-        kernel(shapeArray({ kvHeads: 2, keys: 50, headDim: 9, valueDim: 5, pageSize: 16, positionsFirst: 1 }), k, v, slabs, scales, table, 0);
+        kernel(
+          shapeArray({ kvHeads: 2, keys: 50, headDim: 9, valueDim: 5, pageSize: 16, positionsFirst: 1 }),
+          k,
+          v,
+          slabs,
+          scales,
+          table,
+          0,
+        );
         return [...slabs, ...scales].map((each) => Buffer.from(each.buffer as ArrayBuffer).toString('base64'));
       };
       const own = store(name);
-      // A NaN of float32 may lose its sign bit on its way through a JavaScript number.
-      if (dtype !== 'float32') expect(own.every((each, i) => each === store('js')[i]), dtype).toBe(true);
+      // A JavaScript number may lose the sign bit of a float32 NaN.
+      if (dtype !== 'float32')
+        expect(
+          own.every((each, i) => each === store('js')[i]),
+          dtype,
+        ).toBe(true);
       expect(cache.read(id).v.slice(10)).toEqual(dtype === 'float32' ? v.slice(10) : expect.anything());
     }
   });
 });
 
 describe('KVCache', () => {
-  const token = (seed: number, n = 1): [Float32Array, Float32Array] => [numbers(n * 2 * 4, seed), numbers(n * 2 * 3, seed + 1)];
+  const token = (seed: number, n = 1): [Float32Array, Float32Array] => [
+    numbers(n * 2 * 4, seed),
+    numbers(n * 2 * 3, seed + 1),
+  ];
   const make = (more: object = {}) => new KVCache({ kvHeads: 2, headDim: 4, valueDim: 3, pageSize: 16, ...more });
 
-  it('gives back what it was given, in both layouts', () => {
+  it('gives back the appended numbers, in both layouts', () => {
     const cache = make();
     const id = cache.create();
     const [k, v] = token(1, 37);
@@ -44,7 +60,11 @@ describe('KVCache', () => {
     expect(cache.length(id)).toBe(37);
     expect(cache.read(id)).toEqual({ k, v });
     expect(cache.read(id, 5, 6)).toEqual({ k: k.slice(40, 48), v: v.slice(30, 36) });
-    const turned = (x: Float32Array, dim: number) => Float32Array.from({ length: x.length }, (_, i) => x[(Math.floor(i / dim) % 37) * 2 * dim + Math.floor(i / (37 * dim)) * dim + (i % dim)]!);
+    const turned = (x: Float32Array, dim: number) =>
+      Float32Array.from(
+        { length: x.length },
+        (_, i) => x[(Math.floor(i / dim) % 37) * 2 * dim + Math.floor(i / (37 * dim)) * dim + (i % dim)]!,
+      );
     const other = cache.create();
     cache.append(other, turned(k, 4), turned(v, 3), { layout: 'hsd' });
     expect(cache.read(other)).toEqual({ k, v });
@@ -78,7 +98,7 @@ describe('KVCache', () => {
     const b = cache.fork(a);
     const c = cache.fork(b);
     expect(cache.bytes).toBe(2 * page);
-    cache.append(b, ...token(7, 3)); // into the second page of all three
+    cache.append(b, ...token(7, 3)); // into the second page, which all three sequences share
     expect(cache.bytes).toBe(3 * page);
     expect([cache.length(a), cache.length(b), cache.length(c)]).toEqual([20, 23, 20]);
     expect(cache.read(a)).toEqual(before);
@@ -86,7 +106,7 @@ describe('KVCache', () => {
     expect(cache.read(b, 0, 20)).toEqual(before);
     cache.append(a, ...token(9, 1));
     expect(cache.bytes).toBe(4 * page);
-    cache.append(c, ...token(11, 1)); // the last owner writes where it is
+    cache.append(c, ...token(11, 1)); // the last owner writes the page in place
     expect(cache.bytes).toBe(4 * page);
     expect(cache.read(c, 0, 20)).toEqual(before);
     cache.truncate(c, 16);
@@ -101,7 +121,7 @@ describe('KVCache', () => {
     expect(d).toBe(3);
   });
 
-  it('behaves like a list of tokens, whatever happens', () => {
+  it('behaves like a list of tokens through random steps', () => {
     const random = generator(11);
     for (const dtype of ['float32', 'bfloat16'] as const) {
       const cache = make({ dtype, maxBytes: 40 * make({ dtype }).pageBytes });
@@ -116,11 +136,14 @@ describe('KVCache', () => {
           const n = random() % (model.get(id)!.length + 1);
           cache.truncate(id, n);
           model.get(id)!.length = n;
-        } else if (action === 3) cache.free(id), model.delete(id);
+        } else if (action === 3) (cache.free(id), model.delete(id));
         else {
           const seeds = Array.from({ length: random() % 30 }, () => (seed += 2));
           const tokens = seeds.map((s) => token(s));
-          const [k, v] = [0, 1].map((i) => Float32Array.from(tokens.flatMap((t) => [...t[i]!]))) as [Float32Array, Float32Array];
+          const [k, v] = [0, 1].map((i) => Float32Array.from(tokens.flatMap((t) => [...t[i]!]))) as [
+            Float32Array,
+            Float32Array,
+          ];
           const bytes = cache.bytes;
           try {
             cache.append(id, k, v);
@@ -142,16 +165,18 @@ describe('KVCache', () => {
     }
   });
 
-  it('says when it is full, and loses nothing', () => {
+  it('throws when it is full, and loses nothing', () => {
     const cache = make({ maxBytes: 3 * make().pageBytes + 1 });
     const [a, b] = [cache.create(), cache.create()];
     cache.append(a, ...token(1, 30));
     const before = cache.read(a);
-    expect(() => cache.append(b, ...token(2, 17))).toThrow(/at most 1 more pages of \d+ bytes, as maxBytes is \d+, for append but received 2/);
+    expect(() => cache.append(b, ...token(2, 17))).toThrow(
+      /at most 1 more pages of \d+ bytes, as maxBytes is \d+, for append but received 2/,
+    );
     expect(cache.length(b)).toBe(0);
     cache.append(b, ...token(2, 16));
     const fork = cache.fork(a);
-    expect(() => cache.append(fork, ...token(2))).toThrow(RangeError); // a copy of its last page
+    expect(() => cache.append(fork, ...token(2))).toThrow(RangeError); // needs a copy of its last page
     expect([cache.read(a), cache.read(fork)]).toEqual([before, before]);
     cache.append(fork, new Float32Array(0), new Float32Array(0));
     cache.free(b);
@@ -169,7 +194,7 @@ describe('KVCache', () => {
     for (const id of ids) expect(cache.read(id, 2800, 3500).v).toEqual(k);
   });
 
-  it('refuses what it does not know', () => {
+  it('refuses unknown options and bad values', () => {
     const type = (body: () => unknown, message: RegExp) => {
       expect(body).toThrow(TypeError);
       expect(body).toThrow(message);
@@ -193,15 +218,26 @@ describe('KVCache', () => {
     const freed = cache.create();
     cache.free(freed);
     for (const call of [
-      (s: number) => cache.length(s), (s: number) => cache.append(s, ...token(1)), (s: number) => cache.fork(s), (s: number) => cache.truncate(s, 0), (s: number) => cache.free(s), (s: number) => cache.read(s),
+      (s: number) => cache.length(s),
+      (s: number) => cache.append(s, ...token(1)),
+      (s: number) => cache.fork(s),
+      (s: number) => cache.truncate(s, 0),
+      (s: number) => cache.free(s),
+      (s: number) => cache.read(s),
       (s: number) => decodeAttention(new Float32Array(8), cache, [s]),
     ]) {
       range(() => call(freed), /a sequence of this cache for sequence but received 1, which was freed/);
       range(() => call(7), /7, which is unknown/);
       type(() => call('0' as never), /for sequence/);
     }
-    range(() => cache.append(id, new Float32Array(9), new Float32Array(6)), /a multiple of kvHeads · headDim = 2 · 4 elements for k but received 9/);
-    range(() => cache.append(id, new Float32Array(8), new Float32Array(7)), /tokens · kvHeads · valueDim = 1 · 2 · 3 elements for v but received 7/);
+    range(
+      () => cache.append(id, new Float32Array(9), new Float32Array(6)),
+      /a multiple of kvHeads · headDim = 2 · 4 elements for k but received 9/,
+    );
+    range(
+      () => cache.append(id, new Float32Array(8), new Float32Array(7)),
+      /tokens · kvHeads · valueDim = 1 · 2 · 3 elements for v but received 7/,
+    );
     type(() => cache.append(id, new Float64Array(8) as never, new Float32Array(6)), /a Float32Array for k/);
     range(() => cache.append(id, ...token(1), { layout: 'bhsd' as never }), /for layout/);
     range(() => cache.truncate(id, 4), /an integer from 0 to 3 for length but received 4/);

@@ -1,16 +1,17 @@
 /**
- * KVCache: append is all or nothing, however long; dispose gives memory back; read() as float64 gives what decoding
- * computes with.
+ * KVCache: append stores all tokens or none, however many; dispose gives memory back; read() as float64 gives the
+ * numbers that decoding uses.
  */
 import { existsSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KVCache, type KVType } from '../../lib/attention.js';
 import { viewOf } from '../../lib/attention/kv-cache.js';
-import { bfloat16, float16 } from '../../lib/js/rows/half.js';
+import { bfloat16, float16 } from '../../lib/math/half.js';
 import { numbers } from './attention-cases.js';
 import { backends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
 import { run } from '../support/run.js';
+import { forceBackend } from '../support/force-backend.js';
 
 type Attention = typeof import('../../lib/attention.js');
 type Promises = typeof import('../../lib/promises.js');
@@ -18,16 +19,11 @@ type Promises = typeof import('../../lib/promises.js');
 describe.each(backends)('%s', (name) => {
   let sync: Attention;
   let later: Promises;
-  beforeEach(async () => {
-    vi.resetModules();
-    vi.stubEnv('FLASH_SOFTMAX_BACKEND', name);
+  forceBackend(name, async () => {
     sync = await import('../../lib/attention.js');
     later = await import('../../lib/promises.js');
   });
-  afterEach(() => {
-    vi.unstubAllEnvs();
-    vi.unstubAllGlobals();
-  });
+  afterEach(() => vi.unstubAllGlobals());
 
   it('appends 2.4 million tokens in pages of 16, and truncates and forks them', () => {
     const cache = new sync.KVCache({ kvHeads: 1, headDim: 1, dtype: 'int8', pageSize: 16 });
@@ -54,7 +50,7 @@ describe.each(backends)('%s', (name) => {
     const message = expect.stringMatching(/^Expected \d+ bytes of memory for append but received none$/);
     const error = expect.objectContaining({ code: 'ERR_MEMORY_ALLOCATION_FAILED', message });
     for (const calls of [0, 1]) {
-      // the slab of numbers, and that of scales
+      // the slab of numbers, and the slab of scales
       let left = calls;
       const Real = SharedArrayBuffer;
       vi.stubGlobal('SharedArrayBuffer', function (n: number) {
@@ -140,7 +136,7 @@ describe('dispose', () => {
     expect(disposed).toHaveBeenCalledOnce();
   });
 
-  // In a process of its own, as memory is counted for all of it. Without garbage collection: the references stay.
+  // Memory is counted for a whole process, so the test has its own. No garbage is collected: the references stay.
   const script = `
     import { KVCache, decodeAttention } from ${JSON.stringify(new URL('../../dist/attention.js', import.meta.url))};
     import * as later from ${JSON.stringify(new URL('../../dist/promises.js', import.meta.url))};
@@ -170,7 +166,7 @@ describe('dispose', () => {
     for (const backend of [backends[0]!, 'js']) {
       const options = { cwd: root, env: { FLASH_SOFTMAX_BACKEND: backend } };
       const text = await run(process.execPath, [...flags, '--input-type=module', '--eval', script], options);
-      if (backends.length === 1) return; // without the addon the garbage collector frees it
+      if (backends.length === 1) return; // without the addon, the garbage collector frees the memory
       for (const [full, left] of JSON.parse(text) as [number, number][]) {
         expect(full).toBeGreaterThan(190);
         expect(left, text).toBeLessThan(80);
@@ -188,7 +184,7 @@ describe('read as float64', () => {
     int8: (x, most) => {
       const scale = Math.fround(most / 127);
       const bits = Math.fround(Math.fround(Math.fround(x * Math.fround(1 / scale)) + 1.5 * 2 ** 23) - 1.5 * 2 ** 23);
-      return bits * scale; // exact: 8 and 24 bits
+      return bits * scale; // exact: 8 bits times 24 bits
     },
   };
   it.each(Object.keys(stored) as KVType[])('%s: exact, and float32 is that rounded once', (dtype) => {

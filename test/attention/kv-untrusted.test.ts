@@ -1,18 +1,19 @@
 /**
  * Caches and attention with arrays, options and objects that lie: overridden lengths, getters that detach, forged
- * views, caches of another copy of the package. Each case is an error with a code, or the right result, on every
+ * views, caches of another copy of the package. Each call gives an error with a code or the right result, on every
  * backend.
  */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { numbers } from './attention-cases.js';
 import { backends } from '../support/backends.js';
 import { kvTypes } from './kv-cases.js';
+import { forceBackend } from '../support/force-backend.js';
 
 type Attention = typeof import('../../lib/attention.js');
 
 const VIEW = Symbol.for('flash-softmax.KVCache.view.1');
 const detach = (x: ArrayBufferView): void => void structuredClone(x.buffer, { transfer: [x.buffer as ArrayBuffer] });
-/** A plain array whose first element is read by a getter that runs `body` first. */
+/** A plain array. Reading its first element runs `body` first. */
 function trap(body: () => void, value: number): number[] {
   const get = () => (body(), value);
   return Object.defineProperty([0], 0, { get });
@@ -25,14 +26,11 @@ class Lying extends Float32Array {
 
 describe.each(backends)('%s', (name) => {
   let api: Attention;
-  beforeEach(async () => {
-    vi.resetModules();
-    vi.stubEnv('FLASH_SOFTMAX_BACKEND', name);
+  forceBackend(name, async () => {
     api = await import('../../lib/attention.js');
   });
-  afterEach(() => vi.unstubAllEnvs());
 
-  const one = (headDim = 64) => {
+  const filledCache = (headDim = 64) => {
     const cache = new api.KVCache({ kvHeads: 1, headDim });
     const id = cache.create();
     cache.append(id, numbers(headDim, 1), numbers(headDim, 2));
@@ -45,7 +43,7 @@ describe.each(backends)('%s', (name) => {
   };
 
   it('sizes of a cache are private: they cannot be set, nor overridden', () => {
-    const { cache, id } = one();
+    const { cache, id } = filledCache();
     const q = numbers(64, 3);
     const wanted = api.decodeAttention(q, cache, id);
     for (const field of ['kvHeads', 'headDim', 'valueDim', 'dtype', 'pageSize', 'maxBytes', 'pageBytes', 'bytes']) {
@@ -77,7 +75,7 @@ describe.each(backends)('%s', (name) => {
   });
 
   it('append takes true lengths', () => {
-    const { cache, id } = one();
+    const { cache, id } = filledCache();
     expect(cache.append(id, new Lying(64), new Lying(64))).toBe(2);
     expect(() => cache.append(id, new Lying(63), new Lying(64))).toThrow(/for k but received 63/);
     const own = Object.defineProperty(new Float32Array(64), 'length', { value: 64e6 });
@@ -87,7 +85,7 @@ describe.each(backends)('%s', (name) => {
   });
 
   it('append reads options first, and refuses detached arrays', () => {
-    const { cache, id } = one();
+    const { cache, id } = filledCache();
     const [k, v] = [new Float32Array(6400), new Float32Array(6400)];
     const options = Object.defineProperty({}, 'layout', { enumerable: true, get: () => (detach(k), 'shd') });
     typeError(() => cache.append(id, k, v, options), /a Float32Array that is not detached for k/);
@@ -150,9 +148,17 @@ describe.each(backends)('%s', (name) => {
     range.push(1);
     const part = { ...options, unifiedMax: 0, range: range as never };
     typeError(() => api.attentionPartial(...arrays, part), /not detached for v/);
-    const { cache, id } = one();
+    const { cache, id } = filledCache();
     const q = numbers(64, 4);
-    typeError(() => api.decodeAttention(q, cache, trap(() => detach(q), id)), /not detached for q/);
+    typeError(
+      () =>
+        api.decodeAttention(
+          q,
+          cache,
+          trap(() => detach(q), id),
+        ),
+      /not detached for q/,
+    );
     let reads = 0;
     const ids = trap(() => reads++, id);
     expect(api.decodeAttention(numbers(64, 4), cache, ids)).toEqual(api.decodeAttention(numbers(64, 4), cache, id));
@@ -172,19 +178,19 @@ describe.each(backends)('%s', (name) => {
   });
 
   it('a cache of another copy of the package is a cache', async () => {
-    const { cache, id } = one(8);
+    const { cache, id } = filledCache(8);
     vi.resetModules();
-    const other = await import('../../lib/attention.js');
-    expect(other.KVCache).not.toBe(api.KVCache);
+    const otherCopy = await import('../../lib/attention.js');
+    expect(otherCopy.KVCache).not.toBe(api.KVCache);
     const q = numbers(16, 3);
     const wanted = api.decodeAttention(q, cache, id, { lse: true });
-    expect(other.decodeAttention(q, cache, id, { lse: true })).toEqual(wanted);
-    expect(other.attentionPartial(q, cache, [id])).toEqual(api.attentionPartial(q, cache, [id]));
+    expect(otherCopy.decodeAttention(q, cache, id, { lse: true })).toEqual(wanted);
+    expect(otherCopy.attentionPartial(q, cache, [id])).toEqual(api.attentionPartial(q, cache, [id]));
     const { decodeAttention } = await import('../../lib/attention/promises.js');
     const job = decodeAttention(q, cache as never, id);
     cache.dispose();
     expect((await job).length).toBe(16);
-    expect(() => other.decodeAttention(q, cache, id)).toThrow(/a cache that is open/);
+    expect(() => otherCopy.decodeAttention(q, cache, id)).toThrow(/a cache that is open/);
   });
 
   it('a forged view is checked like an argument', () => {
@@ -199,7 +205,10 @@ describe.each(backends)('%s', (name) => {
       const slab = (real.slabs as Float32Array[])[0]!;
       const changes: Record<string, unknown[]> = {
         kind: [undefined, 'f64', 'toString', dtype === 'float32' ? 'f16' : 'f32'],
-        kvHeads: [0, 1e6, '2', 2 ** 52], headDim: [5000, -1, NaN], valueDim: [2 ** 40, 0.5], pageSize: [8, 1 << 20, 0],
+        kvHeads: [0, 1e6, '2', 2 ** 52],
+        headDim: [5000, -1, NaN],
+        valueDim: [2 ** 40, 0.5],
+        pageSize: [8, 1 << 20, 0],
         slabs: [null, [], [new Float32Array(1e5)], [slab.slice()], [slab.subarray(0, 16)], new Array(65).fill(slab)],
         scales: [null, [new Float32Array(3)], dtype === 'int8' ? [] : [real.scales]],
         table: [[0, 1], new Uint32Array(1), new Uint32Array(3), Uint32Array.of(0, 2 ** 26 - 1), Uint32Array.of(9)],

@@ -7,7 +7,7 @@ import { backends, nativeBackends } from '../support/backends.js';
 import { cache, root } from '../support/emulated.js';
 
 const folder = path.join(cache, `abuse-${process.pid}`);
-/** Instruction sets share all that is not a kernel: the best of them, the plain one, and JavaScript. */
+/** Instruction sets share all code but the kernels: the best one, scalar and JavaScript stand for all. */
 const chosen = [...new Set([nativeBackends[0], backends.find((name) => name === 'scalar'), 'js'])].filter(
   (name) => name !== undefined,
 );

@@ -1,4 +1,4 @@
-/** Which backend is chosen, with and without an addon, with and without FLASH_SOFTMAX_BACKEND; and what capabilities() tells. */
+/** The choice of a backend, with and without an addon and FLASH_SOFTMAX_BACKEND; the answer of capabilities(). */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BACKEND_NAMES, type BackendName, type Kernels } from '../../lib/backend/backend.js';
 import type { Addon, Native } from '../../lib/backend/native.js';
@@ -6,7 +6,7 @@ import type { Addon, Native } from '../../lib/backend/native.js';
 const path = '/somewhere/flash_softmax.node';
 const absent: Native = { addon: null, error: 'No native build was found' };
 
-/** An addon whose kernels write down that they ran. */
+/** An addon whose kernels record their calls. */
 function addon(...backends: BackendName[]): { native: Native; ran: string[] } {
   const ran: string[] = [];
   const kernels = (isa: BackendName) =>
@@ -22,7 +22,7 @@ function addon(...backends: BackendName[]): { native: Native; ran: string[] } {
   return { native: { addon: fake, path }, ran };
 }
 
-/** The library as it is loaded into a process with this addon and this environment. */
+/** The library as a new process loads it, with this addon and this environment. */
 async function load(native: Native, wanted?: string) {
   vi.stubEnv('FLASH_SOFTMAX_BACKEND', wanted);
   vi.doMock('../../lib/backend/native.js', async (original) => ({
@@ -67,12 +67,13 @@ describe('without an addon', () => {
     });
   });
 
-  it('asking for another one is an error that says what there is, and why no more', async () => {
+  it('asking for another backend is an error that lists the available ones and the reason', async () => {
     for (const wanted of ['avx2', 'AVX2', 'fastest']) {
       vi.resetModules();
       const { backend, capabilities, softmax, backendNamed } = await load(absent, wanted);
       const error = { name: 'RangeError', code: 'ERR_INVALID_ARG_VALUE' };
-      const message = `Expected one of js for FLASH_SOFTMAX_BACKEND but received '${wanted}' (no native addon: No native build was found)`;
+      const reason = 'no native addon: No native build was found';
+      const message = `Expected one of js for FLASH_SOFTMAX_BACKEND but received '${wanted}' (${reason})`;
       for (const use of [backend, capabilities, () => softmax(new Float32Array(3))]) {
         expect(use).toThrow(expect.objectContaining({ ...error, message }));
       }
@@ -115,7 +116,7 @@ describe('with an addon', () => {
     });
   });
 
-  it('one that is asked for always runs', async () => {
+  it('a forced backend always runs', async () => {
     for (const wanted of ['avx512', 'scalar', 'js'] as const) {
       vi.resetModules();
       const { native, ran } = addon('avx512', 'avx2', 'scalar');
@@ -149,7 +150,7 @@ describe('with an addon', () => {
     });
   });
 
-  it('one that has no instruction set for this machine, as prebuilt ones on old processors, leaves it to JavaScript', async () => {
+  it('an addon without an instruction set of this machine leaves calls to JavaScript', async () => {
     const { backend, capabilities, availableBackends } = await load(addon().native);
     expect(availableBackends()).toEqual(['js']);
     expect(backend().name).toBe('js');
@@ -166,7 +167,7 @@ describe('with an addon', () => {
     );
   });
 
-  it('one that this machine does not have is an error', async () => {
+  it('a backend that this machine lacks is an error', async () => {
     const { softmax } = await load(addon('avx2', 'scalar').native, 'neon');
     expect(() => softmax(new Float32Array(3))).toThrow(
       "Expected one of avx2, scalar, js for FLASH_SOFTMAX_BACKEND but received 'neon'",
@@ -194,7 +195,7 @@ describe('on this machine', () => {
       expect(Object.keys(backendNamed(name)).sort(), name).toEqual(Object.keys(backendNamed('js')).sort());
   });
 
-  it('the loader finds the addon, or says in one line why not', async () => {
+  it('the loader finds the addon, or gives the reason in one line', async () => {
     const { native } = await import('../../lib/backend/native.js');
     const { addon, path, error } = native();
     expect(native()).toBe(native());

@@ -1,4 +1,7 @@
-/** The committed hashes of corpus.ts. A change of bits is a decision: UPDATE_CORPUS=1 npx vitest run test/call/corpus.test.ts */
+/**
+ * The committed hashes of corpus.ts. A change of bits is a decision: UPDATE_CORPUS=1 npx vitest run
+ * test/call/corpus.test.ts
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { backends, isNative, nativeBackends } from '../support/backends.js';
@@ -8,7 +11,7 @@ import { corpusLengths, corpusOf, hash, type Corpus } from '../support/corpus.js
 const file = new URL('../corpus.json', import.meta.url);
 
 interface Committed {
-  /** Of a few inputs: if these differ, the rows are not the same, and nothing is said about results. */
+  /** Hashes of a few inputs. If these differ, the rows are not the committed ones, and the results prove nothing. */
   inputs: string[];
   native: Corpus;
   js: Corpus;
@@ -17,16 +20,22 @@ interface Committed {
 const inputs = () => corpusLengths.map((n) => hash(row('f32', 'N(0,8)', n)));
 
 function formatted(committed: Committed): string {
-  // One line a case, for a diff that can be read.
-  return JSON.stringify(committed, null, 1).replace(/\[\s+([^\]]*?)\s+\]/g, (_, list: string) => `[${list.replace(/\s+/g, ' ')}]`) + '\n';
+  // One line for each case, so that a diff is readable.
+  return (
+    JSON.stringify(committed, null, 1).replace(
+      /\[\s+([^\]]*?)\s+\]/g,
+      (_, list: string) => `[${list.replace(/\s+/g, ' ')}]`,
+    ) + '\n'
+  );
 }
 
 if (process.env.UPDATE_CORPUS === '1') {
-  if (!nativeBackends[0]) throw new Error('The corpus holds the bits of the native backends, and this machine has none');
+  if (!nativeBackends[0])
+    throw new Error('The corpus holds the bits of the native backends, and this machine has none');
   writeFileSync(file, formatted({ inputs: inputs(), native: corpusOf(nativeBackends[0]), js: corpusOf('js') }));
 }
 
-/** Those of the lengths that are run here. */
+/** The committed hashes of the lengths that run here. */
 const ofLengths = (hashes: string[]) => hashes.slice(0, corpusLengths.length);
 
 const committed = JSON.parse(readFileSync(file, 'utf8')) as Committed;

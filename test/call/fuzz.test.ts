@@ -1,4 +1,6 @@
-/** The fuzzer of scripts/fuzz.mjs on a fixed seed: a minute or two. An hour: `node scripts/fuzz.mjs --minutes 60`. */
+/**
+ * The fuzzer of scripts/fuzz.mjs on a fixed seed, for a minute or two. An hour: `node scripts/fuzz.mjs --minutes 60`.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +8,7 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import { root } from '../support/emulated.js';
 
-/** Cases and not time are counted, so that every run makes the same calls. */
+/** Counts cases instead of time, so that every run makes the same calls. */
 const CASES = 6000;
 
 it(`${CASES} calls of the whole public interface: every backend, the oracle, errors, memory`, () => {

@@ -1,15 +1,20 @@
-/** Whether the tests tested what this machine has: nobody should learn from a green run of the fallback alone. */
+/** The tests have run on every backend of this machine: a green run of the fallback alone fails here. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { capabilities } from '../../lib/index.js';
 import { backends, nativeBackends } from '../support/backends.js';
 import { itWith, tool } from '../support/tools.js';
 
-const compiler = tool('a C++ compiler', [process.env.CXX ?? 'c++', '--version'], ['g++', '--version'], ['clang++', '--version']);
+const compiler = tool(
+  'a C++ compiler',
+  [process.env.CXX ?? 'c++', '--version'],
+  ['g++', '--version'],
+  ['clang++', '--version'],
+);
 const make = tool('make', ['make', '--version']);
 const supported = process.arch === 'x64' || process.arch === 'arm64';
 
-/** What the kernel says of the first processor; empty where there is no such file. */
+/** The kernel's description of the first processor; empty if there is no such file. */
 function processorFlags(): Set<string> {
   try {
     const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'));
@@ -33,7 +38,9 @@ describe('this machine', () => {
     const has = (...names: string[]) => names.every((name) => flags.has(name));
     if (process.arch === 'x64' && flags.size > 0) {
       expect(backends.includes('avx2')).toBe(has('avx2', 'fma', 'f16c'));
-      expect(backends.includes('avx512')).toBe(has('avx2', 'fma', 'f16c', 'avx512f', 'avx512dq', 'avx512bw', 'avx512vl'));
+      expect(backends.includes('avx512')).toBe(
+        has('avx2', 'fma', 'f16c', 'avx512f', 'avx512dq', 'avx512bw', 'avx512vl'),
+      );
     }
     if (process.arch === 'arm64') expect(backends).toContain('neon');
   });

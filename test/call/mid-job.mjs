@@ -1,4 +1,4 @@
-// A process, or a worker thread, that ends while a job runs: argv or workerData say how and on which entry point.
+// A process, or a worker thread, that ends while a job runs. argv or workerData name the way and the entry point.
 import { setTimeout } from 'node:timers/promises';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 
@@ -7,13 +7,13 @@ const { softmax } = await import(entry);
 
 const shared = new Float32Array(new SharedArrayBuffer(4 * 2 ** 23));
 const own = new Float32Array(2 ** 21);
-await softmax(own.subarray(0, 5000)); // what is loaded at first use is loaded
+await softmax(own.subarray(0, 5000)); // loads what the library loads at first use
 const jobs = Array.from({ length: 6 }, () => softmax(shared, { out: shared }).catch(() => {}));
 for (let i = 0; i < 3; i++) jobs.push(softmax(own).catch(() => {}));
 await setTimeout(3);
 parentPort?.postMessage('running');
 if (end === 'exit') process.exit(7);
 if (end === 'throw') throw new Error('on purpose');
-// However late the main thread asks for the end, a job is running then.
+// A job runs whenever the main thread ends the worker.
 while (end === 'terminate') await softmax(shared, { out: shared });
 await Promise.all(jobs);

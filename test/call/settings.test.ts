@@ -8,7 +8,7 @@ import { isNative, nativeBackends, softmaxOn } from '../support/backends.js';
 import { firstDifference, row } from '../support/cases.js';
 import { temporaryDirectory } from '../cli/capture.js';
 
-/** The library as a process finds it that has this environment. */
+/** The library as a new process with this environment loads it. */
 async function load(env: { threads?: string; profile?: string } = {}) {
   vi.resetModules();
   vi.stubEnv('FLASH_SOFTMAX_THREADS', env.threads);
@@ -24,13 +24,14 @@ function profile(text: string): string {
 }
 
 const { addon } = native();
-const set = ({ twoPassBytes, streamBytes, parallelBytes }: Plan) => addon!.plan(twoPassBytes, streamBytes, parallelBytes);
+const set = ({ twoPassBytes, streamBytes, parallelBytes }: Plan) =>
+  addon!.plan(twoPassBytes, streamBytes, parallelBytes);
 const before = addon && { plan: addon.plan(), threads: addon.threads() };
 
 beforeEach(() => void vi.resetModules());
 afterEach(() => {
   vi.unstubAllEnvs();
-  if (before) set(before.plan), addon!.threads(before.threads);
+  if (before) (set(before.plan), addon!.threads(before.threads));
 });
 
 describe('setThreads', () => {
@@ -38,10 +39,14 @@ describe('setThreads', () => {
     const { setThreads, capabilities } = await load();
     const { threads } = capabilities();
     for (const wrong of ['2', null, undefined, 2n, {}]) {
-      expect(() => setThreads(wrong as number)).toThrow(expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }));
+      expect(() => setThreads(wrong as number)).toThrow(
+        expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }),
+      );
     }
     for (const wrong of [0, -1, 1.5, NaN, Infinity, 1025]) {
-      expect(() => setThreads(wrong)).toThrow(expect.objectContaining({ name: 'RangeError', code: 'ERR_OUT_OF_RANGE' }));
+      expect(() => setThreads(wrong)).toThrow(
+        expect.objectContaining({ name: 'RangeError', code: 'ERR_OUT_OF_RANGE' }),
+      );
     }
     expect(() => setThreads(0)).toThrow('Expected an integer from 1 to 1024 for the number of threads but received 0');
     expect(capabilities().threads).toBe(threads);
@@ -70,9 +75,22 @@ describe('FLASH_SOFTMAX_THREADS', () => {
 
   it('is by default what can run at the same time', async () => {
     const threads: unknown[][] = [];
-    const fake = { backends: ['avx2'], machine: () => ({ features: [] }), kernels: () => ({}), plan: () => ({}), threads: (...args: unknown[]) => threads.push(args) };
-    vi.doMock('../../lib/backend/native.js', async (original) => ({ ...(await original<object>()), native: () => ({ addon: fake, path: '' }) }));
-    for (const [text, wanted] of [[undefined, availableParallelism()], ['', availableParallelism()], ['7', 7]] as const) {
+    const fake = {
+      backends: ['avx2'],
+      machine: () => ({ features: [] }),
+      kernels: () => ({}),
+      plan: () => ({}),
+      threads: (...args: unknown[]) => threads.push(args),
+    };
+    vi.doMock('../../lib/backend/native.js', async (original) => ({
+      ...(await original<object>()),
+      native: () => ({ addon: fake, path: '' }),
+    }));
+    for (const [text, wanted] of [
+      [undefined, availableParallelism()],
+      ['', availableParallelism()],
+      ['7', 7],
+    ] as const) {
       threads.length = 0;
       (await load(text === undefined ? {} : { threads: text })).capabilities();
       expect(threads[0], 'and leaves alone what has been set').toEqual([wanted, true]);
@@ -82,7 +100,7 @@ describe('FLASH_SOFTMAX_THREADS', () => {
 });
 
 describe('FLASH_SOFTMAX_PROFILE', () => {
-  it('that cannot be right is an error with the file and the field in it, at first use', async () => {
+  it('with a bad value is an error that names file and field, at first use', async () => {
     const missing = join(temporaryDirectory(), 'none.json');
     const cases: [string, string][] = [
       [missing, `Expected a file that can be read for FLASH_SOFTMAX_PROFILE but received '${missing}' (ENOENT)`],
@@ -93,9 +111,15 @@ describe('FLASH_SOFTMAX_PROFILE', () => {
         ['{}', /^Expected 1 for version in the profile '.+' but received undefined$/],
         ['{"version": 2}', /^Expected 1 for version in the profile '.+' but received 2$/],
         ['{"version": 1, "streamBytes": -1}', /for streamBytes in the profile '.+' but received -1$/],
-        ['{"version": 1, "twoPassBytes": "1M"}', /^Expected a whole number of bytes or null for twoPassBytes in .+ received '1M'$/],
+        [
+          '{"version": 1, "twoPassBytes": "1M"}',
+          /^Expected a whole number of bytes or null for twoPassBytes in .+ received '1M'$/,
+        ],
         ['{"version": 1, "parallelBytes": 0.5}', /for parallelBytes in the profile '.+' but received 0.5$/],
-        ['{"version": 1, "jsMaxElements": 8}', /^Expected only version, .+ for the fields in the profile '.+' but received 'jsMaxElements'$/],
+        [
+          '{"version": 1, "jsMaxElements": 8}',
+          /^Expected only version, .+ for the fields in the profile '.+' but received 'jsMaxElements'$/,
+        ],
         ['{"version": 1, "processor": 8}', /^Expected a string for processor in the profile '.+' but received 8$/],
       ].map(([text, message]): [string, string] => [profile(text as string), message as string]),
     ];
@@ -124,7 +148,14 @@ describe('no bit depends on', () => {
     ['storing, shared', { twoPassBytes: Infinity, streamBytes: Infinity, parallelBytes: 0 }],
     ['streaming, shared', { twoPassBytes: 1, streamBytes: 1, parallelBytes: 1 }],
   ];
-  const shapes = [[1, 7], [3, 100], [1, 20_001], [500, 50], [1, 600_011], [3, 300_001]] as const;
+  const shapes = [
+    [1, 7],
+    [3, 100],
+    [1, 20_001],
+    [500, 50],
+    [1, 600_011],
+    [3, 300_001],
+  ] as const;
 
   for (const name of nativeBackends) {
     it(`the plan or the number of threads: ${name}`, () => {

@@ -1,4 +1,4 @@
-/** Worker threads: many that load the package at once, on shared memory, ended in the middle of a call. */
+/** Worker threads: many load the package at once, work on shared memory, and are ended in the middle of a call. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -7,11 +7,11 @@ import { backends, softmaxOn } from '../support/backends.js';
 import { firstDifference, longest, row } from '../support/cases.js';
 import { run } from '../support/run.js';
 
-/** Workers run JavaScript, hence the built package. */
+/** Workers run JavaScript, so they load the built package. */
 const entry = new URL('../../dist/index.js', import.meta.url);
 const script = new URL('./workers/call.mjs', import.meta.url);
 
-/** An emulated processor takes its time to start a worker. */
+/** An emulated processor is slow to start a worker. */
 const emulated = longest < 2 ** 20;
 
 interface Answer {
@@ -55,7 +55,9 @@ describe('worker threads', () => {
       const everything = shared(new Float32Array(workers * x.length));
       const outputs = Array.from({ length: workers }, (_, i) => everything.subarray(i * x.length, (i + 1) * x.length));
 
-      const answers = await Promise.all(outputs.map((output) => answer(start(name, { input, output, cols, calls: emulated ? 5 : 20 }))));
+      const answers = await Promise.all(
+        outputs.map((output) => answer(start(name, { input, output, cols, calls: emulated ? 5 : 20 }))),
+      );
 
       for (const { backend, disturbances } of answers) {
         expect(backend).toBe(name);
@@ -83,11 +85,15 @@ describe('worker threads', () => {
       }
     }, 60_000);
 
-    // Emulated, this process could not start another one.
+    // An emulated process cannot start another one.
     if (!emulated) {
       it(`${name}: the process ends in the middle of calls`, async () => {
         const env = { FLASH_SOFTMAX_BACKEND: name };
-        expect(await run(process.execPath, [fileURLToPath(new URL('./workers/exit.mjs', import.meta.url)), entry.href], { env })).toBe('');
+        expect(
+          await run(process.execPath, [fileURLToPath(new URL('./workers/exit.mjs', import.meta.url)), entry.href], {
+            env,
+          }),
+        ).toBe('');
       }, 60_000);
     }
   }

@@ -1,4 +1,4 @@
-/** flash-softmax bench: what it measures and how it shows it; the figures themselves are for people. */
+/** flash-softmax bench: the cases that it measures and its output, apart from the times. */
 import { describe, expect, it } from 'vitest';
 import { availableBackends } from '../../lib/backend/choice.js';
 import { inTurns } from '../../lib/cli/measure.js';
@@ -52,14 +52,18 @@ describe('bench', () => {
   });
 });
 
-it.runIf(availableBackends().includes('scalar'))('the reference sits out long rows, unless it is asked for', { timeout: 60_000 }, async () => {
-  const long = ['--sizes', '129k', '--time', '0.1'];
-  const all = await capture(['bench', ...long]);
-  expect(all.stdout).toMatch(/^elements .*scalar/m);
-  expect(all.stdout.match(/^ 132,096 .* – /gm)).toHaveLength(3);
-  const { results } = JSON.parse((await capture(['bench', ...long, '--json', '--backends', 'scalar'])).stdout);
-  expect(results.map(({ contender }: { contender: string }) => contender)).toEqual(['memcpy', 'Math.exp', 'scalar']);
-});
+it.runIf(availableBackends().includes('scalar'))(
+  'the reference sits out long rows, unless it is asked for',
+  { timeout: 60_000 },
+  async () => {
+    const long = ['--sizes', '129k', '--time', '0.1'];
+    const all = await capture(['bench', ...long]);
+    expect(all.stdout).toMatch(/^elements .*scalar/m);
+    expect(all.stdout.match(/^ 132,096 .* – /gm)).toHaveLength(3);
+    const { results } = JSON.parse((await capture(['bench', ...long, '--json', '--backends', 'scalar'])).stdout);
+    expect(results.map(({ contender }: { contender: string }) => contender)).toEqual(['memcpy', 'Math.exp', 'scalar']);
+  },
+);
 
 it('inTurns measures all functions alike', { timeout: 60_000 }, () => {
   const calls = [0, 0];

@@ -1,4 +1,4 @@
-/** Runs a command line within the test's own process, and keeps what it says. */
+/** Runs a command line in the test's own process and keeps its output. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ export async function capture(args: readonly string[], { isTTY = false } = {}): 
   return { status, stdout, stderr };
 }
 
-/** A directory that goes when the test ends. */
+/** A directory that is removed when the test ends. */
 export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'flash-softmax-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));

@@ -1,9 +1,9 @@
-/** flash-softmax info: what capabilities() says, for people and for machines. */
+/** flash-softmax info: capabilities(), as text and as JSON. */
 import { expect, it } from 'vitest';
 import { capabilities } from '../../lib/index.js';
 import { capture } from './capture.js';
 
-it('says what runs and why', async () => {
+it('shows the backend and the reason for it', async () => {
   const { status, stdout, stderr } = await capture(['info']);
   expect([status, stderr]).toEqual([0, '']);
   const { backend, reason, available, native, processor } = capabilities();
@@ -13,7 +13,7 @@ it('says what runs and why', async () => {
   expect(stdout).toContain(native.loaded ? 'flash_softmax.node' : 'absent: ');
 });
 
-it('says the same to machines', async () => {
+it('prints the same as JSON', async () => {
   const { status, stdout } = await capture(['info', '--json']);
   expect(status).toBe(0);
   const parsed = JSON.parse(stdout);

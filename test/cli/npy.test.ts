@@ -1,17 +1,18 @@
-/** .npy files: what NumPy writes is read, what we write NumPy reads, and nothing else gets through. */
+/** .npy files: files of NumPy are read, NumPy reads ours, and bad files are refused. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Failure } from '../../lib/cli/command.js';
-import { formatNpy, halfToNumber, parseLiteral, parseNpy } from '../../lib/cli/npy.js';
+import { formatNpy, parseLiteral, parseNpy } from '../../lib/cli/npy.js';
+import { float16 } from '../../lib/math/half.js';
 import { bits, generator } from '../support/cases.js';
 import { temporaryDirectory } from './capture.js';
 import { itWith, numpy } from '../support/tools.js';
 
 const python = numpy();
 
-/** A file with the header given as text; format 1.0 unless told. */
+/** A file with a header given as text, of format 1.0 by default. */
 function file(header: string, elements: number | Uint8Array, [major, minor] = [1, 0]): Uint8Array {
   const text = Buffer.from(header, major === 3 ? 'utf8' : 'latin1');
   const length = Buffer.alloc(major === 1 ? 2 : 4);
@@ -25,7 +26,7 @@ const header = (descr: string, shape: string, fortran = 'False') =>
   `{'descr': ${descr}, 'fortran_order': ${fortran}, 'shape': ${shape}, }\n`;
 
 describe('with NumPy', () => {
-  // Each array is saved beside its values as float64 in C order, which is what we must find in it.
+  // NumPy saves each array beside its values as float64 in C order, which the reader must find.
   const writer = `
 import sys, numpy as np
 rng = np.random.default_rng(5)
@@ -35,7 +36,9 @@ for version in (1, 0), (2, 0), (3, 0):
             for shape in (1,), (17,), (1, 1), (3, 5), (5, 3), (1, 7), (7, 1), (64, 33):
                 x = np.array(rng.normal(size=shape) * 10, dtype=kind, order=order)
                 x.flat[0] = [np.inf, -np.inf, np.nan, -0.0, 6e-8][rng.integers(5)]
-                name = '%s/%d-%s%s-%s-%s' % (sys.argv[1], version[0], 'le' if kind[0] == '<' else 'be', kind[1:], order, 'x'.join(map(str, shape)))
+                bytes = 'le' if kind[0] == '<' else 'be'
+                sizes = 'x'.join(map(str, shape))
+                name = '%s/%d-%s%s-%s-%s' % (sys.argv[1], version[0], bytes, kind[1:], order, sizes)
                 with open(name + '.npy', 'wb') as f:
                     np.lib.format.write_array(f, x, version=version)
                 with open(name + '.raw', 'wb') as f:
@@ -84,10 +87,11 @@ for i in range(${expected.length}):
 
   itWith(python, 'widens all 65,536 half floats as NumPy does', () => {
     const script =
-      'import sys, numpy as np; sys.stdout.buffer.write(np.arange(65536, dtype="<u2").view("<f2").astype("<f8").tobytes())';
+      'import sys, numpy as np; ' +
+      'sys.stdout.buffer.write(np.arange(65536, dtype="<u2").view("<f2").astype("<f8").tobytes())';
     const expected = new Float64Array(Uint8Array.from(execFileSync(python.path, ['-c', script])).buffer);
     for (let half = 0; half < 65536; half++)
-      expect(Object.is(halfToNumber(half), expected[half]), `0x${half.toString(16)}`).toBe(true);
+      expect(Object.is(float16.toFloat(half), expected[half]), `0x${half.toString(16)}`).toBe(true);
   });
 });
 
@@ -125,7 +129,7 @@ describe('half floats', () => {
     [0x7e00, NaN],
     [0xfc01, NaN],
   ])('%i', (half, value) => {
-    expect(halfToNumber(half)).toBe(value);
+    expect(float16.toFloat(half)).toBe(value);
   });
 });
 
@@ -172,7 +176,7 @@ describe('Python literals', () => {
   });
 });
 
-describe('what is not a file of floats is refused in words', () => {
+describe('a file without floats is refused with the reason', () => {
   const float32 = (shape: string, elements: number) => file(header("'<f4'", shape), elements);
   it.each<[string, Uint8Array, RegExp]>([
     ['nothing', new Uint8Array(0), /\.npy file but received something else/],
@@ -222,7 +226,7 @@ describe('what is not a file of floats is refused in words', () => {
     expect(attempt).toThrow(message);
   });
 
-  it('whatever bytes are damaged', () => {
+  it('with damaged bytes anywhere', () => {
     const good = file(header("'<f4'", '(2, 3)'), 24);
     const random = generator(1);
     let refused = 0;

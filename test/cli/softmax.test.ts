@@ -1,4 +1,4 @@
-/** flash-softmax softmax: files in, tables and files out, and nothing left behind by a failure. */
+/** flash-softmax softmax: it reads files, writes tables and files, and leaves no output behind if it fails. */
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,4 @@
-/** flash-softmax tune: what it finds in figures, and that what it writes is read. */
+/** flash-softmax tune: the thresholds that it finds in given times; the library reads its profile. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
@@ -24,39 +24,55 @@ describe('crossover', () => {
   });
 
   it('is the best of several ways against the last, by a margin', () => {
-    expect(crossover([{ size: 1, times: [1, 3, 2] }, { size: 4, times: [3, 1, 2] }, { size: 16, times: [3, 3, 2] }])).toBe(8);
+    expect(
+      crossover([
+        { size: 1, times: [1, 3, 2] },
+        { size: 4, times: [3, 1, 2] },
+        { size: 16, times: [3, 3, 2] },
+      ]),
+    ).toBe(8);
     expect(crossover(points(1.05, 1.05, 1.05), 0.1)).toBe(Infinity);
     expect(crossover(points(1.05, 1.05, 1.5), 0.1)).toBeCloseTo(Math.sqrt(2 * 4));
   });
 });
 
 describe.runIf(isNative(choice().name))('tune', () => {
-  it('shows what it measured beside what is built in, and writes a profile that is read', { timeout: 120_000 }, async () => {
-    const file = join(temporaryDirectory(), 'profile.json');
-    const plan = native().addon!.plan();
-    const { status, stdout, stderr } = await capture(['tune', '--time', '0.01', '--out', file], { isTTY: true });
-    expect(status).toBe(0);
-    expect(native().addon!.plan(), 'the plan in force stays').toEqual(plan);
-    for (const name of ['twoPassBytes', 'streamBytes', 'parallelBytes', 'built in', 'measured']) expect(stdout).toContain(name);
-    expect(stdout).toContain(`FLASH_SOFTMAX_PROFILE=${file}`);
-    expect(stderr).toMatch(/\r\x1b\[Kone row: 1 MiB/);
-    expect(stderr).not.toContain('\n');
+  it(
+    'shows the measured thresholds beside the built-in ones, and writes a profile that the library reads',
+    { timeout: 120_000 },
+    async () => {
+      const file = join(temporaryDirectory(), 'profile.json');
+      const plan = native().addon!.plan();
+      const { status, stdout, stderr } = await capture(['tune', '--time', '0.01', '--out', file], { isTTY: true });
+      expect(status).toBe(0);
+      expect(native().addon!.plan(), 'the plan in force stays').toEqual(plan);
+      for (const name of ['twoPassBytes', 'streamBytes', 'parallelBytes', 'built in', 'measured'])
+        expect(stdout).toContain(name);
+      expect(stdout).toContain(`FLASH_SOFTMAX_PROFILE=${file}`);
+      expect(stderr).toMatch(/\r\x1b\[Kone row: 1 MiB/);
+      expect(stderr).not.toContain('\n');
 
-    const { version, processor, ...thresholds } = JSON.parse(readFileSync(file, 'utf8'));
-    expect([version, typeof processor]).toEqual([1, 'string']);
-    vi.resetModules();
-    vi.stubEnv('FLASH_SOFTMAX_PROFILE', file);
-    const { capabilities } = await import('../../lib/index.js');
-    expect(JSON.parse(JSON.stringify(capabilities().plan))).toEqual({ ...thresholds, source: file });
-    native().addon!.plan(plan.twoPassBytes, plan.streamBytes, plan.parallelBytes);
-    vi.unstubAllEnvs();
-  });
+      const { version, processor, ...thresholds } = JSON.parse(readFileSync(file, 'utf8'));
+      expect([version, typeof processor]).toEqual([1, 'string']);
+      vi.resetModules();
+      vi.stubEnv('FLASH_SOFTMAX_PROFILE', file);
+      const { capabilities } = await import('../../lib/index.js');
+      expect(JSON.parse(JSON.stringify(capabilities().plan))).toEqual({ ...thresholds, source: file });
+      native().addon!.plan(plan.twoPassBytes, plan.streamBytes, plan.parallelBytes);
+      vi.unstubAllEnvs();
+    },
+  );
 
-  it('says the same to machines', { timeout: 120_000 }, async () => {
+  it('prints the same as JSON', { timeout: 120_000 }, async () => {
     const { status, stdout } = await capture(['tune', '--time', '0.01', '--json']);
     expect(status).toBe(0);
     const { questions, profile } = JSON.parse(stdout);
-    expect(questions.map(({ name }: { name: string }) => name)).toEqual(['twoPassBytes', 'streamBytes', 'parallelBytes', 'jsMaxElements']);
+    expect(questions.map(({ name }: { name: string }) => name)).toEqual([
+      'twoPassBytes',
+      'streamBytes',
+      'parallelBytes',
+      'jsMaxElements',
+    ]);
     expect(Object.keys(profile)).toEqual(['version', 'processor', 'twoPassBytes', 'streamBytes', 'parallelBytes']);
     for (const { points } of questions) expect(points.length).toBeGreaterThan(5);
   });

@@ -1,4 +1,4 @@
-/** What the command line says of itself, and to somebody who gets it wrong. */
+/** The help of the command line, and its errors. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { capture } from './capture.js';
@@ -14,7 +14,7 @@ describe('help', () => {
     }
   });
 
-  it.each(commands)('%s --help explains its options, whatever else was given', async (command) => {
+  it.each(commands)('%s --help explains its options, beside any other argument', async (command) => {
     const { status, stdout, stderr } = await capture([command, '--help']);
     expect([status, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(new RegExp(`^usage: flash-softmax ${command} `));
@@ -29,7 +29,7 @@ describe('help', () => {
   });
 });
 
-it('--version is that of package.json', async () => {
+it('--version is the version of package.json', async () => {
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   expect(await capture(['--version'])).toEqual({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
 });

@@ -1,4 +1,4 @@
-/** flash-softmax verify: it holds here, and it notices when something does not. */
+/** flash-softmax verify: it passes here, and finds wrong results. */
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
@@ -30,7 +30,7 @@ it('examines few enough logits for half a minute on a slow machine', () => {
   expect(rows().reduce((sum, { elements }) => sum + elements, 0)).toBeLessThan(7e6);
 });
 
-/** The fallback under another name, its results changed a little. */
+/** The fallback under another name, with its results slightly changed. */
 function spoilt(name: Backend['name'], spoil: (y: Float32Array | Float64Array) => void): Backend {
   const js = backendNamed('js');
   return {
@@ -98,8 +98,8 @@ it('notices native backends that differ in one bit', () => {
   expect(disagreements[0]).toMatchObject({ backends: ['avx512', 'scalar'], type: 'f32', row: { elements: 100 } });
 });
 
-describe('what must not change a bit', () => {
-  /** An addon that keeps what it is told, and backends that can look at it. */
+describe('a setting that must not change a bit', () => {
+  /** An addon that records its settings, and backends that see them. */
   function fake() {
     let plan = { twoPassBytes: 1, streamBytes: 2, parallelBytes: 3 };
     let threads = 4;
@@ -114,7 +114,7 @@ describe('what must not change a bit', () => {
   }
   const flip = (y: Float32Array | Float64Array) => (new Uint8Array(y.buffer)[y.byteOffset]! ^= 1);
 
-  it('is found not to, and all is put back', () => {
+  it('does not change one, and settings are restored', () => {
     const { addon, now } = fake();
     const { compared, threads, differences } = examineVariants([spoilt('avx2', () => {})], addon);
     expect(differences).toEqual([]);
@@ -125,7 +125,11 @@ describe('what must not change a bit', () => {
 
   it.each([
     ['the plan', (now: ReturnType<ReturnType<typeof fake>['now']>) => now.streamBytes === 0, { plan: 'streamed' }],
-    ['the threads', (now: ReturnType<ReturnType<typeof fake>['now']>) => now.threads === 3, { threads: 3, cols: 600_011 }],
+    [
+      'the threads',
+      (now: ReturnType<ReturnType<typeof fake>['now']>) => now.threads === 3,
+      { threads: 3, cols: 600_011 },
+    ],
     ['the alignment', (_: object, y: Float32Array | Float64Array) => y.byteOffset === 4, { offset: 13 }],
   ] as const)('is noticed: %s', (_, wrong, where) => {
     const { addon, now } = fake();
@@ -134,7 +138,13 @@ describe('what must not change a bit', () => {
   });
 
   it('counts threads up to many', () => {
-    expect([1, 2, 4, 8, 96].map(threadCounts)).toEqual([[1], [1, 2], [1, 2, 3, 4], [1, 2, 3, 4, 8], [1, 2, 3, 4, 8, 16, 32, 64, 96]]);
+    expect([1, 2, 4, 8, 96].map(threadCounts)).toEqual([
+      [1],
+      [1, 2],
+      [1, 2, 3, 4],
+      [1, 2, 3, 4, 8],
+      [1, 2, 3, 4, 8, 16, 32, 64, 96],
+    ]);
   });
 });
 

@@ -1,4 +1,4 @@
-/** Bundlers and tracers for Node: the bundle beside the installed package, and by itself where nothing else is. */
+/** Bundlers and tracers for Node: the bundle runs beside the installed package, and alone. */
 import { cpSync } from 'node:fs';
 import path from 'node:path';
 import { build, version as esbuildVersion, type BuildOptions } from 'esbuild';
@@ -38,7 +38,7 @@ const withEsbuild = (name: string, entry: string, options: BuildOptions): Toolch
   },
 });
 
-/** An ES module for Node has no `require`, which node-gyp-build is not bundled without. */
+/** An ES module in Node has no `require`, which node-gyp-build needs in a bundle. */
 const esm: BuildOptions = { format: 'esm' };
 
 const webpackConfig = (entry: string, more: string) => `

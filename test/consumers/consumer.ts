@@ -1,6 +1,15 @@
-// A program of someone who installed the package. It is compiled and run as an ES module and as CommonJS, under
-// `nodenext` and under `node16`; the lines that must not compile are part of the test.
-import { capabilities, crossEntropy, expSum, logSoftmax, logSumExp, normalize, softmax, softmaxBackward } from 'flash-softmax';
+// A program of a user of the package. It is compiled and run as an ES module and as CommonJS, under `nodenext` and
+// under `node16`; the lines that must not compile are part of the test.
+import {
+  capabilities,
+  crossEntropy,
+  expSum,
+  logSoftmax,
+  logSumExp,
+  normalize,
+  softmax,
+  softmaxBackward,
+} from 'flash-softmax';
 import type { ExpSums } from 'flash-softmax';
 import * as later from 'flash-softmax/promises';
 
@@ -24,7 +33,7 @@ const misspelt = () => softmax(new Float32Array(3), { temprature: 2 });
 
 // @ts-expect-error a Uint16Array needs a dtype
 const typeless = () => softmax(new Uint16Array(3));
-// @ts-expect-error the derivative of a float32 array is by one
+// @ts-expect-error y and dy must have one element type
 const unlike = () => later.softmaxBackward(singles, doubles);
 
 const refused = [plain, mixed, misspelt, typeless].filter((call) => {
@@ -39,8 +48,20 @@ const refused = [plain, mixed, misspelt, typeless].filter((call) => {
 const backend: string = capabilities().backend;
 const off: Promise<Float64Array> = later.softmax(new Float64Array(4), { cols: 2 });
 const sums: Promise<ExpSums> = later.expSum(Float64Array.of(0, 0));
-Promise.all([off, sums, unlike().catch((error: unknown) => error instanceof TypeError)]).then(([awaited, { exponent }, isRefused]) => {
-  const sizes = [halves, wide, slopes, ...numbers].map((array) => array.length);
-  const awaitedToo = { awaited: [...awaited], exponent: exponent[0], isRefused };
-  console.log(JSON.stringify({ backend, singles: [...singles], doubles: [...doubles], inPlace: [...inPlace], refused: refused.length, sizes, ...awaitedToo }));
-});
+Promise.all([off, sums, unlike().catch((error: unknown) => error instanceof TypeError)]).then(
+  ([awaited, { exponent }, isRefused]) => {
+    const sizes = [halves, wide, slopes, ...numbers].map((array) => array.length);
+    const awaitedToo = { awaited: [...awaited], exponent: exponent[0], isRefused };
+    console.log(
+      JSON.stringify({
+        backend,
+        singles: [...singles],
+        doubles: [...doubles],
+        inPlace: [...inPlace],
+        refused: refused.length,
+        sizes,
+        ...awaitedToo,
+      }),
+    );
+  },
+);

@@ -1,6 +1,6 @@
 /**
- * The package as its users get it: packed, installed from the tarball into an empty project, imported, required, and
- * compiled against. Nothing is fetched: its one dependency is packed from node_modules beside it.
+ * The package as users get it: packed, installed from the tarball into an empty project, imported, required, and
+ * compiled against. Nothing is fetched: its one dependency is packed from node_modules.
  */
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -40,7 +40,7 @@ beforeAll(async () => {
   const dependencies = { 'flash-softmax': `file:${packed.filename}`, 'node-gyp-build': `file:${dependency.filename}` };
   writeFileSync(path.join(project, 'package.json'), JSON.stringify({ private: true, dependencies }));
   await run('npm', ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: project });
-  // Of a checkout in which somebody built them.
+  // prebuilds/ exists only if this checkout has built the binaries.
   rmSync(path.join(installed, 'prebuilds'), { recursive: true, force: true });
 }, 120_000);
 
@@ -107,7 +107,7 @@ describe('the packed tarball', () => {
       `console.log(JSON.stringify([${entries.map((entry) => names(`require('${entry}')`)).join()}]))`,
     );
     const [root, attention, sampling, promises] = imported as [string[], string[], string[], string[]];
-    const slow = ['filterLogits', 'sample', 'sampleMany', 'topK']; // what is not sooner done than said
+    const slow = ['filterLogits', 'sample', 'sampleMany', 'topK']; // calls that take long
     expect(sampling).toEqual(expect.arrayContaining(slow));
     expect(promises).toEqual([...root, ...attention, ...slow].sort());
     expect(required).toEqual(imported);
@@ -170,7 +170,7 @@ function programs(name: string, files: readonly string[], options: CompilerOptio
   }
   const strictest = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false };
   const compilerOptions = { target: 'es2022', lib: ['es2022'], types: [], ...strictest, ...options };
-  // `console` is Node's, or the DOM's: one line stands for its types, so that the package is seen to need none.
+  // `console` has its type from Node or the DOM. One line declares it, so that the package is seen to need neither.
   if (options.lib === undefined) {
     writeFileSync(path.join(folder, 'console.d.ts'), 'declare const console: { log(line: string): void };\n');
   }

@@ -1,6 +1,6 @@
 /**
- * Projects that use the package as it is packed, with one tool each that runs, bundles, traces or tests JavaScript. A
- * project has a program that says which backend runs and whether promises give the same numbers.
+ * Projects that use the packed package, each with one tool that runs, bundles, traces or tests JavaScript. A project
+ * has a program that reports the backend and whether promises give the same numbers.
  */
 import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -8,12 +8,12 @@ import { pack, temporary, type Tarballs } from '../package/package.js';
 import { root } from '../support/emulated.js';
 import { run } from '../support/run.js';
 
-/** What a program found out. */
+/** The report of a program. */
 export interface Answer {
   readonly backend: string;
-  /** Why there is no addon; absent if there is one. */
+  /** The reason why there is no addon; absent if there is one. */
   readonly error?: string;
-  /** What a promise gave: 'same' as the call without one, or what went wrong. */
+  /** 'same' if the promise gave the numbers of the call without one; else the fault. */
   readonly promise: string;
 }
 
@@ -48,7 +48,9 @@ export const programs = {
 const folder = temporary();
 let tarballs: Promise<Tarballs> | undefined;
 
-/** A folder with the programs and files. The package and `packages` are installed there, unless its tool does that. */
+/**
+ * A folder with the programs and files. The package and `packages` are installed there, unless its tool installs them.
+ */
 export async function project(
   name: string,
   files: Record<string, string>,
@@ -85,7 +87,7 @@ const environment = {
   NODE_ENV: undefined,
 };
 
-/** What a command says, among other lines. */
+/** The JSON that a command prints among other lines. */
 export async function answer(
   place: string,
   command: readonly string[],
@@ -101,7 +103,7 @@ export function answerIn(output: string): Answer {
   return JSON.parse(found[0]) as Answer;
 }
 
-/** Copies some files of a project to where nothing else of it is. */
+/** Copies some files of a project to a folder without the rest. */
 export function apart(place: string, files: readonly string[], name = 'apart'): string {
   const to = path.join(`${place}-${name}`);
   for (const file of files) {
@@ -111,12 +113,12 @@ export function apart(place: string, files: readonly string[], name = 'apart'): 
   return to;
 }
 
-/** Of the Vitest that runs this. */
+/** The Vitest that runs this test. */
 export const vitestVersion = (
   JSON.parse(readFileSync(path.join(root, 'node_modules', 'vitest', 'package.json'), 'utf8')) as { version: string }
 ).version;
 
-/** The version of a package that a project has. */
+/** The version of a package in a project. */
 export function versionOf(place: string, name: string): string {
   const file = path.join(place, 'node_modules', name, 'package.json');
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : '';

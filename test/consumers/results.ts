@@ -158,7 +158,7 @@ const promises: Promise<BufferSource>[] = [
   later.attentionPartial(x, cache, sequence, { queries: 2 }).then((part) => part.finish()),
 ];
 
-// Options that are not written where they are given, and may have an `out` or not.
+// Options in a variable, which may have an `out` or not.
 const options: root.SoftmaxOptions<Float32Array> = { temperature: 2 };
 const maybe = (given?: root.SoftmaxOptions<Float32Array>): Float32Array => softmax(x, given);
 const either = (logits: Float32Array | Float64Array): Float32Array | Float64Array => softmax(logits);

@@ -1,4 +1,4 @@
-/** Test runners and development servers, which load modules in ways of their own. */
+/** Test runners and development servers, which have their own loaders of modules. */
 import { vitestVersion, answer, project, versionOf, answerIn } from './project.js';
 import { run } from '../support/run.js';
 import { testToolchains, type Finding, type Toolchain } from './toolchain.js';
@@ -9,7 +9,7 @@ const testOf = (imports: string) => `${imports}
   test('answers', async () => { process.stdout.write(JSON.stringify(await done)); });
 `;
 
-/** `globals` as each package of vitest's own is beside it. */
+/** `globals`, as the packages of Vitest have it in their node_modules. */
 function vitest(pool: string): Toolchain {
   return {
     name: `Vitest, pool ${pool}`,

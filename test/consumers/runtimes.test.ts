@@ -1,4 +1,4 @@
-/** Runtimes, their permissions, single executables, and frameworks that trace or bundle by themselves. */
+/** Runtimes, their permissions, single executables, and frameworks that trace or bundle. */
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
@@ -66,7 +66,7 @@ const bun = 'node_modules/@oven/bun-linux-x64/bin/bun';
 const deno = 'node_modules/@deno/linux-x64-glibc/deno';
 const denoFlags = ['run', '--no-prompt', '--node-modules-dir=manual'];
 
-/** An executable of one bundle and Node; prebuilds/ beside it. */
+/** An executable that is one bundle and Node, with prebuilds/ beside it. */
 const singleExecutable: Toolchain = {
   name: 'Node, single executable application, prebuilds/ beside it',
   expected: 'native',

@@ -1,5 +1,5 @@
-// What a caller gives as `out` keeps its own type, in shared memory too. This is compiled under the newest TypeScript
-// alone: 5.7 takes a SharedArrayBuffer for an ArrayBuffer.
+// `out` keeps its own type, in shared memory too. This is compiled under the newest TypeScript alone: 5.7 takes a
+// SharedArrayBuffer for an ArrayBuffer.
 import { crossEntropy, ExpSumAccumulator, expSum, logSoftmax, logSumExp, normalize } from 'flash-softmax';
 import { softmax, softmaxBackward } from 'flash-softmax';
 import { attention, attentionPartial } from 'flash-softmax/attention';
@@ -61,11 +61,11 @@ const halfFunctions = [newHalf, wideHalf, topHalf];
 
 // @ts-expect-error a result in shared memory is not in an ArrayBuffer
 const sent = (): New32 => softmax(x, { out });
-// @ts-expect-error a new array is not in shared memory, whatever it is assigned to
+// @ts-expect-error a new array is not in shared memory
 const wished = (): Shared32 => softmax(x);
-// @ts-expect-error nor is one for which the caller may have given any array
+// @ts-expect-error the caller may give an array in shared memory
 const unsure = (given?: Float32Array): New32 => softmax(x, { out: given });
-// @ts-expect-error a new lse
+// @ts-expect-error a new lse is not in shared memory
 const wishedLse = (): Shared64 => attention(x, x, x, { ...sizes, lse: true }).lse;
 // @ts-expect-error `out` of another element type
 const unlike = () => softmax(x, { out: doubles });

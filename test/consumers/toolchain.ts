@@ -1,4 +1,4 @@
-/** What a test of a toolchain is, and the list of what all of them found, which the documentation shows. */
+/** One test for each toolchain, and the table of all results that the documentation shows. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -10,17 +10,17 @@ import type { Answer } from './project.js';
 
 export interface Finding {
   readonly version: string;
-  /** The conditions by which the tool resolves the package, or how else it comes by it. */
+  /** The conditions by which the tool resolves the package, or its other way to find it. */
   readonly condition: string;
   readonly answer: Answer;
 }
 
 export interface Toolchain {
   readonly name: string;
-  /** Which backend it must have. */
+  /** The backend that it must have. */
   readonly expected: 'native' | 'js';
   find(): Promise<Finding>;
-  /** Takes no more than what is installed here, and some seconds. */
+  /** The toolchain is installed here and takes seconds. */
   readonly isQuick?: boolean;
 }
 
@@ -28,7 +28,7 @@ const registry = tool('an npm registry', ['npm', 'view', 'esbuild', 'version']);
 const wantsAll = process.env.FLASH_SOFTMAX_CONSUMERS === 'all';
 const table = path.join(root, 'guides', 'runtimes-and-bundlers.md');
 
-/** One test a toolchain. UPDATE_CONSUMERS=1 puts what it finds into the guide. */
+/** Tests one toolchain. UPDATE_CONSUMERS=1 puts the result into the guide. */
 export function testToolchains(toolchains: readonly Toolchain[]): void {
   for (const { name, expected, find, isQuick } of toolchains) {
     if (!isQuick && !wantsAll) {
@@ -52,7 +52,7 @@ export function testToolchains(toolchains: readonly Toolchain[]): void {
 
 const TABLE_HEAD = '|---|---|---|---|---|\n';
 
-/** Puts a row into the table, in the place of the one for the same toolchain. */
+/** Puts a row into the table, in place of the row of the same toolchain. */
 function record(...row: [name: string, ...string[]]): void {
   const text = readFileSync(table, 'utf8');
   const start = text.indexOf(TABLE_HEAD) + TABLE_HEAD.length;

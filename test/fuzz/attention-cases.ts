@@ -1,18 +1,7 @@
-/** Cases of attention over arrays: whole, and in parts that are merged. */
-import { attentionOracle, type AttentionCase } from '../attention/attention-oracle.js';
+/** Cases of attention over arrays: of all keys, and of parts that are merged. */
+import { attentionOracle, elementAt, type AttentionCase } from '../attention/attention-oracle.js';
 import type { Options } from './axis.js';
-import {
-  exactCase,
-  faultOf,
-  KEYS,
-  numbers,
-  optionsOf,
-  outputs,
-  place,
-  results,
-  setupOf,
-  workOf,
-} from './attention-setup.js';
+import { exactCase, faultOf, KEYS, numbers, optionsOf, outputs, results, setupOf, workOf } from './attention-setup.js';
 import type { Result, Setup } from './attention-setup.js';
 import { chain, type Api, type Maker } from './case.js';
 import type { Draw } from './draw.js';
@@ -31,7 +20,7 @@ function dense(draw: Draw, limit: number) {
   ];
   if (draw.chance(0.1) && v.length > 0) v[draw.int(v.length)] = draw.pick([NaN, Infinity]);
   const read = (x: Float32Array, dim: number) => (b: number, head: number, n: number, d: number) =>
-    x[place(s.isPositionsFirst, b, head, s.kvHeads, n, keys, d, dim)]!;
+    x[elementAt(s.isPositionsFirst, [b, head, n, d], [s.kvHeads, keys, dim])]!;
   const sizes = { heads: s.heads, headDim: s.headDim, kvHeads: s.kvHeads, batch: s.batch, valueDim: s.valueDim };
   return { s, k, v, sizes, exact: exactCase(s, false, read(k, s.headDim), read(v, s.valueDim)) };
 }
@@ -57,7 +46,7 @@ const attention: Maker = (draw, limit) => {
   };
 };
 
-/** Parts of the keys, merged and finished: what attention gives of all of them. */
+/** Merges the states of parts of the keys, which must give attention over all keys. */
 const attentionPartial: Maker = (draw, limit) => {
   const made = dense(draw, limit);
   const { mask: _, bias: __, ...s } = { ...made.s, batch: 1, keys: [made.s.keys[0]!], isPositionsFirst: false };
@@ -112,10 +101,12 @@ const attentionPartial: Maker = (draw, limit) => {
   };
 };
 
-/** Sizes of a log-sum-exp whose exponent surely fits 32 bits, and surely does not: 2³¹ ln 2 is 1.4885e9. */
+/**
+ * 2³¹ ln 2 is 1.4885e9: below the first size the exponent of a log-sum-exp fits 32 bits, above the second it does not.
+ */
 const [FITS, SURELY_TOO_MUCH] = [1.488e9, 1.489e9];
 
-/** A state of a part whose exponent does not fit is an error; undefined if it is rightly one, or rightly none. */
+/** A state whose exponent does not fit must be an error. Undefined if an error, or none, is right. */
 function faultOfRange(whole: AttentionCase, places: readonly number[], error: Outcome['error']): string | undefined {
   const keys = whole.keys[0]!;
   let most = 0;
@@ -127,7 +118,7 @@ function faultOfRange(whole: AttentionCase, places: readonly number[], error: Ou
       k: (b, head, n, d) => whole.k(b, head, from + n, d),
       v: (b, head, n, d) => whole.v(b, head, from + n, d),
       spans: [[from, keys]],
-      sinks: undefined, // they are no part of a part
+      sinks: undefined, // a part has no sinks
     });
     for (const { lse } of rows) if (Math.abs(lse) < Infinity) most = Math.max(most, Math.abs(lse));
   });

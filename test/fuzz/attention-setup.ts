@@ -1,12 +1,15 @@
-/** Calls of attention: sizes, options and numbers, how they are placed, and what the oracle says of the result. */
-import { attentionOracle, type AttentionCase, type ExactRow } from '../attention/attention-oracle.js';
+/** Calls of attention: sizes, options and numbers, their memory, and the oracle's judgement. */
+import { attentionOracle, elementAt, type AttentionCase, type ExactRow } from '../attention/attention-oracle.js';
 import type { Options } from './axis.js';
 import { mildKinds, numbersOf } from './data.js';
 import type { Draw } from './draw.js';
 import type { Outcome } from './judge.js';
 import type { AnyArray, Arena } from './memory.js';
 
-/** Of the largest |v| that a row sees; and a rounding of the smallest floats (lib/attention/dense.ts). */
+/**
+ * The bound, relative to the largest |v| that a row sees; and the rounding of the smallest floats
+ * (lib/attention/dense.ts).
+ */
 const BOUND = 2e-6;
 const LEAST = { native: 1e-39, js: 2 ** -149 };
 
@@ -29,27 +32,14 @@ export interface Setup {
   readonly text: string;
 }
 
-type At = (
-  first: boolean,
-  b: number,
-  head: number,
-  heads: number,
-  n: number,
-  positions: number,
-  d: number,
-  dim: number,
-) => number;
-export const place: At = (first, b, head, heads, n, positions, d, dim) =>
-  (first ? (b * positions + n) * heads + head : (b * heads + head) * positions + n) * dim + d;
-
 const DIMENSIONS = [1, 2, 3, 7, 8, 15, 16, 17, 32, 33, 64, 65, 80, 128];
 const MOST_WORK = 100_000;
 export const KEYS = [0, 1, 2, 3, 15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 255, 257, 300];
 
-/** Scores up to some 10⁸: far beyond, an exponent of 32 bits would not do. */
+/** Scores up to about 10⁸, so that the exponent surely fits 32 bits. */
 const MOST = 1e4;
 
-/** q, k or v: of a size that makes scores small, or large, or of one kind throughout. */
+/** q, k or v, of a size that makes scores small or large, or of one kind throughout. */
 export function numbers(draw: Draw, n: number): Float32Array {
   const size = draw.pick([1, 1, 1, 0.01, 10, 100, 1e-10]);
   return Float32Array.from(numbersOf(draw, 'f32', n, draw.pick(mildKinds)), (x) =>
@@ -63,7 +53,7 @@ export function setupOf(draw: Draw, limit: number, keysOf: (draw: Draw) => reado
   const kvHeads = draw.pick([1, 1, 2, 3]);
   const heads = kvHeads * draw.pick([1, 1, 2, 4, 5]);
   const queries = Math.min(limit, draw.pick([1, 1, 1, 2, 3, 5, 16, 17]));
-  // The oracle is plain loops: so much of them that a case takes some milliseconds.
+  // The oracle is plain loops, so that this much work takes some milliseconds.
   const room = Math.max(1, Math.floor(MOST_WORK / (1 + heads * queries * keys.reduce((a, b) => a + b, 0))));
   const [headDim, valueDim] = [0, 1].map(() => Math.min(limit, room, draw.pick(DIMENSIONS))) as [number, number];
   const isPositionsFirst = draw.chance(0.3);
@@ -101,7 +91,8 @@ export function setupOf(draw: Draw, limit: number, keysOf: (draw: Draw) => reado
     ...(slopes && { alibi: 1 }),
     ...(sinks && { sinks: 1 }),
   };
-  const text = `keys ${keys.join(', ')}; ${heads}/${kvHeads} heads, ${queries} queries, ${headDim} → ${valueDim}, ${JSON.stringify(named)}`;
+  const sizes = `keys ${keys.join(', ')}; ${heads}/${kvHeads} heads, ${queries} queries, ${headDim} → ${valueDim}`;
+  const text = `${sizes}, ${JSON.stringify(named)}`;
   return {
     batch,
     heads,
@@ -132,7 +123,7 @@ export function optionsOf(arena: Arena, s: Setup, more: Options): Options {
   };
 }
 
-/** The case as the oracle takes it. */
+/** The case for the oracle. */
 export function exactCase(
   s: Setup,
   causalDefault: boolean,
@@ -156,7 +147,7 @@ export function exactCase(
     valueDim: s.valueDim,
     k,
     v,
-    q: (b, head, m, d) => s.q[place(s.isPositionsFirst, b, head, s.heads, m, s.queries, d, s.headDim)]!,
+    q: (b, head, m, d) => s.q[elementAt(s.isPositionsFirst, [b, head, m, d], [s.heads, s.queries, s.headDim])]!,
     ...(scale !== undefined && { scale }),
     ...(causal && { causal }),
     ...(window !== undefined && { window }),
@@ -168,7 +159,7 @@ export function exactCase(
   };
 }
 
-/** By how much an lse may be off (lib/attention/dense.ts), and some roundings of the oracle's. */
+/** The bound of an lse (lib/attention/dense.ts), and some roundings of the oracle. */
 function lseBound(s: Setup, { lse, size, added }: ExactRow, keys: number, isNative: boolean): number {
   const { softcap = 0 } = s.scores as { softcap?: number };
   const ofScores = (2 + s.headDim / 2) * size;
@@ -186,19 +177,22 @@ export function faultOf(s: Setup, exact: AttentionCase, { arrays }: Outcome, isN
     const at = s.isPositionsFirst ? (b * s.queries + m) * s.heads + head : i;
     for (let d = 0; d < s.valueDim; d++) {
       const got = arrays.out![at * s.valueDim + d]!;
-      if (got === row.out[d] || (got !== got && !(Math.abs(row.out[d]!) < Infinity))) continue; // of ∞, a weight of 0 makes NaN
+      if (got === row.out[d] || (got !== got && !(Math.abs(row.out[d]!) < Infinity))) continue; // 0 · ∞ is NaN
       if (!(Math.abs(row.out[d]!) < Infinity)) return `out, row ${at}, ${d} is ${got}, not ${row.out[d]}`;
       const error = Math.abs(got - row.out[d]!);
-      const isBounded = row.most < Infinity; // nothing is said of numbers beside a NaN
-      const ofScores = isNative ? (2 + s.headDim / 2) * row.size * 2 ** -24 : 0; // large terms of q · k that cancel keep their rounding
-      if (isBounded && !(error <= (BOUND + 2 * ofScores) * row.most + LEAST[isNative ? 'native' : 'js']))
-        return `out, row ${at}, ${d} is ${got}, not ${row.out[d]}: off by ${(error / row.most).toPrecision(3)} of the largest value`;
+      const isBounded = row.most < Infinity; // nothing is promised beside a NaN
+      // Large terms of q · k that cancel keep their rounding.
+      const ofScores = isNative ? (2 + s.headDim / 2) * row.size * 2 ** -24 : 0;
+      if (!isBounded || error <= (BOUND + 2 * ofScores) * row.most + LEAST[isNative ? 'native' : 'js']) continue;
+      const share = (error / row.most).toPrecision(3);
+      return `out, row ${at}, ${d} is ${got}, not ${row.out[d]}: off by ${share} of the largest value`;
     }
     const lse = arrays.lse?.[i]; // [batch, heads, queries] in both layouts
     if (lse === undefined || lse === row.lse || (lse !== lse && row.lse !== row.lse)) continue;
     const bound = lseBound(s, row, s.keys[b]!, isNative);
-    if (!(Math.abs(lse - row.lse) <= bound))
-      return `lse of row ${i} is ${lse}, not ${row.lse}: off by ${(Math.abs(lse - row.lse) / bound).toPrecision(3)} of the bound`;
+    const error = Math.abs(lse - row.lse);
+    if (error <= bound) continue;
+    return `lse of row ${i} is ${lse}, not ${row.lse}: off by ${(error / bound).toPrecision(3)} of the bound`;
   }
   return undefined;
 }
@@ -212,7 +206,7 @@ export const outputs = (result: Float32Array | Result) =>
     ? { out: result as AnyArray }
     : { out: result.out, ...(result.lse && { lse: result.lse }) };
 
-/** Where results go: new arrays or given ones. */
+/** Options for the results: none, or arrays to write. */
 export function results(arena: Arena, s: Setup, hasOut: boolean): Options {
   const rows = s.batch * s.heads * s.queries;
   const given = hasOut ? { out: arena.output('out', new Float32Array(0), rows * s.valueDim) } : {};

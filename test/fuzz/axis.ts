@@ -1,4 +1,7 @@
-/** Calls of the operators along an axis: tensors, shapes, masks and biases in every layout, options, and what is wrong about some. */
+/**
+ * Calls of the operators along an axis: tensors, shapes, masks and biases in every layout, options, and faults of a
+ * call.
+ */
 import {
   isHalf,
   kindNames,
@@ -27,19 +30,19 @@ export interface Axis {
   readonly values: Float64Array;
   readonly temperature: number;
   readonly mask?: Uint8Array;
-  /** Whether an element counts, of all elements. */
+  /** Whether each element is visible. */
   readonly visible?: Uint8Array;
   readonly bias?: Logits;
-  /** Biases of all elements. */
+  /** The bias of each element. */
   readonly biases?: Float64Array;
-  /** All options that are no arrays. */
+  /** All options that are not arrays. */
   readonly plain: Options;
   readonly text: string;
 }
 
 const TYPES: readonly ElementType[] = ['f32', 'f32', 'f32', 'f64', 'f64', 'f16', 'bf16'];
 
-/** How many rows there are of so many elements. */
+/** The number of rows that so many elements make. */
 function rowsFor(draw: Draw, cols: number): number {
   if (draw.chance(0.5)) return 1;
   const most = Math.max(1, Math.floor(2500 / Math.max(1, cols)));
@@ -49,7 +52,7 @@ function rowsFor(draw: Draw, cols: number): number {
 export interface AxisNeeds {
   readonly hasBias?: boolean;
   readonly types?: readonly ElementType[];
-  /** Rows follow one another: no shape. */
+  /** Rows follow one another, so that no shape is needed. */
   readonly isFlat?: boolean;
   readonly hasTemperature?: boolean;
   readonly isMild?: boolean;
@@ -71,7 +74,7 @@ export function axisOf(
   const values = numbersOf(draw, type, length, kind);
   const second = draw.chance(0.2) ? draw.pick(kinds) : undefined;
   if (second && length > 0) {
-    // other rows of another kind
+    // the other rows are of another kind
     const from = draw.int(length);
     values.set(numbersOf(draw, type, length - from, second), from);
   }
@@ -82,7 +85,9 @@ export function axisOf(
   const masked = draw.chance(0.3) ? maskOf(draw, { outer, cols, inner, length }) : undefined;
   if (masked?.isBits || (masked && draw.chance(0.3))) plain.maskFormat = masked.isBits ? 'bits' : 'bytes';
   const bias = hasBias && draw.chance(0.25) ? biasOf(draw, type, kind, { cols, inner, length }, isMild) : undefined;
-  const text = `${type} [${outer}, ${cols}, ${inner}] ${kind}${second ? ` and ${second}` : ''}, T ${temperature}${masked ? `, mask ${masked.text}` : ''}${bias ? `, bias ${bias.text}` : ''}`;
+  const kindOfRows = second ? `${kind} and ${second}` : kind;
+  const added = `${masked ? `, mask ${masked.text}` : ''}${bias ? `, bias ${bias.text}` : ''}`;
+  const text = `${type} [${outer}, ${cols}, ${inner}] ${kindOfRows}, T ${temperature}${added}`;
   return {
     type,
     outer,
@@ -175,7 +180,7 @@ function biasOf(
   return { bias: logitsOf(type, values), all, text: `${isRow ? 'row ' : ''}${own}` };
 }
 
-/** The options of a call, its arrays placed in an arena. */
+/** The options of a call, with arrays in an arena. */
 export function placed(arena: Arena, axis: Axis, more: Options = {}): Options {
   return {
     ...axis.plain,
@@ -188,12 +193,12 @@ export function placed(arena: Arena, axis: Axis, more: Options = {}): Options {
 export interface TensorRow {
   readonly exact: ExactRow;
   readonly integers: IntegerRow;
-  /** Where element c of the row is. */
+  /** The index of element c of the row. */
   at(c: number): number;
   isVisible(c: number): boolean;
 }
 
-/** Exact rows of the tensor, in the order of the results that are one a row. */
+/** The exact rows of the tensor, in the order of results that have one number for each row. */
 export function* rowsOf(axis: Axis, precise = axis.type === 'f64'): Generator<TensorRow> {
   const { outer, cols, inner, values, visible, biases, temperature } = axis;
   for (let o = 0; o < outer; o++) {
@@ -212,7 +217,7 @@ export function* rowsOf(axis: Axis, precise = axis.type === 'f64'): Generator<Te
   }
 }
 
-/** One option or argument made wrong: its name, and the call's arguments after that. */
+/** A fault of one option or argument: its name, and the arguments of the call. */
 export function spoil(draw: Draw, axis: Axis, options: Options, result: 'element' | 'row' | 'state'): string {
   const { length, cols, type } = axis;
   const set = (name: string, value: unknown): string => {

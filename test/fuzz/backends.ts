@@ -1,4 +1,7 @@
-/** The library once for each backend, in one process: a module is loaded again under another query, and a backend forced in each. */
+/**
+ * The library once for each backend, in one process: each module is loaded again under another query, with a backend
+ * forced.
+ */
 import { pathToFileURL } from 'node:url';
 import type { Api } from './case.js';
 import type * as Library from './library.js';
@@ -11,12 +14,14 @@ export interface Loaded {
   readonly setThreads: (n: number) => number;
 }
 
-/** `file` is the bundle of library.ts. The native backends, then JavaScript, then the library as it chooses itself. */
+/**
+ * `file` is the bundle of library.ts. The native backends come first, then JavaScript, then the library's own choice.
+ */
 export async function loadBackends(file: string, only?: readonly string[]): Promise<Loaded[]> {
   const load = async (name: string): Promise<Loaded> => {
     process.env.FLASH_SOFTMAX_BACKEND = name === 'default' ? '' : name;
     const library = (await import(`${pathToFileURL(file).href}?${name}`)) as typeof Library;
-    const { backend } = library.root.capabilities(); // settles it
+    const { backend } = library.root.capabilities(); // settles the choice
     if (name !== 'default' && backend !== name) throw new Error(`${backend} runs in place of ${name}`);
     return {
       name,

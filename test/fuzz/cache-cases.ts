@@ -18,7 +18,7 @@ interface Cache {
 
 const TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const;
 
-/** An int8 key or value with nothing as large is stored as 0. */
+/** An int8 key or value whose numbers are all below this is stored as 0. */
 const LEAST_INT8 = 127 * 2 ** -120;
 
 /** A cache with sequences of some lengths, made by steps that share, cut and copy pages. */
@@ -62,7 +62,7 @@ function retreat(cache: Cache, id: number, at: number, steps: Draw): number {
   return left;
 }
 
-/** A fork, and something else appended to one of the two. */
+/** Forks a sequence and appends to one of the two. */
 function forked(cache: Cache, id: number, steps: Draw, keySize: number, valueSize: number): number {
   const fork = cache.fork(id);
   const [kept, other] = steps.chance(0.5) ? [id, fork] : [fork, id];

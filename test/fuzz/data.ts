@@ -1,11 +1,11 @@
-/** Rows of numbers that go wrong where anything can: a kind of row for each way in which exponents, sums and comparisons fail. */
+/** Rows of numbers: one kind for each way in which exponents, sums and comparisons fail. */
 import { halvesOf, valueOf } from '../support/halves.js';
 import type { Draw } from './draw.js';
 
 export type ElementType = 'f32' | 'f64' | 'f16' | 'bf16';
 export type Logits = Float32Array | Float64Array | Uint16Array;
 
-/** The largest finite number, the smallest normal one and the smallest of all. */
+/** The largest finite number, the smallest normal number, and the smallest number. */
 const LIMITS = {
   f32: [3.4028234663852886e38, 2 ** -126, 2 ** -149],
   f64: [Number.MAX_VALUE, 2 ** -1022, Number.MIN_VALUE],
@@ -87,7 +87,7 @@ function someSize(draw: Draw, type: ElementType): number {
 }
 
 export const kindNames: readonly string[] = Object.keys(kinds);
-/** Kinds without NaN, infinities, and numbers at the ends of the range: what weights, queries and values are made of. */
+/** Kinds without NaN, infinities and the ends of the range, for weights, queries and values. */
 export const mildKinds: readonly string[] = [
   'normal',
   'N(0,1)',
@@ -115,12 +115,12 @@ export function logitsOf(type: ElementType, values: Float64Array): Logits {
   return type === 'f64' ? values.slice() : halvesOf(type, values);
 }
 
-/** What the elements of an array are worth. */
+/** The values of an array's elements. */
 export function valuesOf(type: ElementType, x: Logits): Float64Array {
   return isHalf(type) ? Float64Array.from(x, (bits) => valueOf(type, bits)) : Float64Array.from(x);
 }
 
-/** Around every size at which a kernel does something else. */
+/** Lengths around every size at which a kernel changes its method. */
 const EDGES = [
   1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1024,
   1025, 4095, 4096, 4097,
@@ -128,7 +128,7 @@ const EDGES = [
 const LONG_EDGES = [2 ** 14 - 1, 2 ** 14 + 1, 2 ** 15 - 1, 2 ** 15, 2 ** 15 + 1, 2 ** 16 + 1];
 const LONGEST = [2 ** 18 - 1, 2 ** 18, 2 ** 18 + 1, 2 ** 18 + 1000];
 
-/** A length of a row; seldom a long one, as that takes the oracle as long as a thousand others. */
+/** The length of a row. Long ones are rare, as the oracle takes as long for one as for a thousand others. */
 export function lengthOf(draw: Draw, limit: number): number {
   const one = draw.uniform();
   const n =
@@ -142,7 +142,7 @@ export function lengthOf(draw: Draw, limit: number): number {
   return n <= limit ? n : 1 + draw.int(limit);
 }
 
-/** Mostly 1 or near it; now and then at the ends of what doubles hold. */
+/** Mostly 1 or near it; sometimes at the ends of the range of doubles. */
 export function temperatureOf(draw: Draw): number {
   const one = draw.uniform();
   if (one < 0.4) return 1;

@@ -1,10 +1,12 @@
-/** Random choices of one case. They follow from the seed and the number of the case alone, so that any case can be run again. */
+/**
+ * Random choices of one case. They follow from the seed and the case's number alone, so that any case can run again.
+ */
 import { generator, normal } from '../support/cases.js';
 
 export class Draw {
   readonly word: () => number;
 
-  /** `path` tells streams of one case apart: what a backend is given in the way of memory has a stream of its own. */
+  /** `path` separates the streams of one case: the memory of each backend has its own. */
   constructor(seed: number, ...path: number[]) {
     let state = seed >>> 0;
     for (const part of path) state = (generator(state ^ Math.imul(part + 1, 0x9e3779b1))() + part) >>> 0;
@@ -27,7 +29,7 @@ export class Draw {
   normal = (): number => normal(this.word);
 
   logUniform = (least: number, most: number): number => {
-    const [from, octaves] = [Math.log2(least), Math.log2(most) - Math.log2(least)]; // most / least may be beyond the doubles
+    const [from, octaves] = [Math.log2(least), Math.log2(most) - Math.log2(least)]; // most / least may overflow
     return 2 ** (from + octaves * this.uniform());
   };
 

@@ -1,13 +1,12 @@
 /**
- * The last word on a result that double-double arithmetic takes for wrong: it loses digits where numbers, or what is
- * between them and a result, are near the ends of the doubles. Integers (../edge-oracle.ts) lose none, and take a
- * thousand times as long.
+ * Judges a result that double-double arithmetic calls wrong: it loses digits near the ends of the range of doubles.
+ * Integers (../softmax/edge-oracle.ts) lose none, and take a thousand times as long.
  */
 import { backward, exactRow, gradient, near, probability, type ExactRow } from '../softmax/edge-oracle.js';
 import { exactUlpError, fixed } from '../support/exact.js';
 import type { RowInput } from './row-oracle.js';
 
-/** Whether a double, or a float32, is within so many units of the last place of exact, and `slack` more. */
+/** True if a number is within so many ULP of the exact value, or within `slack` of it. */
 export function isNear(type: 'f32' | 'f64', actual: number, exact: bigint, units: number, slack = 0): boolean {
   if (!Number.isFinite(actual)) {
     const { low, high } = near(exact, type, units);
@@ -37,7 +36,7 @@ export class IntegerRow {
     return probability(this.row, i);
   }
 
-  /** Of a position that is not −∞. */
+  /** i is not a position of −∞. */
   logSoftmax(i: number): bigint {
     return this.row.distance(i)! - this.row.log;
   }

@@ -1,8 +1,8 @@
-/** What filters leave of a row, judged by the plain reference of the sampling tests. */
+/** Judges the tokens that filters leave, by the plain reference of the sampling tests. */
 import { reference, type Filters } from '../sampling/cases.js';
 import type { LogitRow } from './logits.js';
 
-/** What may be left: the reference with shares and thresholds a little smaller and a little larger. */
+/** The tokens that may be left: the reference with shares and thresholds slightly smaller and slightly larger. */
 function bracket(z: Float64Array, f: Filters): { least: Set<number>; most: Set<number>; p: Map<number, number> } {
   const by = (e: number): Filters => ({
     ...f,
@@ -24,7 +24,7 @@ function bracket(z: Float64Array, f: Filters): { least: Set<number>; most: Set<n
   };
 }
 
-/** Whether two unlike tokens are so nearly as typical as each other that doubles do not tell which is kept first. */
+/** True if doubles cannot tell which of two different logits is more typical, and so is kept first. */
 function hasTypicalTie(z: Float64Array, f: Filters): boolean {
   if (f.typicalP >= 1) return false;
   const { kept, p } = reference(z, { ...f, typicalP: 1, epsilonCutoff: 0 });
@@ -37,7 +37,7 @@ function hasTypicalTie(z: Float64Array, f: Filters): boolean {
   });
 }
 
-/** Quarters of logits, at temperatures at which distances beyond the doubles count. */
+/** Quarters of the logits, if the temperature is so high that distances beyond the range of doubles count. */
 const quartersOf = (row: LogitRow, temperature: number): LogitRow =>
   row.unit === 1 && temperature >= 2 ** 1000 ? { z: row.z.map((x) => x / 4), unit: 4 } : row;
 
@@ -50,9 +50,8 @@ export function faultOfFiltered(
 ): string | undefined {
   const { z, unit } = quartersOf(row, filters.temperature);
   const f = { ...filters, temperature: filters.temperature / unit };
-  // Beyond, the reference's own rounding shows.
-  const isExact =
-    !z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity) && !hasTypicalTie(z, f);
+  // Beyond this, the reference itself rounds.
+  const isExact = !z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity) && !hasTypicalTie(z, f);
   const sum = Array.from(p).reduce((a, b) => a + b, 0);
   if (!(Math.abs(sum - 1) < 1e-5)) return `probabilities sum to ${sum}`;
   const { least, most, p: wanted } = bracket(z, f);
@@ -72,7 +71,7 @@ export function faultOfFiltered(
   return undefined;
 }
 
-/** Logits as they are kept: over `divisor`, and relative to the largest where that is beyond their type. */
+/** The logits that a call keeps: divided by `divisor`, and relative to the largest if that is beyond their type. */
 function logitsKept(z: Float64Array, divisor: number, isDouble: boolean): (i: number) => number {
   const top = z.reduce((a, b) => Math.max(a, b), -Infinity);
   const largest = isDouble ? top / divisor : Math.fround(top / divisor);

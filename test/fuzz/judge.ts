@@ -1,11 +1,11 @@
-/** Compares results: with exact ones in units of the last place, with other backends' bit for bit. */
+/** Compares results: with exact ones in ULP, and with other backends bit for bit. */
 import { countedError, type DD } from '../../lib/cli/oracle.js';
 import { halvesOf, valueOf } from '../support/halves.js';
 import { isHalf, type ElementType } from './data.js';
 import { isNear } from './exact-row.js';
 import type { AnyArray } from './memory.js';
 
-/** What a call gave: arrays, or an error. */
+/** The result of a call: arrays, or an error. */
 export interface Outcome {
   readonly arrays: Readonly<Record<string, AnyArray>>;
   readonly error?: { readonly name: string; readonly code: unknown; readonly message: string };
@@ -22,7 +22,7 @@ const [kindOf, lengthOf, offsetOf, bufferOf] = [Symbol.toStringTag, 'length', 'b
 ];
 const KINDS = { Float32Array, Float64Array, Uint16Array, Uint8Array, Int32Array, Uint32Array, Int8Array, Int16Array };
 
-/** A copy as an ordinary array, whatever the array says of itself. */
+/** A copy as an ordinary array, whatever the array claims about itself. */
 export function plain<A extends AnyArray>(x: A): A {
   const Kind = KINDS[kindOf.call(x) as keyof typeof KINDS];
   return new Kind(bufferOf.call(x), offsetOf.call(x), lengthOf.call(x)).slice() as A;
@@ -35,13 +35,15 @@ const CODES: Record<string, readonly unknown[]> = {
   RangeError: ['ERR_INVALID_ARG_VALUE', 'ERR_OUT_OF_RANGE'],
 };
 
-/** What is wrong with an error as such. */
+/** The fault of an error itself. */
 export function faultOfError({ name, code, message }: NonNullable<Outcome['error']>): string | undefined {
   if (!CODES[name]?.includes(code)) return `an error that is not coded: ${name} ${String(code)} ${message}`;
   return /^Expected .+ for .+ but received .+/s.test(message) ? undefined : `a message of another form: ${message}`;
 }
 
-/** How two outcomes differ, if they do. NaN is NaN, or `hasNaNBits`, which JavaScript has not: engines choose them anew. */
+/**
+ * The difference of two outcomes. Any NaN equals any NaN unless `hasNaNBits`: JavaScript engines choose the bits anew.
+ */
 export function differenceOf(a: Outcome, b: Outcome, hasNaNBits: boolean): string | undefined {
   if (a.error || b.error) {
     const [left, right] = [a, b].map(({ error }) =>
@@ -65,7 +67,8 @@ export function differenceOf(a: Outcome, b: Outcome, hasNaNBits: boolean): strin
         (hasNaNBits || x === x || right[i] === right[i]),
     );
     if (at < 0) continue;
-    return `${name}[${at}]: ${left[at]} against ${right[at]}${left[at] !== left[at] ? ` (bits ${hex(left, at)} against ${hex(right, at)})` : ''}`;
+    const ofBits = left[at] !== left[at] ? ` (bits ${hex(left, at)} against ${hex(right, at)})` : '';
+    return `${name}[${at}]: ${left[at]} against ${right[at]}${ofBits}`;
   }
   return undefined;
 }
@@ -78,11 +81,11 @@ const hex = (x: AnyArray, i: number) =>
 
 const MOST = { f32: 3.4028234663852886e38, f64: Number.MAX_VALUE };
 
-/** How far off a number is, in units of the last place; those within `slack` of exact count as 0. */
+/** The error of a number in ULP; 0 if it is within `slack` of the exact value. */
 export function errorOf(type: 'f32' | 'f64', actual: number, { hi, lo }: DD, slack = 0): number {
   if (actual === hi || (actual !== actual && hi !== hi)) return 0;
   if (Math.abs(actual - hi) <= slack) return 0;
-  // Beyond the range, and within a rounding of its end, infinity and the largest number are both as near as can be.
+  // Within a rounding of the end of the range, and beyond it, both infinity and the largest number are right.
   if (
     Math.abs(hi) >= MOST[type] * (1 - 2 ** -20) &&
     Math.abs(actual) >= MOST[type] * (1 - 2 ** -20) &&
@@ -92,7 +95,7 @@ export function errorOf(type: 'f32' | 'f64', actual: number, { hi, lo }: DD, sla
   return countedError(actual, hi, lo, type);
 }
 
-/** As errorOfElement, and 0 for a double or float32 that integers find near enough: `exactly` is asked only then. */
+/** The error of an element, but 0 if integers find it small enough. `exactly` is called only if doubles do not. */
 export function confirmed(
   type: ElementType,
   array: AnyArray,
@@ -107,12 +110,12 @@ export function confirmed(
   return isNear(array instanceof Float64Array ? 'f64' : 'f32', array[i]!, exactly(), bound, slack) ? 0 : error;
 }
 
-/** The unit in the last place of a float32 at x. */
+/** One ULP of a float32 at x. */
 const ulpOfFloat = (x: number): number => 2 ** (Math.max(-126, Math.floor(Math.log2(Math.abs(x)))) - 23);
 
 /**
- * A half type's result is the float32 result rounded once: it lies between the roundings of exact − bound and exact + bound.
- * Infinity if not.
+ * 0 if a half type's result lies between the roundings of exact − bound and exact + bound, else Infinity: it is the
+ * float32 result, rounded once.
  */
 export function errorOfHalf(type: 'f16' | 'bf16', bits: number, exact: DD, bound: number, slack = 0): number {
   const actual = valueOf(type, bits);
@@ -122,7 +125,7 @@ export function errorOfHalf(type: 'f16' | 'bf16', bits: number, exact: DD, bound
   return actual >= valueOf(type, least!) && actual <= valueOf(type, most!) ? 0 : Infinity;
 }
 
-/** Judges one element of an array of a type; half results of a call may be float32, and are judged as such. */
+/** The error of one element. Half types may have float32 results, which are judged as floats. */
 export function errorOfElement(
   type: ElementType,
   array: AnyArray,

@@ -1,20 +1,20 @@
-/** Rows of logits as flash-softmax/sampling sees them, and which of them have no answer. */
+/** Rows of logits as flash-softmax/sampling reads them, and the faults for which a row has no answer. */
 import { axisOf, rowsOf, type Axis } from './axis.js';
 import { logitsOf } from './data.js';
 import type { Draw } from './draw.js';
 import type { Outcome } from './judge.js';
 
-/** A row of x + bias in doubles, −∞ where it is masked; NaN stays only where it counts. */
+/** A row of x + bias in doubles, −∞ where masked. NaN is there only where it is visible. */
 export interface LogitRow {
-  /** Sums, or quarters of them. */
+  /** The sums, or a quarter of each. */
   readonly z: Float64Array;
-  /** 4 for a row in which a sum of two finite numbers is beyond the doubles. */
+  /** 4 if a sum of two finite numbers overflows. */
   readonly unit: 1 | 4;
 }
 
 export type RowFault = 'NaN' | 'nothing finite' | undefined;
 
-/** Rows without an answer. */
+/** The reason why a row has no answer; undefined if it has one. */
 export function faultOfRow({ z }: LogitRow): RowFault {
   if (z.some(Number.isNaN)) return 'NaN';
   const top = z.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -32,14 +32,17 @@ export function* rowsOfLogits({ values, biases, visible, outer, cols }: Axis): G
   }
 }
 
-/** The distances of a row from its largest logit, exact but for a rounding, in units of this: none is beyond the doubles. */
+/**
+ * The distances of a row from its largest logit divided by DISTANCE, which is so large that none overflows. Each is
+ * rounded once.
+ */
 export const DISTANCE = 1024;
 export function* distancesOf(axis: Axis): Generator<Float64Array> {
   for (const { exact } of rowsOf({ ...axis, temperature: DISTANCE }, true))
     yield Float64Array.from(exact.distances, ({ hi }) => hi);
 }
 
-/** Undefined if an error, or none, is right; for rows, the first that has no answer. */
+/** Undefined if an error, or none, is right: a row without an answer must be an error. */
 export function faultOfError(axis: Axis, { error }: Outcome): string | undefined {
   const bad = Array.from(rowsOfLogits(axis), faultOfRow).some((fault) => fault !== undefined) || axis.cols === 0;
   if (error) return bad ? undefined : error.message;
@@ -48,7 +51,7 @@ export function faultOfError(axis: Axis, { error }: Outcome): string | undefined
 
 export const flat = (draw: Draw, limit: number, needs: { hasTemperature?: boolean } = {}): Axis => {
   const axis = axisOf(draw, Math.min(limit, 20_000), { isFlat: true, hasTemperature: false, ...needs });
-  // NaN and +∞ are errors of the whole call: often enough, but not in every third one.
+  // NaN and +∞ are errors of the whole call, and are wanted in one call of five.
   if (draw.chance(0.8)) {
     for (const all of [axis.values, axis.biases]) all?.forEach((x, i) => !(x < Infinity) && (all[i] = 1));
     (axis.x as Float64Array).set(logitsOf(axis.type, axis.values) as Float64Array);
@@ -56,7 +59,7 @@ export const flat = (draw: Draw, limit: number, needs: { hasTemperature?: boolea
   return axis.biases ? { ...axis, ...withoutBiasFaults(axis) } : axis;
 };
 
-/** The bias as it is, wherever NaN and +∞ were taken out of its copy. */
+/** The bias of the call, from the copy without NaN and +∞. */
 function withoutBiasFaults(axis: Axis): Partial<Axis> {
   const isRow = axis.bias!.length === axis.cols;
   return { bias: logitsOf(axis.type, isRow ? axis.biases!.slice(0, axis.cols) : axis.biases!) };

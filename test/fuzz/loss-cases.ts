@@ -72,7 +72,7 @@ function checkLosses(
               : negative(logSoftmaxOf(exact, target))
             : dd(axis.mask || isHidden ? Infinity : NaN);
     const slack = exact.state === 'ordinary' ? slackOfLog(axis, isNative, exact.others.hi) : 0;
-    const isEither = exact.state === 'poisoned' && isHidden && loss![r] === Infinity; // both are said of it
+    const isEither = exact.state === 'poisoned' && isHidden && loss![r] === Infinity; // both are right
     const error = isEither ? 0 : errorOf('f64', loss![r]!, wanted, slack);
     const isRight =
       error <= 3 || (Number.isFinite(wanted.hi) && isNear('f64', loss![r]!, -integers.logSoftmax(target), 3, slack));
@@ -91,7 +91,7 @@ function checkLosses(
               ? undefined
               : gradientOf(exact, c, target, axis.temperature)
             : ZERO;
-      if (slope === undefined) continue; // of a loss that is infinite
+      if (slope === undefined) continue; // the loss is infinite
       const exactly = () => (exact.state === 'ordinary' && !isZero ? integers.gradient(c, target) : 0n);
       const off = confirmed(axis.type, gradient, at(c), slope, bound, exactly);
       if (!(off <= bound))
@@ -103,7 +103,7 @@ function checkLosses(
 
 const softmaxBackward: Maker = (draw, limit) => {
   const axis = axisOf(draw, Math.min(limit, 20_000), { hasBias: false, isMild: true });
-  for (let i = 0; i < axis.length; i++) axis.values[i] = draw.uniform() ** 4; // y of a softmax, more or less
+  for (let i = 0; i < axis.length; i++) axis.values[i] = draw.uniform() ** 4; // roughly the y of a softmax
   const given = logitsOf(axis.type, axis.values);
   (axis.x as Float64Array).set(given as Float64Array);
   axis.values.set(valuesOf(axis.type, given));
@@ -142,15 +142,15 @@ function checkBackward(axis: Axis, slopes: Float64Array, { arrays }: Outcome, is
     const pick = (all: Float64Array) => Float64Array.from({ length: cols }, (_, c) => all[at(c)]!);
     const seen = visible && Uint8Array.from({ length: cols }, (_, c) => visible[at(c)]!);
     const { value, size } = backwardOf(pick(axis.values), pick(slopes), seen, temperature);
-    if (!(size < Infinity)) continue; // nothing is said of it
+    if (!(size < Infinity)) continue; // nothing is promised
     let integers: bigint[] | undefined;
     const exactly = (c: number) =>
       (integers ??= integerBackward(pick(axis.values), pick(slopes), seen, temperature))[c]!;
     for (let c = 0; c < cols; c++) {
-      // The sum is good to a double's rounding of its terms: what cancels is off by that.
+      // The sum is exact to a double's rounding of its terms, which cancellation keeps.
       const slack = (2 ** -50 * axis.values[at(c)]! * (size + Math.abs(slopes[at(c)]!))) / temperature;
       const isKnown = Number.isFinite(value[c]!.hi) || isHalf(type);
-      // Products of double-doubles overflow before the result does: then integers alone say what it is.
+      // Products of double-doubles overflow before the result does: then integers alone judge it.
       const error = isKnown
         ? confirmed(type, arrays.dx!, at(c), value[c]!, 3, () => exactly(c), slack)
         : isNear(type, arrays.dx![at(c)]!, exactly(c), 3, slack)

@@ -1,6 +1,7 @@
 /**
- * Runs cases one after the other, in the process that scripts/fuzz.mjs started: `node main.mjs '{"library": …}'`. Each finding is
- * a line of JSON on stdout, the totals are the last one. The number of the case that runs is in `progress` if the process dies.
+ * Runs cases one after another, in the process that scripts/fuzz.mjs started: `node main.mjs '{"library": …}'`. Each
+ * finding is a line of JSON on stdout; the last line has the totals. `progress` has the number of the running case, in
+ * case the process dies.
  */
 import { openSync, writeSync } from 'node:fs';
 import { loadBackends } from './backends.js';
@@ -9,15 +10,15 @@ import { operatorOfCase, runCase, type Settings } from './run-case.js';
 interface Job extends Settings {
   readonly library: string;
   readonly progress: string;
-  /** The first case, and how far it is to the next. */
+  /** The first case, and the step to the next. */
   readonly from: number;
   readonly step: number;
-  /** Where to stop: before this case, or at this time in milliseconds. */
+  /** Stops before this case, or at this time in milliseconds. */
   readonly to?: number;
   readonly until?: number;
   readonly only?: string;
   readonly backends?: readonly string[];
-  /** Whether failures are made smaller. */
+  /** True if failing cases are made smaller. */
   readonly shrinks: boolean;
 }
 

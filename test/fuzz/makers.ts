@@ -1,4 +1,4 @@
-/** All operators of the public interface, and how often each is drawn. */
+/** All operators of the public interface, and the weight of each in the draw. */
 import type { Maker } from './case.js';
 import type { Draw } from './draw.js';
 import { attentionMakers } from './attention-cases.js';
@@ -22,7 +22,7 @@ export const makers: Readonly<Record<string, Maker>> = {
 };
 export const operators: readonly string[] = Object.keys(makers);
 
-/** Those that most others are made of come up three times as often. */
+/** The operators that most others are made of are drawn three times as often. */
 const weighted = operators.flatMap((name) =>
   name === 'softmax' || name === 'logSoftmax' ? [name, name, name] : [name],
 );

@@ -1,6 +1,6 @@
 /**
- * The arrays that one call is given. Each has bytes around it that nobody may write, and lies where chance puts it: at any
- * alignment, in shared or resizable memory, as an array of a subclass that lies about its length or its constructor.
+ * The arrays of one call. Each has guarded bytes around it, and lies at random: at any alignment, in shared or
+ * resizable memory, as an array of a subclass that lies about its length or its constructor.
  */
 import vm from 'node:vm';
 import type { Draw } from './draw.js';
@@ -26,7 +26,7 @@ interface Placed {
   readonly written: boolean;
 }
 
-/** An array of a subclass that claims to be longer than it is, by no more than the bytes around it. */
+/** An array of a subclass that claims to be longer, by no more than the guarded bytes. */
 function liar(Kind: Constructor, buffer: ArrayBufferLike, from: number, length: number): AnyArray {
   class Liar extends (Kind as unknown as Uint8ArrayConstructor) {
     static get [Symbol.species]() {
@@ -59,7 +59,7 @@ function ofOtherRealm(name: string): Constructor {
 export class Arena {
   readonly #draw: Draw;
   readonly #placed: Placed[] = [];
-  /** Of each object of options, how often each of them was read. */
+  /** The number of reads of each option, for each object of options. */
   readonly #reads: Map<string, number>[] = [];
   /** `isPlain`: ordinary arrays only. */
   constructor(
@@ -69,7 +69,7 @@ export class Arena {
     this.#draw = draw;
   }
 
-  /** A copy that the call may only read. */
+  /** A copy that the call may read but not write. */
   input<A extends AnyArray>(name: string, master: A): A {
     return this.#place(name, master, false);
   }
@@ -79,14 +79,14 @@ export class Arena {
     return this.#place(name, master, true);
   }
 
-  /** An array for results, filled with what no result is. */
+  /** An array for results, filled with a value that no result has. */
   output<A extends AnyArray>(name: string, like: A, length: number): A {
     const master = new (constructorOf(like))(new ArrayBuffer(length * like.BYTES_PER_ELEMENT)) as A;
     bytesOf(master).fill(0x5a);
     return this.#place(name, master, true);
   }
 
-  /** Options as they are, or behind getters that count. */
+  /** The options, or getters of them that count. */
   options<O extends object>(options: O): O {
     if (this.isPlain || !this.#draw.chance(0.1)) return options;
     const counted = {} as O;
@@ -102,7 +102,7 @@ export class Arena {
     return counted;
   }
 
-  /** What is wrong with memory and options after the call, in words. */
+  /** The fault of memory or options after the call, in words. */
   faults(hasThrown: boolean): string[] {
     const faults: string[] = [];
     for (const { name, whole, from, before, written } of this.#placed) {

@@ -1,4 +1,4 @@
-/** Cases of what draws with noise, and of penalties: gumbel*, softToken, dirichletResample, penalize, Sampler. */
+/** Cases of operators with noise: gumbelMax, gumbelTopK, softToken, dirichletResample. */
 import { placed } from './axis.js';
 import type { Maker } from './case.js';
 import { isHalf, logitsOf } from './data.js';
@@ -12,7 +12,7 @@ import { DISTANCE, distancesOf, faultOfError, flat, rowsOfLogits } from './logit
 const noiseOf = (draw: Draw, n: number): Float64Array =>
   Float64Array.from({ length: n }, () => -Math.log(-Math.log(draw.uniform() * 0.999 + 5e-4)));
 
-/** A seed, or noise of one's own, of which the right result is known. */
+/** A seed, or given noise for which the right result is known. */
 function chanceOf(draw: Draw, n: number) {
   const noise = draw.chance(0.7) ? noiseOf(draw, n) : undefined;
   return { noise, seed: noise ? {} : { seed: draw.word(), step: draw.int(4), firstRow: draw.int(9) } };
@@ -70,9 +70,9 @@ function faultOfSoft(
   const exact = exactRow({ x: distances, bias, temperature: tau / DISTANCE, precise: true });
   for (let i = 0; i < y.length; i++) {
     const wanted = softmaxOf(exact, i);
-    // The sum of distance and noise may be a double, as may the one of the largest.
+    // The sum of distance and noise may be rounded to a double, and so may the largest sum.
     const size = Math.abs(distances[i]! * DISTANCE) + Math.abs(distances[exact.at]! * DISTANCE) + 40;
-    const slack = wanted.hi === 0 ? 0 : wanted.hi * ((2 ** -51 * size) / tau); // a part of a subnormal number may be none
+    const slack = wanted.hi === 0 ? 0 : wanted.hi * ((2 ** -51 * size) / tau); // a part of a subnormal number may be 0
     const error = errorOf(isDouble ? 'f64' : 'f32', y[i]!, wanted, slack);
     if (!(error <= (isDouble ? 2 : 2.6))) return complain(`y[${i}]`, y[i], wanted.hi, error);
   }
@@ -130,14 +130,14 @@ function gumbelTop(isMax: boolean): Maker {
   };
 }
 
-/** Whether each token that was drawn is the largest of those that were left, as far as doubles can tell. */
+/** True if each drawn token is the largest of the remaining ones, as far as doubles can tell. */
 function faultOfOrder(
   distances: Float64Array,
   noise: Float64Array,
   temperature: number,
   chosen: readonly number[],
 ): string | undefined {
-  const DEEP = -1e30; // where noise is nothing
+  const DEEP = -1e30; // noise is nothing beside it
   const depth = (i: number) => (distances[i]! / temperature) * DISTANCE;
   const isBelow = (a: number, b: number) => {
     const [p, q] = [depth(a), depth(b)];

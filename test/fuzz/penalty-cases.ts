@@ -90,7 +90,7 @@ interface SamplerLike {
   readonly history: readonly number[];
 }
 
-/** A sampler that is saved and restored half way draws what one does that is not, and what sample and penalize say. */
+/** A sampler that is saved and restored half way draws as one that is not, and as sample and penalize do. */
 const sampler: Maker = (draw, limit) => {
   const cols = draw.pick([2, 7, 64, 65, 300].filter((n) => n <= limit || n === 2));
   const type = draw.pick(['f32', 'f64'] as const);

@@ -1,4 +1,4 @@
-/** Cases of softmax, logSoftmax and logSumExp, and what all cases along an axis share. */
+/** Cases of softmax, logSoftmax and logSumExp, and the parts that all cases along an axis share. */
 import { axisOf, placed, rowsOf, spoil, type Axis, type Options } from './axis.js';
 import type { Api, Maker } from './case.js';
 import { isHalf, type Logits } from './data.js';
@@ -9,14 +9,16 @@ import type { AnyArray, Arena } from './memory.js';
 import { dd, logSoftmaxOf, logSumExpOf, softmaxOf, ZERO } from './row-oracle.js';
 import type { DD } from '../../lib/cli/oracle.js';
 
-/** What README.md and the functions promise, in units of the last place; softmax's exception of 2.6 is everybody's here. */
+/**
+ * The bounds that README.md and the functions promise, in ULP. `native` is softmax's exception of 2.6 for every row.
+ */
 export const BOUNDS = {
   softmax: { native: 2.6, short: 0.51, js: 0.51, f64: 2 },
   log: { f32: 1, f64: 3 },
   gradient: { f32: 3, f64: 4 },
 };
 const SHORT = 256;
-/** Rows of float32 and half types that are longer are summed in float32 by native code. */
+/** Native code sums longer rows of float32 and half types in float32. */
 const SUMMED_IN_DOUBLE = 128;
 
 export const NAN = dd(NaN);
@@ -28,17 +30,17 @@ export function softmaxBound(axis: Axis, isNative: boolean): number {
   return axis.cols <= SHORT && isOrdinary(axis) ? BOUNDS.softmax.short : BOUNDS.softmax.native;
 }
 
-/** Logits in so many temperatures are summed without their maximum; half a unit is seen of short rows like these alone. */
+/** Rows of logits up to this many temperatures are summed without their maximum. `short` holds for them alone. */
 const NEAR = 22_000;
 
-/** Whether rows follow one another, and neither logits nor the temperature are far from 1. */
+/** True if rows follow one another, and neither logits nor the temperature are far from 1. */
 function isOrdinary({ inner, values, biases, visible, temperature }: Axis): boolean {
   if (inner !== 1 || temperature < 1e-3 || temperature > 1e3) return false;
   const isNear = (x: number) => x === -Infinity || !(Math.abs(x) > NEAR * temperature);
   return values.every((x, i) => visible?.[i] === 0 || (isNear(x) && (biases === undefined || isNear(biases[i]!))));
 }
 
-/** How far the logarithm of a sum may be off where it is a double. */
+/** The bound of the logarithm of a sum, where the logarithm is a double. */
 export function slackOfLog(axis: Axis, isNative: boolean, others: number): number {
   const isOfFloats = isNative && axis.type !== 'f64' && axis.cols > SUMMED_IN_DOUBLE;
   return (isOfFloats ? 8e-8 : 2 ** -52) * Math.min(1, others);
@@ -53,7 +55,7 @@ function wayOf(draw: Draw, axis: Axis): Way {
   return draw.pick<Way>(isHalf(axis.type) ? ['new', 'apart', 'in place', 'as float32'] : ['new', 'apart', 'in place']);
 }
 
-/** Places x and out as the way says. */
+/** Places x and out as `way` tells. */
 export function withOut(arena: Arena, axis: Axis, way: Way, options: Options, name = 'x'): Logits {
   const x = way === 'in place' ? arena.inOut(name, axis.x) : arena.input(name, axis.x);
   if (way === 'in place') options.out = x;
@@ -97,7 +99,7 @@ function call(
   return isBare && spoiling === undefined ? api[operator]!(x) : api[operator]!(x, arena.options(options));
 }
 
-/** A call is spoilt in the same way on every backend. */
+/** A call has the same fault on every backend. */
 export const spoilerOf = (word: number): Draw => new Draw(word);
 
 function checkElements(

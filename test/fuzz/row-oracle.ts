@@ -1,9 +1,10 @@
 /**
- * What a row's operators should give, in double-double arithmetic: differences from the largest logit, exponentials of these,
- * their sum. It shares exp and division with lib/cli/oracle.ts, and nothing with the kernels or the fallback.
+ * The exact results of a row's operators, in double-double arithmetic: differences from the largest logit, their
+ * exponentials, the sum. It shares exp and division with lib/cli/oracle.ts, and nothing with the kernels or the
+ * fallback.
  *
- * Where results are float32 or narrower and no sum of them is asked for as a double, plain doubles and Math.exp do, which takes
- * a thirtieth of the time: they are off by 2⁻²⁰ units in the last place of a float32.
+ * Where results are float32 or narrower, and no sum is a double, plain doubles and Math.exp are exact to 2⁻²⁰ ULP of a
+ * float32, and take a thirtieth of the time.
  */
 import {
   add,
@@ -22,7 +23,7 @@ export const ZERO: DD = { hi: 0, lo: 0 };
 export const negative = (a: DD): DD => ({ hi: -a.hi, lo: -a.lo });
 export const dd = (hi: number): DD => ({ hi, lo: 0 });
 
-/** One row: exact logits, biases, and which of them count. */
+/** One row: exact logits, biases, and the visible positions. */
 export interface RowInput {
   readonly x: Float64Array;
   readonly bias?: Float64Array | undefined;
@@ -31,25 +32,25 @@ export interface RowInput {
   readonly precise: boolean;
 }
 
-/** 'masked': nothing is visible. 'low': nothing but −∞ is. 'poisoned': a NaN or a +∞ is. */
+/** 'masked': nothing is visible. 'low': only −∞ is visible. 'poisoned': a NaN or a +∞ is visible. */
 export type RowState = 'ordinary' | 'masked' | 'low' | 'poisoned';
 
 export interface ExactRow {
   readonly state: RowState;
-  /** Of a poisoned row: whether there is a NaN, and not +∞ alone. */
+  /** True for a poisoned row with a NaN, false for one with +∞ alone. */
   readonly hasNaN: boolean;
-  /** (z − max z) / T of each position, −∞ where nothing is to be added. */
+  /** (z − max z) / T of each position, −∞ for a term of 0. */
   readonly distances: readonly DD[];
-  /** Σ exp of the distances but one of the largest. */
+  /** Σ exp of all distances but one of the largest. */
   readonly others: DD;
   /** max z / T. */
   readonly top: DD;
-  /** The position of the largest. */
+  /** The position of the largest logit. */
   readonly at: number;
   readonly precise: boolean;
 }
 
-/** A DD times 2^n, infinite where that overflows. */
+/** A DD times 2^n; infinite if that overflows. */
 function scaled(a: DD, n: number): DD {
   const hi = scale(a.hi, n);
   return { hi, lo: Math.abs(hi) < Infinity ? scale(a.lo, n) : 0 };
@@ -65,10 +66,10 @@ function normalized(temperature: number): [t: number, n: number] {
   return [t, n];
 }
 
-/** Where sums of double-doubles overflow, and where quotients of them lose their lower part. */
+/** Above the first, sums of double-doubles overflow; below the second, their quotients lose the lower part. */
 const [LARGE, TINY] = [2 ** 900, 2 ** -400];
 
-/** Whether one sum is above another, by what they are and, where that does not say, by what they are times a power of two. */
+/** True if sum a is above sum b. If they overflow, a power of two times each decides. */
 function isAbove(a: DD, b: DD, smallA: DD, smallB: DD): boolean {
   const isClear = a.hi !== b.hi && Math.abs(a.hi - b.hi) < Infinity;
   const [p, q] = isClear || !(Math.abs(a.hi) >= LARGE) ? [a, b] : [smallA, smallB];
@@ -90,7 +91,7 @@ export function exactRow({ x, bias, visible, temperature, precise }: RowInput): 
     if (visible && visible[i] === 0) continue;
     seen++;
     const z = x[i]! + (bias ? bias[i]! : 0);
-    // finite + finite may overflow, and is finite
+    // a sum of two finite numbers counts as finite, even if it overflows
     const isFinite = Math.abs(x[i]!) < Infinity && !(bias && !(Math.abs(bias[i]!) < Infinity));
     if (z !== z) hasNaN = true;
     else if (!isFinite) hasInfinity ||= z === Infinity;
@@ -102,7 +103,7 @@ export function exactRow({ x, bias, visible, temperature, precise }: RowInput): 
   const isLow = (i: number) => (visible && visible[i] === 0) || x[i] === -Infinity || (bias && bias[i] === -Infinity);
   const valueOf = (i: number, by: number): DD =>
     bias ? twoSum(scale(x[i]!, by), scale(bias[i]!, by)) : dd(scale(x[i]!, by));
-  /** As they are, and, where there are large ones, times 2^−200 as well, which takes their bits from the smallest. */
+  /** The sums as they are; and times 2^−200 if some are large, which takes bits from the smallest. */
   const z: DD[] = new Array<DD>(n);
   const down: DD[] = most > LARGE ? new Array<DD>(n) : z;
   let at = -1;
@@ -148,7 +149,7 @@ function plainSum(distances: readonly DD[], at: number): number {
   return sum;
 }
 
-/** exp(a), a ≤ 0, with all bits also where it is subnormal: as (exp(a / 2) · 2^500)² · 2^−1000. */
+/** exp(a), a ≤ 0, with all bits even where it is subnormal: as (exp(a / 2) · 2^500)² · 2^−1000. */
 function smallExp(a: DD, precise: boolean): { value: DD; shift: number } {
   if (!precise) return { value: dd(Math.exp(a.hi)), shift: 0 };
   if (a.hi > -600) return { value: expDD(a), shift: 0 };
@@ -174,7 +175,7 @@ export function logOf(row: ExactRow): DD {
   return log;
 }
 
-/** Adds what may be infinite. */
+/** Adds numbers that may be infinite. */
 const sum = (a: DD, b: DD): DD => (Math.abs(a.hi) < 1e300 && Math.abs(b.hi) < 1e300 ? add(a, b) : dd(a.hi + b.hi));
 
 export const logSoftmaxOf = (row: ExactRow, i: number): DD => sum(row.distances[i]!, negative(logOf(row)));
@@ -190,7 +191,7 @@ export function gradientOf(row: ExactRow, i: number, target: number, temperature
   return scaled(divide(divide(numerator, whole), dd(t)), -power);
 }
 
-/** y · (dy − Σ y · dy) / T of the visible positions of a row; `size`: how large the terms were that may have cancelled. */
+/** y · (dy − Σ y · dy) / T of the visible positions of a row; `size` is the largest term that may have cancelled. */
 export function backwardOf(
   y: Float64Array,
   dy: Float64Array,

@@ -1,4 +1,4 @@
-/** Runs one case on every backend and says what is wrong. */
+/** Runs one case on every backend and returns its faults. */
 import type { Loaded } from './backends.js';
 import type { Api, Case } from './case.js';
 import { Draw } from './draw.js';
@@ -10,7 +10,7 @@ export interface Settings {
   readonly seed: number;
   /** The most elements of a row. */
   readonly limit: number;
-  /** Ordinary arrays only, and options without getters. */
+  /** Only ordinary arrays, and options without getters. */
   readonly isPlain: boolean;
 }
 
@@ -27,7 +27,7 @@ export interface Verdict {
   readonly findings: readonly Finding[];
 }
 
-/** Calls with more elements are shared among threads: these are run with another number of them each time. */
+/** Calls with more elements are shared among threads. Each run has another number of threads. */
 const SHARED = 2 ** 16;
 
 export const operatorOfCase = (seed: number, number: number): string => operatorOf(new Draw(seed, number));
@@ -38,20 +38,20 @@ export function makeCase(number: number, { seed, limit }: Settings): { operator:
   return { operator, case: makers[operator]!(draw, limit) };
 }
 
-/** Results may be such nonsense, indices beyond a row for one, that the oracle cannot judge them. */
-function checked(one: Case, outcome: Outcome, isNative: boolean): string | undefined {
+/** Results can be such nonsense, for example indices beyond a row, that the oracle throws. */
+function checked(fuzzCase: Case, outcome: Outcome, isNative: boolean): string | undefined {
   try {
-    return one.check?.(outcome, isNative);
+    return fuzzCase.check?.(outcome, isNative);
   } catch (error) {
     return `a result that cannot be judged: ${String(error)}`;
   }
 }
 
-async function outcomeOf(one: Case, api: Api, arena: Arena, isLater: boolean): Promise<Outcome> {
+async function outcomeOf(fuzzCase: Case, api: Api, arena: Arena, isLater: boolean): Promise<Outcome> {
   try {
-    const returned = one.invoke(api, arena);
+    const returned = fuzzCase.invoke(api, arena);
     const result = isLater ? await returned : returned;
-    const arrays = Object.entries(one.outputs(result as never)).filter(([, array]) => isArray(array));
+    const arrays = Object.entries(fuzzCase.outputs(result as never)).filter(([, array]) => isArray(array));
     return { arrays: Object.fromEntries(arrays.map(([name, array]) => [name, plain(array as AnyArray)])) };
   } catch (error) {
     const { name, code, message } = error as { name: string; code: unknown; message: string };
@@ -60,19 +60,19 @@ async function outcomeOf(one: Case, api: Api, arena: Arena, isLater: boolean): P
 }
 
 export async function runCase(number: number, settings: Settings, backends: readonly Loaded[]): Promise<Verdict> {
-  const { operator, case: one } = makeCase(number, settings);
+  const { operator, case: fuzzCase } = makeCase(number, settings);
   const findings: Finding[] = [];
   const find = (what: string | undefined) =>
-    void (what === undefined || findings.push({ operator, text: one.text, what }));
+    void (what === undefined || findings.push({ operator, text: fuzzCase.text, what }));
   const chances = new Draw(settings.seed, number, 1);
-  const [wantsPromise, wantsDefault] = [one.hasPromise && chances.chance(0.2), chances.chance(0.2)];
+  const [wantsPromise, wantsDefault] = [fuzzCase.hasPromise && chances.chance(0.2), chances.chance(0.2)];
   let calls = 0;
 
   const run = async (backend: Loaded, stream: number, isLater: boolean): Promise<Outcome> => {
     const draw = new Draw(settings.seed, number, 2 + stream);
-    if (one.elements > SHARED) backend.setThreads(draw.pick([1, 2, 3]));
+    if (fuzzCase.elements > SHARED) backend.setThreads(draw.pick([1, 2, 3]));
     const arena = new Arena(draw, settings.isPlain);
-    const outcome = await outcomeOf(one, isLater ? backend.promises : backend.sync, arena, isLater);
+    const outcome = await outcomeOf(fuzzCase, isLater ? backend.promises : backend.sync, arena, isLater);
     const name = `${backend.name}${isLater ? ', as a promise' : ''}`;
     for (const fault of arena.faults(outcome.error !== undefined)) find(`${name}: ${fault}`);
     if (outcome.error) find(prefixed(name, faultOfError(outcome.error)));
@@ -88,7 +88,7 @@ export async function runCase(number: number, settings: Settings, backends: read
   const native = first && outcomes.get(first.name);
   const js = outcomes.get('js');
   for (const [name, outcome] of outcomes) {
-    if (native && outcome !== native && (name !== 'js' || one.isSameEverywhere || outcome.error || native.error))
+    if (native && outcome !== native && (name !== 'js' || fuzzCase.isSameEverywhere || outcome.error || native.error))
       find(prefixed(`${first.name} and ${name} differ`, differenceOf(native, outcome, name !== 'js')));
   }
   for (const [i, backend] of backends.entries()) {
@@ -111,12 +111,12 @@ export async function runCase(number: number, settings: Settings, backends: read
     [js, false, 'js'],
   ] as const) {
     if (outcome === undefined) continue;
-    if (one.expects === 'error' && !outcome.error) find(`${name}: no error`);
-    if (one.expects === 'value' && outcome.error) find(`${name}: ${outcome.error.message}`);
-    if (one.expects !== 'error' && (!outcome.error || one.expects === 'judged'))
-      find(prefixed(name!, checked(one, outcome, isNative)));
+    if (fuzzCase.expects === 'error' && !outcome.error) find(`${name}: no error`);
+    if (fuzzCase.expects === 'value' && outcome.error) find(`${name}: ${outcome.error.message}`);
+    if (fuzzCase.expects !== 'error' && (!outcome.error || fuzzCase.expects === 'judged'))
+      find(prefixed(name!, checked(fuzzCase, outcome, isNative)));
   }
-  return { operator, calls, elements: calls * one.elements, findings };
+  return { operator, calls, elements: calls * fuzzCase.elements, findings };
 }
 
 const prefixed = (prefix: string, what: string | undefined) => (what === undefined ? undefined : `${prefix}: ${what}`);

@@ -1,4 +1,4 @@
-/** Cases of flash-softmax/sampling that choose among logits: argmax, topK, the filters, sample, logProbs. All give the same bits everywhere. */
+/** Cases of flash-softmax/sampling: argmax, topK, the filters, sample, logProbs. All backends give the same bits. */
 import type { Filters } from '../sampling/cases.js';
 import { placed, rowsOf, type Axis, type Options } from './axis.js';
 import { chain, type Maker } from './case.js';
@@ -127,7 +127,7 @@ const filterLogits: Maker = (draw, limit) => {
   };
 };
 
-/** sample and sampleMany: u · Σ, along indices, of the probabilities that filterLogits gives. */
+/** sample and sampleMany find u · Σ, in order of index, in the probabilities that filterLogits gives. */
 function sampleMaker(many: boolean): Maker {
   return (draw, limit) => {
     const axis = flat(draw, Math.min(limit, 3000));

@@ -24,14 +24,14 @@ function logOfState(mantissa: number, exponent: number): DD {
   return add(log, multiplyNumber(LN2, exponent));
 }
 
-/** How far a sum may be off, relatively: as in the tests of expSum. */
+/** The relative bound of a sum, as in the tests of expSum. */
 const boundOf = ({ type }: Axis, isNative: boolean, log: number): number =>
   (type === 'f64' ? 4e-16 : isNative ? 9e-8 : 1e-10) + 4e-16 * Math.abs(log);
 
-/** Logarithms of sums whose exponent does, or may, not fit 32 bits. */
+/** Below the first logarithm of a sum its exponent fits 32 bits, above the second it does not. */
 const [MOST_LOG, SURELY_TOO_MUCH] = [1.47e9, 1.489e9];
 
-/** An exponent that does not fit is an error; undefined if it is rightly one, or rightly none. */
+/** An exponent that does not fit must be an error. Undefined if an error, or none, is right. */
 function faultOfRange(axis: Axis, { error }: Outcome): string | undefined {
   const logs = Array.from(rowsOf(axis), ({ exact }) =>
     exact.state === 'ordinary' ? Math.abs(logSumExpOf(exact).hi) : 0,
@@ -109,7 +109,7 @@ function cuts(draw: Parameters<Maker>[0], n: number): [from: number, to: number]
   return places.slice(1).map((to, i) => [places[i]!, to]);
 }
 
-/** A flat row without a mask or bias, as both would have to be cut too. */
+/** A flat row without a mask or bias, which would have to be cut too. */
 function rowAxis(draw: Parameters<Maker>[0], limit: number): Axis {
   const {
     mask: _,
@@ -159,7 +159,7 @@ const mergeExpSums: Maker = (draw, limit) => {
   };
 };
 
-/** An error is right if a part, or the whole, is out of range. */
+/** An error is right if a part or the whole row is out of range. */
 function faultOfParts(axis: Axis, parts: readonly (readonly [number, number])[], outcome: Outcome): string | undefined {
   if (!outcome.error) return undefined;
   const ofPart = ([from, to]: readonly [number, number]): Axis => ({
@@ -198,11 +198,11 @@ const normalize: Maker = (draw, limit) => {
   };
 };
 
-/** `merges`: how many sums were added, each of which rounds once, by at most 2⁻⁵³: a unit of a double at the most. */
+/** `merges` is the number of sums that were added. Each addition rounds once, by at most 2⁻⁵³: one ULP of a double. */
 function checkNormalized(axis: Axis, y: AnyArray, isNative: boolean, merges = 0): string | undefined {
   const bound = axis.type === 'f64' ? 4 + merges : isNative ? 2.6 : 0.52;
   for (const { exact, integers, at, isVisible } of rowsOf(axis)) {
-    if (exact.state === 'low' && axis.mask) continue; // nothing is said of it
+    if (exact.state === 'low' && axis.mask) continue; // nothing is promised
     for (let c = 0; c < axis.cols; c++) {
       const wanted =
         !isVisible(c) || exact.state === 'masked' ? ZERO : exact.state === 'ordinary' ? softmaxOf(exact, c) : dd(NaN);

@@ -1,28 +1,31 @@
-// The same bits everywhere: on every instruction set, by every plan, with any number of threads, at any alignment, for
-// every kernel of kernels.def and all kinds of values. `corpus` prints a hash to compare between processor families.
+// Every kernel of kernels.def gives the same bits on every instruction set, by every plan, with any number of threads
+// and at any alignment. `corpus` prints hashes, which scripts/native-tests.mjs compares between processor families.
 #include "calls.h"
 #include "isas.h"
 
 namespace {
 
 std::string in_full(const char* at, size_t element) {
-  return element == 8 ? text("%a", *(const double*)at) : element == 4 ? text("%a", *(const float*)at) : text("%#x", *(const uint16_t*)at);
+  return element == 8   ? text("%a", *(const double*)at)
+         : element == 4 ? text("%a", *(const float*)at)
+                        : text("%#x", *(const uint16_t*)at);
 }
 void compare(const Results& expected, const Out& out, const std::vector<Span>& outputs, const std::string& what) {
   for (size_t o = 0; o < out.size(); o++) {
     size_t element = outputs[o].element;
     for (size_t i = 0; i < expected[o].size(); i += element) {
-      const char *is = (const char*)out[o] + i, *was = &expected[o][i];
-      if (memcmp(is, was, std::min(expected[o].size() - i, (size_t)1 << 12)) == 0) i += (1 << 12) - element;
-      else if (memcmp(is, was, element) != 0) {
-        CHECK(false, "%s: element %zu of output %zu is %s, not %s", what.c_str(), i / element, o, in_full(is, element).c_str(), in_full(was, element).c_str());
+      const char *actual = (const char*)out[o] + i, *wanted = &expected[o][i];
+      if (memcmp(actual, wanted, std::min(expected[o].size() - i, (size_t)1 << 12)) == 0) i += (1 << 12) - element;
+      else if (memcmp(actual, wanted, element) != 0) {
+        CHECK(false, "%s: element %zu of output %zu is %s, not %s", what.c_str(), i / element, o,
+              in_full(actual, element).c_str(), in_full(wanted, element).c_str());
         return;
       }
     }
   }
 }
 
-// A copy of the inputs `shift` elements off a cache line, the outputs as many the other way.
+// A copy of a call's buffers: inputs lie `shift` elements above a cache line, outputs as many below the next one.
 template <class Call> struct Shifted {
   const Call& call;
   std::vector<std::vector<char>> memory;
@@ -42,13 +45,16 @@ template <class Call> struct Shifted {
   }
   const Out& run(typename Call::Kernel kernel, const Run& run, bool in_place) {
     In from = in;
-    if (in_place && call.outputs()[0].bytes) memcpy(out[0], call.inputs()[0].data, call.inputs()[0].bytes), from[0] = out[0];
+    if (in_place && call.outputs()[0].bytes) {
+      memcpy(out[0], call.inputs()[0].data, call.inputs()[0].bytes);
+      from[0] = out[0];
+    }
     call.run(kernel, run, from, out);
     return out;
   }
 };
 
-template <class Call> void every_way(const char* name, typename Call::Kernel Kernels::*kernel) {
+template <class Call> void every_way(const char* name, typename Call::Kernel Kernels::* kernel) {
   size_t made = 0;
   valued([&](const Shape& shape) {
     if (made++ % thinning_of(name)) return;
@@ -61,14 +67,15 @@ template <class Call> void every_way(const char* name, typename Call::Kernel Ker
       for (Way way : {Way::store, Way::two_pass, Way::stream}) {
         if (slow(isa) && (int)way != (int)(made % 3)) continue;
         for (bool in_place : {false, Call::kInPlace})
-          compare(expected, shifted.run(isa.kernels->*kernel, make_run(way), in_place), call.outputs(), text("%s (plan %d%s) of %s", isa.name, (int)way, in_place ? ", in place" : "", doing));
+          compare(expected, shifted.run(isa.kernels->*kernel, make_run(way), in_place), call.outputs(),
+                  text("%s (plan %d%s) of %s", isa.name, (int)way, in_place ? ", in place" : "", doing));
       }
   });
   doing = name;
   report(text("%s: %zu calls", name, made));
 }
 
-template <class Call> void every_thread_count(const char* name, typename Call::Kernel Kernels::*kernel) {
+template <class Call> void every_thread_count(const char* name, typename Call::Kernel Kernels::* kernel) {
   size_t made = 0;
   large([&](const Shape& shape) {
     if (made++ % thinning_of(name)) return;
@@ -85,7 +92,9 @@ template <class Call> void every_thread_count(const char* name, typename Call::K
             if (slow(isa) && (way != Way::store || in_place)) continue;
             if (one_in(name) > 1 && ((size_t)way + threads + made) % 3) continue;
             Shifted<Call> shifted(call, threads);
-            compare(expected, shifted.run(isa.kernels->*kernel, make_run(way, threads), in_place), call.outputs(), text("%s (plan %d%s, %u threads) of %s", isa.name, (int)way, in_place ? ", in place" : "", threads, doing));
+            compare(expected, shifted.run(isa.kernels->*kernel, make_run(way, threads), in_place), call.outputs(),
+                    text("%s (plan %d%s, %u threads) of %s", isa.name, (int)way, in_place ? ", in place" : "", threads,
+                         doing));
           }
       }
     pool::set_threads(1);
@@ -94,7 +103,7 @@ template <class Call> void every_thread_count(const char* name, typename Call::K
   doing = name;
 }
 
-template <class Call> uint64_t hash(const char* name, typename Call::Kernel Kernels::*kernel, const Isa& isa) {
+template <class Call> uint64_t hash(const char* name, typename Call::Kernel Kernels::* kernel, const Isa& isa) {
   uint64_t h = 0xcbf29ce484222325;
   size_t made = 0;
   valued([&](const Shape& shape) {
@@ -105,9 +114,10 @@ template <class Call> uint64_t hash(const char* name, typename Call::Kernel Kern
   return h;
 }
 
-template <class Call> void one_hash(const char* name, typename Call::Kernel Kernels::*kernel) {
+template <class Call> void one_hash(const char* name, typename Call::Kernel Kernels::* kernel) {
   uint64_t expected = hash<Call>(name, kernel, isas()[0]);
-  for (size_t i = 1; i < isas().size(); i++) CHECK(hash<Call>(name, kernel, isas()[i]) == expected, "%s: %s differs", isas()[i].name, name);
+  for (size_t i = 1; i < isas().size(); i++)
+    CHECK(hash<Call>(name, kernel, isas()[i]) == expected, "%s: %s differs", isas()[i].name, name);
   report(text("%s %016llx", name, (unsigned long long)expected));
 }
 
@@ -125,7 +135,7 @@ TEST(bits_of_every_thread_count) {
 #undef KERNEL
 }
 
-// The line is the same on every machine; scripts/native-tests.mjs compares those of the processor families it ran.
+// The line is the same on every machine.
 TEST(corpus) {
 #define KERNEL(name, ...) one_hash<CALL_OF(name)>(#name, &Kernels::name);
 #include "../../native/kernels.def"

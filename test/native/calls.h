@@ -1,9 +1,8 @@
-// Calls of kernels, as tests make them: each signature of kernels.def has a class here that says what a call reads, what
-// it writes and how it is made. Tests that stamp their loops from kernels.def find it by CALL_OF(name); a kernel with a
-// new signature does not compile until it has one.
+// Calls of kernels: each signature of kernels.def has a class here. Tests that stamp their loops from kernels.def find
+// it by CALL_OF(name); a kernel with a new signature does not compile until it has a class.
 //
-// A call is made of a Shape. It has `inputs()`, the buffers it reads; `outputs()`, those it writes; `kInPlace`, whether the
-// first of these may be the first of those; `run`, given all of them wherever a test put them.
+// A call is made of a Shape. `inputs()` are the buffers that it reads and `outputs()` the buffers that it writes.
+// `kInPlace`: the first output may be the first input. `run` calls the kernel on buffers that a test has placed.
 #pragma once
 #include <cstdlib>
 #include <cstring>
@@ -15,18 +14,25 @@
 #include "shapes.h"
 
 struct Span {
-  const void* data;  // null: it will be written
+  const void* data;  // null for an output
   size_t bytes, element;
 };
 template <class T> Span span(const std::vector<T>& v) { return {v.data(), v.size() * sizeof(T), sizeof(T)}; }
 template <class T> Span room(size_t n) { return {nullptr, n * sizeof(T), sizeof(T)}; }
 
-enum class Way { store, two_pass, stream };  // the plans: q is stored and scaled; x is read twice; and past the caches
+// A plan: q is stored and scaled; x is read twice; x is read twice and y is written past the caches.
+enum class Way { store, two_pass, stream };
 
-// What a kernel allocates it must release.
+// Pieces of memory that kernels hold: 0 between calls.
 inline std::atomic<long> allocated{0};
-inline void* allocate(size_t bytes) { return allocated++, std::malloc(bytes); }
-inline void release(void* p) { allocated--, std::free(p); }
+inline void* allocate(size_t bytes) {
+  allocated++;
+  return std::malloc(bytes);
+}
+inline void release(void* p) {
+  allocated--;
+  std::free(p);
+}
 
 inline Run make_run(Way way, unsigned threads = 1) {
   static const volatile int32_t never = 0;
@@ -39,7 +45,7 @@ inline Run make_run(Way way, unsigned threads = 1) {
 using In = std::vector<const void*>;
 using Out = std::vector<void*>;
 
-// Logits of type E, and what may come with them.
+// Logits of type E, with an optional mask and bias.
 template <class E> struct LogitsOf : Shape {
   using T = typename E::Type;
   std::vector<T> x, biases;
@@ -56,7 +62,7 @@ template <class E> struct LogitsOf : Shape {
   MaskAndBias<T> added_of(const In& in) const { return {mask_of(in), bias_of(in)}; }
 };
 
-// A result an element, or one a row: softmax, logSoftmax, logSumExp.
+// One result for each element, or for each row: softmax, logSoftmax, logSumExp.
 template <class E, class Result, bool kOneARow> struct MapCall : LogitsOf<E> {
   using T = typename E::Type;
   using Kernel = void (*)(const Run&, const T*, Result*, const LogitRows<T>&);
@@ -65,10 +71,12 @@ template <class E, class Result, bool kOneARow> struct MapCall : LogitsOf<E> {
   using LogitsOf<E>::LogitsOf;
   std::vector<Span> inputs() const { return this->logits(); }
   std::vector<Span> outputs() const { return {room<Result>(kOneARow ? this->rows() : this->elements())}; }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (Result*)out[0], this->rows_of(in)); }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (Result*)out[0], this->rows_of(in));
+  }
 };
 
-// The same without a temperature.
+// A call without a temperature.
 template <class E, class Result> struct UnscaledCall : MapCall<E, Result, false> {
   using T = typename E::Type;
   using Kernel = void (*)(const Run&, const T*, Result*, const UnscaledRows<T>&);
@@ -80,7 +88,7 @@ template <class E, class Result> struct UnscaledCall : MapCall<E, Result, false>
   }
 };
 
-// The loss of a target a row, of which some do not count, and in two of three calls the gradient.
+// One target for each row, −1 for a row that does not count. Two of three calls write the gradient.
 template <class E> struct CrossEntropyCall : LogitsOf<E> {
   using T = typename E::Type;
   using Kernel = void (*)(const Run&, const T*, const int32_t*, double*, T*, const LogitRows<T>&);
@@ -94,25 +102,32 @@ template <class E> struct CrossEntropyCall : LogitsOf<E> {
   bool with_gradient() const { return this->seed % 3 != 0; }
   std::vector<Span> inputs() const {
     std::vector<Span> all = this->logits();
-    return all.push_back(span(targets)), all;
+    all.push_back(span(targets));
+    return all;
   }
-  std::vector<Span> outputs() const { return {room<T>(with_gradient() ? this->elements() : 0), room<double>(this->rows())}; }
+  std::vector<Span> outputs() const {
+    return {room<T>(with_gradient() ? this->elements() : 0), room<double>(this->rows())};
+  }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    kernel(run, this->x_of(in), (const int32_t*)in[3], (double*)out[1], with_gradient() ? (T*)out[0] : nullptr, this->rows_of(in));
+    kernel(run, this->x_of(in), (const int32_t*)in[3], (double*)out[1], with_gradient() ? (T*)out[0] : nullptr,
+           this->rows_of(in));
   }
 };
 
-// Any numbers will do for probabilities.
+// The kernel does not ask that probabilities sum to 1, so that y is a row of any numbers.
 template <class E, class Result> struct BackwardCall : LogitsOf<E> {
   using T = typename E::Type;
   using Kernel = void (*)(const Run&, const T*, const T*, Result*, const MaskedRows&);
   static constexpr bool kInPlace = sizeof(T) == sizeof(Result);
   std::vector<T> dy;
 
-  explicit BackwardCall(const Shape& s) : LogitsOf<E>(s), dy(row_of<E>(kOrdinary[s.seed % 4], s.elements(), s.seed + 1)) {}
+  explicit BackwardCall(const Shape& s)
+      : LogitsOf<E>(s), dy(row_of<E>(kOrdinary[s.seed % 4], s.elements(), s.seed + 1)) {}
   std::vector<Span> inputs() const { return {span(this->x), span(this->mask), span(dy)}; }
   std::vector<Span> outputs() const { return {room<Result>(this->elements())}; }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (const T*)in[2], (Result*)out[0], this->rows_of(in)); }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (const T*)in[2], (Result*)out[0], this->rows_of(in));
+  }
 };
 
 template <class E> struct ExpSumCall : LogitsOf<E> {
@@ -123,10 +138,12 @@ template <class E> struct ExpSumCall : LogitsOf<E> {
   using LogitsOf<E>::LogitsOf;
   std::vector<Span> inputs() const { return this->logits(); }
   std::vector<Span> outputs() const { return {room<double>(this->rows()), room<int32_t>(this->rows())}; }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (double*)out[0], (int32_t*)out[1], this->rows_of(in)); }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (double*)out[0], (int32_t*)out[1], this->rows_of(in));
+  }
 };
 
-// With states somewhere about the row's own, and now and then one that is no number.
+// States lie near the row's own. One of sixteen is 0, NaN or infinite.
 template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
   using T = typename E::Type;
   using Kernel = void (*)(const Run&, const T*, Result*, const double*, const int32_t*, const LogitRows<T>&);
@@ -138,14 +155,20 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
     Random random{s.seed};
     for (size_t i = 0; i < s.rows(); i++) {
       T logit = this->x[i / s.inner * s.cols * s.inner + i % s.inner];
-      double about = (std::is_integral_v<T> ? 1 : (double)logit * 1.4426950408889634 / s.temperature) + random.bits() % 16;
-      mantissas.push_back(1 + random.unit()), exponents.push_back(std::fabs(about) < 1e9 ? (int32_t)about : 0);
-      if (random.bits() % 16 == 0) exponents.back() = 0, mantissas.back() = std::vector<double>{0, NAN, kInfinity}[random.bits() % 3];
+      double about =
+          (std::is_integral_v<T> ? 1 : (double)logit * 1.4426950408889634 / s.temperature) + random.bits() % 16;
+      mantissas.push_back(1 + random.unit());
+      exponents.push_back(std::fabs(about) < 1e9 ? (int32_t)about : 0);
+      if (random.bits() % 16) continue;
+      exponents.back() = 0;
+      mantissas.back() = std::vector<double>{0, NAN, kInfinity}[random.bits() % 3];
     }
   }
   std::vector<Span> inputs() const {
     std::vector<Span> all = this->logits();
-    return all.push_back(span(mantissas)), all.push_back(span(exponents)), all;
+    all.push_back(span(mantissas));
+    all.push_back(span(exponents));
+    return all;
   }
   std::vector<Span> outputs() const { return {room<Result>(this->elements())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
@@ -156,38 +179,55 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
 #include "attention_calls.h"
 #include "sampling_calls.h"
 
-// The element type of a kernel's logits, and its class, by its name and its signature.
+// A kernel's name and signature give the element type of its logits and the class of its calls.
 constexpr bool has(const char* name, const char* part) {
   for (; *name; name++)
     for (size_t i = 0; name[i] == part[i] || !part[i]; i++)
       if (!part[i]) return true;
   return false;
 }
-template <class T, bool kBrain> struct Element { using Is = Plainly<T>; };
-template <bool kBrain> struct Element<uint16_t, kBrain> { using Is = std::conditional_t<kBrain, Brain16, Float16>; };
+template <class T, bool kBrain> struct Element {
+  using Is = Plainly<T>;
+};
+template <bool kBrain> struct Element<uint16_t, kBrain> {
+  using Is = std::conditional_t<kBrain, Brain16, Float16>;
+};
 template <class T, bool kBrain> using ElementOf = typename Element<T, kBrain>::Is;
 
-template <bool kBrain, bool kOneARow, class T, class R> MapCall<ElementOf<T, kBrain>, R, kOneARow> call_of(void (*)(const Run&, const T*, R*, const LogitRows<T>&));
+template <bool kBrain, bool kOneARow, class T, class R>
+MapCall<ElementOf<T, kBrain>, R, kOneARow> call_of(void (*)(const Run&, const T*, R*, const LogitRows<T>&));
 template <bool kBrain, bool kOneARow, class T, class R>
 UnscaledCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, const UnscaledRows<T>&));
-template <bool kBrain, bool kOneARow, class T> CrossEntropyCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*, const LogitRows<T>&));
-template <bool kBrain, bool kOneARow, class T, class R> BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, const MaskedRows&));
-template <bool kBrain, bool kOneARow, class T> ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, const LogitRows<T>&));
-template <bool kBrain, bool kOneARow, class T, class R> NormalizeCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, const double*, const int32_t*, const LogitRows<T>&));
-template <bool kBrain, bool kOneARow, class T> ArgmaxCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, size_t, size_t));
-template <bool kBrain, bool kOneARow, class T> TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t, const MaskAndBias<T>&));
+template <bool kBrain, bool kOneARow, class T>
+CrossEntropyCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*,
+                                                        const LogitRows<T>&));
 template <bool kBrain, bool kOneARow, class T, class R>
-SampleCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*, size_t, size_t, size_t, const Filters&, const MaskAndBias<T>&));
+BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, const MaskedRows&));
+template <bool kBrain, bool kOneARow, class T>
+ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, const LogitRows<T>&));
+template <bool kBrain, bool kOneARow, class T, class R>
+NormalizeCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, const double*, const int32_t*,
+                                                        const LogitRows<T>&));
+template <bool kBrain, bool kOneARow, class T>
+ArgmaxCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, size_t, size_t));
+template <bool kBrain, bool kOneARow, class T>
+TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t,
+                                                const MaskAndBias<T>&));
+template <bool kBrain, bool kOneARow, class T, class R>
+SampleCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*,
+                                                     size_t, size_t, size_t, const Filters&, const MaskAndBias<T>&));
 #define CALL_OF(name) decltype(call_of<has(#name, "bf16"), has(#name, "log_sum_exp")>(decltype(Kernels::name)()))
 
 template <class T> using SoftmaxCall = MapCall<Plainly<T>, T, false>;
 
-// softmax is looked at in full. What the others have of their own is less, and what half types have is least: they get a
-// sample, by a prime number in step with no loop of the shapes.
-inline size_t one_in(const char* kernel) { return !strcmp(kernel, "softmax_f32") || !strcmp(kernel, "softmax_f64") ? 1 : has(kernel, "f16") ? 41 : 17; }
+// Every shape is tried on softmax. Other kernels share its parts and get a sample, half types the smallest one. The
+// steps are prime, so that they fall into step with no loop of shapes.h.
+inline size_t one_in(const char* kernel) {
+  return !strcmp(kernel, "softmax_f32") || !strcmp(kernel, "softmax_f64") ? 1 : has(kernel, "f16") ? 41 : 17;
+}
 inline size_t thinning_of(const char* kernel) { return thinning() * one_in(kernel); }
 
-// What a kernel makes of a call, its buffers wherever the heap puts them.
+// A kernel's outputs for a call whose buffers lie on the heap.
 using Results = std::vector<std::vector<char>>;
 template <class Call> Results result(const Call& call, typename Call::Kernel kernel, const Run& run) {
   Results results;

@@ -1,6 +1,6 @@
 /**
- * Compilers of other systems, before their machines find what only GCC takes: clang builds the addon for Linux, which
- * must have the committed bits; clang and MinGW check the sources for Windows, on x64 and arm64.
+ * Compilers of other systems, for faults that GCC on Linux does not find: clang builds the addon for Linux, which must
+ * have the committed bits; clang and MinGW check the sources for Windows, on x64 and arm64.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -91,7 +91,7 @@ describe('clang', () => {
   );
 });
 
-/** Words of GCC and clang that MSVC does not know; it has these two builtins, for its own <limits>. */
+/** Words of GCC and clang that MSVC does not know. It has two builtins, for its own <limits>. */
 const foreign = new RegExp(
   [
     /__builtin_(?!huge_val\b|nan\b)\w+/,
@@ -103,7 +103,7 @@ const foreign = new RegExp(
   'g',
 );
 
-/** A source as MSVC's preprocessor leaves it, without any header but those of native/. */
+/** A source as MSVC's preprocessor leaves it, without headers outside native/. */
 async function asMsvcReads(source: string, machine: string): Promise<string> {
   const headers = path.join(folder, 'headers');
   const files = readdirSync(path.join(root, 'native'), { recursive: true, withFileTypes: true }).filter((entry) =>

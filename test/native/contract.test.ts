@@ -1,6 +1,6 @@
 /**
- * The contract of native/operators.def: a kernel refuses an array that is shorter than its call's sizes say, whoever made the
- * call. One right call of each operator is broken in one place at a time; nothing may be written then.
+ * The contract of native/operators.def: a kernel refuses an array that is shorter than its call's sizes demand. One
+ * right call of each operator is broken in one place at a time; then nothing may be written.
  */
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
@@ -11,19 +11,50 @@ import * as operators from '../../lib/backend/operators.js';
 import type { AnyOperator, OperatorArguments, Positional } from '../../lib/backend/operators.js';
 import { backendNamed } from '../../lib/backend/named.js';
 import { inOrder } from '../../lib/call/call.js';
-import { shapeArray } from '../../lib/attention/kv-cache.js';
+import { shapeArray } from '../../lib/attention/shape.js';
 import { nativeBackends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
 
-const table = Object.fromEntries(Object.values(operators).map((operator) => [operator.name, operator])) as Record<string, AnyOperator>;
+const table = Object.fromEntries(Object.values(operators).map((operator) => [operator.name, operator])) as Record<
+  string,
+  AnyOperator
+>;
 
 const [outer, cols, inner] = [3, 5, 2];
 const elements = outer * cols * inner;
 const floats = (n: number) => new Float32Array(n).fill(0.5);
-const rows = { outer, cols, inner, temperature: 1, mask: new Uint8Array(elements).fill(1), maskLayout: 1, bias: floats(elements) };
+const rows = {
+  outer,
+  cols,
+  inner,
+  temperature: 1,
+  mask: new Uint8Array(elements).fill(1),
+  maskLayout: 1,
+  bias: floats(elements),
+};
 
-const heads = { batch: 2, heads: 4, kvHeads: 2, queries: 3, headDim: 8, valueDim: 4, maskBatch: 60, maskHead: 15, maskQuery: 5, biasBatch: 0, biasHead: 15, biasQuery: 5 };
-const scores = { spans: new Float64Array(4), q: floats(2 * 4 * 3 * 8), slopes: floats(4), sinks: floats(4), mask: new Uint8Array(120).fill(1), bias: floats(60) };
+const heads = {
+  batch: 2,
+  heads: 4,
+  kvHeads: 2,
+  queries: 3,
+  headDim: 8,
+  valueDim: 4,
+  maskBatch: 60,
+  maskHead: 15,
+  maskQuery: 5,
+  biasBatch: 0,
+  biasHead: 15,
+  biasQuery: 5,
+};
+const scores = {
+  spans: new Float64Array(4),
+  q: floats(2 * 4 * 3 * 8),
+  slopes: floats(4),
+  sinks: floats(4),
+  mask: new Uint8Array(120).fill(1),
+  bias: floats(60),
+};
 const results = { out: floats(96), lse: new Float64Array(24), sums: null, mantissa: null, exponent: null };
 const page = 16;
 const slab = (pages: number) => floats(2 * page * (8 + 16) * pages);
@@ -34,24 +65,95 @@ const calls: OperatorArguments = {
   softmax: { x: floats(elements), out: floats(elements), ...rows },
   log_softmax: { x: floats(elements), out: floats(elements), ...rows },
   log_sum_exp: { x: floats(elements), out: new Float64Array(outer * inner), ...rows },
-  cross_entropy: { x: floats(elements), targets: new Int32Array(outer * inner), loss: new Float64Array(outer * inner), gradient: floats(elements), ...rows },
-  softmax_backward: { y: floats(elements), dy: floats(elements), out: floats(elements), outer, cols, inner, temperature: 1, mask: rows.mask, maskLayout: 1 },
-  exp_sum: { x: floats(elements), mantissa: new Float64Array(outer * inner), exponent: new Int32Array(outer * inner), ...rows },
-  normalize: { x: floats(elements), out: floats(elements), mantissa: new Float64Array(outer * inner).fill(1), exponent: new Int32Array(outer * inner), ...rows },
-  attention: { shape: shapeArray({ ...heads, keys: 5 }), ...scores, k: floats(2 * 2 * 5 * 8), v: floats(2 * 2 * 5 * 4), ...results },
+  cross_entropy: {
+    x: floats(elements),
+    targets: new Int32Array(outer * inner),
+    loss: new Float64Array(outer * inner),
+    gradient: floats(elements),
+    ...rows,
+  },
+  stable_max: { x: floats(elements), out: floats(elements), ...rows },
+  log_stable_max: { x: floats(elements), out: floats(elements), ...rows },
+  softmax_backward: {
+    y: floats(elements),
+    dy: floats(elements),
+    out: floats(elements),
+    outer,
+    cols,
+    inner,
+    temperature: 1,
+    mask: rows.mask,
+    maskLayout: 1,
+  },
+  exp_sum: {
+    x: floats(elements),
+    mantissa: new Float64Array(outer * inner),
+    exponent: new Int32Array(outer * inner),
+    ...rows,
+  },
+  normalize: {
+    x: floats(elements),
+    out: floats(elements),
+    mantissa: new Float64Array(outer * inner).fill(1),
+    exponent: new Int32Array(outer * inner),
+    ...rows,
+  },
+  attention: {
+    shape: shapeArray({ ...heads, keys: 5 }),
+    ...scores,
+    k: floats(2 * 2 * 5 * 8),
+    v: floats(2 * 2 * 5 * 4),
+    ...results,
+  },
   attention_cached: {
-    shape: cacheShape, ...scores, slabs: [slab(2)], scales: [], table: Uint32Array.of(0, 1), lengths: Int32Array.of(5, 3), ...results,
+    shape: cacheShape,
+    ...scores,
+    slabs: [slab(2)],
+    scales: [],
+    table: Uint32Array.of(0, 1),
+    lengths: Int32Array.of(5, 3),
+    ...results,
   },
   kv_append: {
     shape: shapeArray({ ...heads, batch: 1, heads: 2, queries: 0, keys: 20, pageSize: page }),
-    k: floats(20 * 2 * 8), v: floats(20 * 2 * 4), slabs: [slab(2)], scales: [], table: Uint32Array.of(1, 0), from: 5,
+    k: floats(20 * 2 * 8),
+    v: floats(20 * 2 * 4),
+    slabs: [slab(2)],
+    scales: [],
+    table: Uint32Array.of(1, 0),
+    from: 5,
   },
   argmax: { x: floats(elements), indices: new Uint32Array(6), rows: 6, cols: 5 },
-  top_k: { x: floats(elements), indices: new Uint32Array(12), values: floats(12), rows: 6, cols: 5, k: 2, mask: rows.mask, maskLayout: 1, bias: floats(elements) },
+  top_k: {
+    x: floats(elements),
+    indices: new Uint32Array(12),
+    values: floats(12),
+    rows: 6,
+    cols: 5,
+    k: 2,
+    mask: rows.mask,
+    maskLayout: 1,
+    bias: floats(elements),
+  },
   sample: {
-    x: floats(elements), tokens: new Uint32Array(12), kept: floats(elements), probabilities: floats(elements), status: new Int32Array(6),
-    uniforms: new Float64Array(12), rows: 6, cols: 5, draws: 2, topK: 5, temperature: 1, topP: 1, minDistance: -Infinity, typicalP: 1, epsilon: 0,
-    mask: rows.mask, maskLayout: 1, bias: floats(elements),
+    x: floats(elements),
+    tokens: new Uint32Array(12),
+    kept: floats(elements),
+    probabilities: floats(elements),
+    status: new Int32Array(6),
+    uniforms: new Float64Array(12),
+    rows: 6,
+    cols: 5,
+    draws: 2,
+    topK: 5,
+    temperature: 1,
+    topP: 1,
+    minDistance: -Infinity,
+    typicalP: 1,
+    epsilon: 0,
+    mask: rows.mask,
+    maskLayout: 1,
+    bias: floats(elements),
   },
 };
 
@@ -60,7 +162,7 @@ type Arguments = Record<string, unknown>;
 /** A copy of all arrays, so that no test sees what another one wrote. */
 const fresh = (args: Arguments): Arguments => structuredClone(args);
 
-/** Ways to break a call, each with the name that the message must have. */
+/** Broken calls, each with the name that the error's message must have. */
 function* broken(operator: AnyOperator, args: Arguments): Generator<[what: string, name: string, args: Arguments]> {
   for (const name of [...operator.inputs, ...operator.outputs]) {
     const array = args[name] as Float32Array | null;
@@ -69,8 +171,16 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
     yield [`${name} without elements`, name, { ...args, [name]: array.slice(0, 0) }];
   }
   const shape = args.shape as Float64Array | undefined;
-  for (const [i, value] of [[0, 1e9], [2, 3], [5, -1], [5, 0.5], [6, NaN], [13, 2 ** 60]] as const) {
-    if (shape && !(i === 0 && 'from' in args)) yield [`${value} for number ${i} of the shape`, operator.name, { ...args, shape: shape.with(i, value) }];
+  for (const [i, value] of [
+    [0, 1e9],
+    [2, 3],
+    [5, -1],
+    [5, 0.5],
+    [6, NaN],
+    [13, 2 ** 60],
+  ] as const) {
+    if (shape && !(i === 0 && 'from' in args))
+      yield [`${value} for number ${i} of the shape`, operator.name, { ...args, shape: shape.with(i, value) }];
   }
   if ('table' in args) {
     yield ['a page beyond its slab', 'table', { ...args, table: Uint32Array.of(0, 2) }];
@@ -80,11 +190,13 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
   }
   if ('lengths' in args) yield ['more tokens than pages', 'table', { ...args, lengths: Int32Array.of(17, 3) }];
   if ('lengths' in args) yield ['a negative length', 'lengths', { ...args, lengths: Int32Array.of(-1, 3) }];
-  if ('k' in args && 'rows' in args) yield ['k above cols', 'k', { ...args, k: 6, indices: new Uint32Array(36), values: floats(36) }];
+  if ('k' in args && 'rows' in args)
+    yield ['k above cols', 'k', { ...args, k: 6, indices: new Uint32Array(36), values: floats(36) }];
   if ('outer' in args) yield ['a size that wraps around', '', { ...args, outer: 2 ** 53 - 1, cols: 2 ** 53 - 1 }];
 }
 
-const isFine = (kernel: Positional, operator: AnyOperator, args: Arguments) => operator.call(kernel, fresh(args)) === undefined;
+const isAccepted = (kernel: Positional, operator: AnyOperator, args: Arguments) =>
+  operator.call(kernel, fresh(args)) === undefined;
 
 for (const name of nativeBackends) {
   describe(name, () => {
@@ -92,13 +204,16 @@ for (const name of nativeBackends) {
       const operator = table[operatorName]!;
       const kernel = `${operatorName}_f32` as keyof Kernels;
 
-      it(`${operatorName} refuses what is too short, at once and as a job`, async () => {
+      it(`${operatorName} refuses arrays that are too short, at once and as a job`, async () => {
         const run = backendNamed(name)[kernel] as Positional;
         const job = native().addon!.jobs(name)[kernel] as Positional;
-        expect(isFine(run, operator, args as Arguments)).toBe(true);
+        expect(isAccepted(run, operator, args as Arguments)).toBe(true);
         await Reflect.apply(job, undefined, [new Int32Array(1), ...inOrder(operator, fresh(args as Arguments))]);
         for (const [what, part, wrong] of broken(operator, args as Arguments)) {
-          for (const start of [run, (...values: unknown[]) => Reflect.apply(job, undefined, [new Int32Array(1), ...values])]) {
+          for (const start of [
+            run,
+            (...values: unknown[]) => Reflect.apply(job, undefined, [new Int32Array(1), ...values]),
+          ]) {
             const given = fresh(wrong);
             let error: unknown;
             try {
@@ -107,7 +222,10 @@ for (const name of nativeBackends) {
               error = thrown;
             }
             expect(error, what).toBeInstanceOf(RangeError);
-            expect(error, what).toMatchObject({ code: 'ERR_INVALID_ARG_VALUE', message: expect.stringContaining(part) });
+            expect(error, what).toMatchObject({
+              code: 'ERR_INVALID_ARG_VALUE',
+              message: expect.stringContaining(part),
+            });
             expect(given, what).toEqual(wrong);
           }
         }
@@ -118,17 +236,29 @@ for (const name of nativeBackends) {
       const { softmax } = calls;
       const run = backendNamed(name).softmax_f32 as Positional;
       const job = native().addon!.jobs(name).softmax_f32 as Positional;
-      for (const x of [new Float64Array(elements), [...floats(elements)], new DataView(new ArrayBuffer(4 * elements)), 3, undefined]) {
-        expect(() => operators.SOFTMAX.call(run, { ...softmax, x: x as unknown as Float32Array })).toThrow(expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }));
+      for (const x of [
+        new Float64Array(elements),
+        [...floats(elements)],
+        new DataView(new ArrayBuffer(4 * elements)),
+        3,
+        undefined,
+      ]) {
+        expect(() => operators.SOFTMAX.call(run, { ...softmax, x: x as unknown as Float32Array })).toThrow(
+          expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }),
+        );
       }
       expect(() => operators.SOFTMAX.call(run, { ...softmax, x: null as unknown as Float32Array })).toThrow(RangeError);
-      expect(() => Reflect.apply(job, undefined, [new Int32Array(0), ...inOrder(operators.SOFTMAX, { ...softmax })])).toThrow(TypeError);
+      expect(() =>
+        Reflect.apply(job, undefined, [new Int32Array(0), ...inOrder(operators.SOFTMAX, { ...softmax })]),
+      ).toThrow(TypeError);
     });
   });
 }
 
-it('lib/backend/operators.ts is what native/operators.def says', () => {
-  const { status, stderr } = spawnSync(process.execPath, [path.join(root, 'scripts', 'operators.mjs'), '--check'], { encoding: 'utf8' });
+it('lib/backend/operators.ts follows from native/operators.def', () => {
+  const { status, stderr } = spawnSync(process.execPath, [path.join(root, 'scripts', 'operators.mjs'), '--check'], {
+    encoding: 'utf8',
+  });
   expect(status, stderr).toBe(0);
 });
 

@@ -1,7 +1,6 @@
-// How far the kernels are from the exact result, in units of its last place, for all kinds of values, masks and biases;
-// that larger logits never have smaller results; that the length of a row does not matter, up to 2^22 (2^26 with
-// FLASH_SOFTMAX_LONG=1); the sum of a row of ten million.
-// One instruction set speaks for all: bits.cc shows that they agree.
+// The kernels' errors in ULP, for all kinds of values, masks and biases, and for rows of up to 2^22 (2^26 with
+// FLASH_SOFTMAX_LONG=1). A larger logit never has a smaller result; ten million results sum to 1.
+// Only the best instruction set is tested: bits.cc proves that all agree.
 #include <mutex>
 
 #include "isas.h"
@@ -9,27 +8,30 @@
 
 namespace {
 
-// What rounds in q and in y is 1.4 + ½ ULP; the sum adds next to nothing where the errors of its terms average out, and
-// as much as a term's where they are all the same.
-constexpr double kBound = 2, kBoundOfAll = 2.3;  // the second with what lies between 2^-126 and 2^-125
+// q and y round by 1.4 + ½ ULP. The sum adds almost nothing if the errors of its terms average out, and as much as one
+// term if they are equal.
+constexpr double kBound = 2;
+constexpr double kBoundOfAll = 2.3;  // includes results between 2^-126 and 2^-125
 
 struct Worst {
   std::mutex lock;
   long double error = 0;
   std::string where;
-  ~Worst() { report(text("%.3Lf ULP at the most, %s", error, where.c_str())); }
+  ~Worst() { report(text("at most %.3Lf ULP, %s", error, where.c_str())); }
 };
 
-// The operators that have an oracle, and what they are held to.
+// An operator with an oracle, and its bounds in ULP: on ordinary rows, and on all.
 struct Operator {
   bool logarithms;
   double bound, bound_of_all;
 };
-constexpr Operator kSoftmax = {false, kBound, kBoundOfAll}, kLogSoftmax = {true, 1, 1}, kLogSoftmaxOfDoubles = {true, 3, 3};
+constexpr Operator kSoftmax = {false, kBound, kBoundOfAll}, kLogSoftmax = {true, 1, 1},
+                   kLogSoftmaxOfDoubles = {true, 3, 3};
 
 template <class T> using KernelOf = typename SoftmaxCall<T>::Kernel;
 
-template <class T> void check(Worst& worst, const Operator& is, const Shape& shape, KernelOf<T> kernel, Way way, double bound) {
+template <class T>
+void check(Worst& worst, const Operator& is, const Shape& shape, KernelOf<T> kernel, Way way, double bound) {
   const SoftmaxCall<T> call(shape);
   const Results out = result(call, kernel, make_run(way));
   const T* y = (const T*)out[0].data();
@@ -41,11 +43,13 @@ template <class T> void check(Worst& worst, const Operator& is, const Shape& sha
       size_t wrong = call.cols > 100000 ? call.cols : row.not_monotone(y);
       CHECK(wrong == call.cols, "not monotone at %zu: %s", wrong, call.about().c_str());
       std::lock_guard<std::mutex> hold(worst.lock);
-      if (error > worst.error) worst.error = error, worst.where = call.about();
+      if (error <= worst.error) continue;
+      worst.error = error;
+      worst.where = call.about();
     }
 }
 
-// Rows of many lengths, of every ordinary kind.
+// Tests rows of many lengths and of every ordinary kind.
 template <class T> void rows(const Operator& is, KernelOf<T> kernel, size_t one_in = 1) {
   constexpr size_t kKinds = sizeof kOrdinary / sizeof *kOrdinary;
   const std::vector<size_t> lengths = {1, 2, 3, 5, 8, 9, 16, 17, 33, 64, 100, 183, 256, 300, 1000, 4096, 20001, 70001};
@@ -54,11 +58,12 @@ template <class T> void rows(const Operator& is, KernelOf<T> kernel, size_t one_
   each(kKinds * lengths.size() * temperatures.size(), [&](size_t i) {
     size_t k = i % kKinds, n = lengths[i / kKinds % lengths.size()];
     if (i % (thinning() * one_in)) return;
-    check<T>(worst, is, {&kOrdinary[k], 1, n, 1, temperatures[i / kKinds / lengths.size()], (uint32_t)i}, kernel, i & 1 ? Way::store : Way::stream, is.bound);
+    check<T>(worst, is, {&kOrdinary[k], 1, n, 1, temperatures[i / kKinds / lengths.size()], (uint32_t)i}, kernel,
+             i & 1 ? Way::store : Way::stream, is.bound);
   });
 }
 
-// Everything that bits.cc compares.
+// Tests every shape that bits.cc compares.
 template <class T> void anything(const Operator& is, KernelOf<T> kernel, size_t one_in = 1) {
   Worst worst;
   std::vector<Shape> shapes;
@@ -66,7 +71,8 @@ template <class T> void anything(const Operator& is, KernelOf<T> kernel, size_t 
   valued([&](const Shape& shape) {
     if (made++ % (thinning() * one_in) == 0) shapes.push_back(shape);
   });
-  each(shapes.size(), [&](size_t i) { check<T>(worst, is, shapes[i], kernel, i & 1 ? Way::store : Way::stream, is.bound_of_all); });
+  each(shapes.size(),
+       [&](size_t i) { check<T>(worst, is, shapes[i], kernel, i & 1 ? Way::store : Way::stream, is.bound_of_all); });
 }
 
 const Kernels& best() { return *isas()[0].kernels; }
@@ -77,16 +83,26 @@ TEST(error_f32) { rows<float>(kSoftmax, best().softmax_f32); }
 TEST(error_f64) { rows<double>(kSoftmax, best().softmax_f64); }
 TEST(error_f32_anything) { anything<float>(kSoftmax, best().softmax_f32); }
 TEST(error_f64_anything) { anything<double>(kSoftmax, best().softmax_f64); }
-TEST(error_of_log_softmax_f32) { rows<float>(kLogSoftmax, best().log_softmax_f32, 3), anything<float>(kLogSoftmax, best().log_softmax_f32, 3); }
-TEST(error_of_log_softmax_f64) { rows<double>(kLogSoftmaxOfDoubles, best().log_softmax_f64, 3), anything<double>(kLogSoftmaxOfDoubles, best().log_softmax_f64, 3); }
+TEST(error_of_log_softmax_f32) {
+  rows<float>(kLogSoftmax, best().log_softmax_f32, 3);
+  anything<float>(kLogSoftmax, best().log_softmax_f32, 3);
+}
+TEST(error_of_log_softmax_f64) {
+  rows<double>(kLogSoftmaxOfDoubles, best().log_softmax_f64, 3);
+  anything<double>(kLogSoftmaxOfDoubles, best().log_softmax_f64, 3);
+}
 
 TEST(error_of_long_rows) {
-  auto go = [](auto kernel, auto T, size_t n) {
+  auto check_rows = [](auto kernel, auto T, size_t n) {
     Worst worst;
-    each(3, [&](size_t k) { check<decltype(T)>(worst, kSoftmax, {&kOrdinary[k], 1, n / thinning(), 1, k == 2 ? 0.7 : 1, (uint32_t)k}, kernel, Way::stream, kBound); });
+    each(3, [&](size_t k) {
+      check<decltype(T)>(worst, kSoftmax, {&kOrdinary[k], 1, n / thinning(), 1, k == 2 ? 0.7 : 1, (uint32_t)k}, kernel,
+                         Way::stream, kBound);
+    });
   };
-  go(best().softmax_f32, 0.f, 1 << 22), go(best().softmax_f64, 0., (1 << 20) + 17);
-  if (longest()) go(best().softmax_f32, 0.f, 1 << 26);
+  check_rows(best().softmax_f32, 0.f, 1 << 22);
+  check_rows(best().softmax_f64, 0., (1 << 20) + 17);
+  if (longest()) check_rows(best().softmax_f32, 0.f, 1 << 26);
 }
 
 TEST(sum_of_a_long_row) {
@@ -102,7 +118,7 @@ TEST(sum_of_a_long_row) {
 }
 
 namespace {
-// Rows that few values fill, whose roundings do not average out: their own errors are then the sum's.
+// Tests rows of a few different values. Their rounding errors do not average out: the sum has the error of a term.
 void few_values(const Operator& is, std::vector<const Kind*> kinds, SoftmaxCall<float>::Kernel kernel) {
   Worst worst;
   each(20000 * kinds.size() / thinning(), [&](size_t i) {
@@ -113,4 +129,6 @@ void few_values(const Operator& is, std::vector<const Kind*> kinds, SoftmaxCall<
 }  // namespace
 
 TEST(error_f32_of_few_values) { few_values(kSoftmax, {&kTwoValues, &kCopies}, best().softmax_f32); }
-TEST(error_of_log_softmax_f32_of_few_values) { few_values(kLogSoftmax, {&kTwoValues, &kPeakOverEqual, &kPeakOverCopies}, best().log_softmax_f32); }
+TEST(error_of_log_softmax_f32_of_few_values) {
+  few_values(kLogSoftmax, {&kTwoValues, &kPeakOverEqual, &kPeakOverCopies}, best().log_softmax_f32);
+}

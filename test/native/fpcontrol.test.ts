@@ -4,7 +4,9 @@ import { softmax } from '../../lib/index.js';
 import { backends, softmaxOn } from '../support/backends.js';
 import { kinds, row, typeNames, type KindName } from '../support/cases.js';
 
-const { disturbances } = (await import(new URL('../call/workers/control.mjs', import.meta.url).href)) as { disturbances: () => string[] };
+const { disturbances } = (await import(new URL('../call/workers/control.mjs', import.meta.url).href)) as {
+  disturbances: () => string[];
+};
 
 describe('floating-point control', () => {
   it('is as JavaScript needs it before anything is called', () => expect(disturbances()).toEqual([]));
@@ -18,9 +20,12 @@ describe('floating-point control', () => {
             expect(disturbances(), `${type}, ${kind}, ${n} elements`).toEqual([]);
           }
         }
-        for (const odd of [NaN, Infinity, -Infinity]) {
-          softmaxOn(name, row(type, () => odd, 100));
-          expect(disturbances(), `${type}, ${odd}`).toEqual([]);
+        for (const exceptional of [NaN, Infinity, -Infinity]) {
+          softmaxOn(
+            name,
+            row(type, () => exceptional, 100),
+          );
+          expect(disturbances(), `${type}, ${exceptional}`).toEqual([]);
         }
       }
     });

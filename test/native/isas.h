@@ -1,4 +1,4 @@
-// The instruction sets that this machine can run, best first: their kernels, and their exp core.
+// The instruction sets that this machine can run, best first, each with its kernels and its exp core.
 #pragma once
 #include <cstring>
 #include <vector>
@@ -31,5 +31,5 @@ inline const std::vector<Isa>& isas() {
   return all;
 }
 
-// The reference is the last; it takes its time, and with `thinning` every instruction set does.
+// The scalar reference is the last instruction set, and many times as slow as the others.
 inline bool slow(const Isa& isa) { return !strcmp(isa.name, "scalar"); }

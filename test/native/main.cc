@@ -1,5 +1,5 @@
-// Runs the C++ tests, all or those named:  native_tests [--thin N] [--list] [NAME…]
-// One line a test with what it measured; the last line counts; the exit status is 1 if any failed.
+// Runs the C++ tests that are named, or all:  native_tests [--thin N] [--list] [NAME…]
+// Prints a line for each test with its figures, then the counts. The exit status is 1 if a test failed.
 #include <algorithm>
 #include <csignal>
 #include <cstdarg>
@@ -22,9 +22,14 @@ std::mutex output;
 std::string figures;
 size_t thin = 1;
 
-// The failed access of a guard page ends the process: say where it was.
+// Touching a guard page ends the process: prints where.
 void crashed(int signal) {
-  const char* parts[] = {"crashed (signal ", signal == SIGSEGV ? "SEGV" : signal == SIGBUS ? "BUS" : signal == SIGILL ? "ILL" : "FPE", ") in ", doing, "\n0 passed, 1 failed\n"};
+  const char* parts[] = {"crashed (signal ",
+                         signal == SIGSEGV  ? "SEGV"
+                         : signal == SIGBUS ? "BUS"
+                         : signal == SIGILL ? "ILL"
+                                            : "FPE",
+                         ") in ", doing, "\n0 passed, 1 failed\n"};
   for (const char* part : parts)
     if (write(1, part, strlen(part)) < 0) break;
   _exit(1);
@@ -56,9 +61,9 @@ void complain(const char* file, int line, const std::string& what) {
   if (before == kLoud) printf("  … and more\n");
 }
 
-void report(const std::string& some) {
+void report(const std::string& figure) {
   std::lock_guard<std::mutex> hold(output);
-  figures += (figures.empty() ? "" : "; ") + some;
+  figures += (figures.empty() ? "" : "; ") + figure;
 }
 
 size_t thinning() { return thin; }
@@ -112,15 +117,21 @@ int main(int count, char** arguments) {
   int passed = 0, failed = 0;
   for (auto& t : tests()) {
     if (!names.empty() && std::find(names.begin(), names.end(), t.name) == names.end()) continue;
-    complaints = 0, figures.clear(), doing = t.name;
+    complaints = 0;
+    figures.clear();
+    doing = t.name;
     auto start = std::chrono::steady_clock::now();
     t.run();
     std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     complaints ? failed++ : passed++;
-    printf("%s %s (%.1f s)%s%s\n", complaints ? "FAILED" : "passed", t.name, taken.count(), figures.empty() ? "" : ": ", figures.c_str());
+    printf("%s %s (%.1f s)%s%s\n", complaints ? "FAILED" : "passed", t.name, taken.count(), figures.empty() ? "" : ": ",
+           figures.c_str());
     fflush(stdout);
   }
-  if (passed + failed == 0) failed = 1, puts("Expected the names of tests (--list shows them) but none matched");
+  if (passed + failed == 0) {
+    failed = 1;
+    puts("Expected the names of tests (--list shows them) but none matched");
+  }
   printf("%d passed, %d failed\n", passed, failed);
   return failed != 0;
 }

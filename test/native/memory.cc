@@ -1,6 +1,6 @@
-// Memory that cannot be had: the first, the second, … allocation of every kernel of kernels.def fails, alone and with
-// all that follow, on one thread and on several. A call says so through Run and leaves its output untouched, or finds a
-// way without and has its usual result. Nothing beside its output and its memory is written; all memory is given back.
+// Each allocation of every kernel of kernels.def fails, alone and with all later ones, on one thread and on three. A
+// call then reports through Run and leaves its output as it was, or does without the memory and gives its usual result.
+// It writes nothing beside its output and its memory, and gives all memory back.
 #include "calls.h"
 #include "isas.h"
 
@@ -9,7 +9,7 @@ namespace {
 constexpr size_t kMargin = 64;
 constexpr char kPaint = (char)0xA5;
 
-// Calls of allocate so far; the first that fails, and whether all after it do.
+// Allocations since the call began; the one that fails (0: none), and whether all later ones fail too.
 std::atomic<size_t> asked{0};
 std::atomic<long> live{0};
 size_t fails_at = 0;
@@ -20,7 +20,7 @@ bool fails() {
   size_t n = ++asked;
   return fails_at && (n == fails_at || (fails_ever_after && n > fails_at));
 }
-// The size stands before the margin, so that both sides can be looked at.
+// Memory with a painted margin on both sides. The size stands before the first margin.
 void* limited(size_t bytes) {
   if (fails()) return nullptr;
   char* memory = (char*)std::malloc(bytes + 3 * kMargin);
@@ -45,7 +45,7 @@ void give_back(void* p) {
   std::free(memory);
 }
 
-// Outputs with margins; in place, the first of them begins as the first input.
+// Outputs with margins. In place, the first output begins as a copy of the first input.
 struct Outputs {
   Results memory;
   Out at;
@@ -54,7 +54,7 @@ struct Outputs {
     for (auto& each : memory) at.push_back(each.data() + kMargin);
     if (in_place) memcpy(at[0], call.inputs()[0].data, call.inputs()[0].bytes);
   }
-  bool margins() const {
+  bool has_margins() const {
     for (auto& each : memory)
       if (!is_painted(each.data(), kMargin) || !is_painted(each.data() + each.size() - kMargin, kMargin)) return false;
     return true;
@@ -67,18 +67,21 @@ Outputs outputs_of(const Call& call, typename Call::Kernel kernel, const Run& ru
   In in;
   for (auto& each : call.inputs()) in.push_back(each.data);
   if (in_place) in[0] = outputs.at[0];
-  asked = 0, missing = 0;
+  asked = 0;
+  missing = 0;
   call.run(kernel, run, in, outputs.at);
   return outputs;
 }
 
-// The memory of these depends on data: rows before the one that had none have results.
+// These kernels allocate by a row's data: rows before the one that lacked memory have results.
 bool writes_rows(const char* kernel) { return has(kernel, "argmax") || has(kernel, "top_k") || has(kernel, "sample"); }
 
-// How many allocations were made to fail.
+// Returns the number of allocations that failed.
 template <class Call>
 size_t starve(const char* name, const Call& call, typename Call::Kernel kernel, Run run, bool in_place) {
-  run.allocate = limited, run.release = give_back, run.missing = &missing;
+  run.allocate = limited;
+  run.release = give_back;
+  run.missing = &missing;
   in_place = in_place && Call::kInPlace && call.outputs()[0].bytes;
   fails_at = 0;
   const Outputs before(call, in_place), expected = outputs_of(call, kernel, run, in_place);
@@ -86,32 +89,35 @@ size_t starve(const char* name, const Call& call, typename Call::Kernel kernel, 
   size_t failed = 0;
   for (bool ever_after : {false, true}) {
     fails_ever_after = ever_after;
-    // After the first dozen, some: tasks ask for the same.
+    // After the first twelve, a sample: tasks ask for the same memory.
     for (fails_at = 1;; fails_at += fails_at < 12 ? 1 : 1 + fails_at / 3) {
       Outputs outputs = outputs_of(call, kernel, run, in_place);
       if (asked < fails_at) break;
       failed++;
       CHECK(live == 0, "%s kept %ld pieces of memory", doing, (long)live);
-      CHECK(outputs.margins(), "%s wrote beside its output", doing);
+      CHECK(outputs.has_margins(), "%s wrote beside its output", doing);
       if (missing && writes_rows(name)) continue;
-      bool same = true;
       const Results& usual = (missing ? before : expected).memory;
-      for (size_t i = 0; i < usual.size(); i++) same = same && outputs.memory[i] == usual[i];
-      CHECK(same, "%s %s without allocation %zu", doing, missing ? "wrote" : "has another result", fails_at);
+      CHECK(outputs.memory == usual, "%s %s without allocation %zu", doing, missing ? "wrote" : "has another result",
+            fails_at);
     }
   }
   return failed;
 }
 
-template <class Call> void every_allocation(const char* name, typename Call::Kernel Kernels::*kernel) {
+template <class Call> void every_allocation(const char* name, typename Call::Kernel Kernels::* kernel) {
   const size_t part = 1 << 18;
   const Kind *equal = &kOrdinary[4], *usual = &kOrdinary[2];
   std::vector<Shape> shapes = {
-      {usual, 90, 7000, 1, 0.7, 1}, {equal, 2, 500, 700, 1, 1}, {usual, 3, 20000, 1, 1, 3},
-      {&kCopies, 1, 40000, 1, 1, 4}, {&kPeakOverCopies, 2, 40000, 1, 1, 6},
+      {usual, 90, 7000, 1, 0.7, 1},
+      {equal, 2, 500, 700, 1, 1},
+      {usual, 3, 20000, 1, 1, 3},
+      {&kCopies, 1, 40000, 1, 1, 4},
+      {&kPeakOverCopies, 2, 40000, 1, 1, 6},
   };
   if (!writes_rows(name)) {
-    shapes.push_back({equal, 1, 3 * part + 5, 1, 1, 1}), shapes.push_back({equal, 2, part + 3, 1, 0.7, 2});
+    shapes.push_back({equal, 1, 3 * part + 5, 1, 1, 1});
+    shapes.push_back({equal, 2, part + 3, 1, 0.7, 2});
     shapes.push_back(Shape{equal, 2, part + 9, 1, 1, 2}.masked(3, 1).biased(1, 2));
   }
   for (int32_t layout : {1, 3, 4}) {
@@ -123,8 +129,9 @@ template <class Call> void every_allocation(const char* name, typename Call::Ker
   for (uint32_t seed = 0; seed < prompts; seed++) shapes.push_back({usual, 1 + seed % 3, 100 + seed * 83, 1, 1, seed});
   size_t failed = 0, made = 0;
   const size_t one_in = thinning() == 1 ? 1 : thinning() < 500 ? 3 : 9;
+  const size_t first = one_in == 9 ? 6 : 0;  // short rows take no memory in softmax: this one is long
   for (const Shape& shape : shapes) {
-    if (made++ % one_in) continue;
+    if (made++ % one_in != first) continue;
     const Call call(shape);
     for (unsigned threads : {1, 3}) {
       std::string what = text("%s on %u threads: %s", name, threads, call.about().c_str());

@@ -1,7 +1,7 @@
 /**
- * Memory that cannot be had is an error with the code ERR_MEMORY_ALLOCATION_FAILED, of every operator, sync and
- * promise, and outputs stay as they were. Each allocation of the addon fails in turn in a process of its own.
- * (test/native/memory.cc tests the kernels alone, test/native/programs/stress.cc the pool.)
+ * Missing memory is an error with the code ERR_MEMORY_ALLOCATION_FAILED, for every operator, sync and promise, and
+ * outputs stay as they were. Each allocation of the addon fails in turn, in another process. (test/native/memory.cc
+ * tests the kernels alone, test/native/programs/stress.cc the pool.)
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,9 +24,9 @@ interface Outcome {
 const compiler = tool('g++', ['g++', '--version']);
 const { header } = process.report.getReport() as { header: object };
 const isGlibc = process.platform === 'linux' && 'glibcVersionRuntime' in header;
-/** Those that read rows of floats where they are, or write pages that are there. */
+/** Kernels that allocate nothing: they read rows of floats in place, or write existing pages. */
 const needNone = /^(normalize_f32|normalize_f64|argmax_f32|argmax_f64|kv_append_\w+)$/;
-/** There is no promise of an argmax. */
+/** argmax has no promise. */
 const isLater = (name: string): boolean => !name.startsWith('argmax');
 
 describe.runIf(isGlibc && nativeBackends.length > 0)('memory that cannot be had', () => {
@@ -41,19 +41,24 @@ describe.runIf(isGlibc && nativeBackends.length > 0)('memory that cannot be had'
 
   // The scalar reference has the same kernel text and takes minutes.
   for (const name of nativeBackends.filter((each) => each !== 'scalar')) {
-    itWith(compiler, `is a coded error of every operator on ${name}, and nothing is written or lost`, async () => {
-      const env = { LD_PRELOAD: library, FLASH_SOFTMAX_BACKEND: name, FLASH_SOFTMAX_THREADS: '1' };
-      const args = [join(root, 'test/native/programs/starve.mjs'), native().path!, join(root, 'dist/')];
-      const output = await run(process.execPath, ['--expose-gc', ...args], { env });
-      const { loads, failed, kept, sync, promise, wrong } = JSON.parse(output) as Outcome;
-      expect(wrong).toEqual([]);
-      expect(loads).toBeGreaterThan(5);
-      expect(failed).toBeGreaterThan(200);
-      expect(kept).toBe(0);
-      const all = Object.keys(native().addon!.kernels(name));
-      const expected = all.filter((each) => !needNone.test(each)).sort();
-      expect(sync).toEqual(expected);
-      expect(promise).toEqual(expected.filter(isLater));
-    }, 300_000);
+    itWith(
+      compiler,
+      `is a coded error of every operator on ${name}, and nothing is written or lost`,
+      async () => {
+        const env = { LD_PRELOAD: library, FLASH_SOFTMAX_BACKEND: name, FLASH_SOFTMAX_THREADS: '1' };
+        const args = [join(root, 'test/native/programs/starve.mjs'), native().path!, join(root, 'dist/')];
+        const output = await run(process.execPath, ['--expose-gc', ...args], { env });
+        const { loads, failed, kept, sync, promise, wrong } = JSON.parse(output) as Outcome;
+        expect(wrong).toEqual([]);
+        expect(loads).toBeGreaterThan(5);
+        expect(failed).toBeGreaterThan(200);
+        expect(kept).toBe(0);
+        const all = Object.keys(native().addon!.kernels(name));
+        const expected = all.filter((each) => !needNone.test(each)).sort();
+        expect(sync).toEqual(expected);
+        expect(promise).toEqual(expected.filter(isLater));
+      },
+      300_000,
+    );
   }
 });

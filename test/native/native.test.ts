@@ -1,8 +1,8 @@
 /**
- * The C++ tests (test/native/), built by cmake-js from CMakeLists.txt and run over a sample of their inputs, on this machine
- * and cross-compiled for arm64 under qemu; the nightly run (FLASH_SOFTMAX_LONG=1) goes over every float. Both families must
- * have the same bits, the addon from CMake those of the one from node-gyp, and no library of kernels may be compiled in a
- * way that could change or leak them.
+ * The C++ tests (test/native/), built by cmake-js from CMakeLists.txt, over a sample of their inputs, on this machine
+ * and cross-compiled for arm64 under qemu; the nightly run (FLASH_SOFTMAX_LONG=1) tests every float. Both processor
+ * families have the same bits, as have the addons of CMake and node-gyp, and compiler flags neither change the kernels'
+ * bits nor leak kernels into other libraries.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -18,7 +18,7 @@ const qemu = tool('qemu-aarch64', ['qemu-aarch64', '--version']);
 const nm = tool('nm', ['nm', '--version']);
 
 const script = path.join(root, 'scripts', 'native-tests.mjs');
-/** About one input in so many, by primes, which are in step with no loop of the tests. */
+/** About one input of so many. Primes fall into step with no loop of the tests. */
 const sample = (oneIn: number): string[] => (isNightly ? [] : ['--', '--thin', String(oneIn)]);
 const families = {
   [process.arch]: { needs: [cmake, compiler], options: sample(29), folder: path.join(cache, 'cmake') },
@@ -34,7 +34,7 @@ const families = {
 const tenMinutes = 600_000;
 const halfAnHour = 1_800_000;
 
-/** What the tests found out of each family, for the comparison at the end. */
+/** The hashes of each processor family, for the comparison at the end. */
 const corpora = new Map<string, string>();
 
 describe.runIf(process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch))('the C++ tests', () => {

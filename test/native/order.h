@@ -1,4 +1,4 @@
-// Floats and doubles in their order, by number: … −2^−149 is −1, 0 is 0, 2^−149 is 1 …; infinities end the range.
+// Numbers the floats, and the doubles, in their order: −2^−149 is −1, 0 is 0, 2^−149 is 1. Infinities end the range.
 #pragma once
 #include <limits>
 
@@ -22,7 +22,7 @@ template <> struct Order<double> {
   }
 };
 
-// The first number, in order, for which a condition that never turns false again holds; +∞ if there is none.
+// The first number for which a condition holds that holds for all numbers above it too; +∞ if there is none.
 template <class T, class Condition> T first_where(Condition holds) {
   using Place = typename Order<T>::Place;
   T inf = std::numeric_limits<T>::infinity();

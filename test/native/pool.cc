@@ -1,5 +1,5 @@
-// The thread pool: each index once, whatever others do at the same time; callers that come together; a count of threads
-// that changes under way.
+// The thread pool runs each index once, whatever other threads do: with many callers at a time, and while the number of
+// threads changes.
 #include "../../native/platform/pool.h"
 
 #include <chrono>
@@ -49,7 +49,10 @@ TEST(pool_with_many_callers) {
   pool::set_threads(3);
   std::vector<std::thread> callers;
   for (uint32_t i = 0; i < 4; i++) callers.emplace_back([i] { many(1000 / thinning() + 10, i); });
-  for (uint32_t i = 0; i < 200 / thinning() + 10; i++) pool::set_threads(1 + i % 4), std::this_thread::yield();
+  for (uint32_t i = 0; i < 200 / thinning() + 10; i++) {
+    pool::set_threads(1 + i % 4);
+    std::this_thread::yield();
+  }
   for (auto& each : callers) each.join();
   pool::set_threads(1);
 }
@@ -57,31 +60,43 @@ TEST(pool_with_many_callers) {
 TEST(pool_within_the_pool) {
   pool::set_threads(3);
   Work w(64);
-  pool::parallel(64, [](void* self, size_t i) {
-    Work inner(10);
-    pool::parallel(10, Work::task, &inner);
-    inner.check();
-    Work::task(self, i);
-  }, &w);
+  pool::parallel(
+      64,
+      [](void* self, size_t i) {
+        Work inner(10);
+        pool::parallel(10, Work::task, &inner);
+        inner.check();
+        Work::task(self, i);
+      },
+      &w);
   w.check();
   pool::set_threads(1);
 }
 
-// A worker that is being ended, or loads the package, does not wait for what others compute: they need never be done.
+// A worker that ends, or loads the package, does not wait for another thread's job, which may never end.
 TEST(pool_lets_come_and_go_while_it_works) {
   pool::set_threads(3);
   pool::open();
   Work w(8);
-  pool::parallel(8, [](void* self, size_t i) {
-    std::thread([] { pool::open(), pool::close(); }).join();
-    Work::task(self, i);
-  }, &w);
+  pool::parallel(
+      8,
+      [](void* self, size_t i) {
+        auto open_and_close = [] {
+          pool::open();
+          pool::close();
+        };
+        std::thread(open_and_close).join();
+        Work::task(self, i);
+      },
+      &w);
   w.check();
 
   pool::close();  // the last one
   struct Closed {
     std::thread::id caller = std::this_thread::get_id();
-    static void task(void* self, size_t) { CHECK(std::this_thread::get_id() == ((Closed*)self)->caller, "a helper after the last close()"); }
+    static void task(void* self, size_t) {
+      CHECK(std::this_thread::get_id() == ((Closed*)self)->caller, "a helper after the last close()");
+    }
   } closed;
   pool::parallel(1000, Closed::task, &closed);
   pool::open();  // for the tests that follow
@@ -89,7 +104,7 @@ TEST(pool_lets_come_and_go_while_it_works) {
 }
 
 #if defined(__linux__)
-// Else both may be given the same processor for as long as the job lasts.
+// Without this, the system may give both threads one processor for the whole job.
 TEST(pool_keeps_off_its_caller) {
   struct Meeting {
     std::thread::id caller = std::this_thread::get_id();
@@ -102,7 +117,9 @@ TEST(pool_keeps_off_its_caller) {
       Meeting& m = *(Meeting*)self;
       if (std::this_thread::get_id() != m.caller) m.processors = allowed();
       m.there++;
-      for (auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10); m.there < 2 && std::chrono::steady_clock::now() < end;) std::this_thread::yield();
+      for (auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+           m.there < 2 && std::chrono::steady_clock::now() < end;)
+        std::this_thread::yield();
     }
   };
   pool::set_threads(2);

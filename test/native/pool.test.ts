@@ -1,4 +1,6 @@
-/** The native thread pool: under ThreadSanitizer, at exit, after fork, unloaded; and in Node when workers and processes end. */
+/**
+ * The native thread pool: under ThreadSanitizer, at exit, after fork, unloaded; in Node when workers and processes end.
+ */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -13,7 +15,7 @@ const compiler = tool('g++', ['g++', '--version']);
 const pool = join(root, 'native/platform/pool.cc');
 const stress = join(root, 'test/native/programs/stress.cc');
 
-/** Builds with g++; the path of what it made. */
+/** Builds with g++; returns the path of the result. */
 async function built(name: string, ...args: string[]): Promise<string> {
   const output = join(temporaryDirectory(), name);
   await run('g++', ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-pthread', '-o', output, ...args]);
@@ -21,7 +23,7 @@ async function built(name: string, ...args: string[]): Promise<string> {
 }
 
 describe.runIf(process.platform === 'linux')('the pool', () => {
-  itWith(compiler, 'has no data race, whoever calls and whatever changes meanwhile', async () => {
+  itWith(compiler, 'has no data race, with many callers and changing settings', async () => {
     const program = await built('stress', '-fsanitize=thread', stress, pool, '-ldl');
     for (const what of ['callers', 'exit']) await run(program, [what], { env: { TSAN_OPTIONS: 'halt_on_error=1' } });
   });
@@ -39,7 +41,7 @@ describe.runIf(process.platform === 'linux')('the pool', () => {
 
 describe.runIf(nativeBackends.length > 0)('in Node', () => {
   const entry = new URL('../../dist/index.js', import.meta.url);
-  /** A program that shares work among three threads over and over. */
+  /** A program that shares work among three threads again and again. */
   const busy = `
     const { setThreads, softmax } = await import(${JSON.stringify(entry.href)});
     setThreads(3);
@@ -49,7 +51,8 @@ describe.runIf(nativeBackends.length > 0)('in Node', () => {
 
   beforeAll(() => expect(existsSync(entry), 'dist/ is there (npm run compile)').toBe(true));
 
-  const evaluate = (script: string) => run(process.execPath, ['--input-type=module', '--eval', script], { env: { FLASH_SOFTMAX_BACKEND: undefined } });
+  const evaluate = (script: string) =>
+    run(process.execPath, ['--input-type=module', '--eval', script], { env: { FLASH_SOFTMAX_BACKEND: undefined } });
 
   it('a process ends, by itself and by process.exit()', async () => {
     await evaluate(busy);
@@ -65,12 +68,17 @@ describe.runIf(nativeBackends.length > 0)('in Node', () => {
       setTimeout(() => process.exit(), 300);`);
   });
 
-  it('workers end, the last of them with the addon, and others begin', async () => {
-    const worker = JSON.stringify(`data:text/javascript,${encodeURIComponent(`${busy} for (let i = 0; i < 5; i++) again()`)}`);
+  it('workers end, the last one unloads the addon, and new ones begin', async () => {
+    const worker = JSON.stringify(
+      `data:text/javascript,${encodeURIComponent(`${busy} for (let i = 0; i < 5; i++) again()`)}`,
+    );
     const exits = JSON.stringify(`data:text/javascript,${encodeURIComponent(`${busy} process.exit()`)}`);
     await evaluate(`
       import { Worker } from 'node:worker_threads';
-      const ended = (source) => new Promise((resolve, reject) => new Worker(new URL(source)).once('exit', (code) => code ? reject(code) : resolve()).once('error', reject));
+      const ended = (source) => new Promise((resolve, reject) => {
+        const worker = new Worker(new URL(source));
+        worker.once('exit', (code) => code ? reject(code) : resolve()).once('error', reject);
+      });
       for (let i = 0; i < 5; i++) await ended(${worker});
       await Promise.all([ended(${worker}), ended(${exits}), ended(${worker})]);
       await ended(${exits});`);

@@ -1,6 +1,6 @@
 /**
- * arm64: the whole addon, built by the cross compiler and loaded in an arm64 Node under qemu, passes the test files of
- * numbers and has the bits of the corpus, which x86 processors have too.
+ * arm64: the whole addon, built by the cross compiler and loaded in an arm64 Node under qemu, passes the tests of
+ * numbers and has the committed bits, which x86 processors have too.
  */
 import path from 'node:path';
 import { beforeAll, describe, expect } from 'vitest';
@@ -30,14 +30,28 @@ describe.runIf(process.platform === 'linux' && process.arch !== 'arm64')('arm64'
     await layOut(folder, suites);
   }, 600_000);
 
-  itWith([compiler, qemu], 'Node loads the addon and runs NEON', async () => {
-    const found = await capabilitiesOn(emulator, folder);
-    expect(found, found.native.error).toMatchObject({ backend: 'neon', available: ['neon', 'scalar', 'js'], native: { loaded: true } });
-  }, 120_000);
+  itWith(
+    [compiler, qemu],
+    'Node loads the addon and runs NEON',
+    async () => {
+      const found = await capabilitiesOn(emulator, folder);
+      expect(found, found.native.error).toMatchObject({
+        backend: 'neon',
+        available: ['neon', 'scalar', 'js'],
+        native: { loaded: true },
+      });
+    },
+    120_000,
+  );
 
   for (const suite of suites) {
-    itWith([compiler, qemu], `passes ${suite}.test.ts`, async () => {
-      expect(await runTests(emulator, folder, suite)).toBeGreaterThan(2);
-    }, 600_000);
+    itWith(
+      [compiler, qemu],
+      `passes ${suite}.test.ts`,
+      async () => {
+        expect(await runTests(emulator, folder, suite)).toBeGreaterThan(2);
+      },
+      600_000,
+    );
   }
 });

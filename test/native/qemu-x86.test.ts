@@ -1,6 +1,6 @@
 /**
- * x86 processors that lack what this one has, in software: each must find the kernels that it can run, never meet an
- * instruction that it cannot, and give the bits of the corpus.
+ * Emulated x86 processors that lack features of this one: each must choose kernels that it can run, meet no instruction
+ * that it lacks, and give the bits of the corpus.
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -12,7 +12,7 @@ const qemu = tool('qemu-x86_64', ['qemu-x86_64', '--version']);
 const addon = path.join(root, 'build', 'Release', 'flash_softmax.node');
 const built: Tool = { name: 'the addon (npm run compile)', available: existsSync(addon), path: addon };
 
-/** Names for qemu's -cpu, and the backends that each must find; the first but for scalar runs. */
+/** Names for qemu's -cpu, and the backends that each must find. All but scalar run; the first is the choice. */
 const processors: readonly [string, string[]][] = [
   ['Nehalem', ['scalar', 'js']],
   ['SandyBridge', ['scalar', 'js']],
@@ -31,14 +31,28 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('x86 proc
   }, 60_000);
 
   for (const [processor, backends] of processors) {
-    itWith([qemu, built], `${processor} runs ${backends.join(', ')}, with the committed bits`, async () => {
-      const found = await capabilitiesOn(emulator(processor), folder);
-      expect(found, found.native.error).toMatchObject({ backend: backends.find((name) => name !== 'scalar'), available: backends, native: { loaded: true } });
-      expect(await runTests(emulator(processor), folder, 'call/corpus')).toBeGreaterThan(backends.length);
-    }, 300_000);
+    itWith(
+      [qemu, built],
+      `${processor} runs ${backends.join(', ')}, with the committed bits`,
+      async () => {
+        const found = await capabilitiesOn(emulator(processor), folder);
+        expect(found, found.native.error).toMatchObject({
+          backend: backends.find((name) => name !== 'scalar'),
+          available: backends,
+          native: { loaded: true },
+        });
+        expect(await runTests(emulator(processor), folder, 'call/corpus')).toBeGreaterThan(backends.length);
+      },
+      300_000,
+    );
   }
 
-  itWith([qemu, built], 'Haswell passes edge.test.ts', async () => {
-    expect(await runTests(emulator('Haswell'), folder, 'softmax/edge')).toBeGreaterThan(20);
-  }, 300_000);
+  itWith(
+    [qemu, built],
+    'Haswell passes edge.test.ts',
+    async () => {
+      expect(await runTests(emulator('Haswell'), folder, 'softmax/edge')).toBeGreaterThan(20);
+    },
+    300_000,
+  );
 });

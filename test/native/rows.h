@@ -1,4 +1,4 @@
-// Rows of logits: ones that a model could produce, and ones that leave the comfortable range somewhere.
+// Rows of logits: ordinary ones, as models give, and extreme ones.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -13,10 +13,12 @@ struct Kind {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// x is drawn before the exponent, on every compiler.
-inline double magnitude(Random& r, double x, int least, uint32_t count) { return std::ldexp(x, least + (int)(r.bits() % count)); }
+// x is a parameter so that every compiler draws it before the exponent.
+inline double magnitude(Random& r, double x, int least, uint32_t count) {
+  return std::ldexp(x, least + (int)(r.bits() % count));
+}
 
-// Finite, and apart enough from ±3.4e38 that an oracle in long double sees what there is to see.
+// Finite, and so far from ±3.4e38 that the oracle in long double is exact enough.
 const Kind kOrdinary[] = {
     {"N(0,1)", [](Random& r, size_t, size_t) { return r.normal(); }},
     {"N(0,3)", [](Random& r, size_t, size_t) { return 3 * r.normal(); }},
@@ -42,16 +44,21 @@ const Kind kOrdinary[] = {
     {"tiny logits", [](Random& r, size_t, size_t) { return 1e-39 * r.normal(); }},
 };
 
-// And whatever else bits can hold.
+// Extreme magnitudes, infinities and NaN.
 const Kind kExtreme[] = {
     {"up to ±3.4e38", [](Random& r, size_t, size_t) { return (2 * r.unit() - 1) * 3.4e38; }},
     {"±3.4e38", [](Random& r, size_t, size_t) { return r.bits() & 1 ? 3.4e38 : -3.4e38; }},
     {"all magnitudes", [](Random& r, size_t, size_t) { return magnitude(r, r.normal(), -130, 250); }},
-    {"magnitudes near the core's reach", [](Random& r, size_t, size_t) { return magnitude(r, 2 * r.unit() - 1, 13, 4); }},
-    {"multiples of a table cell", [](Random& r, size_t, size_t) { return ((double)(r.bits() % 3000) - 1500 + 0.5) * 0x1.62e42fefa39efp-4; }},
+    {"magnitudes near the core's reach",
+     [](Random& r, size_t, size_t) { return magnitude(r, 2 * r.unit() - 1, 13, 4); }},
+    {"multiples of a table cell",
+     [](Random& r, size_t, size_t) { return ((double)(r.bits() % 3000) - 1500 + 0.5) * 0x1.62e42fefa39efp-4; }},
     {"a NaN last", [](Random& r, size_t i, size_t n) { return i + 1 == n ? NAN : r.normal(); }},
     {"a NaN first", [](Random& r, size_t i, size_t) { return i ? r.normal() : NAN; }},
-    {"a NaN, a +∞ and a -∞", [](Random& r, size_t i, size_t n) { return i == n / 2 ? NAN : i == n / 3 ? kInfinity : i == n / 4 ? -kInfinity : r.normal(); }},
+    {"a NaN, a +∞ and a -∞",
+     [](Random& r, size_t i, size_t n) {
+       return i == n / 2 ? NAN : i == n / 3 ? kInfinity : i == n / 4 ? -kInfinity : r.normal();
+     }},
     {"a +∞ last", [](Random& r, size_t i, size_t n) { return i + 1 == n ? kInfinity : r.normal(); }},
     {"-∞ and a NaN", [](Random&, size_t i, size_t n) { return i == n / 2 ? NAN : -kInfinity; }},
     {"all -∞", [](Random&, size_t, size_t) { return -kInfinity; }},
@@ -63,46 +70,57 @@ const Kind kExtreme[] = {
 
 // One value everywhere but at index 7.
 const Kind kTwoValues = {"two values", [](Random& r, size_t i, size_t) {
-  static thread_local double value, other;
-  if (i == 0) value = r.unit(), other = value + 4 * r.unit() - 2;
-  return i == 7 ? other : value;
-}};
+                           static thread_local double value, other;
+                           if (i == 0) {
+                             value = r.unit();
+                             other = value + 4 * r.unit() - 2;
+                           }
+                           return i == 7 ? other : value;
+                         }};
 
-// One value everywhere but at index 70, which lies up to 90 above.
+// One value everywhere but at index 70, which is up to 90 larger.
 const Kind kPeakOverEqual = {"a peak over equal values", [](Random& r, size_t i, size_t) {
-  static thread_local double value, peak;
-  if (i == 0) value = 8 * r.unit() - 4, peak = value + 90 * r.unit();
-  return i == 70 ? peak : value;
-}};
+                               static thread_local double value, peak;
+                               if (i == 0) {
+                                 value = 8 * r.unit() - 4;
+                                 peak = value + 90 * r.unit();
+                               }
+                               return i == 70 ? peak : value;
+                             }};
 
-// One value nearly everywhere, and copies of up to three others: from a thousandth of the row on.
+// One value nearly everywhere, and copies of one to three others in a share of the row: e^-7 to 1.
 const Kind kCopies = {"copies of a few values", [](Random& r, size_t i, size_t) {
-  static thread_local double values[4], share;
-  static thread_local uint32_t few;
-  if (i == 0) {
-    double reach = r.bits() % 2 ? 16 : 4;
-    for (double& v : values) v = (r.unit() - 0.5) * reach;
-    few = 1 + r.bits() % 3, share = std::exp(-7 * r.unit());
-  }
-  return r.unit() < share ? values[1 + r.bits() % few] : values[0];
-}};
+                        static thread_local double values[4], share;
+                        static thread_local uint32_t few;
+                        if (i == 0) {
+                          double reach = r.bits() % 2 ? 16 : 4;
+                          for (double& v : values) v = (r.unit() - 0.5) * reach;
+                          few = 1 + r.bits() % 3;
+                          share = std::exp(-7 * r.unit());
+                        }
+                        return r.unit() < share ? values[1 + r.bits() % few] : values[0];
+                      }};
 
-// The same far above all else, noise or nothing, and one that towers over their sum or is a small part of it.
+// Copies of up to four values, far above the others (noise or −∞), and one peak, above the sum of the copies or below.
 const Kind kPeakOverCopies = {"a peak over copies", [](Random& r, size_t i, size_t n) {
-  static thread_local double values[4], share, peak;
-  static thread_local uint32_t few, noisy;
-  static thread_local size_t peak_at;
-  if (i == 0) {
-    double base = 10 * r.normal();
-    for (double& v : values) v = base - 3 * r.unit();
-    few = 1 + r.bits() % 4, noisy = r.bits() % 2, share = std::pow(8. / (double)n, r.unit());
-    peak = base + std::log((double)n * share) + 16 * r.unit() - 4, peak_at = r.bits() % n;
-  }
-  double copy = values[r.bits() % few], other = noisy ? copy - 12 - std::fabs(3 * r.normal()) : -kInfinity;
-  return i == peak_at ? peak : r.unit() < share ? copy : other;
-}};
+                                static thread_local double values[4], share, peak;
+                                static thread_local uint32_t few, noisy;
+                                static thread_local size_t peak_at;
+                                if (i == 0) {
+                                  double base = 10 * r.normal();
+                                  for (double& v : values) v = base - 3 * r.unit();
+                                  few = 1 + r.bits() % 4;
+                                  noisy = r.bits() % 2;
+                                  share = std::pow(8. / (double)n, r.unit());
+                                  peak = base + std::log((double)n * share) + 16 * r.unit() - 4;
+                                  peak_at = r.bits() % n;
+                                }
+                                double copy = values[r.bits() % few],
+                                       other = noisy ? copy - 12 - std::fabs(3 * r.normal()) : -kInfinity;
+                                return i == peak_at ? peak : r.unit() < share ? copy : other;
+                              }};
 
-// What is added to logits: little, or as much as they are, or so much that it decides alone.
+// Biases: smaller than logits, as large, or so large that they decide alone.
 const Kind kBiases[] = {
     {"N(0,3)", [](Random& r, size_t, size_t) { return 3 * r.normal(); }},
     {"all magnitudes", [](Random& r, size_t, size_t) { return magnitude(r, r.normal(), -100, 200); }},
@@ -114,7 +132,7 @@ const Kind kBiases[] = {
     {"the lowest double", [](Random&, size_t, size_t) { return -0x1.fffffffffffffp1023; }},
 };
 
-// Element types by what numbers become in them. Half types are given what is near: any bits make a row.
+// Element types, by how they take a double. Half types take a number near it, as any bits make a row.
 template <class T> struct Plainly {
   using Type = T;
   static T of(double x) { return (T)x; }
@@ -140,4 +158,6 @@ template <class E> std::vector<typename E::Type> row_of(const Kind& kind, size_t
   for (size_t i = 0; i < n; i++) x[i] = E::of(kind.value(random, i, n));
   return x;
 }
-template <class T> std::vector<T> row(const Kind& kind, size_t n, uint32_t seed) { return row_of<Plainly<T>>(kind, n, seed); }
+template <class T> std::vector<T> row(const Kind& kind, size_t n, uint32_t seed) {
+  return row_of<Plainly<T>>(kind, n, seed);
+}

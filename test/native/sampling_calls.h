@@ -1,4 +1,4 @@
-// Calls of argmax, top-k and the sampling kernels; a part of calls.h.
+// Calls of argmax, top-k and sampling (see calls.h).
 #pragma once
 
 // Rows of logits, without a mask or bias.
@@ -10,7 +10,9 @@ template <class E> struct ArgmaxCall : LogitsOf<E> {
   using LogitsOf<E>::LogitsOf;
   std::vector<Span> inputs() const { return {span(this->x)}; }
   std::vector<Span> outputs() const { return {room<uint32_t>(this->rows())}; }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const { kernel(run, this->x_of(in), (uint32_t*)out[0], this->rows(), this->cols); }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (uint32_t*)out[0], this->rows(), this->cols);
+  }
 };
 
 template <class E> struct TopKCall : LogitsOf<E> {
@@ -27,10 +29,11 @@ template <class E> struct TopKCall : LogitsOf<E> {
   }
 };
 
-// With one filter or several, and in every second call draws alone, which need no exact sums.
+// Draws with some of the filters. Every second call writes no probabilities, so that it needs no exact sums.
 template <class E, class Result> struct SampleCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, uint32_t*, Result*, Result*, int32_t*, const double*, size_t, size_t, size_t, const Filters&, const MaskAndBias<T>&);
+  using Kernel = void (*)(const Run&, const T*, uint32_t*, Result*, Result*, int32_t*, const double*, size_t, size_t,
+                          size_t, const Filters&, const MaskAndBias<T>&);
   static constexpr bool kInPlace = false;
   static constexpr size_t kDraws = 3;
   std::vector<double> uniforms;
@@ -49,12 +52,17 @@ template <class E, class Result> struct SampleCall : LogitsOf<E> {
   size_t written() const { return this->seed % 2 ? this->elements() : 0; }
   std::vector<Span> inputs() const {
     std::vector<Span> all = this->logits();
-    return all.push_back(span(uniforms)), all;
+    all.push_back(span(uniforms));
+    return all;
   }
-  std::vector<Span> outputs() const { return {room<uint32_t>(uniforms.size()), room<Result>(written()), room<Result>(written()), room<int32_t>(this->rows())}; }
+  std::vector<Span> outputs() const {
+    return {room<uint32_t>(uniforms.size()), room<Result>(written()), room<Result>(written()),
+            room<int32_t>(this->rows())};
+  }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
     Result *kept = written() ? (Result*)out[1] : nullptr, *probabilities = written() ? (Result*)out[2] : nullptr;
-    kernel(run, this->x_of(in), (uint32_t*)out[0], kept, probabilities, (int32_t*)out[3], (const double*)in[3], this->rows(), this->cols, kDraws,
-           {top_k, this->temperature, top_p, min_distance, typical_p, epsilon}, this->added_of(in));
+    kernel(run, this->x_of(in), (uint32_t*)out[0], kept, probabilities, (int32_t*)out[3], (const double*)in[3],
+           this->rows(), this->cols, kDraws, {top_k, this->temperature, top_p, min_distance, typical_p, epsilon},
+           this->added_of(in));
   }
 };

@@ -10,7 +10,17 @@ import { isNightly, itWith, tool } from '../support/tools.js';
 const cmake = tool('cmake', ['cmake', '--version']);
 const compiler = tool('g++', ['g++', '--version']);
 const suites = [
-  ...['edge', 'masks', 'softmax', 'properties', 'family', 'exp-sum'].map((name) => `softmax/${name}`),
+  ...[
+    'edge',
+    'masks',
+    'softmax',
+    'properties',
+    'family',
+    'family-edges',
+    'exp-sum',
+    'merge-exp-sums',
+    'exp-sum-accumulator',
+  ].map((name) => `softmax/${name}`),
   'native/fpcontrol',
   'call/workers',
   'call/promises',
@@ -36,7 +46,8 @@ describe.runIf(process.platform === 'linux')('with sanitizers', () => {
     900_000,
   );
 
-  // Node itself is built without: the runtime has to be there before it, and what Node leaves allocated is no leak of ours.
+  // Node itself is built without the runtime, which must be loaded first. Memory that Node leaves allocated is no leak
+  // of ours.
   beforeAll(async () => {
     if (!cmake.available || !compiler.available) return;
     await run(process.execPath, [path.join(root, 'scripts', 'native-tests.mjs'), '--sanitize', '--build']);
@@ -50,7 +61,7 @@ describe.runIf(process.platform === 'linux')('with sanitizers', () => {
     expect(native).toMatchObject({ loaded: true });
   });
 
-  // Node's array buffers come from malloc, so that a kernel which reads or writes behind one is seen.
+  // Node's array buffers come from malloc, so that a sanitizer sees a kernel read or write behind one.
   itWith(
     [cmake, compiler],
     'the addon passes the abuse cases',

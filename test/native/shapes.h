@@ -1,6 +1,6 @@
-// The shapes, masks and biases that kernels are called with. small(use): many shapes; large(use): across the kernels'
-// blocks and the parts that threads share; valued(use): few shapes, with all kinds of values. A shape costs nothing:
-// its numbers are drawn when a call is made of it (calls.h).
+// The shapes, masks and biases that kernels are called with. small(use) has many shapes; large(use) has rows across the
+// kernels' blocks and the parts that threads share; valued(use) has a few shapes with all kinds of values.
+// A shape holds no numbers: a call draws them from the seeds (calls.h).
 #pragma once
 #include "rows.h"
 
@@ -9,9 +9,9 @@ struct Shape {
   size_t outer, cols, inner;
   double temperature;
   uint32_t seed;
-  int32_t layout = 0;  // of the mask, as in lib/backend/backend.ts: 0 none, bytes 1 or bits 3 an element, bytes 2 or bits 4 a row
+  int32_t layout = 0;  // of the mask: 0 none; for each element, 1 bytes or 3 bits; one row for all, 2 bytes or 4 bits
   uint32_t mask_seed = 0;
-  int bias = 0;        // 0 none, 1 an element, 2 a row
+  int bias = 0;  // 0 none, 1 for each element, 2 one row for all
   uint32_t bias_seed = 0;
 
   size_t rows() const { return outer * inner; }
@@ -21,11 +21,15 @@ struct Shape {
 
   Shape masked(int32_t with, uint32_t from) const {
     Shape s = *this;
-    return s.layout = with, s.mask_seed = from, s;
+    s.layout = with;
+    s.mask_seed = from;
+    return s;
   }
   Shape biased(int with, uint32_t from) const {
     Shape s = *this;
-    return s.bias = with, s.bias_seed = from, s;
+    s.bias = with;
+    s.bias_seed = from;
+    return s;
   }
   std::vector<uint8_t> mask() const {
     Random random{mask_seed};
@@ -35,11 +39,12 @@ struct Shape {
     return mask;
   }
   std::string about() const {
-    return text("[%zu, %zu, %zu] of %s, T = %g, mask layout %d, %zu biases%s%s", outer, cols, inner, kind->name, temperature, layout, biases(), bias ? " of " : "", bias ? bias_kind().name : "");
+    return text("[%zu, %zu, %zu] of %s, T = %g, mask layout %d, %zu biases%s%s", outer, cols, inner, kind->name,
+                temperature, layout, biases(), bias ? " of " : "", bias ? bias_kind().name : "");
   }
 };
 
-// Every mask with every bias.
+// The shape with every kind of mask and bias.
 template <class Use> void dressed(const Shape& shape, Use use) {
   for (int32_t m = 0; m <= 4; m++)
     for (int b = 0; b <= 2; b++) use(shape.masked(m, (uint32_t)(shape.cols + m)).biased(b, (uint32_t)shape.cols));

@@ -1,5 +1,5 @@
-// A raised flag stops every kernel of kernels.def within one block: a part of 2^18 elements of a row, or the few rows of a
-// task. Nothing is written after that, and all memory is given back.
+// A raised flag stops every kernel of kernels.def within one block: a part of 2^18 elements of a row, or the rows of
+// one task. The kernel then writes nothing more and gives its memory back.
 #include "calls.h"
 #include "isas.h"
 
@@ -7,14 +7,18 @@ namespace {
 
 volatile int32_t stop = 0;
 
-// The first task runs; then the flag goes up, and the others should have nothing to do.
+// The flag is raised after the first task, so that the others must do nothing.
 void one_task(size_t count, void (*task)(void*, size_t), void* context) {
-  for (size_t i = 0; i < count; i++) task(context, i), stop = 1;
+  for (size_t i = 0; i < count; i++) {
+    task(context, i);
+    stop = 1;
+  }
 }
 
 template <class Call> size_t written(const Call& call, typename Call::Kernel kernel, Way way) {
   Run run = make_run(way, 2);
-  run.stop = &stop, run.parallel = one_task;
+  run.stop = &stop;
+  run.parallel = one_task;
   Results results;
   In in;
   Out out;
@@ -31,10 +35,11 @@ template <class Call> size_t written(const Call& call, typename Call::Kernel ker
   return most;
 }
 
-template <class Call> void stops(const char* name, typename Call::Kernel Kernels::*kernel) {
+template <class Call> void stops(const char* name, typename Call::Kernel Kernels::* kernel) {
   const size_t part = 1 << 18;
   const Kind* kind = &kOrdinary[4];  // the quickest to make
-  for (const Shape& shape : {Shape{kind, 1, 3 * part + 5, 1, 1, 1}, Shape{kind, 90, 7000, 1, 0.7, 1}, Shape{kind, 2, 500, 700, 1, 1}}) {
+  for (const Shape& shape :
+       {Shape{kind, 1, 3 * part + 5, 1, 1, 1}, Shape{kind, 90, 7000, 1, 0.7, 1}, Shape{kind, 2, 500, 700, 1, 1}}) {
     const Call call(shape);
     for (Way way : {Way::store, Way::two_pass, Way::stream}) {
       if (thinning() > 1 && way != Way::two_pass) continue;

@@ -1,6 +1,6 @@
 /**
- * What the kernel libraries offer to the linker. An inline function that two of them share is a weak symbol, of which the
- * linker keeps one copy for all callers: if that is the copy compiled for AVX-512, older processors meet it everywhere.
+ * Symbols that the kernel libraries offer to the linker. An inline function in two of them is a weak symbol, and the
+ * linker keeps one copy for all callers: if AVX-512 code is kept, older processors meet it everywhere.
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -13,12 +13,16 @@ import { itWith, tool } from '../support/tools.js';
 const nm = tool('nm', ['nm', '--version']);
 const folder = path.join(root, 'build', 'Release');
 
-describe.runIf(process.platform === 'linux' && nativeBackends.some((name) => existsSync(path.join(folder, `${name}.a`))))('the library of kernels for', () => {
+describe.runIf(
+  process.platform === 'linux' && nativeBackends.some((name) => existsSync(path.join(folder, `${name}.a`))),
+)('the library of kernels for', () => {
   for (const name of nativeBackends) {
     itWith(nm, `${name} defines its table and nothing that others could take`, async () => {
-      // Lines are `address type name`; small letters are local to the library.
+      // A line is `address type name`; a small letter means local to the library.
       const lines = (await run('nm', ['--defined-only', path.join(folder, `${name}.a`)])).split('\n');
-      const shared = lines.map((line) => line.split(' ')).filter(([, type]) => type !== undefined && !/^[a-t]$/.test(type));
+      const shared = lines
+        .map((line) => line.split(' '))
+        .filter(([, type]) => type !== undefined && !/^[a-t]$/.test(type));
       expect(shared.map(([, , symbol]) => symbol)).toEqual([`kernels_${name}`]);
     });
   }

@@ -1,7 +1,7 @@
 /**
- * The source build on a user's machine: `flash-softmax build` in the installed package, which is cmake-js and CMakeLists.txt,
- * against the binary that prebuildify and binding.gyp made: the same kernels, the same bits. And what it says where
- * something is missing.
+ * The source build on a user's machine: `flash-softmax build` in the installed package, which is cmake-js and
+ * CMakeLists.txt. Its kernels and bits are compared with the binary of prebuildify and binding.gyp, and its errors name
+ * missing tools.
  */
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -21,7 +21,8 @@ const needs = [linux, compiler, cmake, make];
 const folder = temporary();
 let place = '';
 const program = () => path.join(place, 'node_modules', 'flash-softmax', 'dist', 'cli.js');
-const build = (env: Record<string, string | undefined> = {}) => run(process.execPath, [program(), 'build'], { cwd: place, env });
+const build = (env: Record<string, string | undefined> = {}) =>
+  run(process.execPath, [program(), 'build'], { cwd: place, env });
 
 /** A PATH with these programs only. */
 function onlyWith(...names: string[]): { PATH: string } {
@@ -34,7 +35,8 @@ function onlyWith(...names: string[]): { PATH: string } {
   return { PATH: bin };
 }
 
-const link = (name: string) => symlinkSync(path.join(root, 'node_modules', name), path.join(place, 'node_modules', name));
+const link = (name: string) =>
+  symlinkSync(path.join(root, 'node_modules', name), path.join(place, 'node_modules', name));
 
 beforeAll(async () => {
   if (!needs.every(({ available }) => available)) return;
@@ -46,33 +48,48 @@ beforeAll(async () => {
 
 describe('flash-softmax build', () => {
   itWith(needs, 'names the packages that it needs', async () => {
-    await expect(build()).rejects.toThrow('flash-softmax: The build needs cmake-js and node-addon-api: npm install --no-save cmake-js node-addon-api\n');
+    await expect(build()).rejects.toThrow(
+      'flash-softmax: The build needs cmake-js and node-addon-api: npm install --no-save cmake-js node-addon-api\n',
+    );
   });
 
   itWith(needs, 'says in one line that there is no CMake, or no compiler', async () => {
     for (const name of ['cmake-js', 'node-addon-api']) link(name);
-    await expect(build(onlyWith())).rejects.toThrow(/flash-softmax: CMake is missing: [^\n]*apt install g\+\+ make cmake[^\n]*\n$/);
-    await expect(build({ ...onlyWith('cmake'), CXX: undefined })).rejects.toThrow(/flash-softmax: No C\+\+ compiler \(c\+\+, g\+\+, clang\+\+\) was found: [^\n]*\n$/);
-    await expect(build({ CXX: 'no-such-compiler' })).rejects.toThrow(/No C\+\+ compiler \(no-such-compiler\) was found/);
+    await expect(build(onlyWith())).rejects.toThrow(
+      /flash-softmax: CMake is missing: [^\n]*apt install g\+\+ make cmake[^\n]*\n$/,
+    );
+    await expect(build({ ...onlyWith('cmake'), CXX: undefined })).rejects.toThrow(
+      /flash-softmax: No C\+\+ compiler \(c\+\+, g\+\+, clang\+\+\) was found: [^\n]*\n$/,
+    );
+    await expect(build({ CXX: 'no-such-compiler' })).rejects.toThrow(
+      /No C\+\+ compiler \(no-such-compiler\) was found/,
+    );
   });
 
-  itWith(needs, 'builds from the tarball, loads, and has the kernels and the bits of the prebuilt binary', async () => {
-    // A proxy that nobody listens to: a download would fail.
-    const nowhere = 'http://127.0.0.1:9';
-    expect(await build({ http_proxy: nowhere, https_proxy: nowhere, HTTPS_PROXY: nowhere, npm_config_proxy: nowhere })).toMatch(new RegExp(`^built and loaded: ${nativeBackends[0]}, .*build/Release/flash_softmax\\.node\n$`));
+  itWith(
+    needs,
+    'builds from the tarball, loads, and has the kernels and the bits of the prebuilt binary',
+    async () => {
+      // Nothing listens to this proxy: a download would fail.
+      const nowhere = 'http://127.0.0.1:9';
+      expect(
+        await build({ http_proxy: nowhere, https_proxy: nowhere, HTTPS_PROXY: nowhere, npm_config_proxy: nowhere }),
+      ).toMatch(new RegExp(`^built and loaded: ${nativeBackends[0]}, .*build/Release/flash_softmax\\.node\n$`));
 
-    const source = path.join(place, 'node_modules', 'flash-softmax', 'build', 'Release', 'flash_softmax.node');
-    const prebuilt = path.join(await prebuilds(), 'linux-x64', 'flash-softmax.glibc.node');
-    const [ours, theirs] = [look(source), look(prebuilt)];
-    expect(Object.keys(ours.kernels)).toEqual(nativeBackends.filter((name) => name !== 'scalar'));
-    expect(ours).toEqual(theirs);
-  }, 600_000);
+      const source = path.join(place, 'node_modules', 'flash-softmax', 'build', 'Release', 'flash_softmax.node');
+      const prebuilt = path.join(await prebuilds(), 'linux-x64', 'flash-softmax.glibc.node');
+      const [ours, theirs] = [look(source), look(prebuilt)];
+      expect(Object.keys(ours.kernels)).toEqual(nativeBackends.filter((name) => name !== 'scalar'));
+      expect(ours).toEqual(theirs);
+    },
+    600_000,
+  );
 });
 
 interface Look {
   exports: string[];
   kernels: Record<string, string[]>;
-  /** Of every kernel of softmax on every kind of row, by instruction set. */
+  /** Hashes of every softmax kernel on every kind of row, by instruction set. */
   bits: Record<string, string[]>;
 }
 
@@ -81,12 +98,13 @@ interface Exported {
   kernels(isa: BackendName): Kernels;
 }
 
-/** What an addon exports, and hashes of what it computes. */
+/** The exports of an addon, and hashes of its results. */
 function look(file: string): Look {
   const module = { exports: {} as Exported };
   process.dlopen(module, file);
   const addon = module.exports;
-  const each = <T>(make: (kernels: Kernels) => T) => Object.fromEntries(addon.backends.map((isa) => [isa, make(addon.kernels(isa))]));
+  const each = <T>(make: (kernels: Kernels) => T) =>
+    Object.fromEntries(addon.backends.map((isa) => [isa, make(addon.kernels(isa))]));
   return { exports: Object.keys(addon), kernels: each(Object.keys), bits: each(hashes) };
 }
 

@@ -1,4 +1,7 @@
-/** The bundle for a browser: nothing of Node is in it, and it runs, in headless Chromium. test/consumers/ has those for Node. */
+/**
+ * The bundle for a browser has nothing of Node in it, and runs in headless Chromium. test/consumers/ has bundles for
+ * Node.
+ */
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,7 +38,8 @@ beforeAll(async () => {
     try { softmax([1, 2, 3]); } catch (error) { refused = error.code; }
     const long = new Float32Array(10000), expected = softmax(long)[0];
     promises.softmax(long).then((later) => {
-      const answer = JSON.stringify({ ...capabilities(), y: [...y], refused, same: later.every((value) => value === expected) });
+      const same = later.every((value) => value === expected);
+      const answer = JSON.stringify({ ...capabilities(), y: [...y], refused, same });
       if (typeof document === 'undefined') console.log(answer); else document.title = answer;
     });
   `,
@@ -63,12 +67,12 @@ it('the portable build has nothing of Node in it', () => {
   for (const file of readdirSync(portable)) {
     const text = readFileSync(path.join(portable, file), 'utf8');
     expect(text, file).not.toMatch(/from\s*["'][\w@]|require\(["'][\w@]|node-gyp-build/);
-    // What Node has and browsers lack is only ever asked for through globalThis.
+    // Parts of Node that browsers lack are only reached through globalThis.
     expect(text.replace(/surroundings\.process\??/g, ''), file).not.toMatch(/\b(process|Buffer|__dirname)\.(?!\s)/);
   }
 });
 
-/** Bytes, minified; the kernels of all operators would be twice as many. */
+/** The most bytes, minified. The kernels of all operators would be twice as many. */
 const SOFTMAX_ALONE = 21_000;
 
 describe('with esbuild', () => {
@@ -86,10 +90,9 @@ describe('with esbuild', () => {
     async () => {
       const file = await bundle({ platform: 'browser', format: 'iife' });
       const page = path.join(place, 'page.html');
-      writeFileSync(
-        page,
-        `<!doctype html><meta charset="utf-8"><title>nothing ran</title><script>${readFileSync(file, 'utf8').replaceAll('</script', '<\\/script')}</script>`,
-      );
+      const script = readFileSync(file, 'utf8').replaceAll('</script', '<\\/script');
+      const head = '<!doctype html><meta charset="utf-8"><title>nothing ran</title>';
+      writeFileSync(page, `${head}<script>${script}</script>`);
       const arguments_ = [
         '--headless',
         '--no-sandbox',
@@ -116,7 +119,7 @@ describe('with esbuild', () => {
   );
 });
 
-it('package.json offers the portable build first, the native one to all that is like Node, and types before both', () => {
+it('package.json offers types first, the portable build to browsers, the native build to Node and its like', () => {
   const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
     exports: Record<string, Record<string, Record<string, string>>>;
   };

@@ -1,4 +1,4 @@
-/** The checks before a release: the tarball's own, and the download of a release's binaries. */
+/** The checks before a release: of the tarball, and of a release's binaries after their download. */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -17,7 +17,7 @@ it('npm run pack:check: publint, attw, the list of files and the size', async ()
 }, 120_000);
 
 describe('npm run download-prebuilds', () => {
-  // The lines of pack-files.txt, as the release names them: <platform>-<arch>.<name>.node.
+  // The lines of pack-files.txt as the release names them: <platform>-<arch>.<name>.node.
   const list = readFileSync(script('pack-files.txt'), 'utf8');
   const packed = [...list.matchAll(/^prebuilds\/(.*)$/gm)].map(([, file]) => file!);
   const released = (file: string) => file.replace('/', '.');
@@ -55,7 +55,7 @@ describe('npm run download-prebuilds', () => {
   const program = script('download-prebuilds.mjs');
   const download = (tag: string, to: string) => run(process.execPath, [program, tag, to], { env });
 
-  // v1.1.0: as sha256sum writes them on Windows.
+  // v1.1.0 has the format of sha256sum on Windows.
   it.each(['v1.0.0', 'v1.1.0'])('%s puts each of eight platforms where the loader looks for it', async (tag) => {
     const to = temporary();
     await download(tag, to);

@@ -16,7 +16,7 @@ const entries = Object.keys(manifest.exports).filter((entry) => !entry.endsWith(
 it('npm run docs makes the reference without a warning', async () => {
   const require = createRequire(import.meta.url);
   const typedoc = path.join(path.dirname(require.resolve('typedoc/package.json')), 'bin', 'typedoc');
-  // `npm run check` has the types already; without them it takes half the time.
+  // `npm run check` checks the types already; without them this takes half the time.
   await run(process.execPath, [typedoc, '--out', folder, '--skipErrorChecking'], { cwd: root });
   expect(entries.length).toBeGreaterThan(3);
   for (const entry of entries) {

@@ -1,4 +1,4 @@
-/** The programs of examples/ run, on the built package, with sizes that do not take long. */
+/** The programs of examples/ run on the built package, with small sizes. */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -6,13 +6,20 @@ import { backends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
 import { run } from '../support/run.js';
 
-/** Smaller than their defaults. */
-const sizes: Record<string, string[]> = { 'shard-over-workers.mjs': ['2000003', '3'], 'decode.mjs': ['200'], 'attention-over-workers.mjs': ['3000', '3'] };
+/** Arguments that are smaller than the programs' defaults. */
+const sizes: Record<string, string[]> = {
+  'shard-over-workers.mjs': ['2000003', '3'],
+  'decode.mjs': ['200'],
+  'attention-over-workers.mjs': ['3000', '3'],
+};
 
 for (const file of readdirSync(path.join(root, 'examples')).filter((name) => name.endsWith('.mjs'))) {
   for (const name of backends) {
     it(`${file}, ${name}`, async () => {
-      const output = await run(process.execPath, [path.join(root, 'examples', file), ...(sizes[file] ?? [])], { cwd: root, env: { FLASH_SOFTMAX_BACKEND: name } });
+      const output = await run(process.execPath, [path.join(root, 'examples', file), ...(sizes[file] ?? [])], {
+        cwd: root,
+        env: { FLASH_SOFTMAX_BACKEND: name },
+      });
       expect(output).not.toBe('');
       if (file === 'shard-over-workers.mjs') expect(output).toContain('the same bits');
       if (file === 'attention-over-workers.mjs') expect(output).toContain('the result of one cache with all keys');

@@ -1,6 +1,6 @@
 /**
- * The package on its way to users: binaries as `npm run prebuild` makes them, the tarball with and without them, Nodes of
- * other versions, and projects that install it.
+ * The package on its way to users: binaries of `npm run prebuild`, the tarball with and without them, other versions of
+ * Node, and projects that install it.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -29,19 +29,25 @@ export const cross = tool('aarch64-linux-gnu-g++', ['aarch64-linux-gnu-g++', '--
 export const qemu = tool('qemu-aarch64', ['qemu-aarch64', '--version']);
 export const compiler = tool('g++', ['g++', '--version']);
 export const readelf = tool('readelf', ['readelf', '--version']);
-export const linux: Tool = { name: 'linux', available: process.platform === 'linux' && process.arch === 'x64', path: '' };
+export const linux: Tool = {
+  name: 'linux',
+  available: process.platform === 'linux' && process.arch === 'x64',
+  path: '',
+};
 
-/** A folder that goes when the tests of a file are through. */
+/** A folder that is removed after the tests of a file. */
 export function temporary(): string {
   const folder = realpathSync(mkdtempSync(path.join(tmpdir(), 'flash-softmax-pack-')));
   afterAll(() => rmSync(folder, { recursive: true, force: true }), 300_000); // hundreds of MB of node_modules
   return folder;
 }
 
-/** Everything that the binaries are made of, as one name. */
+/** One hash of all sources of the binaries. */
 function inputs(): string {
   const hash = createHash('sha256');
-  const files = readdirSync(path.join(root, 'native'), { recursive: true, encoding: 'utf8' }).sort().map((name) => path.join('native', name));
+  const files = readdirSync(path.join(root, 'native'), { recursive: true, encoding: 'utf8' })
+    .sort()
+    .map((name) => path.join('native', name));
   for (const name of [...files, 'binding.gyp', 'scripts/prebuild.mjs', 'scripts/check-binary.mjs']) {
     const file = path.join(root, name);
     if (statSync(file).isFile()) hash.update(name).update(readFileSync(file));
@@ -49,7 +55,7 @@ function inputs(): string {
   return hash.digest('hex').slice(0, 12);
 }
 
-/** Makes `made` once, though several test files ask for it at the same time. */
+/** Makes `made` once, even if several test files ask for it at the same time. */
 async function once(made: string, make: (unfinished: string) => Promise<void>): Promise<string> {
   const lock = `${made}.lock`;
   for (;;) {
@@ -64,7 +70,7 @@ async function once(made: string, make: (unfinished: string) => Promise<void>): 
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
   }
-  // Who is alive keeps the lock fresh; what a killed run left behind grows old.
+  // A running process keeps the lock fresh; the lock of a killed run grows old.
   const beat = setInterval(() => utimesSync(lock, new Date(), new Date()), 10_000);
   try {
     if (!existsSync(made)) {
@@ -80,10 +86,15 @@ async function once(made: string, make: (unfinished: string) => Promise<void>): 
   }
 }
 
-/** The folder of binaries, for x64 and arm64 Linux; building them is the test that they can be built. */
+/** The folder of binaries, for x64 and arm64 Linux. It also tests that they can be built. */
 export const prebuilds = (): Promise<string> =>
   once(path.join(cache, `prebuilds-${inputs()}`), async (folder) => {
-    await run(process.execPath, [path.join(root, 'scripts', 'prebuild.mjs'), 'x64', ...(cross.available ? ['arm64'] : []), `--out=${folder}`]);
+    await run(process.execPath, [
+      path.join(root, 'scripts', 'prebuild.mjs'),
+      'x64',
+      ...(cross.available ? ['arm64'] : []),
+      `--out=${folder}`,
+    ]);
   });
 
 /** The folder of another Node. */
@@ -92,21 +103,32 @@ export async function node(arch: 'x64' | 'arm64', version: string): Promise<stri
 }
 
 export interface Tarballs {
-  /** With binaries, without them, and the one dependency. */
+  /** Tarballs of the package with binaries and without, and of its one dependency. */
   readonly full: string;
   readonly plain: string;
   readonly dependency: string;
 }
 
-/** Packs the package twice into `folder`, as dist/ is now. */
+/** Packs the package twice into `folder`, with dist/ as it is now. */
 export async function pack(folder: string): Promise<Tarballs> {
   const tree = path.join(folder, 'tree');
-  for (const part of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'CMakeLists.txt', 'cmake', 'native', 'dist']) {
+  for (const part of [
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'CMakeLists.txt',
+    'cmake',
+    'native',
+    'dist',
+  ]) {
     const from = path.join(root, part);
     if (existsSync(from)) cpSync(from, path.join(tree, part), { recursive: true });
   }
   const packed = async (from: string, name: string): Promise<string> => {
-    const [{ filename }] = JSON.parse(await run('npm', ['pack', from, '--ignore-scripts', '--json'], { cwd: folder })) as [{ filename: string }];
+    const [{ filename }] = JSON.parse(
+      await run('npm', ['pack', from, '--ignore-scripts', '--json'], { cwd: folder }),
+    ) as [{ filename: string }];
     renameSync(path.join(folder, filename), path.join(folder, name));
     return path.join(folder, name);
   };
@@ -116,15 +138,26 @@ export async function pack(folder: string): Promise<Tarballs> {
   cpSync(await prebuilds(), path.join(tree, 'prebuilds'), { recursive: true });
   await nameFiles();
   const full = await packed(tree, 'full.tgz');
-  return { full, plain, dependency: await packed(path.join(root, 'node_modules', 'node-gyp-build'), 'node-gyp-build.tgz') };
+  return {
+    full,
+    plain,
+    dependency: await packed(path.join(root, 'node_modules', 'node-gyp-build'), 'node-gyp-build.tgz'),
+  };
 }
 
-/** An empty project that asks for the tarball, and for its dependency beside it, so that nothing has to be fetched. */
+/** An empty project that depends on the tarball and on the tarball of its dependency, so that nothing is fetched. */
 export function project(folder: string, tarball: string, { dependency }: Tarballs): string {
   mkdirSync(folder, { recursive: true });
   const dependencies = { 'flash-softmax': `file:${tarball}`, 'node-gyp-build': `file:${dependency}` };
   const overrides = { 'node-gyp-build': `file:${dependency}` };
-  const manifest = { name: 'project', version: '1.0.0', private: true, dependencies, pnpm: { overrides }, resolutions: overrides };
+  const manifest = {
+    name: 'project',
+    version: '1.0.0',
+    private: true,
+    dependencies,
+    pnpm: { overrides },
+    resolutions: overrides,
+  };
   writeFileSync(path.join(folder, 'package.json'), JSON.stringify(manifest));
   return folder;
 }
@@ -138,17 +171,33 @@ export interface Answer {
   readonly values: number[];
 }
 
-const CALL = `const { native, backend } = capabilities(); console.log(JSON.stringify({ native, backend, values: [...softmax(Float32Array.of(0, 0, -Infinity))] }))`;
+const CALL = `
+  const { native, backend } = capabilities();
+  const values = [...softmax(Float32Array.of(0, 0, -Infinity))];
+  console.log(JSON.stringify({ native, backend, values }))`;
 
-/** What the installed package answers, imported and required, to the Node of a command line. */
-export async function ask(command: readonly string[], folder: string, env: Record<string, string | undefined> = {}): Promise<Answer> {
+/** The answer of the installed package, imported and required, to the Node of a command line. */
+export async function ask(
+  command: readonly string[],
+  folder: string,
+  env: Record<string, string | undefined> = {},
+): Promise<Answer> {
   const [program, ...args] = command;
   const answers = await Promise.all(
-    [`import { capabilities, softmax } from 'flash-softmax'; ${CALL}`, `const { capabilities, softmax } = require('flash-softmax'); ${CALL}`].map(async (script, i) => {
+    [
+      `import { capabilities, softmax } from 'flash-softmax'; ${CALL}`,
+      `const { capabilities, softmax } = require('flash-softmax'); ${CALL}`,
+    ].map(async (script, i) => {
       const kind = `--input-type=${['module', 'commonjs'][i]}`;
-      return JSON.parse(await run(program!, [...args, kind, '--eval', script], { cwd: folder, env: { FLASH_SOFTMAX_BACKEND: undefined, ...env } })) as Answer;
+      return JSON.parse(
+        await run(program!, [...args, kind, '--eval', script], {
+          cwd: folder,
+          env: { FLASH_SOFTMAX_BACKEND: undefined, ...env },
+        }),
+      ) as Answer;
     }),
   );
-  if (JSON.stringify(answers[0]) !== JSON.stringify(answers[1])) throw new Error(`import and require differ: ${JSON.stringify(answers)}`);
+  if (JSON.stringify(answers[0]) !== JSON.stringify(answers[1]))
+    throw new Error(`import and require differ: ${JSON.stringify(answers)}`);
   return answers[0]!;
 }

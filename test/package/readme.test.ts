@@ -1,4 +1,4 @@
-/** README.md: its programs run and print what they say they print, and it knows every command and option there is. */
+/** README.md: its programs run and print the shown output, and it names every command and option. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import { run } from '../support/run.js';
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const programs = [...readme.matchAll(/^```js runnable\n(.*?)^```$/gms)].map(([, program]) => program!);
-/** What a line says that it prints. */
+/** The output that a line of the README states. */
 const promised = (program: string) => [...program.matchAll(/\/\/ → (.*)$/gm)].map(([, text]) => text);
 
 describe('README.md', () => {
@@ -17,10 +17,13 @@ describe('README.md', () => {
   it('has programs', () => expect(programs.length).toBeGreaterThanOrEqual(3));
 
   // The package finds itself by its own name, from its own folder.
-  it.each(programs.map((program, i) => [i + 1, program] as const))('program %i prints what it says', async (_, program) => {
-    const printed = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: root });
-    expect(printed.trimEnd().split('\n')).toEqual(promised(program));
-  });
+  it.each(programs.map((program, i) => [i + 1, program] as const))(
+    'program %i prints what it says',
+    async (_, program) => {
+      const printed = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: root });
+      expect(printed.trimEnd().split('\n')).toEqual(promised(program));
+    },
+  );
 
   it('shows every command', async () => {
     const { stdout } = await capture(['--help']);

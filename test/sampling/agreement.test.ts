@@ -1,4 +1,7 @@
-/** The same bits from every backend, JavaScript included: filters, probabilities, tokens; with any number of threads and however a batch is cut. */
+/**
+ * Every backend, JavaScript included, gives the same filtered logits, probabilities and tokens, with any number of
+ * threads and any cut of a batch.
+ */
 import { afterAll, describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
 import { bits, typeNames, type Floats } from '../support/cases.js';
@@ -13,7 +16,7 @@ interface Call {
   filters: readonly number[];
   mask: Uint8Array | null;
   bias: Floats | null;
-  /** Without, rough sums will do. */
+  /** Without probabilities, approximate sums may decide. */
   writes: boolean;
 }
 
@@ -24,17 +27,52 @@ function run(name: (typeof backends)[number], { x, cols, filters, mask, bias, wr
   const like = () => (writes ? (x.slice().fill(0) as Floats) : null);
   const [tokens, kept, probabilities, status] = [new Uint32Array(rows * DRAWS), like(), like(), new Int32Array(rows)];
   const uniforms = Float64Array.from({ length: rows * DRAWS }, (_, i) => ((i * 0.618033988749895) % 1) as number);
-  const sample = backendNamed(name)[x instanceof Float32Array ? 'sample_f32' : 'sample_f64'] as unknown as SampleKernel<Floats>;
-  const [topK, temperature, topP, minDistance, typicalP, epsilon] = filters as [number, number, number, number, number, number];
-  sample(x, tokens, kept, probabilities, status, uniforms, rows, cols, DRAWS, topK, temperature, topP, minDistance, typicalP, epsilon, mask, mask === null ? 0 : 2, bias);
+  const sample = backendNamed(name)[
+    x instanceof Float32Array ? 'sample_f32' : 'sample_f64'
+  ] as unknown as SampleKernel<Floats>;
+  const [topK, temperature, topP, minDistance, typicalP, epsilon] = filters as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  sample(
+    x,
+    tokens,
+    kept,
+    probabilities,
+    status,
+    uniforms,
+    rows,
+    cols,
+    DRAWS,
+    topK,
+    temperature,
+    topP,
+    minDistance,
+    typicalP,
+    epsilon,
+    mask,
+    mask === null ? 0 : 2,
+    bias,
+  );
   return { tokens, status, kept: kept && bits(kept), probabilities: probabilities && bits(probabilities) };
 }
 
 const kernelFilters = (random: () => number, n: number): readonly number[] => {
   const f = someFilters(random, n);
   const far = [1e-300, 1e-30, 1e30, 1e300][random() % 40];
-  const temperature = random() % 20 === 0 ? 0 : far ?? f.temperature;
-  return [f.topK === 0 ? n : Math.min(f.topK, n), temperature, f.topP, f.minP === 0 ? -Infinity : temperature * Math.log(f.minP), f.typicalP, f.epsilonCutoff];
+  const temperature = random() % 20 === 0 ? 0 : (far ?? f.temperature);
+  return [
+    f.topK === 0 ? n : Math.min(f.topK, n),
+    temperature,
+    f.topP,
+    f.minP === 0 ? -Infinity : temperature * Math.log(f.minP),
+    f.typicalP,
+    f.epsilonCutoff,
+  ];
 };
 
 describe('every backend', () => {
@@ -72,24 +110,50 @@ describe('every backend', () => {
   it.runIf(backends.includes('scalar'))('plain C++ too', () => {
     const random = generator(7);
     for (let i = 0; i < 100; i++) {
-      const call = { x: makers['N(0,8)']!('f32', 700, i), cols: 700, filters: kernelFilters(random, 700), mask: null, bias: null, writes: i % 2 === 0 };
+      const call = {
+        x: makers['N(0,8)']!('f32', 700, i),
+        cols: 700,
+        filters: kernelFilters(random, 700),
+        mask: null,
+        bias: null,
+        writes: i % 2 === 0,
+      };
       expect(run('scalar', call)).toEqual(run('js', call));
     }
   });
 
-  // Long rows, where sums come from shortcuts unless probabilities are wanted, and where they must not: many equal logits, shares that
-  // fall on a token, whole numbers of equal weights.
-  it('the same tokens of long rows, whatever shortcuts are taken', () => {
+  // Long rows, where sums come from shortcuts unless probabilities are wanted. Shortcuts must not decide where many
+  // logits are equal, a share falls on a token, or equal weights sum to whole numbers.
+  it('the same tokens of long rows, with any shortcut', () => {
     const random = generator(5);
-    const kinds = ['N(0,1)', 'nearly flat', 'N(0,8)', 'all equal', 'five values', 'steps of an ULP', 'rising', 'every third −∞', 'two hundred powers', 'one-hot'];
+    const kinds = [
+      'N(0,1)',
+      'nearly flat',
+      'N(0,8)',
+      'all equal',
+      'five values',
+      'steps of an ULP',
+      'rising',
+      'every third −∞',
+      'two hundred powers',
+      'one-hot',
+    ];
     for (let i = 0; i < 60; i++) {
       const n = [30_000, 128_256, 16_384, 20_001][random() % 4]!;
       const x = makers[kinds[i % kinds.length]!]!(typeNames[+(random() % 3 === 0)]!, n, i);
       const p = [0.5, 0.95, 0.25, 0.999, 1, 1e-3, 1 - 1 / n, 0.75][random() % 8]!;
-      const call = { x, cols: n, filters: [n, [1, 1, 0.7, 3, 1e-3, 1e6][random() % 6]!, p, random() % 4 ? -Infinity : -2, 1, 0], mask: null, bias: null, writes: false };
+      const call = {
+        x,
+        cols: n,
+        filters: [n, [1, 1, 0.7, 3, 1e-3, 1e6][random() % 6]!, p, random() % 4 ? -Infinity : -2, 1, 0],
+        mask: null,
+        bias: null,
+        writes: false,
+      };
       const [first, ...others] = names.map((name) => run(name, call));
       for (const other of others) expect(other, String(i)).toEqual(first);
-      for (const name of names) if (name !== 'js') expect(run(name, { ...call, writes: true }).tokens, String(i)).toEqual(first!.tokens);
+      for (const name of names)
+        if (name !== 'js') expect(run(name, { ...call, writes: true }).tokens, String(i)).toEqual(first!.tokens);
     }
   });
 });

@@ -1,7 +1,9 @@
-/** Rows and options of the sampling tests, and a plain float64 reference of the filters: Math.exp, sorts, sums in order. */
+/**
+ * Rows and options of the sampling tests, and a plain float64 reference of the filters: Math.exp, sorts, sums in order.
+ */
 import { generator, normal, row, type Floats, type FloatsName } from '../support/cases.js';
 
-/** Of what a filter looks at. */
+/** The numbers that filters read. */
 export interface Filters {
   temperature: number;
   topK: number;
@@ -14,7 +16,10 @@ export interface Filters {
 export const none: Filters = { temperature: 1, topK: 0, topP: 1, minP: 0, typicalP: 1, epsilonCutoff: 0 };
 
 type Maker = (type: FloatsName, n: number, seed: number) => Floats;
-const made = (value: (random: () => number, i: number, n: number) => number): Maker => (type, n, seed) => row(type, value, n, seed);
+const made =
+  (value: (random: () => number, i: number, n: number) => number): Maker =>
+  (type, n, seed) =>
+    row(type, value, n, seed);
 
 /** Random rows, and rows made to be awkward: ties everywhere, one-hot, −∞, all equal, a ramp, steps of one ULP. */
 export const makers: Record<string, Maker> = {
@@ -26,8 +31,8 @@ export const makers: Record<string, Maker> = {
   'one-hot': made((_, i, n) => (i === n >> 1 ? 200 : 0)),
   'one finite': made((_, i, n) => (i === n >> 1 ? 2 : -Infinity)),
   'every third −∞': made((random, i) => (i % 3 === 1 ? -Infinity : 3 * normal(random))),
-  'rising': made((_, i, n) => (8 * i) / n),
-  'falling': made((_, i, n) => (-8 * i) / n),
+  rising: made((_, i, n) => (8 * i) / n),
+  falling: made((_, i, n) => (-8 * i) / n),
   'steps of an ULP': made((random) => 1 + (random() % 4) * 2 ** -23),
   'two hundred powers': made((random) => -(random() % 200)),
 };
@@ -36,7 +41,7 @@ export const lengths = [1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 100, 255, 256, 257, 1
 
 const inOrder = (z: ArrayLike<number>) => (a: number, b: number) => (z[a] === z[b] ? a - b : z[b]! - z[a]!);
 
-/** The smallest prefix with a share; at least one. */
+/** The length of the smallest prefix with the given share; at least 1. */
 function prefix(order: readonly number[], w: ArrayLike<number>, share: number): number[] {
   const total = order.reduce((sum, i) => sum + w[i]!, 0);
   let sum = 0;
@@ -46,9 +51,11 @@ function prefix(order: readonly number[], w: ArrayLike<number>, share: number): 
   return order.slice(0, kept);
 }
 
-/** The tokens that are left, rising, and their probabilities. */
+/** The tokens that are left, in order, and their probabilities. */
 export function reference(z: ArrayLike<number>, f: Filters): { kept: number[]; p: number[] } {
-  let kept = Array.from(z, (_, i) => i).filter((i) => z[i]! > -Infinity).sort(inOrder(z));
+  let kept = Array.from(z, (_, i) => i)
+    .filter((i) => z[i]! > -Infinity)
+    .sort(inOrder(z));
   const top = z[kept[0]!]!;
   if (f.temperature === 0) return { kept: [kept[0]!], p: [1] };
   const w = Array.from(z, (logit) => Math.exp((logit - top) / f.temperature));
@@ -58,11 +65,16 @@ export function reference(z: ArrayLike<number>, f: Filters): { kept: number[]; p
   const sum = () => kept.reduce((all, i) => all + w[i]!, 0);
   if (f.typicalP < 1) {
     const all = sum();
-    // −log p less its mean is the mean of the distances less the distance: log Σ would hide distances below 1e-16.
+    // −log p less its mean is the mean of the distances less the distance: with log Σ, distances below 1e-16 would be
+    // lost.
     const distances = Array.from(z, (logit) => (logit - top) / f.temperature);
     const mean = kept.reduce((m, i) => (w[i] === 0 ? m : m + w[i]! * distances[i]!), 0) / all;
     const off = distances.map((distance) => Math.abs(mean - distance));
-    kept = prefix(kept.slice().sort((a, b) => off[a]! - off[b]! || a - b), w, f.typicalP);
+    kept = prefix(
+      kept.slice().sort((a, b) => off[a]! - off[b]! || a - b),
+      w,
+      f.typicalP,
+    );
   }
   if (f.epsilonCutoff > 0) {
     const all = sum();
@@ -76,7 +88,7 @@ export function reference(z: ArrayLike<number>, f: Filters): { kept: number[]; p
 
 const pick = <T>(random: () => number, values: readonly T[]): T => values[random() % values.length]!;
 
-/** Some options, most of them with one or two filters. */
+/** Some options, most with one or two filters. */
 export function someFilters(random: () => number, n: number): Filters {
   const off = () => random() % 2 === 0;
   return {

@@ -1,10 +1,11 @@
 /**
- * Arrays that lie and lists that act: an overridden constructor, species or length changes nothing, and a getter that
- * takes the logits away ends in an error. On every backend, as each of them would read or write what is not there.
+ * Arrays that lie and lists with getters: an overridden constructor, species or length changes nothing, and a getter
+ * that takes the logits away ends in an error. On every backend, as each has its own memory accesses.
  */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
 import { row, type Floats } from '../support/cases.js';
+import { forceBackend } from '../support/force-backend.js';
 
 type Sampling = typeof import('../../lib/sampling.js');
 type Logits = Float32Array;
@@ -12,7 +13,7 @@ type Logits = Float32Array;
 const N = 3000;
 const invalidType = expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }) as Error;
 
-/** A subclass with parameters of its own, which make arrays of one element out of a length. */
+/** A subclass whose constructor makes arrays of one element out of a length. */
 class Named extends Float32Array {
   readonly name: string;
   constructor(name: unknown, ...rest: unknown[]) {
@@ -22,7 +23,7 @@ class Named extends Float32Array {
   }
 }
 
-/** The same elements in arrays that mislead whoever asks them. */
+/** The same elements in arrays that lie about themselves. */
 const liars: Record<string, (x: Logits) => Logits> = {
   'a subclass': (x) => new Named('logits', x),
   'another constructor': (x) =>
@@ -72,12 +73,9 @@ const lengths: Record<string, (x: Logits, length: number) => Logits> = {
 for (const name of backends) {
   describe(name, () => {
     let sampling: Sampling;
-    beforeEach(async () => {
-      vi.resetModules();
-      vi.stubEnv('FLASH_SOFTMAX_BACKEND', name);
+    forceBackend(name, async () => {
       sampling = await import('../../lib/sampling.js');
     });
-    afterEach(() => vi.unstubAllEnvs());
 
     const x = row('f32', 'N(0,1)', N) as Logits;
     const all: Record<string, (s: Sampling, x: Logits) => unknown> = {
@@ -110,7 +108,7 @@ for (const name of backends) {
       for (let i = 0; i < N; i++) x[i] = Math.abs(x[i]!);
       return x;
     };
-    /** As a plain array where a result is an array of the kind of x. */
+    /** A plain array, for a result that is an array of the kind of x. */
     const plain = (result: unknown) => structuredClone(result);
 
     for (const [about, make] of Object.entries(liars)) {

@@ -1,4 +1,4 @@
-/** Logits and bias whose sum no double holds: it is finite all the same, and decides as such. */
+/** Logits and biases whose sum overflows a double: it counts as finite, and decides. */
 import { describe, expect, it } from 'vitest';
 import type { SampleKernel, TopKKernel } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
@@ -17,8 +17,10 @@ for (const name of backends) {
     };
 
     it('topK orders them', () => {
-      expect(topK(Float64Array.of(M, M, 1, -M, -M), Float64Array.of(M / 2, M, 0, -M, -M / 4), 5)).toEqual([1, 0, 2, 4, 3]);
-      // A masked one does not count, nor does an infinite one overflow.
+      expect(topK(Float64Array.of(M, M, 1, -M, -M), Float64Array.of(M / 2, M, 0, -M, -M / 4), 5)).toEqual([
+        1, 0, 2, 4, 3,
+      ]);
+      // A masked sum does not count; a sum with an infinite part does not overflow.
       expect(topK(Float64Array.of(M, 1, 2), Float64Array.of(M, 5, 0), 2, Uint8Array.of(0, 1, 1))).toEqual([1, 2]);
       expect(topK(Float64Array.of(M, -Infinity, 2), Float64Array.of(M, M, -M), 3)).toEqual([0, 2, 1]);
       for (const n of [10, 300, 5000]) {
@@ -27,17 +29,39 @@ for (const name of backends) {
       }
     });
 
-    const probabilities = (x: Float64Array, bias: Float64Array, temperature: number, options: { k?: number; p?: number } = {}) => {
+    const probabilities = (
+      x: Float64Array,
+      bias: Float64Array,
+      temperature: number,
+      options: { k?: number; p?: number } = {},
+    ) => {
       const [kept, out, status] = [new Float64Array(x.length), new Float64Array(x.length), new Int32Array(1)];
       const { k = x.length, p = 1 } = options;
       (backend.sample_f64 as SampleKernel<Float64Array>)(
-        x, new Uint32Array(0), kept, out, status, new Float64Array(0), 1, x.length, 0, k, temperature, p, -Infinity, 1, 0, null, 0, bias,
+        x,
+        new Uint32Array(0),
+        kept,
+        out,
+        status,
+        new Float64Array(0),
+        1,
+        x.length,
+        0,
+        k,
+        temperature,
+        p,
+        -Infinity,
+        1,
+        0,
+        null,
+        0,
+        bias,
       );
       expect(status[0]).toBe(0);
       return out;
     };
 
-    it('probabilities are those of their exact sums', () => {
+    it('probabilities follow from the exact sums', () => {
       for (const sign of [1, -1]) {
         for (const n of [2, 10, 300, 5000]) {
           const all = new Float64Array(n).fill(sign * M);
@@ -48,7 +72,11 @@ for (const name of backends) {
         }
       }
       // A distance of 2^1022 at a temperature of 2^1022.
-      const [a, b] = probabilities(Float64Array.of(2 ** 1023, 2 ** 1023), Float64Array.of(2 ** 1023, 2 ** 1022), 2 ** 1022);
+      const [a, b] = probabilities(
+        Float64Array.of(2 ** 1023, 2 ** 1023),
+        Float64Array.of(2 ** 1023, 2 ** 1022),
+        2 ** 1022,
+      );
       expect(a).toBeCloseTo(1 / (1 + Math.exp(-1)), 9);
       expect(b).toBeCloseTo(1 / (1 + Math.E), 9);
       const cut = probabilities(Float64Array.of(M, M, 0), Float64Array.of(M, M / 2, 0), 1, { k: 2, p: 0.9 });

@@ -1,4 +1,4 @@
-/** The sampler over long histories, and the states that version 0.1 saved: they are read for ever. */
+/** The sampler over long histories, and states that version 0.1 saved, which every later version reads. */
 import { describe, expect, it } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { penalize, sample, Sampler, type SamplerOptions, type SamplerState } from '../../lib/sampling.js';
@@ -12,7 +12,7 @@ interface Saved {
   /** The text of a state. */
   saved: string;
   step: number;
-  /** What version 0.1 drew from then on, and the text of its state behind that. */
+  /** The draws of version 0.1 from then on, and the text of its state after them. */
   next: number[];
   after: string;
 }
@@ -79,7 +79,7 @@ describe('long histories', () => {
 });
 
 describe('penalties of a sampler', () => {
-  it.each([0, 1, 5, Infinity])('are those of penalize, with a window of %d', (penaltyWindow) => {
+  it.each([0, 1, 5, Infinity])('agree with penalize, with a window of %d', (penaltyWindow) => {
     const penalties = { repetitionPenalty: 1.3, frequencyPenalty: 0.3, presencePenalty: 0.2, penaltyWindow };
     const sampler = new Sampler({ ...penalties, seed: 3 });
     const history: number[] = [];

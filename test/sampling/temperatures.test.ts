@@ -1,4 +1,7 @@
-/** Temperatures at the ends of the doubles, and logits that differ by less than a weight can tell, on every backend. */
+/**
+ * Temperatures at the ends of the range of doubles, and logits that differ by less than a weight shows, on every
+ * backend.
+ */
 import { describe, expect, it } from 'vitest';
 import type { SampleKernel } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
@@ -40,7 +43,7 @@ describe.each(backends)('on %s', (name) => {
         mask ? 1 : 0,
         null,
       );
-    draw(null, null); // by sums that are near, where these do
+    draw(null, null); // uses approximate sums, which are close here
     const quick = tokens.slice();
     draw(...outputs);
     expect([...quick]).toEqual([...tokens]);
@@ -49,7 +52,7 @@ describe.each(backends)('on %s', (name) => {
   };
   const keptOf = (p: Floats) => Array.from(p.keys()).filter((i) => p[i]! > 0);
 
-  it('draws evenly from what is finite at temperatures that leave no differences', () => {
+  it('draws evenly from finite logits at temperatures that leave no differences', () => {
     const uniforms = [0, 0.1, 0.5, 0.9, 0.93, 0.999, 1 - 2 ** -53];
     for (const Kind of [Float32Array, Float64Array])
       for (const n of [5, 261, 1024, 1025, 1500, 20_000]) {
@@ -80,7 +83,7 @@ describe.each(backends)('on %s', (name) => {
         expect(keptOf(probabilities), `${temperature}, ${JSON.stringify(filters)}`).toEqual(kept);
         kept.forEach((token, i) => expect(Math.abs(probabilities[token]! / p[i]! - 1)).toBeLessThan(1e-9));
       }
-      // Far below, or far above, it is as ever.
+      // Far below and far above, results are as usual.
       expect([...run(Float64Array.of(1, -1e300, 1), { temperature }, [0.7]).probabilities]).toEqual([0.5, 0, 0.5]);
       expect([...run(Float64Array.of(1e300, -1e300, 5), { temperature }, [0.7]).probabilities]).toEqual([1, 0, 0]);
       expect([...run(Float64Array.of(-1e300, -1e301), { temperature }, [0.7]).probabilities]).toEqual([1, 0]);

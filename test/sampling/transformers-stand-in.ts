@@ -1,6 +1,6 @@
 /**
- * A stand-in for @huggingface/transformers, which has 1 GB with its dependencies: how generate() calls logits
- * processors, and what transformers.test.ts compares with. That test runs against the package as well.
+ * A stand-in for @huggingface/transformers, which has 1 GB with its dependencies: generate()'s calls of logits
+ * processors, and the processors that transformers.test.ts compares with. That test also runs against the package.
  */
 type Ids = readonly (readonly bigint[])[];
 
@@ -57,7 +57,7 @@ export class RepetitionPenaltyLogitsProcessor extends LogitsProcessor {
     super();
   }
 
-  /** Each token of a sequence once: a negative logit is multiplied by the penalty, another divided. */
+  /** Treats each token of a sequence once: a negative logit is multiplied by the penalty, another one divided. */
   override _call(ids: Ids, logits: LogitsTensor): LogitsTensor {
     const cols = logits.dims.at(-1)!;
     ids.forEach((sequence, row) => {
@@ -71,7 +71,7 @@ export class RepetitionPenaltyLogitsProcessor extends LogitsProcessor {
   }
 }
 
-/** The k largest elements of one row, largest first, and where they are. */
+/** The k largest elements of one row and their indices, largest first. */
 export async function topk(
   { data }: LogitsTensor,
   k: number,

@@ -30,13 +30,13 @@ interface Manifest {
 const folder = path.join(root, 'bench', 'peers', 'node_modules', '@huggingface', 'transformers');
 const example = pathToFileURL(path.join(root, 'examples', 'transformers.mjs')).href;
 
-/** The module that Node gets for the package, which has 1 GB with its dependencies. */
+/** The module that stands in for the package, which has 1 GB with its dependencies. */
 function packageEntry(): string {
   const manifest = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')) as Manifest;
   return pathToFileURL(path.join(folder, manifest.exports.node.import.default)).href;
 }
 
-// The package itself where bench/peers has it (npm ci in bench/peers); the nightly workflow asks for it.
+// Uses the package itself if bench/peers has it (npm ci in bench/peers); the nightly workflow asks for it.
 const wanted = process.env.FLASH_SOFTMAX_PEERS === '1' || existsSync(folder);
 const packages: [string, () => string][] = [
   ['a stand-in for @huggingface/transformers', () => new URL('./transformers-stand-in.ts', import.meta.url).href],
@@ -51,7 +51,12 @@ describe.each(packages)('the adapter for %s', (_, entry) => {
   const cols = 5000;
   const ids = [Array.from({ length: 30 }, (_, i) => BigInt((i * 37) % cols))];
 
-  const cases = [[1, 1, 0.7], [2, 50, 0.7], [3, 300, 1.5], [4, 50, 1]] as const;
+  const cases = [
+    [1, 1, 0.7],
+    [2, 50, 0.7],
+    [3, 300, 1.5],
+    [4, 50, 1],
+  ] as const;
   it('filters as its warpers and its sampler do', async () => {
     const { transformers, adapter } = await load();
     const { FlashFilter } = adapter.adapt(transformers);

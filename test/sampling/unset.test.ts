@@ -1,6 +1,6 @@
 /**
- * What a generation_config.json holds for options that are not set, `null` and `top_k: 0`, is no value: in every function,
- * for every option.
+ * Unset options of a generation_config.json, `null` and `top_k: 0`, are as if absent: in every function, for every
+ * option.
  */
 import { describe, expect, it } from 'vitest';
 import * as sampling from '../../lib/sampling.js';
@@ -11,7 +11,7 @@ const x = row('f32', 'N(0,1)', 300);
 const p = x.map(Math.abs);
 const { Sampler } = sampling;
 
-/** Each function with a seed, so that it gives the same twice. */
+/** Each function with a seed, so that it gives the same result twice. */
 const functions: Record<string, (options: object) => unknown> = {
   argmax: (options) => sampling.argmax(x, options),
   topK: (options) => sampling.topK(x, 5, options),
@@ -35,7 +35,7 @@ const functions: Record<string, (options: object) => unknown> = {
   'topK of promises': (options) => promises.topK(x, 5, options),
 };
 
-/** The names of a function's options, as its message about another one lists them. */
+/** The names of a function's options, from its error about an unknown one. */
 async function namesOf(run: (options: object) => unknown): Promise<string[]> {
   const error = await (async () => run({ nothing: 1 }))().then(
     () => undefined,
@@ -109,8 +109,7 @@ it('functions have all the options that this test is for', async () => {
 });
 
 it('the options of a generation_config.json', () => {
-  const config =
-    JSON.parse(`{ "temperature": null, "topK": 0, "topP": null, "minP": null,
+  const config = JSON.parse(`{ "temperature": null, "topK": 0, "topP": null, "minP": null,
     "typicalP": 1.0, "epsilonCutoff": 0.0,
     "repetitionPenalty": null, "frequencyPenalty": null, "presencePenalty": null,
     "banned": null, "forced": null }`) as object;

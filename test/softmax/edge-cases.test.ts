@@ -1,6 +1,7 @@
 /**
  * Edges that the table of edge values lacks: subnormal gradients, rows beside rows of another size, equal terms in many
- * columns, sums with a bias at the end of the doubles. Every backend against exact arithmetic (edge-oracle.ts).
+ * columns, sums with a bias at the end of the range of doubles. Every backend against exact arithmetic
+ * (edge-oracle.ts).
  */
 import { describe, expect, it } from 'vitest';
 import { expSum } from '../../lib/index.js';
@@ -42,7 +43,7 @@ describe.each(backends)('on %s', (name) => {
     ) => {
       const exact = backward(y, dy, () => true, T);
       const size = y.reduce((sum, v, c) => sum + Math.abs(v * dy[c]!), 0);
-      // What cancels in dy − Σ y dy is off by a rounding of its terms.
+      // Terms of dy − Σ y dy that cancel leave their rounding.
       y.forEach((v, c) => {
         const slack = (fixed(v) * fixed(2 ** -50 * (size + Math.abs(dy[c]!)))) / fixed(T);
         expectNear(got(c), near(exact[c]!, 'f64', 3, slack), `dx[${c}], ${what}, T ${T}`);
@@ -53,7 +54,7 @@ describe.each(backends)('on %s', (name) => {
         for (const n of [1, 2, 7, 24])
           for (const [scaleName, scale] of Object.entries(scales))
             for (const T of temperatures) {
-              if (scale < 2 ** -100 && kind !== 'ordinary') continue; // beyond the digits of exact arithmetic
+              if (scale < 2 ** -100 && kind !== 'ordinary') continue; // exact arithmetic has too few digits
               const random = generator(n);
               const y = Array.from({ length: n }, () => (uniform(random) ** 4 / Math.sqrt(n)) * scale);
               const dy = Array.from({ length: n }, () => of(random));

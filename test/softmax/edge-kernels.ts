@@ -1,4 +1,4 @@
-/** The row operators of one backend on numbers of any element type, in place as well: what test/softmax/edge-table.test.ts calls. */
+/** The row operators of one backend on any element type, in place as well, for test/softmax/edge-table.test.ts. */
 import { NO_EXPONENT, type BackendName } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
 import type { TypeName } from './edge-values.js';
@@ -15,7 +15,7 @@ export function decode(type: TypeName, x: Elements): number[] {
   return Array.from(x instanceof Uint16Array ? floatsOf(type as 'f16' | 'bf16', x) : x);
 }
 
-/** A call's tensor, [outer, cols, inner], and what comes with it. */
+/** The tensor of a call, [outer, cols, inner], and its options. */
 export interface EdgeCall {
   readonly type: TypeName;
   readonly x: Elements;
@@ -34,7 +34,7 @@ export interface EdgeResults {
   readonly gradient: Elements;
   readonly mantissa: Float64Array;
   readonly exponent: Int32Array;
-  /** Null where the exponents of the states do not fit 32 bits. */
+  /** Null if the exponents of the states do not fit 32 bits. */
   readonly normalize: Elements | null;
 }
 
@@ -48,8 +48,13 @@ function kernelsOf(name: BackendName, type: TypeName): (operator: string) => Ker
   return (operator) => backend[`${operator}_${type}`]!;
 }
 
-/** Runs all operators. Those that can are run in place too; `differs` hears of another result there. */
-export function runAll(name: BackendName, call: EdgeCall, target: number, differs: (operator: string) => void): EdgeResults {
+/** Runs all operators, and in place where that is allowed; calls `differs` if the result in place differs. */
+export function runAll(
+  name: BackendName,
+  call: EdgeCall,
+  target: number,
+  differs: (operator: string) => void,
+): EdgeResults {
   const { type, x, shape, temperature, mask, layout, bias } = call;
   const kernel = kernelsOf(name, type);
   const rest = [...shape, temperature, mask, layout, bias];
@@ -72,13 +77,24 @@ export function runAll(name: BackendName, call: EdgeCall, target: number, differ
   kernel('exp_sum')(x, mantissa, exponent, ...rest);
   const fits = !exponent.includes(NO_EXPONENT);
   return {
-    softmax: map('softmax'), logSoftmax: map('log_softmax'), logSumExp, loss, gradient, mantissa, exponent,
+    softmax: map('softmax'),
+    logSoftmax: map('log_softmax'),
+    logSumExp,
+    loss,
+    gradient,
+    mantissa,
+    exponent,
     normalize: fits ? map('normalize', mantissa, exponent) : null,
   };
 }
 
-/** softmaxBackward, in place of y too. */
-export function runBackward(name: BackendName, call: EdgeCall, dy: Elements, differs: (operator: string) => void): Elements {
+/** softmaxBackward, also in place of y. */
+export function runBackward(
+  name: BackendName,
+  call: EdgeCall,
+  dy: Elements,
+  differs: (operator: string) => void,
+): Elements {
   const { type, x, shape, temperature, mask, layout } = call;
   const kernel = kernelsOf(name, type)('softmax_backward');
   const [out, inPlace] = [x.slice().fill(7), x.slice()];

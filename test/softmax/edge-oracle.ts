@@ -1,17 +1,17 @@
 /**
- * What the row operators give, exactly: sums, quotients and exponentials as integers (v · 2^1400, see exact.ts), and the
- * interval of doubles that is near enough. Rows of few different logits are cheap: each is computed once.
+ * The exact results of the row operators: sums, quotients and exponentials as integers (v · 2^1400, see exact.ts), and
+ * the interval of doubles within a bound. Rows of few different logits are cheap: each logit is computed once.
  */
 import { exponential, fixed } from '../support/exact.js';
 
 const BITS = 1400n;
 const ONE = 1n << BITS;
 
-/** Digits of a type, the exponent of its smallest number, and that of the first number beyond. */
+/** The digits of a type, the exponent of its smallest number, and the exponent of the first number beyond its range. */
 const formats = { f32: [24, -149, 128], f64: [53, -1074, 1024], f16: [11, -24, 16], bf16: [8, -133, 128] } as const;
 export type FormatName = keyof typeof formats;
 
-/** Every number from low to high is right; NaN for both: only NaN is. */
+/** Every number from low to high is right. If both are NaN, only NaN is. */
 export interface Interval {
   readonly low: number;
   readonly high: number;
@@ -20,18 +20,19 @@ export interface Interval {
 const only = (value: number): Interval => ({ low: value, high: value });
 export const NOT_A_NUMBER = only(NaN);
 
-/** A fixed number as a double, down or up; beyond the doubles the largest one or ∞. */
+/** A fixed number as a double, rounded down or up; beyond the range, the largest double or ∞. */
 function toDouble(v: bigint, up: boolean): number {
   if (v < 0n) return -toDouble(-v, !up);
   if (v === 0n) return 0;
   const shift = BigInt(Math.max(v.toString(2).length - 53, 1400 - 1074));
   const digits = (v >> shift) + (up && v & ((1n << shift) - 1n) ? 1n : 0n);
   const exponent = Number(shift) - 1400;
-  const value = exponent > 971 ? Infinity : Number(digits) * 2 ** Math.max(exponent, -1000) * 2 ** Math.min(exponent + 1000, 0);
+  const value =
+    exponent > 971 ? Infinity : Number(digits) * 2 ** Math.max(exponent, -1000) * 2 ** Math.min(exponent + 1000, 0);
   return value === Infinity && !up ? Number.MAX_VALUE : value;
 }
 
-/** What is within some units of the last place of v, and `slack` more. Beyond a type's range it is ±∞. */
+/** The interval within some ULP and `slack` of v. Beyond a type's range it is ±∞. */
 export function near(v: bigint, type: FormatName, units: number, slack = 0n): Interval {
   const [digits, smallest, beyond] = formats[type];
   const size = v < 0n ? -v : v;
@@ -59,19 +60,24 @@ function log1p(s: bigint): bigint {
   return y;
 }
 
-/** A row of logits that count: their number, and the quantities of their finite sums. */
+/** The visible logits of a row: their number, and the quantities of their finite sums. */
 export interface ExactRow {
-  /** Of the position i, (z − max z) / T; null where z is −∞. */
+  /** (z − max z) / T at position i; null where z is −∞. */
   distance(i: number): bigint | null;
-  /** Of the position i, exp of that. */
+  /** exp of the distance at position i. */
   weight(i: number): bigint;
   readonly others: bigint;
   readonly log: bigint;
   readonly logSumExp: bigint;
 }
 
-/** −∞ and finite sums of x and bias; null for a row without a finite one, or with NaN or +∞. */
-export function exactRow(x: readonly number[], bias: readonly number[] | null, isVisible: (i: number) => boolean, temperature: number): ExactRow | null {
+/** Takes −∞ and finite sums of x and bias. Null for a row without a finite sum, or with NaN or +∞. */
+export function exactRow(
+  x: readonly number[],
+  bias: readonly number[] | null,
+  isVisible: (i: number) => boolean,
+  temperature: number,
+): ExactRow | null {
   const sums = new Map<string, bigint>();
   const keys = x.map((v, i) => `${v} ${bias?.[i] ?? 0}`);
   const z = keys.map((key, i): bigint | null => {
@@ -116,7 +122,12 @@ export function gradient(row: ExactRow, i: number, target: number, temperature: 
 }
 
 /** y (dy − Σ y dy) / T of finite numbers, 0 where masked. */
-export function backward(y: readonly number[], dy: readonly number[], isVisible: (i: number) => boolean, temperature: number): bigint[] {
+export function backward(
+  y: readonly number[],
+  dy: readonly number[],
+  isVisible: (i: number) => boolean,
+  temperature: number,
+): bigint[] {
   const term = (i: number): bigint => (isVisible(i) ? multiply(fixed(y[i]!), fixed(dy[i]!)) : 0n);
   const sum = y.reduce((all, _, i) => all + term(i), 0n);
   const t = fixed(temperature);

@@ -1,9 +1,9 @@
 /**
- * The table of edge values: rows of logits with what is at their edges, and what they are called with. test/softmax/edge-table.test.ts
- * runs all of it on every backend, for every element type.
+ * The table of edge values: rows of logits at the edges of number ranges, and their options.
+ * test/softmax/edge-table.test.ts runs all of them on every backend, for every element type.
  */
 
-/** The ends of a type's range, and a logit whose probability beside 0 is subnormal. */
+/** The ends of a type's range, and a logit whose probability beside a logit of 0 is subnormal. */
 export interface Limits {
   readonly max: number;
   readonly tiny: number;
@@ -19,10 +19,15 @@ export const limits = {
 
 export type TypeName = keyof typeof limits;
 
-/** The values that a row repeats, and those at its start, its middle and its end: undefined leaves the repeated one. */
+/**
+ * The value that a row repeats, and its values at the start, the middle and the end; undefined keeps the repeated one.
+ */
 export interface EdgeRow {
   readonly name: string;
-  readonly of: (type: Limits) => { readonly repeated: readonly number[]; readonly at?: readonly (number | undefined)[] };
+  readonly of: (type: Limits) => {
+    readonly repeated: readonly number[];
+    readonly at?: readonly (number | undefined)[];
+  };
 }
 
 const row = (name: string, of: EdgeRow['of']): EdgeRow => ({ name, of });
@@ -54,7 +59,7 @@ export const rows: readonly EdgeRow[] = [
   row('the smallest numbers', ({ tiny }) => ({ repeated: [tiny, 0, -tiny, 3 * tiny] })),
 ];
 
-/** What is added: nothing, or a number for each logit. */
+/** Biases: none, or a number for each logit. */
 export const biases: Record<string, ((x: number, i: number, type: Limits) => number) | null> = {
   none: null,
   zero: () => 0,
@@ -65,19 +70,19 @@ export const biases: Record<string, ((x: number, i: number, type: Limits) => num
   'a −∞ now and then': (_, i) => (i % 3 === 1 ? -Infinity : 0.25),
 };
 
-/** Which positions count. */
+/** Masks: the visible positions. */
 export const masks: Record<string, ((i: number, n: number, x: number) => boolean) | null> = {
   none: null,
   all: () => true,
   nothing: () => false,
   'two of three': (i) => i % 3 !== 2,
   'the first half': (i, n) => i < n / 2,
-  'what is finite': (_, __, x) => Math.abs(x) < Infinity,
+  'finite logits': (_, __, x) => Math.abs(x) < Infinity,
 };
 
 export const lengths: readonly number[] = [1, 2, 10, 64, 65, 200, 257, 1000, 5000];
 
-/** Temperatures for each type; the last ones are where a quotient or its inverse is at the end of the doubles. */
+/** Temperatures for each type. At the last ones a quotient or its inverse is at the end of the range of doubles. */
 export const temperatures: Record<TypeName, readonly number[]> = {
   f32: [1, 0.7, 4, 1e-39, 1e-300, Number.MIN_VALUE, 2 ** 21, 3e38, Number.MAX_VALUE],
   f64: [1, 0.7, 4, 1e-39, 1e-300, 1e-308, Number.MIN_VALUE, 2 ** 21, 1e300, 1.7e308],
@@ -85,7 +90,7 @@ export const temperatures: Record<TypeName, readonly number[]> = {
   bf16: [1, 0.7, 4, 1e-39, 3e38],
 };
 
-/** A row of n of this type's range. */
+/** A row of n numbers for this type's range. */
 export function valuesOf(edge: EdgeRow, type: TypeName, n: number): number[] {
   const { repeated, at = [] } = edge.of(limits[type]);
   const values = Array.from({ length: n }, (_, i) => repeated[i % repeated.length]!);

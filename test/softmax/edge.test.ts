@@ -1,4 +1,4 @@
-/** Numbers at the edge: not a number, infinite, huge, tiny, next to none; on every backend of this machine. */
+/** NaN, infinite, huge, tiny and subnormal numbers, on every backend of this machine. */
 import { describe, expect, it } from 'vitest';
 import { backends, nativeBackends, softmaxOn } from '../support/backends.js';
 import {
@@ -17,12 +17,14 @@ import { bound, oracle, worstError } from '../support/oracle.js';
 
 const make = (type: FloatsName, values: Iterable<number>): Floats => floats[type].from(values);
 
-/** Lengths that reach tails, whole vectors, blocks, and more than one flush of a chain of floats. */
+/** Lengths with tails, whole vectors, blocks, and more than one flush of a chain of floats. */
 const lengths = [1, 2, 3, 15, 16, 17, 31, 33, 63, 64, 65, 127, 257, 1000, 20_000].filter((n) => n <= longest);
 
-/** Where to put something odd: everywhere in a short row, at places that differ in kind in a long one. */
+/** Positions for an exceptional value: all of a short row, positions of different kinds in a long one. */
 const positions = (n: number): number[] =>
-  n <= 65 ? Array.from({ length: n }, (_, i) => i) : [0, 1, 15, 16, 63, 64, n >> 1, n - 65, n - 17, n - 16, n - 2, n - 1];
+  n <= 65
+    ? Array.from({ length: n }, (_, i) => i)
+    : [0, 1, 15, 16, 63, 64, n >> 1, n - 65, n - 17, n - 16, n - 2, n - 1];
 
 const canonicalNaN: Record<FloatsName, Floats> = { f32: make('f32', [NaN]), f64: make('f64', [NaN]) };
 
@@ -35,7 +37,9 @@ function expectAllNaN(type: FloatsName, y: Floats, what: string): void {
 function expectRight(name: string, type: FloatsName, y: Floats, x: Floats, temperature: number, what: string): void {
   const worst = worstError(type, y, oracle(x, temperature));
   if (!(worst.error <= bound(name, type))) {
-    expect.fail(`${what}: [${worst.index}] of ${x.length} is ${worst.actual}, exact ${worst.exact}: ${worst.error} ULP`);
+    expect.fail(
+      `${what}: [${worst.index}] of ${x.length} is ${worst.actual}, exact ${worst.exact}: ${worst.error} ULP`,
+    );
   }
 }
 
@@ -65,7 +69,10 @@ for (const name of backends) {
 
       it('so does a NaN of any sign and payload, quiet or signalling', () => {
         // High words of float32 and float64 NaNs.
-        const words = type === 'f32' ? [0x7fc00001, 0xffc00000, 0xffffffff, 0x7f800001, 0xff800001] : [0x7ff80001, 0xfff80000, 0xffffffff, 0x7ff00001, 0xfff00001];
+        const words =
+          type === 'f32'
+            ? [0x7fc00001, 0xffc00000, 0xffffffff, 0x7f800001, 0xff800001]
+            : [0x7ff80001, 0xfff80000, 0xffffffff, 0x7ff00001, 0xfff00001];
         for (const word of words) {
           for (const n of [1, 17, 64, 300]) {
             const x = row(type, 'N(0,1)', n);
@@ -97,9 +104,10 @@ for (const name of backends) {
             const y = run(x);
             if (!Object.is(y[i], 0)) expect.fail(`Expected 0 for -∞ at ${i} of ${n} but received ${y[i]}`);
             if (n <= 300 || i === 0) expectRight(name, type, y, x, 1, `-∞ at ${i}`);
-            // All but one.
+            // Masks all but one.
             const z = run(new floats[type](n).fill(-Infinity).fill(-3, i, i + 1));
-            if (!z.every((v, j) => Object.is(v, j === i ? 1 : 0))) expect.fail(`Expected a single 1 at ${i} of ${n}: ${z}`);
+            if (!z.every((v, j) => Object.is(v, j === i ? 1 : 0)))
+              expect.fail(`Expected a single 1 at ${i} of ${n}: ${z}`);
           }
         }
       });
@@ -108,16 +116,16 @@ for (const name of backends) {
         for (const n of lengths) expectAllNaN(type, run(new floats[type](n).fill(-Infinity)), `${n} times -∞`);
       });
 
-      it('an odd row leaves its neighbours alone', () => {
-        for (const odd of [NaN, Infinity, -Infinity, max, -max]) {
+      it('a row with NaN or infinity leaves its neighbours alone', () => {
+        for (const exceptional of [NaN, Infinity, -Infinity, max, -max]) {
           for (const cols of [1, 7, 10, 16, 33, 100]) {
             const x = row(type, 'N(0,1)', 9 * cols);
             const wanted = softmaxOn(name, x, { cols });
-            for (const r of [0, 4, 8]) x.fill(odd, r * cols, (r + 1) * cols);
+            for (const r of [0, 4, 8]) x.fill(exceptional, r * cols, (r + 1) * cols);
             const y = softmaxOn(name, x, { cols });
             for (const r of [1, 2, 3, 5, 6, 7]) {
               const part = (a: Floats) => a.subarray(r * cols, (r + 1) * cols);
-              expect(firstDifference(part(y), part(wanted)), `${cols} columns, rows of ${odd}`).toBe(-1);
+              expect(firstDifference(part(y), part(wanted)), `${cols} columns, rows of ${exceptional}`).toBe(-1);
             }
           }
         }
@@ -129,18 +137,36 @@ for (const name of backends) {
           for (const big of [max, -max, max / 3, 1e5, -1e6, 1e7, 1e8, -3e9, 1e30, type === 'f64' ? 1e300 : 1e37]) {
             const equal = new floats[type](n).fill(big);
             expectRight(name, type, run(equal), equal, 1, `${n} times ${big}`);
-            const mixed = make(type, Array.from({ length: n }, (_, i) => (i % 3 ? values[i % values.length]! : big)));
+            const mixed = make(
+              type,
+              Array.from({ length: n }, (_, i) => (i % 3 ? values[i % values.length]! : big)),
+            );
             expectRight(name, type, run(mixed), mixed, 1, `mixture with ${big}`);
-            // Neighbours of a huge value: one unit of the last place apart, which is far apart.
-            const apart = make(type, Array.from({ length: n }, (_, i) => big * (1 - ((i % 5) * (type === 'f32' ? 2 ** -23 : 2 ** -52)))));
+            // Two neighbours of a huge value are one ULP apart, which is a large distance.
+            const apart = make(
+              type,
+              Array.from({ length: n }, (_, i) => big * (1 - (i % 5) * (type === 'f32' ? 2 ** -23 : 2 ** -52))),
+            );
             expectRight(name, type, run(apart), apart, 1, `neighbours of ${big}`);
           }
         }
       });
 
-      it('odd rows at odd temperatures', () => {
+      it('exceptional rows at extreme temperatures', () => {
         for (const kind of Object.keys(extreme) as KindName[]) {
-          for (const temperature of [1e-3, 0.3, 3, 1e3, 1e6, 1e-30, 1e30, 1e-300, 1e300, Number.MIN_VALUE, Number.MAX_VALUE]) {
+          for (const temperature of [
+            1e-3,
+            0.3,
+            3,
+            1e3,
+            1e6,
+            1e-30,
+            1e30,
+            1e-300,
+            1e300,
+            Number.MIN_VALUE,
+            Number.MAX_VALUE,
+          ]) {
             for (const n of [1, 10, 100, 1025]) {
               const x = row(type, kind, n);
               expectRight(name, type, run(x, temperature), x, temperature, `${kind} at temperature ${temperature}`);
@@ -150,11 +176,14 @@ for (const name of backends) {
       });
 
       it('where rows change from one method to the other', () => {
-        // |x|·log₂e passes 2^20 near 726,817; both sides of it, and rows that begin on one and end on the other.
+        // |x|·log₂e passes 2^20 near 726,817: rows below, rows above, and rows that begin below and end above.
         for (const edge of [726_816, 726_817, 726_818, 2 ** 20, 1_453_635, 2 ** 24]) {
           for (const sign of [1, -1]) {
             for (const n of [1, 17, 100, 1000]) {
-              const x = make(type, Array.from({ length: n }, (_, i) => sign * edge + (i - n / 2) / 8));
+              const x = make(
+                type,
+                Array.from({ length: n }, (_, i) => sign * edge + (i - n / 2) / 8),
+              );
               expectRight(name, type, run(x), x, 1, `about ${sign * edge}`);
               x[n - 1] = -sign * edge;
               expectRight(name, type, run(x), x, 1, `about ${sign * edge}, ending with its opposite`);
@@ -165,12 +194,15 @@ for (const name of backends) {
 
       it('results below the normal range are rounded once, not flushed', () => {
         for (const n of [2, 17, 100, 1000]) {
-          const x = make(type, Array.from({ length: n }, (_, i) => (i === 0 ? 0 : -bottom + (16 * i) / n)));
+          const x = make(
+            type,
+            Array.from({ length: n }, (_, i) => (i === 0 ? 0 : -bottom + (16 * i) / n)),
+          );
           const y = run(x);
           const { hi, lo } = oracle(x);
           let subnormal = 0;
           y.forEach((v, i) => {
-            // Ten bits below the smallest normal number the error of the row itself no longer shows.
+            // Ten bits below the smallest normal number, rounding hides the row's own error.
             if (hi[i]! >= normal / 1024) return;
             const error = Math.abs(v / tiny - hi[i]! / tiny - lo[i]! / tiny);
             if (!(error <= 0.502)) expect.fail(`${x[i]} in a row of ${n} gives ${v}, exact ${hi[i]}`);
@@ -192,7 +224,7 @@ for (const name of backends) {
 }
 
 describe('the native backends', () => {
-  it('have the same bits on all of it', () => {
+  it('have the same bits on all these rows', () => {
     const [first, ...others] = nativeBackends;
     if (first === undefined) return;
     for (const type of typeNames) {
@@ -201,7 +233,8 @@ describe('the native backends', () => {
           for (const n of lengths) {
             const x = row(type, kind, n);
             const wanted = softmaxOn(first, x, { temperature });
-            for (const name of others) expect(firstDifference(softmaxOn(name, x, { temperature }), wanted), `${name}, ${kind}, ${n}`).toBe(-1);
+            for (const name of others)
+              expect(firstDifference(softmaxOn(name, x, { temperature }), wanted), `${name}, ${kind}, ${n}`).toBe(-1);
           }
         }
       }

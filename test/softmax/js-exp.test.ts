@@ -1,51 +1,17 @@
 /**
- * The JavaScript backend from the inside: its tables and its exponential against exact integers, every layout that the
- * Backend interface has, rows too long to be held whole, and the same bits on every machine.
+ * The parts of the JavaScript backend: its tables and its exponential against exact integers, rows that are too long
+ * for one piece, and the same bits on every machine.
  */
 import { describe, expect, it } from 'vitest';
-import { MASK_BITS, MASK_BYTES, MASK_NONE, MASK_ROW_BITS, MASK_ROW_BYTES } from '../../lib/backend/backend.js';
-import { js } from '../../lib/js/index.js';
-import { DEPTH, HEADROOM, octaves, rootsOfTwo, STEPS } from '../../lib/js/math/powers.js';
+import { MASK_BYTES } from '../../lib/backend/backend.js';
+import { DEPTH, HEADROOM, octaves, rootsOfTwo, STEPS } from '../../lib/math/powers.js';
 import { HELD } from '../../lib/js/rows/row.js';
-import {
-  bits,
-  firstDifference,
-  floats,
-  generator,
-  kinds,
-  row,
-  typeNames,
-  type Floats,
-  type FloatsName,
-  type KindName,
-} from '../support/cases.js';
+import { bits, floats, kinds, row, typeNames, type Floats, type FloatsName, type KindName } from '../support/cases.js';
 import { exactUlpError, exponential, fixed } from '../support/exact.js';
 import { oracle, worstError } from '../support/oracle.js';
+import { BOUND, expectSameBits, softmax } from './js-kernel.js';
 
-const FRACTION_BITS = 1400n; // of exact.ts
-const BOUND = 0.51;
-
-interface Call {
-  outer?: number;
-  cols?: number;
-  inner?: number;
-  temperature?: number;
-  mask?: Uint8Array;
-  maskLayout?: number;
-  bias?: Floats;
-  out?: Floats;
-}
-
-function softmax(x: Floats, call: Call = {}): Floats {
-  const { cols = x.length, inner = 1, temperature = 1, mask = null, maskLayout = MASK_NONE, bias = null } = call;
-  const { outer = x.length / (cols * inner), out = x.slice() } = call;
-  if (x instanceof Float32Array) {
-    js.softmax_f32(x, out as Float32Array, outer, cols, inner, temperature, mask, maskLayout, bias as Float32Array | null);
-  } else {
-    js.softmax_f64(x, out as Float64Array, outer, cols, inner, temperature, mask, maskLayout, bias as Float64Array | null);
-  }
-  return out;
-}
+const FRACTION_BITS = 1400n; // as in exact.ts
 
 /** softmax((x + bias) / temperature) of one row in fixed point. */
 function exact(x: Floats, bias: Floats | null, temperature: number): bigint[] {
@@ -61,11 +27,6 @@ function expectExact(type: FloatsName, y: Floats, wanted: bigint[], what: string
     const error = exactUlpError(type, v, wanted[i]!);
     if (!(error <= BOUND)) expect.fail(`${type}, ${what}: [${i}] of ${y.length} is ${v}: ${error} ULP`);
   });
-}
-
-function expectSameBits(actual: Floats, wanted: Floats, what: string): void {
-  const at = firstDifference(actual, wanted);
-  if (at >= 0) expect.fail(`${what}: first difference in word ${at} of ${actual.length} elements`);
 }
 
 /** The square root of a number in fixed point. */
@@ -118,10 +79,28 @@ for (const type of typeNames) {
 
     it('at any temperature, extreme ones too', () => {
       const unit = type === 'f32' ? 1e-30 : 1e-290;
-      for (const temperature of [0.05, 0.7, 1.3, 40, 1e5, 1e-3, 2 ** -880, 2 ** -901, Number.MIN_VALUE, 1e200, 2 ** 901, 1e308]) {
+      for (const temperature of [
+        0.05,
+        0.7,
+        1.3,
+        40,
+        1e5,
+        1e-3,
+        2 ** -880,
+        2 ** -901,
+        Number.MIN_VALUE,
+        1e200,
+        2 ** 901,
+        1e308,
+      ]) {
         for (const scale of [temperature, unit, 1]) {
           const x = make(Array.from(row('f64', 'N(0,8)', 9), (v) => (Math.abs(v * scale) < 1e38 ? v * scale : v)));
-          expectExact(type, softmax(x, { temperature }), exact(x, null, temperature), `T ${temperature}, logits of ${scale}`);
+          expectExact(
+            type,
+            softmax(x, { temperature }),
+            exact(x, null, temperature),
+            `T ${temperature}, logits of ${scale}`,
+          );
         }
       }
     });
@@ -129,20 +108,40 @@ for (const type of typeNames) {
     it('with a bias, added before anything is rounded', () => {
       const big = type === 'f32' ? 3e38 : 1.7e308;
       for (const [x, bias] of [
-        [[1, 2, 3, 4], [0.1, -0.2, 0.3, 1e-9]],
-        [[2 ** 30, 2 ** 30, 2 ** 30 + 256, 2 ** 30], [0.3, 0.7, -255.5, 1.1]],
-        [[big, big, -big, big], [big, big, -big, big / 2]],
-        [[big, -big, 1, 0], [-big, big, 0.5, 1]],
-        [[1e-30, 0, 1e30, 1e30], [1e30, 1e30, 1, 1.5]],
+        [
+          [1, 2, 3, 4],
+          [0.1, -0.2, 0.3, 1e-9],
+        ],
+        [
+          [2 ** 30, 2 ** 30, 2 ** 30 + 256, 2 ** 30],
+          [0.3, 0.7, -255.5, 1.1],
+        ],
+        [
+          [big, big, -big, big],
+          [big, big, -big, big / 2],
+        ],
+        [
+          [big, -big, 1, 0],
+          [-big, big, 0.5, 1],
+        ],
+        [
+          [1e-30, 0, 1e30, 1e30],
+          [1e30, 1e30, 1, 1.5],
+        ],
       ] as const) {
         for (const temperature of [1, 0.7, 40]) {
           const [logits, added] = [make(x), make(bias)];
-          expectExact(type, softmax(logits, { bias: added, temperature }), exact(logits, added, temperature), `${x} + ${bias}`);
+          expectExact(
+            type,
+            softmax(logits, { bias: added, temperature }),
+            exact(logits, added, temperature),
+            `${x} + ${bias}`,
+          );
         }
       }
     });
 
-    it('rows that are taken in parts', () => {
+    it('rows that are computed in parts', () => {
       const n = 2 * HELD + 5;
       const x = row(type, 'N(0,8)', n);
       const y = softmax(x);
@@ -151,93 +150,15 @@ for (const type of typeNames) {
     });
   });
 
-  describe(`${type}: layouts`, () => {
-    const x = row(type, 'N(0,8)', 3 * 20 * 7);
-
-    it('rows along any axis are rows', () => {
-      for (const [outer, cols, inner] of [[3, 20, 7], [1, 60, 7], [21, 4, 5], [1, 3, 140], [420, 1, 1], [4, 1, 105]] as const) {
-        const y = softmax(x, { outer, cols, inner });
-        for (let o = 0; o < outer; o++) {
-          for (let i = 0; i < inner; i++) {
-            const pick = (a: Floats) => make(Array.from({ length: cols }, (_, c) => a[(o * cols + c) * inner + i]!));
-            expectSameBits(pick(y), softmax(pick(x)), `[${outer}, ${cols}, ${inner}], row ${o}, ${i}`);
-          }
-        }
-        const inPlace = x.slice();
-        expectSameBits(softmax(inPlace, { outer, cols, inner, out: inPlace }), y, `[${outer}, ${cols}, ${inner}] in place`);
-      }
-    });
-
-    it('masked positions are as if they were not there, whatever they hold', () => {
-      const random = generator(1);
-      const [outer, cols, inner] = [3, 20, 7];
-      const perElement = Uint8Array.from(x, () => (random() % 3 ? random() & 0xff : 0));
-      const perColumn = perElement.slice(0, cols);
-      const toBits = (mask: Uint8Array) => {
-        const packed = new Uint8Array(Math.ceil(mask.length / 8));
-        mask.forEach((v, i) => (packed[i >> 3]! |= v ? 1 << (i & 7) : 0));
-        return packed;
-      };
-      for (const [mask, maskLayout, kept] of [
-        [perElement, MASK_BYTES, (at: number) => perElement[at]],
-        [toBits(perElement), MASK_BITS, (at: number) => perElement[at]],
-        [perColumn, MASK_ROW_BYTES, (_: number, c: number) => perColumn[c]],
-        [toBits(perColumn), MASK_ROW_BITS, (_: number, c: number) => perColumn[c]],
-      ] as const) {
-        const odd = x.map((v, at) => (kept(at, Math.floor(at / inner) % cols) ? v : [NaN, Infinity, 1e38, -Infinity][at % 4]!));
-        const y = softmax(odd, { outer, cols, inner, mask, maskLayout });
-        for (let o = 0; o < outer; o++) {
-          for (let i = 0; i < inner; i++) {
-            const at = Array.from({ length: cols }, (_, c) => (o * cols + c) * inner + i);
-            const visible = at.filter((a, c) => kept(a, c));
-            expectSameBits(make(visible.map((a) => y[a]!)), softmax(make(visible.map((a) => x[a]!))), `layout ${maskLayout}`);
-            for (const [c, a] of at.entries()) if (!kept(a, c)) expect(y[a]).toBe(0);
-          }
-        }
-      }
-    });
-
-    it('a mask that leaves nothing, or nothing but −∞, gives 0; one that leaves a NaN or +∞ gives NaN where it leaves anything', () => {
-      const logits = make([1, -Infinity, NaN, Infinity, 2]);
-      const masked = (...mask: number[]) => [...softmax(logits, { mask: Uint8Array.from(mask), maskLayout: MASK_BYTES })];
-      expect(masked(0, 0, 0, 0, 0)).toEqual([0, 0, 0, 0, 0]);
-      expect(masked(0, 1, 0, 0, 0)).toEqual([0, 0, 0, 0, 0]);
-      expect(masked(0, 1, 1, 0, 0)).toEqual([0, NaN, NaN, 0, 0]);
-      expect(masked(1, 1, 0, 1, 0)).toEqual([NaN, NaN, 0, NaN, 0]);
-      expect(masked(0, 1, 0, 0, 255)).toEqual([0, 0, 0, 0, 1]);
-    });
-
-    it('a bias of one row is for all rows; −∞ in it hides; +∞ − ∞ is NaN', () => {
-      const cols = 20;
-      const bias = row(type, 'N(0,1)', cols, 5);
-      const wide = make(Array.from(x, (_, i) => bias[i % cols]!));
-      expectSameBits(softmax(x, { cols, bias }), softmax(x, { cols, bias: wide }), 'broadcast');
-
-      expect([...softmax(make([1, 5, 1]), { bias: make([0, -Infinity, 0]) })]).toEqual([0.5, 0, 0.5]);
-      expect([...softmax(make([1, Infinity]), { bias: make([0, -Infinity]) })]).toEqual([NaN, NaN]);
-      expect([...softmax(make([1, 5]), { bias: make([-Infinity, -Infinity]) })]).toEqual([NaN, NaN]);
-    });
-
-    it('long rows have masks and biases too', () => {
-      const n = HELD + 1000;
-      const long = row(type, 'N(0,8)', n);
-      const bias = row(type, 'N(0,1)', n, 3);
-      const mask = Uint8Array.from({ length: n }, (_, i) => Number(i < 900 || i >= HELD - 5));
-      const y = softmax(long, { mask, maskLayout: MASK_BYTES, bias });
-      const visible = (a: Floats) => a.filter((_, i) => mask[i]);
-      expect(y.every((v, i) => (mask[i] ? v > 0 : v === 0))).toBe(true);
-      expectSameBits(visible(y), softmax(visible(long), { bias: visible(bias) }), 'what is visible');
-    });
-  });
-
-  it(`${type}: a larger logit never gets a smaller probability, between neighbouring numbers and steps of the table`, () => {
+  it(`${type}: a larger logit never gets a smaller probability, for neighbours and at steps of the table`, () => {
     const n = 4096;
     for (const around of [-0.000677, -0.00203, -1, -7.3, -60.0006, 0, 1e-3]) {
       for (const spacing of type === 'f32' ? [2 ** -24, 2 ** -30, 2 ** -40] : [2 ** -40, 2 ** -52, 2 ** -60]) {
         const x = make(Array.from({ length: n }, (_, i) => around + (i - n / 2) * spacing));
-        x[0] = 0.01; // the largest but for the last row, so that steps fall between the others
+        x[0] = 0.01; // the largest but for the last row, so that rescaling falls between the others
         const y = softmax(x);
-        for (let i = 2; i < n; i++) if (!(y[i]! >= y[i - 1]!)) expect.fail(`${x[i - 1]} → ${y[i - 1]}, ${x[i]} → ${y[i]}`);
+        for (let i = 2; i < n; i++)
+          if (!(y[i]! >= y[i - 1]!)) expect.fail(`${x[i - 1]} → ${y[i - 1]}, ${x[i]} → ${y[i]}`);
       }
     }
   });
@@ -264,14 +185,15 @@ describe('the same bits on every machine', () => {
     }
   });
 
-  it('has the bits that it had when this was written', () => {
+  it('has the bits of the first version', () => {
     // FNV-1a over the words of all results.
     const hashes = typeNames.map((type) => {
       let hash = 0x811c9dc5;
       for (const kind of Object.keys(kinds) as KindName[]) {
         for (const n of [1, 2, 10, 33, 1000]) {
           for (const temperature of [1, 0.7, 40]) {
-            for (const word of bits(softmax(row(type, kind, n), { temperature }))) hash = Math.imul(hash ^ word, 0x01000193) >>> 0;
+            for (const word of bits(softmax(row(type, kind, n), { temperature })))
+              hash = Math.imul(hash ^ word, 0x01000193) >>> 0;
           }
         }
       }

@@ -1,6 +1,6 @@
 /**
- * The logarithmic operators in double-double arithmetic, on the exp of lib/cli/oracle.ts: one row at a time, plainly by
- * the definitions, with log by Newton's method and log1p of small sums by its series.
+ * The logarithmic operators in double-double arithmetic, with the exp of lib/cli/oracle.ts: one row at a time, by their
+ * definitions, with log by Newton's method and log1p of small sums by its series.
  */
 import {
   add,
@@ -22,7 +22,8 @@ const negative = (a: DD): DD => ({ hi: -a.hi, lo: -a.lo });
 export function log1pDD(s: DD): DD {
   if (s.hi < 2 ** -20) {
     let sum: DD = ZERO;
-    for (let k = 6; k >= 1; k--) sum = multiply(addNumber(negative(sum), 0), s), sum = add(sum, divide({ hi: 1, lo: 0 }, { hi: k, lo: 0 }));
+    for (let k = 6; k >= 1; k--)
+      ((sum = multiply(addNumber(negative(sum), 0), s)), (sum = add(sum, divide({ hi: 1, lo: 0 }, { hi: k, lo: 0 }))));
     return multiply(sum, s);
   }
   const v = addNumber(s, 1);
@@ -34,7 +35,7 @@ export function log1pDD(s: DD): DD {
 export interface LogRow {
   /** (x − max) / T of each element, −∞ where x is. */
   distances: DD[];
-  /** Σ exp of the distances, without one of the maxima, and log(1 + that). */
+  /** Σ exp of the distances without one of the maxima, and log(1 + Σ). */
   others: DD;
   log: DD;
   logSumExp: DD;
@@ -44,10 +45,13 @@ export interface LogRow {
 export function logRow(x: Floats, temperature = 1, bias?: Floats): LogRow {
   const t: DD = { hi: temperature, lo: 0 };
   const z = Array.from(x, (v, i) => (v === -Infinity ? { hi: v, lo: 0 } : twoSum(v, bias?.[i] ?? 0)));
-  const at = z.reduce((best, v, i) => (v.hi > z[best]!.hi || (v.hi === z[best]!.hi && v.lo > z[best]!.lo) ? i : best), 0);
+  const at = z.reduce(
+    (best, v, i) => (v.hi > z[best]!.hi || (v.hi === z[best]!.hi && v.lo > z[best]!.lo) ? i : best),
+    0,
+  );
   const top = z[at]!;
   const distances = z.map((v) => (v.hi === -Infinity ? v : divide(add(v, negative(top)), t)));
-  // The largest terms last would be better still; 2^-100 is enough.
+  // Adding the largest terms last would lose less, but an error of 2^-100 is small enough.
   const others = distances.reduce((sum, d, i) => (i === at ? sum : add(sum, expDD(d))), ZERO);
   const log = log1pDD(others);
   return { distances, others, log, logSumExp: add(divide(top, t), log) };
@@ -68,5 +72,7 @@ export function gradientOf(row: LogRow, i: number, target: number, temperature: 
 /** y (dy − Σ y dy) / T of one row. */
 export function backwardOf(y: Floats, dy: Floats, temperature: number): DD[] {
   const sum = Array.from(y).reduce((all: DD, v, i) => add(all, twoProduct(v, dy[i]!)), ZERO);
-  return Array.from(y, (v, i) => divide(multiplyNumber(addNumber(negative(sum), dy[i]!), v), { hi: temperature, lo: 0 }));
+  return Array.from(y, (v, i) =>
+    divide(multiplyNumber(addNumber(negative(sum), dy[i]!), v), { hi: temperature, lo: 0 }),
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * Short float32 rows whose maximum and other logits differ so much in size that a distance is no double: losses and
- * logSumExp keep their bounds. Every backend against exact arithmetic (edge-oracle.ts).
+ * Short float32 rows whose maximum differs so much in size from the other logits that no double holds a distance:
+ * losses and logSumExp keep their bounds. Every backend against exact arithmetic (edge-oracle.ts).
  */
 import { describe, expect, it } from 'vitest';
 import { logProbs } from '../../lib/sampling.js';
@@ -35,7 +35,7 @@ const expectNear = (got: number, exact: bigint, slack: bigint, what: string): vo
   if (!(got >= low && got <= high)) expect.fail(`Expected ${low} to ${high} for ${what} but received ${got}`);
 };
 const oracle = (row: readonly number[], temperature: number) => exactRow(row, null, () => true, temperature)!;
-/** What log(1 + S) may be off by where max / T cancels: 2⁻⁵² · min(1, S). */
+/** The bound of log(1 + S) where max / T cancels: 2⁻⁵² · min(1, S). */
 const slackOf = (others: bigint): bigint => {
   const one = fixed(1);
   return (others < one ? others : one) >> 52n;

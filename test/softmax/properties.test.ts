@@ -1,13 +1,13 @@
-/** What holds for whole rows: probabilities rise with logits, equal logits have equal ones, and they sum to 1. */
+/** Properties of whole rows: probabilities rise with logits, equal logits have equal ones, and they sum to 1. */
 import { describe, expect, it } from 'vitest';
 import { backends, softmaxOn } from '../support/backends.js';
 import { bits, floats, kinds, longest, normal, row, typeNames, type Floats, type KindName } from '../support/cases.js';
 
-/** The floats of both signs in order, as consecutive integers: for walking from one to the next. */
+/** Numbers the floats of both signs in their order, to walk from one to the next. */
 function consecutive(start: number, n: number): Float32Array {
   const x = new Float32Array(n).fill(start);
   const words = bits(x);
-  // Away from zero the next float has the next pattern of bits; a negative start walks down, and is turned round.
+  // Away from zero, the next float has the next pattern of bits. A negative start walks down, and is reversed.
   for (let i = 0; i < n; i++) words[i]! += i;
   return start < 0 ? x.reverse() : x;
 }
@@ -19,7 +19,7 @@ function expectMonotone(x: Floats, y: Floats, what: string): void {
   }
 }
 
-/** 10⁷; under emulation as much as it can bear. */
+/** 10⁷ elements; under emulation as many as it can bear. */
 const many = longest < 2 ** 20 ? 16 * longest : 1e7;
 
 for (const name of backends) {
@@ -44,8 +44,10 @@ for (const name of backends) {
     }
 
     it('f32: nor between neighbouring floats', () => {
-      // Around the places where exp changes its power of two (odd multiples of ln 2 / 2), and in between.
-      for (const start of [0.3465, 1.0397, 0.01, 0.25, 0.5, 1, 2.0794, 5, 10, 20.1, 60, 87.3, -0.3466, -1.04, -8, -87.4, -100]) {
+      // Around the logits where exp changes its power of two (odd multiples of ln 2 / 2), and in between.
+      for (const start of [
+        0.3465, 1.0397, 0.01, 0.25, 0.5, 1, 2.0794, 5, 10, 20.1, 60, 87.3, -0.3466, -1.04, -8, -87.4, -100,
+      ]) {
         for (const temperature of [1, 0.7, 1.3]) {
           const x = consecutive(start, Math.min(20_000, longest));
           expectMonotone(x, softmaxOn(name, x, { temperature }), `from ${start}, temperature ${temperature}`);

@@ -1,18 +1,36 @@
 /**
- * softmax: every backend of this machine × kinds of rows × lengths × places in memory, each result judged by the
- * double-double oracle, and the native backends held to the same bits.
+ * softmax: every backend of this machine × kinds of rows × lengths × places in memory. The double-double oracle judges
+ * each result, and native backends have the same bits.
  */
 import { describe, expect, it } from 'vitest';
 import { softmax } from '../../lib/index.js';
 import { backends, isNative, nativeBackends, softmaxOn, type SoftmaxOptions } from '../support/backends.js';
 import {
-  extreme, firstDifference, generator, guarded, longest, longLengths, normal, ordinary, row, shortLengths, temperatures, typeNames,
-  type Floats, type FloatsName, type KindName,
+  extreme,
+  firstDifference,
+  generator,
+  guarded,
+  longest,
+  longLengths,
+  normal,
+  ordinary,
+  row,
+  shortLengths,
+  temperatures,
+  typeNames,
+  type Floats,
+  type FloatsName,
+  type KindName,
 } from '../support/cases.js';
 import { bound, oracle, worstError } from '../support/oracle.js';
 
-/** One row on all backends: within its bound of the exact result, and on the native ones with one set of bits. */
-function check(type: FloatsName, x: Floats, what: string, options: Pick<SoftmaxOptions<Floats>, 'temperature'> = {}): void {
+/** Tests one row on all backends: within its bound of the exact result, with the same bits on the native ones. */
+function check(
+  type: FloatsName,
+  x: Floats,
+  what: string,
+  options: Pick<SoftmaxOptions<Floats>, 'temperature'> = {},
+): void {
   const expected = oracle(x, options.temperature);
   let native: Floats | undefined;
   for (const name of backends) {
@@ -35,7 +53,7 @@ for (const type of typeNames) {
         for (const n of shortLengths) check(type, row(type, kind, n), `${kind}, ${n} elements`);
       });
 
-      // Doubles and the odder rows repeat what ordinary rows of floats find out: they stop at what no cache notices.
+      // Doubles and extreme rows repeat the tests of ordinary float rows, so that their lengths stay within the caches.
       const limit = Math.min(longest, kind in ordinary && type === 'f32' ? 2 ** 20 : 2 ** 15);
       it(`2^k, 3·2^k and their neighbours up to ${limit}: ${kind}`, () => {
         for (const n of longLengths(limit)) check(type, row(type, kind, n), `${kind}, ${n} elements`);
@@ -46,7 +64,7 @@ for (const type of typeNames) {
       for (const n of [longest - 1, longest, longest + 1]) check(type, row(type, 'N(0,100)', n), `${n} elements`);
     }, 120_000);
 
-    it('rows that copies of a few values fill, whose errors would not average out', () => {
+    it('rows full of copies of a few values, whose errors do not average out', () => {
       for (const n of [65, 257, 300, 1000, 4099, 20_000]) {
         for (let seed = 1; seed <= Math.min(40, 40_000 / n); seed++) {
           const draw = generator(seed * n);
@@ -59,18 +77,35 @@ for (const type of typeNames) {
             clamped: (random) => Math.min(a - c, a + 3 * normal(random)),
             'pieces of two': (_, i) => ((i >> 8) & 1 ? a : a - c),
           };
-          for (const [what, filling] of Object.entries(fillings)) check(type, row(type, filling, n, seed), `${what}, ${n} elements, seed ${seed}`);
+          for (const [what, filling] of Object.entries(fillings))
+            check(type, row(type, filling, n, seed), `${what}, ${n} elements, seed ${seed}`);
         }
       }
     }, 120_000);
 
     if (type === 'f32') {
-      it('rows that some dozens of copies make up, which a sample seldom meets', () => {
+      it('rows with a few dozen large copies, which a sample seldom meets', () => {
         const rows = [
-          { n: 65_536, many: -6.765575408935547, few: { 2.192603349685669: 22, 6.289164066314697: 23, '-5.6876420974731445': 17 } },
-          { n: 65_536, many: -7.586978912353516, few: { 1.1548620462417603: 39, 7.7062273025512695: 35, 0.4329413175582886: 38 } },
-          { n: 65_536, many: -5.9314494132995605, few: { 3.007005214691162: 231, '-5.399141788482666': 224, 7.802800178527832: 246 } },
-          { n: 4000, many: -4.323668003082275, few: { 5.710361957550049: 23, '-1.8691015243530273': 21, '-1.7539865970611572': 20 } },
+          {
+            n: 65_536,
+            many: -6.765575408935547,
+            few: { 2.192603349685669: 22, 6.289164066314697: 23, '-5.6876420974731445': 17 },
+          },
+          {
+            n: 65_536,
+            many: -7.586978912353516,
+            few: { 1.1548620462417603: 39, 7.7062273025512695: 35, 0.4329413175582886: 38 },
+          },
+          {
+            n: 65_536,
+            many: -5.9314494132995605,
+            few: { 3.007005214691162: 231, '-5.399141788482666': 224, 7.802800178527832: 246 },
+          },
+          {
+            n: 4000,
+            many: -4.323668003082275,
+            few: { 5.710361957550049: 23, '-1.8691015243530273': 21, '-1.7539865970611572': 20 },
+          },
           { n: 2000, many: -7.337985992431641, few: { 3.8118648529052734: 20 } },
           { n: 1000, many: -6.24252462387085, few: { 4.208522319793701: 17 } },
         ];
@@ -78,7 +113,8 @@ for (const type of typeNames) {
           for (let seed = 1; seed <= 30; seed++) {
             const x = new Float32Array(n).fill(many);
             const draw = generator(seed);
-            for (const [value, copies] of Object.entries(few)) for (let i = 0; i < copies; i++) x[draw() % n] = Number(value);
+            for (const [value, copies] of Object.entries(few))
+              for (let i = 0; i < copies; i++) x[draw() % n] = Number(value);
             check(type, x, `${JSON.stringify(few)} among ${n}, seed ${seed}`);
           }
         }
@@ -122,25 +158,38 @@ for (const type of typeNames) {
       });
 
       it(`${name}: many rows have the bits of each row alone`, () => {
-        for (const [rows, cols] of [[300, 1], [1000, 2], [1000, 10], [77, 15], [77, 16], [77, 17], [33, 127], [9, 1000], [3, 5003]] as const) {
+        for (const [rows, cols] of [
+          [300, 1],
+          [1000, 2],
+          [1000, 10],
+          [77, 15],
+          [77, 16],
+          [77, 17],
+          [33, 127],
+          [9, 1000],
+          [3, 5003],
+        ] as const) {
           const x = row(type, 'N(0,8)', rows * cols);
           const y = softmaxOn(name, x, { cols });
           for (let r = 0; r < rows; r++) {
             const alone = softmaxOn(name, x.slice(r * cols, (r + 1) * cols));
-            expect(firstDifference(y.subarray(r * cols, (r + 1) * cols), alone), `row ${r} of ${rows}×${cols}`).toBe(-1);
+            expect(firstDifference(y.subarray(r * cols, (r + 1) * cols), alone), `row ${r} of ${rows}×${cols}`).toBe(
+              -1,
+            );
           }
         }
       });
     }
 
-    it('the public function, whichever backend it takes', () => {
+    it('the public function, on the backend of its choice', () => {
       for (const n of [...shortLengths, 1000, 65_537]) {
         const x = row(type, 'N(0,8)', n);
         const out = guarded(type, n, 3);
         const expected = oracle(x, 0.7);
-        const y = type === 'f32'
-          ? softmax(x as Float32Array, { out: out.view as Float32Array, temperature: 0.7 })
-          : softmax(x as Float64Array, { out: out.view as Float64Array, temperature: 0.7 });
+        const y =
+          type === 'f32'
+            ? softmax(x as Float32Array, { out: out.view as Float32Array, temperature: 0.7 })
+            : softmax(x as Float64Array, { out: out.view as Float64Array, temperature: 0.7 });
         expect(y, 'out is returned').toBe(out.view);
         expect(out.untouched()).toBe(true);
         expect(worstError(type, y, expected).error).toBeLessThanOrEqual(2);
@@ -168,5 +217,14 @@ describe('a row far beyond every cache', () => {
     }
   }, 120_000);
 
-  it('is within its bound', () => check('f32', row('f32', (random) => 3 * normal(random), n), `${n} elements`), 120_000);
+  it(
+    'is within its bound',
+    () =>
+      check(
+        'f32',
+        row('f32', (random) => 3 * normal(random), n),
+        `${n} elements`,
+      ),
+    120_000,
+  );
 });

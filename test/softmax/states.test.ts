@@ -1,6 +1,6 @@
 /**
  * States of partial sums and of partial attention as callers give them: many, with getters, detached, of another copy
- * of the package; and the wire form, in files that version 0.1 wrote.
+ * of the package. Files of the wire form that version 0.1 wrote.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it, vi } from 'vitest';
@@ -103,17 +103,19 @@ describe('ExpSumAccumulator', () => {
     vi.resetModules();
     const other = (await import('../../lib/index.js')).ExpSumAccumulator;
     expect(other).not.toBe(ExpSumAccumulator);
-    const theirs = new other({ temperature: 3 }).add(F(1, 2, 3));
-    const merged = new ExpSumAccumulator({ temperature: 3 }).add(F(5)).merge(theirs as never);
+    const foreign = new other({ temperature: 3 }).add(F(1, 2, 3));
+    const merged = new ExpSumAccumulator({ temperature: 3 }).add(F(5)).merge(foreign as never);
     const own = new ExpSumAccumulator({ temperature: 3 }).add(F(5)).merge(expSum(F(1, 2, 3), { temperature: 3 }));
     expect(merged.state).toEqual(own.state);
-    expect(() => new ExpSumAccumulator().merge(theirs as never)).toThrow(/temperature 1 for other but received 3/);
+    expect(() => new ExpSumAccumulator().merge(foreign as never)).toThrow(/temperature 1 for other but received 3/);
   });
 
-  it('checks what a forged one gives', () => {
+  it('checks the values of a forged one', () => {
     const brand = Symbol.for('flash-softmax.ExpSumAccumulator.1');
-    const forged = (state: unknown, temperature: unknown = 1) => () =>
-      new ExpSumAccumulator().merge({ [brand]: true, temperature, state } as never);
+    const forged =
+      (state: unknown, temperature: unknown = 1) =>
+      () =>
+        new ExpSumAccumulator().merge({ [brand]: true, temperature, state } as never);
     const states = [undefined, { mantissa: [1], exponent: I(0) }, sum(-1), { ...sum(1), exponent: I(1, 2) }];
     for (const call of [...states.map((state) => forged(state)), forged(sum(1), '1')]) {
       expect(call).toThrow(expect.objectContaining({ code: expect.stringMatching(/^ERR_/) }));
@@ -126,7 +128,7 @@ describe('ExpSumAccumulator', () => {
 });
 
 describe('wire version 1, as 0.1 wrote it', () => {
-  const file = (name: string) => readFileSync(new URL(`fixtures/wire/${name}.bin`, import.meta.url));
+  const file = (name: string) => readFileSync(new URL(`../fixtures/wire/${name}.bin`, import.meta.url));
 
   it.each([
     ['nothing', 1, 0, 0],
@@ -147,7 +149,9 @@ describe('wire version 1, as 0.1 wrote it', () => {
     [
       'ordinary',
       new AttentionPartial(
-        F(1.5, -2.25, 1e-300, 0, 0, 0, 3, -0, 0.1), F(1.25, 0, 1.9999999999999998), I(-7, 0, 2147483000),
+        F(1.5, -2.25, 1e-300, 0, 0, 0, 3, -0, 0.1),
+        F(1.25, 0, 1.9999999999999998),
+        I(-7, 0, 2147483000),
       ),
     ],
     ['special', new AttentionPartial(F(NaN, Infinity, -Infinity, 5), F(NaN, Infinity), I(0, 0))],

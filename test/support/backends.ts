@@ -1,5 +1,5 @@
-/** The backends of this machine, all of them under test, each callable by name. */
-import type { BackendName } from '../../lib/backend/backend.js';
+/** The backends of this machine, each callable by name. */
+import type { BackendName, SoftmaxKernel } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
 import { availableBackends } from '../../lib/backend/choice.js';
 import type { Floats } from './cases.js';
@@ -14,21 +14,18 @@ export interface SoftmaxOptions<A extends Floats> {
   cols?: number;
   temperature?: number;
   mask?: Uint8Array;
-  /** 1 byte an element, 2 bytes of one row for all, 3 bits an element, 4 bits of one row for all */
+  /** 1 bytes for each element, 2 bytes of one row for all, 3 bits for each element, 4 bits of one row for all. */
   maskLayout?: number;
   bias?: A;
 }
 
-/** One backend's kernel, called as the library calls it. */
+/** Calls one backend's kernel as the library does. */
 export function softmaxOn<A extends Floats>(name: BackendName, x: A, options: SoftmaxOptions<A> = {}): A {
   const { out = new (x.constructor as new (n: number) => A)(x.length), cols = x.length, temperature = 1 } = options;
   const { mask = null, maskLayout = 0, bias = null } = options;
   const outer = cols === 0 ? 0 : x.length / cols;
   const backend = backendNamed(name);
-  if (x instanceof Float32Array) {
-    backend.softmax_f32(x, out as Float32Array, outer, cols, 1, temperature, mask, maskLayout, bias as Float32Array | null);
-  } else {
-    backend.softmax_f64(x, out as Float64Array, outer, cols, 1, temperature, mask, maskLayout, bias as Float64Array | null);
-  }
+  const run = (x instanceof Float32Array ? backend.softmax_f32 : backend.softmax_f64) as SoftmaxKernel<Floats>;
+  run(x, out, outer, cols, 1, temperature, mask, maskLayout, bias);
   return out;
 }

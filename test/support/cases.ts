@@ -1,8 +1,8 @@
 /**
- * The rows that the tests share: what is in them, how long they are, where they lie in memory.
+ * The rows that the tests share: their numbers, their lengths, their places in memory.
  *
- * Everything comes from an integer generator and exact float arithmetic, so that a row has the same bits on
- * every machine; Math.exp, Math.log and Math.random do not give that, and are not used.
+ * Rows come from an integer generator and exact float arithmetic, so that they have the same bits on every machine.
+ * Math.exp, Math.log and Math.random do not give that, and are not used.
  */
 
 export type Floats = Float32Array | Float64Array;
@@ -22,7 +22,10 @@ export function generator(seed: number): () => number {
   };
 }
 
-/** About N(0,1): twelve uniforms of 16 bits, less their mean, with 32 bits more below so that doubles are filled. Exact. */
+/**
+ * About N(0,1), exactly: twelve uniforms of 16 bits less their mean, with 32 more bits below so that doubles are
+ * filled.
+ */
 export function normal(random: () => number): number {
   let sum = random() / 2 ** 32 - 12 * 0x7fff - 6.5;
   for (let i = 0; i < 6; i++) {
@@ -35,19 +38,19 @@ export function normal(random: () => number): number {
 /** One kind of logits: the value at index i of a row of n. */
 export type Kind = (random: () => number, i: number, n: number) => number;
 
-/** A number of a row's own, from -most to most. */
+/** A number for each row, from -most to most. */
 const some = (n: number, most: number): number => (generator(n)() / 0x80000000 - 1) * most;
 
-/** Rows a model could produce. */
+/** Rows as models give them. */
 export const ordinary = {
   'N(0,1)': (random) => normal(random),
   'N(0,8)': (random) => 8 * normal(random),
   equal: () => 0.7,
   clamped: (random, _, n) => Math.min(3 * normal(random), some(n, 3)),
-  'one peak': (random, i, n) => (i === (n >> 1) ? 40 : normal(random)),
+  'one peak': (random, i, n) => (i === n >> 1 ? 40 : normal(random)),
 } satisfies Record<string, Kind>;
 
-/** Rows that leave the comfortable range somewhere: in the exponent, in the spread, in the subnormals. */
+/** Rows with extreme exponents or spreads, and with subnormal results. */
 export const extreme = {
   'N(0,100)': (random) => 100 * normal(random),
   'down into the subnormals': (_, i, n) => (-110 * i) / n,
@@ -76,10 +79,10 @@ export function row(type: FloatsName, kind: KindName | Kind, n: number, seed = n
   return x;
 }
 
-/** The longest ordinary row. An emulated processor, some fifty times slower than this one, is given shorter ones. */
+/** The longest ordinary row. An emulated processor, about fifty times slower, gets shorter ones. */
 export const longest = Number(process.env.FLASH_SOFTMAX_TEST_LONGEST ?? 2 ** 20);
 
-/** 0 … 300: every tail of a vector, of a block of vectors, and of a few of both. */
+/** 0 … 300: every tail of a vector, of a block of vectors, and of several blocks. */
 export const shortLengths: readonly number[] = Array.from({ length: 301 }, (_, n) => n);
 
 /** 2^k and 3·2^k with their neighbours, from 2^8 up to 2^20. */
@@ -100,7 +103,7 @@ export function bits(x: Floats): Uint32Array {
   return new Uint32Array(x.buffer, x.byteOffset, x.byteLength / 4);
 }
 
-/** The index of the first 32-bit word in which two arrays differ, -1 if there is none. */
+/** The index of the first 32-bit word in which two arrays differ; -1 if there is none. */
 export function firstDifference(a: Floats, b: Floats): number {
   const [left, right] = [bits(a), bits(b)];
   if (left.length !== right.length) return 0;
@@ -108,13 +111,13 @@ export function firstDifference(a: Floats, b: Floats): number {
   return -1;
 }
 
-/** A value that no softmax can produce: anything written over it shows. */
+/** A value that no softmax gives: a write over it shows. */
 export const SENTINEL = -123.25;
 
 export interface Guarded<A extends Floats> {
-  /** The n elements that may be written, `offset` elements from where the buffer would naturally begin. */
+  /** The n elements that may be written, `offset` elements from the buffer's natural start. */
   readonly view: A;
-  /** True if nothing around the view was written. */
+  /** True if nothing around the view has been written. */
   untouched(): boolean;
 }
 
@@ -130,4 +133,13 @@ export function guarded(type: FloatsName, n: number, offset: number): Guarded<Fl
     view: whole.subarray(start, start + n),
     untouched: () => around.every((part) => part.every((value) => value === SENTINEL)),
   };
+}
+
+/** Flags as the bits of a mask, the first flag in the lowest bit. */
+export function packedBits(flags: ArrayLike<number | boolean>): Uint8Array {
+  const packed = new Uint8Array((flags.length + 7) >> 3);
+  Array.from(flags).forEach((isSet, i) => {
+    if (isSet) packed[i >> 3]! |= 1 << (i & 7);
+  });
+  return packed;
 }

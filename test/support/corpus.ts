@@ -1,25 +1,31 @@
 /**
- * A fixed corpus of rows and the hash of every operator's results on each. All native backends must give the committed
- * hashes, on any machine, at any alignment, with any number of threads; so must the JavaScript one, which has bits of its own.
+ * A fixed corpus of rows, and the hash of every operator's results on each. All native backends give the committed
+ * hashes, on any machine, at any alignment, with any number of threads. The JavaScript backend has hashes of its own.
  */
 import { createHash } from 'node:crypto';
 import type { Backend, BackendName, Kernels } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
+import * as operatorTable from '../../lib/backend/operators.js';
+import type { AnyOperator } from '../../lib/backend/operators.js';
+import { inOrder } from '../../lib/call/call.js';
 import { kinds, longest, row, typeNames, type KindName } from './cases.js';
 import { halvesOf } from './halves.js';
 
-/** Name of a case → a hash for each length. */
+/** The name of a case → a hash for each length. */
 export type Corpus = Record<string, string[]>;
 
 export const corpusLengths = [1, 2, 7, 10, 16, 33, 100, 257, 1000, 4096, 10_007, 70_001].filter((n) => n <= longest);
 const corpusTemperatures = [1, 0.7];
-/** Softmax is hashed on every kind of row. The other operators are made of the same parts, and half types add their conversions. */
+/**
+ * Softmax is hashed on every kind of row. Other operators are made of the same parts, and half types add their
+ * conversions.
+ */
 const kindsOfHalves: readonly KindName[] = ['N(0,8)', 'one peak', 'down into the subnormals', 'every third -∞'];
 const kindsOfOthers: readonly KindName[] = [...kindsOfHalves, 'about 1e7', 'up to ±3.4e38'];
 
 type Results = readonly NodeJS.TypedArray[];
 
-/** 48 bits of SHA-256 over the elements, little-endian as everywhere that Node runs. */
+/** 48 bits of SHA-256 over the elements, little-endian as on every system of Node. */
 export function hash(...arrays: Results): string {
   const sum = createHash('sha256');
   for (const array of arrays) sum.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
@@ -29,8 +35,11 @@ export function hash(...arrays: Results): string {
 type Any = Float32Array | Float64Array | Uint16Array;
 const like = (x: Any): Any => new (x.constructor as new (n: number) => Any)(x.length);
 
-/** What operators make of a row x, with another one of its type where they need that. */
-const operators: Record<string, (run: (operator: string, ...args: unknown[]) => void, x: Any, other: Any, rest: unknown[]) => Results> = {
+/** The results of operators on a row x; `other` is another row of its type. */
+const operators: Record<
+  string,
+  (run: (operator: string, ...args: unknown[]) => void, x: Any, other: Any, rest: unknown[]) => Results
+> = {
   logSoftmax(run, x, _, rest) {
     const y = like(x);
     run('log_softmax', x, y, ...rest, null);
@@ -64,12 +73,33 @@ const operators: Record<string, (run: (operator: string, ...args: unknown[]) => 
   },
 };
 
+/** Every other operator of the table that gives a number for each logit: plainly, and with a mask and a bias. */
+const inputsOfRows = ['x', 'mask', 'bias'];
+for (const operator of Object.values(operatorTable as unknown as Record<string, AnyOperator>)) {
+  const { name, inputs, outputs, results } = operator;
+  const isOfRows =
+    inputs.every((each) => inputsOfRows.includes(each)) && outputs.length === 1 && results.includes('out');
+  if (!isOfRows || name === 'softmax' || name === 'log_softmax') continue;
+  const publicName = name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+  operators[publicName] = (run, x, other, [outer, cols, inner, temperature]) => {
+    const rows = { x, outer, cols, inner, temperature };
+    const visible = new Uint8Array(x.length).map((_, i) => Number(i % 5 !== 3));
+    const [plain, changed] = [like(x), like(x)];
+    run(name, ...inOrder(operator, { ...rows, out: plain, mask: null, maskLayout: 0, bias: null }));
+    run(name, ...inOrder(operator, { ...rows, out: changed, mask: visible, maskLayout: 1, bias: other }));
+    return [plain, changed];
+  };
+}
+
 export function corpusOf(name: BackendName): Corpus {
   const backend: Backend = backendNamed(name);
   const corpus: Corpus = {};
-  const add = (what: string, results: (n: number) => Results) => (corpus[what] = corpusLengths.map((n) => hash(...results(n))));
-  const runner = (type: string) => (operator: string, ...args: unknown[]) =>
-    (backend[`${operator}_${type}` as keyof Kernels] as (...args: unknown[]) => void)(...args);
+  const add = (what: string, results: (n: number) => Results) =>
+    (corpus[what] = corpusLengths.map((n) => hash(...results(n))));
+  const runner =
+    (type: string) =>
+    (operator: string, ...args: unknown[]) =>
+      (backend[`${operator}_${type}` as keyof Kernels] as (...args: unknown[]) => void)(...args);
   const rest = (n: number, temperature: number) => [1, n, 1, temperature, null, 0];
 
   for (const type of typeNames) {
@@ -86,13 +116,16 @@ export function corpusOf(name: BackendName): Corpus {
   for (const [operator, results] of Object.entries(operators)) {
     for (const type of typeNames) {
       for (const kind of kindsOfOthers) {
-        add(`${operator}, ${type}, ${kind}`, (n) => results(runner(type), row(type, kind, n), row(type, 'N(0,1)', n, 7), rest(n, 0.7)));
+        add(`${operator}, ${type}, ${kind}`, (n) =>
+          results(runner(type), row(type, kind, n), row(type, 'N(0,1)', n, 7), rest(n, 0.7)),
+        );
       }
     }
   }
   for (const type of ['f16', 'bf16'] as const) {
     for (const kind of kindsOfHalves) {
-      const halves = (n: number) => [halvesOf(type, row('f32', kind, n)), halvesOf(type, row('f32', 'N(0,1)', n, 7))] as const;
+      const halves = (n: number) =>
+        [halvesOf(type, row('f32', kind, n)), halvesOf(type, row('f32', 'N(0,1)', n, 7))] as const;
       add(`softmax, ${type}, ${kind}`, (n) => {
         const [narrow, wide] = [new Uint16Array(n), new Float32Array(n)];
         runner(type)('softmax', halves(n)[0], narrow, ...rest(n, 0.7), null);

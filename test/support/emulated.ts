@@ -1,11 +1,11 @@
 /**
- * Test files for an emulated processor: bundled with the library they test, `vitest` replaced by plain.ts, into a folder
- * that looks like the package: the addon in build/Release, dist/ beside it, the tests in test/ as here.
+ * Test files for an emulated processor, bundled with the library that they test, `vitest` replaced by plain.ts. Their
+ * folder looks like the package: the addon in build/Release, dist/ beside it, the tests in test/ as here.
  */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type BuildOptions } from 'esbuild';
 import { expect } from 'vitest';
 import { run } from './run.js';
 
@@ -17,7 +17,17 @@ const copy = (from: string, to: string) => {
   cpSync(from, to, { recursive: true });
 };
 
-/** Makes `folder` such a package; its addon is there already, or is copied from `addon`. */
+/** Options of esbuild for bundles that Node runs beside the package's dependency. */
+export const bundled = {
+  bundle: true,
+  external: ['node-gyp-build'],
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  logLevel: 'silent',
+} satisfies BuildOptions;
+
+/** Makes `folder` such a package, with the addon that is there or a copy of `addon`. */
 export async function layOut(folder: string, tests: readonly string[], addon?: string): Promise<void> {
   mkdirSync(path.join(folder, 'test'), { recursive: true });
   const parts = ['package.json', 'dist', 'test/call/workers', 'test/call/mid-job.mjs', 'test/corpus.json'];
@@ -29,21 +39,16 @@ export async function layOut(folder: string, tests: readonly string[], addon?: s
     outdir: path.join(folder, 'test'),
     outExtension: { '.js': '.mjs' },
     alias: { vitest: fileURLToPath(new URL('./plain.ts', import.meta.url)) },
-    bundle: true,
-    external: ['node-gyp-build'],
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'silent',
+    ...bundled,
   });
 }
 
-/** What of a report (TAP) and of qemu's remarks nobody needs to read who looks for a failure. */
+/** Lines of a report (TAP) and of qemu that do not help to find a failure. */
 const chatter = /^\s*(ok \d|# Subtest|---$|\.\.\.$|duration_ms|type:|location:|\d+\.\.\d+$|qemu-\w+: warning)/;
 
 /**
- * Runs one of them, with rows for a processor in software, and says how many tests passed. `emulator` is a command line up
- * to the script: qemu, its options, Node.
+ * Runs a test file, with shorter rows for an emulated processor, and returns the number of tests that passed.
+ * `emulator` is a command line up to the script: qemu, its options, Node.
  */
 export async function runTests(emulator: readonly string[], folder: string, name: string): Promise<number> {
   const [program, ...args] = [...emulator, path.join(folder, 'test', `${name}.test.mjs`)];
@@ -68,10 +73,11 @@ export interface Capabilities {
   native: { loaded: boolean; error?: string };
 }
 
-/** What the built package says of the processor that it finds itself on. */
+/** The capabilities() of the built package on an emulated processor. */
 export async function capabilitiesOn(emulator: readonly string[], folder: string): Promise<Capabilities> {
   const entry = path.join(folder, 'dist', 'index.js');
-  const script = `import(${JSON.stringify(entry)}).then(({ capabilities }) => console.log(JSON.stringify(capabilities())))`;
+  const print = '({ capabilities }) => console.log(JSON.stringify(capabilities()))';
+  const script = `import(${JSON.stringify(entry)}).then(${print})`;
   const [program, ...args] = [...emulator, '--eval', script];
   return JSON.parse(await run(program!, args, { env: { FLASH_SOFTMAX_BACKEND: undefined } })) as Capabilities;
 }

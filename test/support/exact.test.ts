@@ -15,12 +15,20 @@ describe('the oracle', () => {
   for (const kind of Object.keys(kinds) as KindName[]) {
     for (const type of typeNames) {
       it(`is right to 2^-95: ${kind}, ${type}`, () => {
-        for (const [n, temperature] of [[1, 1], [2, 1], [17, 0.7], [60, 1], [60, 1.3], [60, 40], [60, 0.001]] as const) {
+        for (const [n, temperature] of [
+          [1, 1],
+          [2, 1],
+          [17, 0.7],
+          [60, 1],
+          [60, 1.3],
+          [60, 40],
+          [60, 0.001],
+        ] as const) {
           const x = row(type, kind, n);
           const { hi, lo } = softmaxOracle(x, { temperature });
           exactSoftmax(x, temperature).forEach((exact, i) => {
             const difference = fixed(hi[i]!) + fixed(lo[i]!) - exact;
-            // Where lo has left the range of doubles, hi is still the nearest double, or the one beside it.
+            // Where lo has underflowed, hi is still the nearest double or its neighbour.
             if (hi[i]! < 1e-280) expect(exactUlpError('f64', hi[i]!, exact)).toBeLessThan(1.001);
             else expect(log2Ratio(difference, exact), `${kind}[${i}] of ${n}`).toBeLessThan(-95);
           });
@@ -33,7 +41,9 @@ describe('the oracle', () => {
     for (const temperature of [1e-300, 1e-30, 1e30, 1e300]) {
       const x = row('f64', 'N(0,8)', 20);
       const { hi } = softmaxOracle(x, { temperature });
-      exactSoftmax(x, temperature).forEach((exact, i) => expect(exactUlpError('f64', hi[i]!, exact)).toBeLessThan(1.001));
+      exactSoftmax(x, temperature).forEach((exact, i) =>
+        expect(exactUlpError('f64', hi[i]!, exact)).toBeLessThan(1.001),
+      );
     }
   });
 });
@@ -53,7 +63,7 @@ describe('ulpError', () => {
     });
   }
 
-  it('treats what is not finite', () => {
+  it('treats NaN, infinities and 0', () => {
     expect(ulpError(NaN, NaN, 0, 'f32')).toBe(0);
     expect(ulpError(NaN, 0.5, 0, 'f32')).toBe(Infinity);
     expect(ulpError(0.5, NaN, 0, 'f32')).toBe(Infinity);

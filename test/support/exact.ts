@@ -1,9 +1,9 @@
 /**
  * Softmax in BigInt fixed point: slow, short, and plainly right. It checks the double-double oracle, which is fast
- * enough for rows of a million but is floating-point cleverness and has to be proved itself.
+ * enough for rows of a million but must be proved itself.
  *
- * A number v is the integer v·2^1400. Every double is one exactly (the smallest is 2^-1074), and what is rounded lies
- * 300 bits below the smallest double.
+ * A number v is the integer v·2^1400. Every double is such an integer (the smallest is 2^-1074), and rounding errors
+ * are 300 bits below the smallest double.
  */
 import type { Floats, FloatsName } from './cases.js';
 
@@ -38,12 +38,14 @@ export function exponential(x: bigint): bigint {
 export function exactSoftmax(x: Floats, temperature = 1): bigint[] {
   const logits = Array.from(x, (v) => (v === -Infinity ? null : fixed(v)));
   const largest = logits.reduce((a, b) => (a === null || (b !== null && b > a) ? b : a), null) ?? 0n;
-  const terms = logits.map((v) => (v === null ? 0n : exponential(((v - largest) << FRACTION_BITS) / fixed(temperature))));
+  const terms = logits.map((v) =>
+    v === null ? 0n : exponential(((v - largest) << FRACTION_BITS) / fixed(temperature)),
+  );
   const sum = terms.reduce((a, b) => a + b, 0n);
   return terms.map((term) => (term << FRACTION_BITS) / sum);
 }
 
-/** |actual − expected| in units of the last place that the type has at `expected`. */
+/** |actual − expected| in ULP of the type at `expected`. */
 export function exactUlpError(type: FloatsName, actual: number, expected: bigint): number {
   const [significandBits, smallest] = type === 'f32' ? [24n, 149n] : [53n, 1074n];
   const exponent = BigInt(expected.toString(2).length) - FRACTION_BITS; // expected < 2^exponent

@@ -1,4 +1,4 @@
-/** float16 and bfloat16 by their definitions: what bits are worth, and which bits are nearest to a number. */
+/** float16 and bfloat16 by their definitions: the value of bits, and the bits nearest to a value. */
 import type { Floats } from './cases.js';
 
 const formats = { f16: { fraction: 10, bias: 15 }, bf16: { fraction: 7, bias: 127 } } as const;
@@ -16,7 +16,10 @@ export function valueOf(type: HalfName, bits: number): number {
 }
 
 const tables = Object.fromEntries(
-  Object.keys(formats).map((type) => [type, Float64Array.from({ length: 65536 }, (_, bits) => valueOf(type as HalfName, bits))]),
+  Object.keys(formats).map((type) => [
+    type,
+    Float64Array.from({ length: 65536 }, (_, bits) => valueOf(type as HalfName, bits)),
+  ]),
 ) as Record<HalfName, Float64Array>;
 
 /** The bits nearest to a value, found by bisection; a tie goes to the even one. */
@@ -27,7 +30,7 @@ function nearest(type: HalfName, value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const size = Math.abs(value);
   const values = tables[type];
-  const at = (bits: number) => (bits === infinite ? 2 ** (bias + 1) : values[bits]!); // ∞ stands where the next value would
+  const at = (bits: number) => (bits === infinite ? 2 ** (bias + 1) : values[bits]!); // ∞ stands for the next value
   let [low, high] = [0, infinite];
   if (size >= at(infinite)) return sign | infinite;
   while (high - low > 1) {

@@ -1,4 +1,4 @@
-/** Judges rows by the double-double oracle of lib/cli/oracle.ts, which exact.ts proves and which is not the fallback. */
+/** Judges rows by the double-double oracle of lib/cli/oracle.ts, which exact.test.ts proves. */
 import { softmaxOracle, countedError } from '../../lib/cli/oracle.js';
 import { isNative } from './backends.js';
 import type { Floats, FloatsName } from './cases.js';
@@ -10,12 +10,12 @@ export function oracle(x: Floats, temperature = 1): Expected {
   return softmaxOracle(x, { temperature });
 }
 
-/** What the package promises of a row, in units of the last place: those that are computed in double are only rounded. */
+/** The promised bound of a row, in ULP. Rows that are computed in double are only rounded. */
 export function bound(backend: string, type: FloatsName, cols = Infinity): number {
   return type === 'f32' && (!isNative(backend) || cols <= 256) ? 0.51 : 2;
 }
 
-/** The largest error of a row, where it is, and what was there: enough for a message that can be acted on. */
+/** The largest error of a row and its index, with both values for a message. */
 export function worstError(type: FloatsName, actual: Floats, expected: Expected) {
   let [error, index] = [0, 0];
   for (let i = 0; i < actual.length; i++) {

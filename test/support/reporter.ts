@@ -1,4 +1,7 @@
-/** Ends the run's output with one line that scripts can read: `N passed, N failed` (and `N skipped`, by name, before it). */
+/**
+ * Ends the run's output with a line that scripts read: `N passed, N failed`. Skipped tests are listed by name before
+ * it.
+ */
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 export default class Totals implements Reporter {
@@ -8,8 +11,10 @@ export default class Totals implements Reporter {
 
     for (const test of having('skipped')) console.log(`skipped: ${test.fullName}`);
 
-    // A module that does not load and a hook that throws have no failed test to show for it.
-    const broken = modules.flatMap((module) => [module, ...module.children.allSuites()]).filter((each) => each.errors().length > 0);
+    // A module that does not load, and a hook that throws, have no failed test.
+    const broken = modules
+      .flatMap((module) => [module, ...module.children.allSuites()])
+      .filter((each) => each.errors().length > 0);
     const failed = having('failed').length + broken.length + errors.length;
     console.log(`${having('passed').length} passed, ${failed} failed`);
   }

@@ -1,4 +1,4 @@
-/** Runs a program to its end; a failure shows all that it said. */
+/** Runs a program to its end; a failure shows all output. */
 import { execFile } from 'node:child_process';
 
 export interface Options {
@@ -6,7 +6,7 @@ export interface Options {
   env?: Record<string, string | undefined>;
 }
 
-/** What the program wrote to stdout. */
+/** Returns stdout. */
 export function run(program: string, args: readonly string[], { cwd, env }: Options = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const options = { cwd, env: { ...process.env, ...env }, maxBuffer: 1 << 26 };

@@ -1,28 +1,28 @@
 /**
- * Programs that a test needs and a machine may not have (a cross compiler, qemu, a Python with NumPy). Without one the
- * test is skipped by name on a developer's machine, and fails where CI is 'true': there nothing may go missing.
+ * Programs that a test needs and a machine may lack (a cross compiler, qemu, a Python with NumPy). Without one, the
+ * test is skipped by name on a developer's machine, and fails where CI is 'true'.
  */
 import { spawnSync } from 'node:child_process';
 import { it } from 'vitest';
 
-/** Whether to look at every input, however long that takes: the nightly workflow does. */
+/** True if every input is tested, however long that takes: in the nightly workflow. */
 export const isNightly = process.env.FLASH_SOFTMAX_LONG === '1';
 
 export interface Tool {
   readonly name: string;
   readonly available: boolean;
-  /** The program of the probe that worked; of the first probe if none did. */
+  /** The program of the probe that worked, or of the first probe. */
   readonly path: string;
 }
 
-/** A tool is there if one of the probes, command lines tried in turn, exits with 0. */
+/** A tool is available if one of the probes, command lines tried in turn, exits with 0. */
 export function tool(name: string, ...probes: [string[], ...string[][]]): Tool {
   const works = ([program, ...args]: string[]) => spawnSync(program!, args, { stdio: 'ignore' }).status === 0;
   const probe = probes.find(works);
   return { name, available: probe !== undefined, path: (probe ?? probes[0])[0]! };
 }
 
-/** A Python that can import NumPy: the first on the PATH may not be the system's, which has it from the package manager. */
+/** A Python that can import NumPy. The first on the PATH may lack the NumPy of the system's package manager. */
 export function numpy(): Tool {
   const probe = (python: string) => [python, '-c', 'import numpy'];
   return tool('python3 with numpy', probe('python3'), probe('/usr/bin/python3'));

@@ -1,5 +1,8 @@
-/** Rows of float64 logits (see logits.ts): weights with what rounding takes from them, and sums of x and bias beyond all doubles. */
-import { reduction, type Reduction } from '../softmax/exp-sum.js';
+/**
+ * Rows of float64 logits (see logits.ts): weights with what rounding takes from them, and sums of x and bias beyond all
+ * doubles.
+ */
+import { reduction, type Reduction } from './exponentials.js';
 import {
   addBias,
   clamp,
@@ -12,7 +15,7 @@ import {
   total,
   type Relative,
 } from './logits.js';
-import { LN2, octavesOf, STEPS, type Octaves } from '../math/powers.js';
+import { LN2, octavesOf, STEPS, type Octaves } from '../../math/powers.js';
 
 /** Whether logits are not within the reach of the reduction as they are. */
 const isSettled = (max: number, constants: Reduction, isBiased: boolean): boolean =>
@@ -37,8 +40,13 @@ export class Logits_f64 extends Logits<Float64Array> implements Relative {
   private divisorLow: number;
 
   constructor(
-    x: Float64Array, cols: number, inner: number, private readonly temperature: number,
-    mask: Uint8Array | null, maskLayout: number, bias: Float64Array | null,
+    x: Float64Array,
+    cols: number,
+    inner: number,
+    private readonly temperature: number,
+    mask: Uint8Array | null,
+    maskLayout: number,
+    bias: Float64Array | null,
   ) {
     super(x, cols, inner, mask, maskLayout, bias);
     this.reduction = this.whole = reduction(temperature, 1);
@@ -48,7 +56,8 @@ export class Logits_f64 extends Logits<Float64Array> implements Relative {
 
   reference(max: number): Octaves {
     const { after, temperature, stepHigh } = this.reduction;
-    if (isSettled(max, this.reduction, this.bias !== null)) return octavesOf(max / after, this.maxRest / after, temperature);
+    if (isSettled(max, this.reduction, this.bias !== null))
+      return octavesOf(max / after, this.maxRest / after, temperature);
     const octaves = Math.floor(max * (1 / stepHigh) + 0.5) / STEPS; // as expSum_f64 has it
     const whole = Math.round(octaves);
     return { whole, fraction: octaves - whole };

@@ -1,14 +1,14 @@
 /**
- * A tensor of logits, and what every operator of the softmax family wants of one of its rows: the largest logit, the sum
- * of the weights exp((logit − largest) / temperature), and those weights once more, to write results from.
+ * A tensor of logits, and what every operator of the softmax family wants of one of its rows: the largest logit, the
+ * sum of the weights exp((logit − largest) / temperature), and those weights once more, to write results from.
  *
  * A row no longer than HELD is loaded once and stays where it is from one step to the next. A longer one is taken part
  * by part, and its parts are loaded and weighed again where they are wanted again.
  */
 import { lengthOf } from '../../call/arrays.js';
-import { expSums, stepAt } from '../softmax/exp-sum.js';
-import { counts, isBits, isShared } from './masks.js';
-import { LN2, octavesOf, type Octaves } from '../math/powers.js';
+import { expSums, stepAt } from './exponentials.js';
+import { counts, isBits, isShared } from '../../backend/masks.js';
+import { LN2, octavesOf, type Octaves } from '../../math/powers.js';
 import { HELD, PART, rowSteps } from './row.js';
 
 export const cells = new Float64Array(HELD);
@@ -22,7 +22,10 @@ export const { expSum_f32, expSum_f64 } = expSums(cells, remainders);
 
 /** What partial sums ask of weights besides. */
 export interface Relative {
-  /** The power of two that weights with this `max` are relative to, or the largest loaded logit that a sum < 2^octave can have. */
+  /**
+   * The power of two that weights with this `max` are relative to, or the largest loaded logit that a sum < 2^octave
+   * can have.
+   */
   reference(max: number): Octaves;
   highest(octave: number): number;
   /** Makes this the sum that weights are divided by. */
@@ -117,7 +120,10 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     this.maxRest = 0;
   }
 
-  /** Whether sums that overflow matter beside this largest logit: below a finite one they have no weight, whatever they are. */
+  /**
+   * Whether sums that overflow matter beside this largest logit: below a finite one they have no weight, whatever they
+   * are.
+   */
   protected isBeyond(max: number): boolean {
     return !(Math.abs(max) < Infinity);
   }
@@ -147,7 +153,9 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     return max;
   }
 
-  /** Sums the weights of a row whose largest logit was asked for. False if there is no sum: for NaN, +∞, nothing but −∞. */
+  /**
+   * Sums the weights of a row whose largest logit was asked for. False if there is no sum: for NaN, +∞, nothing but −∞.
+   */
   protected sum(start: number, max: number): boolean {
     this.begin();
     for (let column = 0; column < this.cols; column += this.partLength) {

@@ -1,13 +1,13 @@
 /**
- * One row of logits, copied into doubles: loading it, adding its bias, hiding what is masked, and storing what became of
- * it. Element types and layouts (n elements at start, start + stride, …) are a matter of this file alone.
+ * One row of logits, copied into doubles: loading it, adding its bias, hiding what is masked, and storing what became
+ * of it. Element types and layouts (n elements at start, start + stride, …) are a matter of this file alone.
  *
- * Why copy: V8 checks an array that came as a parameter at each access in a loop, but knows the address and the length of
- * one that is a constant where the function is made. So all arithmetic happens in such an array, and the loops that copy
- * take four elements a turn, to share the checks. Constants of a module would do, but bundlers turn them into variables,
- * which costs a factor of 2.5: hence a function that makes the functions.
+ * Why copy: V8 checks an array that came as a parameter at each access in a loop, but knows the address and the length
+ * of one that is a constant where the function is made. So all arithmetic happens in such an array, and the loops that
+ * copy take four elements a turn, to share the checks. Constants of a module would do, but bundlers turn them into
+ * variables, which costs a factor of 2.5: hence a function that makes the functions.
  */
-import { HEADROOM, splitReciprocal } from '../math/powers.js';
+import { HEADROOM, splitReciprocal } from '../../math/powers.js';
 
 /** The longest row that is held whole: 8 MiB, not backed by memory until used. */
 export const HELD = 2 ** 20;
@@ -86,10 +86,16 @@ export function rowSteps(cells: Float64Array, remainders: Float64Array) {
   }
 
   /**
-   * Adds bias / divisor to the logits exactly (Knuth's TwoSum: what rounding takes is in `rest`) and returns the largest. A
-   * finite sum that no double holds is noted.
+   * Adds bias / divisor to the logits exactly (Knuth's TwoSum: what rounding takes is in `rest`) and returns the
+   * largest. A finite sum that no double holds is noted.
    */
-  function addBias(bias: Float32Array | Float64Array, start: number, stride: number, n: number, divisor: number): number {
+  function addBias(
+    bias: Float32Array | Float64Array,
+    start: number,
+    stride: number,
+    n: number,
+    divisor: number,
+  ): number {
     const scale = 1 / divisor;
     let max = -Infinity;
     for (let i = 0, at = start; i < n; i++, at += stride) {
@@ -134,8 +140,8 @@ export function rowSteps(cells: Float64Array, remainders: Float64Array) {
   }
 
   /**
-   * Turns logits, row + rest, into their distances from the largest, max + maxRest, divided by a power of two: row + rest
-   * again, good to 100 bits (TwoSum twice, and once to add the results). Nothing goes below `bottom`.
+   * Turns logits, row + rest, into their distances from the largest, max + maxRest, divided by a power of two: row +
+   * rest again, good to 100 bits (TwoSum twice, and once to add the results). Nothing goes below `bottom`.
    */
   function settle(n: number, max: number, maxRest: number, divisor: number, bottom: number): void {
     const minusMax = -max;
@@ -173,8 +179,18 @@ export function rowSteps(cells: Float64Array, remainders: Float64Array) {
     for (; i < n; i++) out[start + i * stride] = row[i]! * factor;
   }
 
-  /** Writes (row + rest) / (sumHigh + sumLow), rounded once to float64: the first product is exact, the others are small. */
-  function store_f64(out: Float64Array, start: number, stride: number, n: number, sumHigh: number, sumLow: number): void {
+  /**
+   * Writes (row + rest) / (sumHigh + sumLow), rounded once to float64: the first product is exact, the others are
+   * small.
+   */
+  function store_f64(
+    out: Float64Array,
+    start: number,
+    stride: number,
+    n: number,
+    sumHigh: number,
+    sumLow: number,
+  ): void {
     // Weights keep their HEADROOM until the last step, so that only that one rounds to a subnormal number.
     const [high, low] = splitReciprocal(sumHigh / raise, sumLow / raise);
     const inverse = high + low;

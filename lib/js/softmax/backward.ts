@@ -1,9 +1,9 @@
 /** softmaxBackward: dx = y (dy − Σ y dy) / T. Products and sums carry what rounding takes from them along. */
 import { kindOf } from '../../call/arrays.js';
 import { extended, powerOfTwo } from '../../math/extended.js';
-import { twoSum } from './log.js';
-import { counts } from '../rows/masks.js';
-import { exactProduct } from '../math/powers.js';
+import { twoSum } from '../../math/log.js';
+import { counts } from '../../backend/masks.js';
+import { exactProduct } from '../../math/powers.js';
 
 type Floats = Float32Array | Float64Array;
 
@@ -38,7 +38,9 @@ export function softmaxBackward(
     return [sum, low];
   };
 
-  /** Whether all dy of a row are tiny, and some not 0: then products that are rounded to a multiple of 2^-1074 matter. */
+  /**
+   * Whether all dy of a row are tiny, and some not 0: then products that are rounded to a multiple of 2^-1074 matter.
+   */
   const isTiny = (start: number): boolean => {
     let most = 0;
     for (let c = 0, at = start; c < cols; c++, at += inner) if (isKept(at, c)) most = Math.max(most, Math.abs(dy[at]!));

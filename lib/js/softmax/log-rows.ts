@@ -3,14 +3,16 @@
  *
  *     log Σ exp(x / T) = max / T + log(1 + S)        logSoftmax = (x − max) / T − log(1 + S)
  *
- * so that log(1 + S) keeps its digits where the largest stands alone. All in the arithmetic of float64, for float32 too.
+ * so that log(1 + S) keeps its digits where the largest stands alone. All in the arithmetic of float64, for float32
+ * too.
  */
 import { kindOf } from '../../call/arrays.js';
-import { reduction, type Reduction } from './exp-sum.js';
-import { log1p, twoSum } from './log.js';
+import { reduction, type Reduction } from '../rows/exponentials.js';
+import { log1p } from '../../math/log.js';
+import { twoSum } from '../../math/log.js';
 import { addBias, cells, expSum_f64, load_f32, load_f64, Logits, remainders, settle, total } from '../rows/logits.js';
-import { counts } from '../rows/masks.js';
-import { exactProduct, HEADROOM } from '../math/powers.js';
+import { counts } from '../../backend/masks.js';
+import { exactProduct, HEADROOM } from '../../math/powers.js';
 import { NEAR_END } from '../rows/row.js';
 
 type Floats = Float32Array | Float64Array;
@@ -31,12 +33,20 @@ export class LogRows extends Logits<Floats> {
   /** No finite largest logit, or a NaN: this is the logSumExp then. */
   private isOdd = false;
   private odd = 0;
-  /** What positions of such a row get that are not masked: NaN, but for nothing but −∞ where a mask was given, which is no fault. */
+  /**
+   * What positions of such a row get that are not masked: NaN, but for nothing but −∞ where a mask was given, which is
+   * no fault.
+   */
   private oddLog = NaN;
 
   constructor(
-    x: Floats, cols: number, inner: number, private readonly temperature: number,
-    mask: Uint8Array | null, maskLayout: number, bias: Floats | null,
+    x: Floats,
+    cols: number,
+    inner: number,
+    private readonly temperature: number,
+    mask: Uint8Array | null,
+    maskLayout: number,
+    bias: Floats | null,
   ) {
     super(x, cols, inner, mask, maskLayout, bias);
     // Doubles hold float32 logits with a bias, and at the highest temperatures all weights are 1.
@@ -50,7 +60,9 @@ export class LogRows extends Logits<Floats> {
 
   protected load(at: number, n: number): number {
     const { x, inner } = this;
-    return this.isSingle ? load_f32(x as Float32Array, at, inner, n) : load_f64(x as Float64Array, at, inner, n, this.reduction.before);
+    return this.isSingle
+      ? load_f32(x as Float32Array, at, inner, n)
+      : load_f64(x as Float64Array, at, inner, n, this.reduction.before);
   }
 
   protected shift(bias: Floats, at: number, stride: number, n: number): number {
@@ -62,7 +74,9 @@ export class LogRows extends Logits<Floats> {
     return this.temperature > 1 || !(max > -(2 ** 900) && max < Infinity);
   }
 
-  /** Distances from the largest logit itself, always: its weight must be 1, and not just the same factor in all of them. */
+  /**
+   * Distances from the largest logit itself, always: its weight must be 1, and not just the same factor in all of them.
+   */
   weigh(n: number, max: number): void {
     if (this.bias === null) remainders.fill(0, 0, n);
     settle(n, max, this.maxRest, this.reduction.after, -this.reduction.reach);
@@ -89,7 +103,11 @@ export class LogRows extends Logits<Floats> {
       this.parts(start, (column, n) => {
         for (let i = 0; i < n; i++) {
           const at = start + (column + i) * this.inner;
-          out[at] = this.isOdd ? (this.isMasked(at, column + i) ? -Infinity : this.oddLog) : this.logOf(cells[i]!, this.bias === null ? 0 : remainders[i]!);
+          out[at] = this.isOdd
+            ? this.isMasked(at, column + i)
+              ? -Infinity
+              : this.oddLog
+            : this.logOf(cells[i]!, this.bias === null ? 0 : remainders[i]!);
         }
       });
     });
@@ -110,7 +128,8 @@ export class LogRows extends Logits<Floats> {
       if (this.bias !== null) this.shift(this.bias, this.isBiasShared ? target : at, 1, 1);
       const [logit, rest] = [cells[0]!, this.bias === null ? 0 : remainders[0]!];
       loss[row] = isMasked ? Infinity : this.isOdd ? -this.oddLog : -this.logOf(logit, rest);
-      if (gradient !== null) this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);
+      if (gradient !== null)
+        this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);
     });
   }
 
@@ -118,14 +137,21 @@ export class LogRows extends Logits<Floats> {
     const whole = 1 + this.others;
     const { temperature } = this;
     // One of the two orders keeps what is between within doubles.
-    const quotient = (raised: number): number => (temperature < 1 ? raised / whole / (temperature * RAISE) : raised / whole / temperature / RAISE);
+    const quotient = (raised: number): number =>
+      temperature < 1 ? raised / whole / (temperature * RAISE) : raised / whole / temperature / RAISE;
     this.parts(start, (column, n) => {
       if (!this.isOdd) this.weigh(n, this.max);
       for (let i = 0; i < n; i++) {
         const at = start + (column + i) * this.inner;
         const weight = cells[i]! + remainders[i]!;
         const numerator = column + i !== target ? weight : isTop ? -this.raised : -(this.raised + (RAISE - weight));
-        gradient[at] = this.isMasked(at, column + i) ? 0 : this.isOdd ? (this.oddLog < 0 ? 0 : NaN) : quotient(numerator);
+        gradient[at] = this.isMasked(at, column + i)
+          ? 0
+          : this.isOdd
+            ? this.oddLog < 0
+              ? 0
+              : NaN
+            : quotient(numerator);
       }
     });
   }
@@ -200,7 +226,8 @@ export class LogRows extends Logits<Floats> {
     const [distance, lost] = twoSum(logit, -this.max);
     const { after, temperature } = this.reduction;
     // A distance that overflows may have a quotient that does not, and one near the end has no rest.
-    if (distance <= -NEAR_END) return logit === -Infinity ? distance : ((logit / 4 - this.max / 4) / after / temperature) * 4 - this.log;
+    if (distance <= -NEAR_END)
+      return logit === -Infinity ? distance : ((logit / 4 - this.max / 4) / after / temperature) * 4 - this.log;
     const low = (lost + (rest - this.maxRest)) / after;
     const quotient = distance / after / temperature;
     if (!(quotient > -Infinity)) return quotient;
@@ -211,7 +238,9 @@ export class LogRows extends Logits<Floats> {
   private sumOfLogs(): number {
     const { before } = this.reduction;
     const isWhole = Math.abs(this.max * before) < Infinity;
-    const [max, rest, temperature] = isWhole ? [this.max * before, this.maxRest * before, this.temperature] : [this.max, this.maxRest, this.temperature / before];
+    const [max, rest, temperature] = isWhole
+      ? [this.max * before, this.maxRest * before, this.temperature]
+      : [this.max, this.maxRest, this.temperature / before];
     const quotient = max / temperature;
     if (!(Math.abs(quotient) < Infinity)) return quotient;
     const low = (remainderOf(max, quotient, temperature) + rest) / temperature;

@@ -1,13 +1,14 @@
 /**
  * Partial softmax: the sum of a row as a number that is not relative to anything, and probabilities from such a sum.
  *
- * A sum is made of sums of SHARD elements, each relative to its own largest logit, added in order; a probability depends on
- * its logit and on the sum alone. So a row gives the same bits as its shards, if these are multiples of SHARD.
+ * A sum is made of sums of SHARD elements, each relative to its own largest logit, added in order; a probability
+ * depends on its logit and on the sum alone. So a row gives the same bits as its shards, if these are multiples of
+ * SHARD.
  */
 import { NO_EXPONENT } from '../../backend/backend.js';
 import { extended, isOrdinary, NOTHING, powerOfTwo, sum, type Extended } from '../../math/extended.js';
 import type { Logits, Relative } from '../rows/logits.js';
-import { HEADROOM, rootOfTwo } from '../math/powers.js';
+import { HEADROOM, rootOfTwo } from '../../math/powers.js';
 import { PART } from '../rows/row.js';
 
 type Floats = Float32Array | Float64Array;
@@ -17,7 +18,12 @@ const SHARD = 2 ** 18;
 
 /** The sums of all rows. */
 export function expSum<A extends Floats>(
-  logits: Logits<A> & Relative, mantissa: Float64Array, exponent: Int32Array, outer: number, cols: number, inner: number,
+  logits: Logits<A> & Relative,
+  mantissa: Float64Array,
+  exponent: Int32Array,
+  outer: number,
+  cols: number,
+  inner: number,
 ): void {
   for (let o = 0, r = 0; o < outer; o++) {
     for (let start = o * cols * inner, end = start + inner; start < end; start++, r++) {
@@ -42,18 +48,37 @@ function shardSum<A extends Floats>(logits: Logits<A> & Relative, start: number,
 
 /** The probabilities of all rows from their sums. */
 export function normalize<A extends Floats>(
-  logits: Logits<A> & Relative, out: A, mantissa: Float64Array, exponent: Int32Array, outer: number, cols: number, inner: number,
+  logits: Logits<A> & Relative,
+  out: A,
+  mantissa: Float64Array,
+  exponent: Int32Array,
+  outer: number,
+  cols: number,
+  inner: number,
 ): void {
   for (let o = 0, r = 0; o < outer; o++) {
     for (let start = o * cols * inner, end = start + inner; start < end; start++, r++) {
       const m = mantissa[r]!;
       if (isOrdinary(m)) normalizeRow(logits, out, start, cols, inner, m, exponent[r]!);
-      else logits.fillVisible(out, start, m === 0 && logits.mask !== null && logits.largest(start) === -Infinity ? 0 : NaN);
+      else
+        logits.fillVisible(
+          out,
+          start,
+          m === 0 && logits.mask !== null && logits.largest(start) === -Infinity ? 0 : NaN,
+        );
     }
   }
 }
 
-function normalizeRow<A extends Floats>(logits: Logits<A> & Relative, out: A, start: number, cols: number, inner: number, mantissa: number, exponent: number): void {
+function normalizeRow<A extends Floats>(
+  logits: Logits<A> & Relative,
+  out: A,
+  start: number,
+  cols: number,
+  inner: number,
+  mantissa: number,
+  exponent: number,
+): void {
   const highest = logits.highest(exponent + 1);
   for (let column = 0; column < cols; column += PART) {
     const n = Math.min(PART, cols - column);

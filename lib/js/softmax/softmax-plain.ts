@@ -1,13 +1,18 @@
 /**
- * Softmax of rows that are held whole and have neither mask nor bias: the steps of logits.ts, but without an object and its
- * methods, which would take as long as a row of ten.
+ * Softmax of rows that are held whole and have neither mask nor bias: the steps of logits.ts, but without an object and
+ * its methods, which would take as long as a row of ten.
  */
-import { reduction, stepAt } from './exp-sum.js';
+import { reduction, stepAt } from '../rows/exponentials.js';
 import { weigh_f64 } from '../rows/logits-f64.js';
 import { expSum_f32, fill, load_f32, load_f64, store_f32, store_f64, total } from '../rows/logits.js';
 
 export function softmaxPlain_f32(
-  x: Float32Array, out: Float32Array, outer: number, cols: number, inner: number, temperature: number,
+  x: Float32Array,
+  out: Float32Array,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
 ): void {
   const step = stepAt(temperature);
   for (let o = 0; o < outer; o++) {
@@ -21,7 +26,12 @@ export function softmaxPlain_f32(
 }
 
 export function softmaxPlain_f64(
-  x: Float64Array, out: Float64Array, outer: number, cols: number, inner: number, temperature: number,
+  x: Float64Array,
+  out: Float64Array,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
 ): void {
   const constants = reduction(temperature, 1);
   for (let o = 0; o < outer; o++) {

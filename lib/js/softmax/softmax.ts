@@ -1,9 +1,10 @@
 /** The kernels of softmax. */
-import type { BackendOf, SoftmaxKernel } from '../../backend/backend.js';
-import { halfKernels, ofElements } from '../rows/half.js';
+import type { SoftmaxKernel } from '../../backend/backend.js';
+import { SOFTMAX } from '../../backend/operators.js';
 import { Logits_f32 } from '../rows/logits.js';
 import { Logits_f64 } from '../rows/logits-f64.js';
 import { HELD } from '../rows/row.js';
+import { twinOf } from '../twin.js';
 import { softmaxPlain_f32, softmaxPlain_f64 } from './softmax-plain.js';
 
 const softmax_f32: SoftmaxKernel<Float32Array> = (x, out, outer, cols, inner, temperature, mask, maskLayout, bias) => {
@@ -16,9 +17,4 @@ const softmax_f64: SoftmaxKernel<Float64Array> = (x, out, outer, cols, inner, te
   else new Logits_f64(x, cols, inner, temperature, mask, maskLayout, bias).softmax(out, outer);
 };
 
-export const softmaxKernels: BackendOf<'softmax'> = /* @__PURE__ */ (() => ({
-  name: 'js',
-  softmax_f32,
-  softmax_f64,
-  ...halfKernels('softmax', ofElements(softmax_f32)),
-}))();
+export const softmaxKernels = /* @__PURE__ */ twinOf(SOFTMAX, softmax_f32, softmax_f64);

@@ -1,5 +1,5 @@
-// A worker that loads the package and calls it: workerData is { entry, input, output, cols, calls }. After every call
-// it looks at floating-point arithmetic, and it answers with what it found wrong and with the backend that ran.
+// A worker that loads the package and calls it: workerData is { entry, input, output, cols, calls }. It checks
+// floating-point arithmetic after every call, and answers with the faults and the backend.
 import { parentPort, workerData } from 'node:worker_threads';
 import { disturbances } from './control.mjs';
 

@@ -1,7 +1,7 @@
-// Whether the floating-point control registers are as JavaScript needs them. Values come from an array, so that no
-// compiler computes anything here in advance.
+// Checks the floating-point control registers by arithmetic. Values come from an array, so that no compiler computes
+// results in advance.
 
-/** @returns {string[]} what is wrong with arithmetic; nothing, if all is as it should be */
+/** @returns {string[]} the faults of arithmetic */
 export function disturbances() {
   const [tiny, normal, one, half, threeHalves] = new Float64Array([5e-324, 2 ** -1022, 1, 2 ** -53, 3 * 2 ** -53]);
   const single = new Float32Array([2 ** -126]);

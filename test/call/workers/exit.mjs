@@ -1,4 +1,4 @@
-// Ends the process while it and its workers are in the middle of calls: node exit.mjs ENTRY
+// Ends the process in the middle of its calls and its workers' calls: node exit.mjs ENTRY
 import { Worker } from 'node:worker_threads';
 
 const entry = process.argv[2];
@@ -6,7 +6,13 @@ const { softmax } = await import(entry);
 
 const elements = 4_000_000; // enough to be shared among threads
 for (let i = 0; i < 4; i++) {
-  const workerData = { entry, input: new Float32Array(elements), output: new Float32Array(elements), cols: i % 2 ? elements : 1000, calls: 1e9 };
+  const workerData = {
+    entry,
+    input: new Float32Array(elements),
+    output: new Float32Array(elements),
+    cols: i % 2 ? elements : 1000,
+    calls: 1e9,
+  };
   new Worker(new URL('./call.mjs', import.meta.url), { workerData });
 }
 const x = new Float32Array(elements);

@@ -8,8 +8,8 @@ template <class T> struct ExpCore {
   void (*inside)(const T* x, size_t n, double temperature, double octave, T* q, T* t);
   void (*below)(const T* x, size_t n, double temperature, double octave, T* q, T* t);
   double g;          // q = g · exp(x / T) · 2^(bias − octave)
-  int bias, top;     // k' of the reference octave is `top`
-  uint64_t outside;  // the bits that no t inside the window has
+  int bias, top;     // `top` is the number of the reference octave's first table cell
+  uint64_t outside;  // bits of t that no value inside the window has
   double limit;      // of |x| · 8 log2(e) / T
 };
 

@@ -1,9 +1,9 @@
-// A library to be preloaded: it makes allocations of flash-softmax's addon fail, and threads that the addon starts.
-// Nothing else in the process notices. The program controls it by environment variables:
+// A library to preload: it fails allocations of flash-softmax's addon and threads that the addon starts, and nothing
+// else of the process. The program controls it by environment variables:
 //
-//     STARVE = 'n'           the n-th allocation from now on fails; 'n+': and all after it; '': none
-//     STARVE_ASKED           how many there have been since
-//     STARVE_KEPT            how many pieces of the addon's memory have not been given back since
+//     STARVE = 'n'           the n-th allocation from now on fails; 'n+': and all later ones; '': none
+//     STARVE_ASKED           the number of allocations since then
+//     STARVE_KEPT            the number of pieces of memory that the addon holds
 #include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
@@ -24,7 +24,7 @@ std::atomic<size_t> asked{0}, fails_at{0};
 std::atomic<bool> ever_after{false};
 char answer[32];
 
-// What is the addon's lies in a table, by address.
+// The addresses of the addon's pieces of memory.
 constexpr size_t kPlaces = 512;
 std::atomic<void*> places[kPlaces];
 std::atomic<long> kept{0};
@@ -37,7 +37,9 @@ bool fails() {
 void* remember(void* p) {
   for (size_t i = 0; i < kPlaces; i++) {
     void* none = nullptr;
-    if (places[i].compare_exchange_strong(none, p)) return kept++, p;
+    if (!places[i].compare_exchange_strong(none, p)) continue;
+    kept++;
+    return p;
   }
   std::abort();
 }
@@ -64,7 +66,8 @@ int find_addon(dl_phdr_info* info, size_t, void*) {
   for (int i = 0; i < info->dlpi_phnum; i++) {
     const auto& part = info->dlpi_phdr[i];
     if (part.p_type != PT_LOAD || !(part.p_flags & PF_X)) continue;
-    begins = info->dlpi_addr + part.p_vaddr, ends = begins + part.p_memsz;
+    begins = info->dlpi_addr + part.p_vaddr;
+    ends = begins + part.p_memsz;
   }
   return 1;
 }
@@ -76,7 +79,10 @@ template <class F> F next_one(const char* name) { return (F)dlsym(RTLD_NEXT, nam
 extern "C" {
 
 void* malloc(size_t bytes) { return piece(bytes, CALLER); }
-void free(void* p) { forget(p), __libc_free(p); }
+void free(void* p) {
+  forget(p);
+  __libc_free(p);
+}
 
 void* dlopen(const char* file, int flags) {
   void* library = next_one<void* (*)(const char*, int)>("dlopen")(file, flags);
@@ -98,11 +104,13 @@ int setenv(const char* name, const char* value, int overwrite) {
 }
 char* getenv(const char* name) {
   static auto get = next_one<decltype(&getenv)>("getenv");
-  if (!strcmp(name, "STARVE_ASKED")) return snprintf(answer, sizeof answer, "%zu", asked.load()), answer;
-  if (!strcmp(name, "STARVE_KEPT")) return snprintf(answer, sizeof answer, "%ld", kept.load()), answer;
-  return get(name);
+  long value;
+  if (!strcmp(name, "STARVE_ASKED")) value = (long)asked;
+  else if (!strcmp(name, "STARVE_KEPT")) value = kept;
+  else return get(name);
+  snprintf(answer, sizeof answer, "%ld", value);
+  return answer;
 }
-
 }
 
 void* operator new(size_t bytes) { return piece_or_throw(bytes, CALLER); }

@@ -1,6 +1,6 @@
-// Every operator while its memory fails (starve.cc, preloaded): first the loading of the addon, then the first, the
-// second, … allocation of each call, alone and with all that follow, sync and as a promise. A call ends with its usual
-// results, or with a coded error and its output as it was. Prints as JSON which kernels missed memory, and every fault.
+// Fails memory (by starve.cc, preloaded) while the addon loads, and then each allocation of every operator's calls,
+// alone and with all later ones, sync and as a promise. A call gives its usual results, or an error with a code and its
+// output as it was. Prints as JSON the kernels that lacked memory, and every fault.
 //
 //     node --expose-gc starve.mjs ADDON DIST
 import { createRequire } from 'node:module';
@@ -13,11 +13,13 @@ const kernels = { sync: new Set(), promise: new Set() };
 const wrong = [];
 let failed = 0;
 
-const starve = (n) => (process.env.STARVE = String(n));
+const starve = (n) => {
+  process.env.STARVE = String(n);
+};
 const asked = () => Number(process.env.STARVE_ASKED);
 const kept = () => Number(process.env.STARVE_KEPT);
 
-/** Runs a call again and again, until all of its allocations have failed. `use` is told how it ended. */
+/** Repeats a call until each of its allocations has failed. `use` gets the error or the value of each try. */
 async function eachAllocation(call, use) {
   for (const more of ['', '+']) {
     for (let n = 1; ; n += n < 8 ? 1 : n >> 1) {
@@ -39,10 +41,13 @@ async function eachAllocation(call, use) {
   }
 }
 
-await eachAllocation(() => {
-  delete require.cache[require.resolve(addon)];
-  return require(addon);
-}, () => {});
+await eachAllocation(
+  () => {
+    delete require.cache[require.resolve(addon)];
+    return require(addon);
+  },
+  () => {},
+);
 const loads = failed;
 
 const entries = await Promise.all(['index', 'attention', 'sampling'].map((entry) => import(`${dist}${entry}.js`)));
@@ -52,10 +57,10 @@ const promises = await import(`${dist}promises.js`);
 
 const [cols, length] = [2 ** 18 + 3, 2 * (2 ** 18 + 3)];
 const types = [[Float32Array], [Float64Array], [Uint16Array, 'float16'], [Uint16Array, 'bfloat16']];
-/** Small numbers of the type; those of a half type by their bits. */
+/** Small numbers of the type; bits of such numbers for a half type. */
 function numbers(Kind, n) {
   const isHalf = Kind === Uint16Array;
-  return Kind.from({ length: n }, (_, i) => (isHalf ? 0x3000 + (i * 7919) % 1021 : ((i * 7919) % 1021) / 100));
+  return Kind.from({ length: n }, (_, i) => (isHalf ? 0x3000 + ((i * 7919) % 1021) : ((i * 7919) % 1021) / 100));
 }
 
 /** An operator, its arguments, and a function that makes its options with new outputs in them. */
@@ -93,7 +98,7 @@ for (const dtype of ['float32', 'float16', 'bfloat16', 'int8']) {
   calls.push(['decodeAttention', [q, cache, sequence], results]);
 }
 
-// What is kept for the next call is there by then, and what failed loads left is not.
+// By now the memory that is kept for the next call is there, and garbage of the failed loads is gone.
 setThreads(3);
 softmax(numbers(Float32Array, length));
 setThreads(1);
@@ -114,17 +119,20 @@ for (const threads of [1, 3]) {
       const expected = await call(usual);
       const untouched = optionsOf();
       let options;
-      await eachAllocation(() => {
-        setThreads(threads);
-        return call((options = optionsOf()));
-      }, (error, value) => {
-        const name = /^Expected \d+ bytes of memory for (\w+|a job) but received none$/.exec(error?.message)?.[1];
-        if (error && !name) wrong.push(`${what}: ${error.message}`);
-        if (name && name !== 'a job') kernels[how].add(name);
-        const isRight = isDeepStrictEqual(options, error ? untouched : usual);
-        if (!isRight) wrong.push(`${what}: ${error ? 'wrote' : 'has another output'}`);
-        if (!error && !isDeepStrictEqual(value, expected)) wrong.push(`${what}: has another result`);
-      });
+      await eachAllocation(
+        () => {
+          setThreads(threads);
+          return call((options = optionsOf()));
+        },
+        (error, value) => {
+          const name = /^Expected \d+ bytes of memory for (\w+|a job) but received none$/.exec(error?.message)?.[1];
+          if (error && !name) wrong.push(`${what}: ${error.message}`);
+          if (name && name !== 'a job') kernels[how].add(name);
+          const isRight = isDeepStrictEqual(options, error ? untouched : usual);
+          if (!isRight) wrong.push(`${what}: ${error ? 'wrote' : 'has another output'}`);
+          if (!error && !isDeepStrictEqual(value, expected)) wrong.push(`${what}: has another result`);
+        },
+      );
       const isSame = isDeepStrictEqual(await call(optionsOf()), expected);
       if (!isSame) wrong.push(`${what}: the call after it has another result`);
     }

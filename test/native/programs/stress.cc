@@ -1,13 +1,13 @@
-// The thread pool under stress, for sanitizers and for what happens at the end of processes:
+// Stresses the thread pool, for sanitizers and for the end of processes:
 //
-//     stress callers     many threads that share work, while the number of threads changes and users come and go
-//     stress exit        the process ends while others are at work
-//     stress fork        a child has no helpers, and gets its own
-//     stress unload LIB  the library of the pool is unloaded while its helpers still look for work
-//     stress starved     memory or threads cannot be had: the work is done by those that there are
+//     stress callers     many threads share work while the number of threads changes and users come and go
+//     stress exit        the process ends while threads work
+//     stress fork        a child process has no helpers and starts its own
+//     stress unload LIB  the library of the pool is unloaded while its helpers look for work
+//     stress starved     memory or threads are missing: the threads that exist do the work
 //
-// Exit status 0: all was as it should be. Data is written by tasks and read by their caller without atomics, so that a
-// missing order in memory is a race that ThreadSanitizer sees.
+// The exit status is 0 if all went well. Tasks write and their caller reads without atomics, so that ThreadSanitizer
+// reports a missing order in memory as a race.
 #include "../../../native/platform/pool.h"
 
 #include <dlfcn.h>
@@ -39,7 +39,10 @@ struct Work {
   static void task(void* self, size_t i) { ((Work*)self)->times[i]++; }
   void check() const {
     for (int n : times)
-      if (n != 1) fprintf(stderr, "worked on %d times\n", n), _exit(1);
+      if (n != 1) {
+        fprintf(stderr, "worked on %d times\n", n);
+        _exit(1);
+      }
   }
 };
 
@@ -57,7 +60,10 @@ void callers() {
       for (size_t i = 0; i < 3000; i++) {
         job((i * 7 + k) % 40);
         if (i % 100 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));  // helpers fall asleep
-        if (i % 500 == 0) pool::close(), pool::open();
+        if (i % 500 == 0) {
+          pool::close();
+          pool::open();
+        }
       }
       pool::close();
     });
@@ -66,7 +72,10 @@ void callers() {
     std::this_thread::sleep_for(std::chrono::microseconds(300));
   }
   for (auto& t : all) t.join();
-  for (unsigned n = 5; n-- > 0;) pool::set_threads(n), job(1000);
+  for (unsigned n = 5; n-- > 0;) {
+    pool::set_threads(n);
+    job(1000);
+  }
 }
 
 void end_at_work() {
@@ -97,43 +106,57 @@ void fork_child() {
 void unload(const char* path) {
   for (int i = 0; i < 20; i++) {
     void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) fprintf(stderr, "%s\n", dlerror()), exit(1);
+    if (!library) {
+      fprintf(stderr, "%s\n", dlerror());
+      exit(1);
+    }
     auto set = (void (*)(unsigned))dlsym(library, "_ZN4pool11set_threadsEj");
     auto parallel = (void (*)(size_t, void (*)(void*, size_t), void*))dlsym(library, "_ZN4pool8parallelEmPFvPvmES0_");
     set(3);
     Work w(100);
     parallel(100, Work::task, &w);
     w.check();
-    if (dlclose(library) || dlopen(path, RTLD_NOW | RTLD_NOLOAD)) fprintf(stderr, "not unloaded\n"), exit(1);
+    if (dlclose(library) || dlopen(path, RTLD_NOW | RTLD_NOLOAD)) {
+      fprintf(stderr, "not unloaded\n");
+      exit(1);
+    }
   }
 }
 
 void expect_threads(bool holds) {
-  if (!holds) fprintf(stderr, "%u threads\n", pool::threads()), _exit(1);
+  if (holds) return;
+  fprintf(stderr, "%u threads\n", pool::threads());
+  _exit(1);
 }
 void starved() {
-  // First a system that has no room for a stack.
+  // First the system has no room for a stack.
   long pages = 0;
   FILE* sizes = fopen("/proc/self/statm", "r");
   if (!sizes || fscanf(sizes, "%ld", &pages) != 1 || fclose(sizes)) exit(1);
   rlimit before, now;
-  getrlimit(RLIMIT_AS, &before), now = before;
+  getrlimit(RLIMIT_AS, &before);
+  now = before;
   now.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (1 << 20);
   pool::set_threads(4);
-  setrlimit(RLIMIT_AS, &now), job(1000), setrlimit(RLIMIT_AS, &before);
+  setrlimit(RLIMIT_AS, &now);
+  job(1000);
+  setrlimit(RLIMIT_AS, &before);
   expect_threads(pool::threads() == 1);
 
   for (size_t n = 1;; n++) {
-    pool::set_threads(1), job(2);  // ends the helpers
+    pool::set_threads(1);
+    job(2);  // ends the helpers
     pool::set_threads(4);
     Work w(1000);
-    asked = 0, fails_at = n;
+    asked = 0;
+    fails_at = n;
     pool::parallel(1000, Work::task, &w);
     fails_at = 0;
     w.check();
     if (asked < n) break;
     expect_threads(pool::threads() < 4);
-    pool::set_threads(4), job(1000);
+    pool::set_threads(4);
+    job(1000);
     expect_threads(pool::threads() == 4);
   }
 }

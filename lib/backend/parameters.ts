@@ -1,0 +1,153 @@
+/** The parameters and the types of operators. Made by scripts/operators.mjs from native/operators.def. Do not edit. */
+type Rows = {
+  outer: number; cols: number; inner: number; temperature: number; mask: Uint8Array | null; maskLayout: number;
+};
+type OrderedRows = [
+  outer: number, cols: number, inner: number, temperature: number, mask: Uint8Array | null, maskLayout: number,
+];
+type LogitRows<X> = { bias: X | null } & Rows;
+type OrderedLogitRows<X> = [...rows: OrderedRows, bias: X | null];
+type UnscaledRows<X> = {
+  outer: number; cols: number; inner: number; mask: Uint8Array | null; maskLayout: number; bias: X | null;
+};
+type OrderedUnscaledRows<X> = [
+  outer: number, cols: number, inner: number, mask: Uint8Array | null, maskLayout: number, bias: X | null,
+];
+type MaskAndBias<X> = { mask: Uint8Array | null; maskLayout: number; bias: X | null };
+type OrderedMaskAndBias<X> = [mask: Uint8Array | null, maskLayout: number, bias: X | null];
+type Filters = {
+  topK: number; temperature: number; topP: number; minDistance: number; typicalP: number; epsilon: number;
+};
+type OrderedFilters = [
+  topK: number, temperature: number, topP: number, minDistance: number, typicalP: number, epsilon: number,
+];
+type ScoreChanges = {
+  slopes: Float32Array | null; sinks: Float32Array | null; mask: Uint8Array | null; bias: Float32Array | null;
+};
+type OrderedScoreChanges = [
+  slopes: Float32Array | null, sinks: Float32Array | null, mask: Uint8Array | null, bias: Float32Array | null,
+];
+type AttentionResults = {
+  out: Float32Array | null; lse: Float64Array | null; sums: Float64Array | null; mantissa: Float64Array | null;
+  exponent: Int32Array | null;
+};
+type OrderedAttentionResults = [
+  out: Float32Array | null, lse: Float64Array | null, sums: Float64Array | null, mantissa: Float64Array | null,
+  exponent: Int32Array | null,
+];
+
+/** The parameters of an operator by name: X is the type of its logits, Y that of its results. */
+export interface NamedParameters<X, Y> {
+  softmax: { x: X; out: Y } & LogitRows<X>;
+  log_softmax: { x: X; out: Y } & LogitRows<X>;
+  log_sum_exp: { x: X; out: Float64Array } & LogitRows<X>;
+  cross_entropy: { x: X; targets: Int32Array; loss: Float64Array; gradient: X | null } & LogitRows<X>;
+  stable_max: { x: X; out: Y } & UnscaledRows<X>;
+  log_stable_max: { x: X; out: Y } & UnscaledRows<X>;
+  softmax_backward: { y: X; dy: X; out: Y } & Rows;
+  exp_sum: { x: X; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
+  normalize: { x: X; out: Y; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
+  attention: {
+    shape: Float64Array; spans: Float64Array | null; q: Float32Array; k: Float32Array; v: Float32Array;
+  } & ScoreChanges & AttentionResults;
+  attention_cached: {
+    shape: Float64Array; spans: Float64Array | null; q: Float32Array; slabs: readonly X[];
+    scales: readonly Float32Array[]; table: Uint32Array; lengths: Int32Array;
+  } & ScoreChanges & AttentionResults;
+  kv_append: {
+    shape: Float64Array; k: Float32Array; v: Float32Array; slabs: readonly X[]; scales: readonly Float32Array[];
+    table: Uint32Array; from: number;
+  };
+  argmax: { x: X; indices: Uint32Array; rows: number; cols: number };
+  top_k: { x: X; indices: Uint32Array; values: X; rows: number; cols: number; k: number } & MaskAndBias<X>;
+  sample: {
+    x: X; tokens: Uint32Array; kept: Y | null; probabilities: Y | null; status: Int32Array; uniforms: Float64Array;
+    rows: number; cols: number; draws: number;
+  } & Filters & MaskAndBias<X>;
+}
+
+/** The same parameters in the order of kernels. */
+export interface OrderedParameters<X, Y> {
+  softmax: [x: X, out: Y, ...logitRows: OrderedLogitRows<X>];
+  log_softmax: [x: X, out: Y, ...logitRows: OrderedLogitRows<X>];
+  log_sum_exp: [x: X, out: Float64Array, ...logitRows: OrderedLogitRows<X>];
+  cross_entropy: [
+    x: X, targets: Int32Array, loss: Float64Array, gradient: X | null, ...logitRows: OrderedLogitRows<X>,
+  ];
+  stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
+  log_stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
+  softmax_backward: [y: X, dy: X, out: Y, ...rows: OrderedRows];
+  exp_sum: [x: X, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
+  normalize: [x: X, out: Y, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
+  attention: [
+    shape: Float64Array, spans: Float64Array | null, q: Float32Array, k: Float32Array, v: Float32Array,
+    ...scoreChanges: OrderedScoreChanges, ...attentionResults: OrderedAttentionResults,
+  ];
+  attention_cached: [
+    shape: Float64Array, spans: Float64Array | null, q: Float32Array, slabs: readonly X[],
+    scales: readonly Float32Array[], table: Uint32Array, lengths: Int32Array, ...scoreChanges: OrderedScoreChanges,
+    ...attentionResults: OrderedAttentionResults,
+  ];
+  kv_append: [
+    shape: Float64Array, k: Float32Array, v: Float32Array, slabs: readonly X[], scales: readonly Float32Array[],
+    table: Uint32Array, from: number,
+  ];
+  argmax: [x: X, indices: Uint32Array, rows: number, cols: number];
+  top_k: [
+    x: X, indices: Uint32Array, values: X, rows: number, cols: number, k: number,
+    ...maskAndBias: OrderedMaskAndBias<X>,
+  ];
+  sample: [
+    x: X, tokens: Uint32Array, kept: Y | null, probabilities: Y | null, status: Int32Array, uniforms: Float64Array,
+    rows: number, cols: number, draws: number, ...filters: OrderedFilters, ...maskAndBias: OrderedMaskAndBias<X>,
+  ];
+}
+
+interface SameOrWider {
+  f32: { x: Float32Array; y: Float32Array };
+  f64: { x: Float64Array; y: Float64Array };
+  f16: { x: Uint16Array; y: Uint16Array };
+  bf16: { x: Uint16Array; y: Uint16Array };
+  f16_f32: { x: Uint16Array; y: Float32Array };
+  bf16_f32: { x: Uint16Array; y: Float32Array };
+}
+interface Same {
+  f32: { x: Float32Array; y: Float32Array };
+  f64: { x: Float64Array; y: Float64Array };
+  f16: { x: Uint16Array; y: Uint16Array };
+  bf16: { x: Uint16Array; y: Uint16Array };
+}
+interface Single {
+  f32: { x: Float32Array; y: Float32Array };
+}
+interface Stored {
+  f32: { x: Float32Array; y: Float32Array };
+  f16: { x: Uint16Array; y: Uint16Array };
+  bf16: { x: Uint16Array; y: Uint16Array };
+  i8: { x: Int8Array; y: Int8Array };
+}
+interface AtLeastSingle {
+  f32: { x: Float32Array; y: Float32Array };
+  f64: { x: Float64Array; y: Float64Array };
+  f16: { x: Uint16Array; y: Float32Array };
+  bf16: { x: Uint16Array; y: Float32Array };
+}
+
+/** The types that an operator has kernels for, by name: x is the type of its logits, y that of its results. */
+export interface OperatorTypes {
+  softmax: SameOrWider;
+  log_softmax: SameOrWider;
+  log_sum_exp: Same;
+  cross_entropy: Same;
+  stable_max: SameOrWider;
+  log_stable_max: SameOrWider;
+  softmax_backward: SameOrWider;
+  exp_sum: Same;
+  normalize: SameOrWider;
+  attention: Single;
+  attention_cached: Stored;
+  kv_append: Stored;
+  argmax: Same;
+  top_k: Same;
+  sample: AtLeastSingle;
+}

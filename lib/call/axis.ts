@@ -1,0 +1,199 @@
+/**
+ * The checks of a call along one axis of a tensor of logits.
+ *
+ * Options are read first and once: a getter may do anything, detach a buffer too, so that lengths are taken only
+ * afterwards, and by intrinsic getters (arrays.ts). Nothing is written before every check has passed.
+ */
+import { MASK_NONE, type KernelArray } from '../backend/backend.js';
+import { byteOffsetOf, bytesPerElement, kindOf, lengthOf, newArray, overlap, type ArrayKind } from './arrays.js';
+import { apart, bitsOf, count, isLike, oneOf, positive } from './checks.js';
+import { describe, outOfRange, trueLength, wrongType, wrongValue } from './errors.js';
+import { biasOf, maskLayoutOf } from './mask.js';
+import { checkNames, type AxisOptions, type Form, type OptionNames } from './options.js';
+import { isFloat32Array, isFloat64Array, type ElementType, type FloatArray, type LogitArray } from './types.js';
+
+/** What an operator gives: a number for each element, a double for each row, or a state of its own. */
+export type ResultKind = 'element' | 'row' | 'state';
+
+/** What the checks must know of an operator. */
+export interface AxisOperator {
+  /** What callers know the logits as. */
+  readonly logits: string;
+  readonly result: ResultKind;
+  /** The names of its options; absent: they are not checked here. */
+  readonly names?: OptionNames;
+}
+
+/** Checked arguments by name, as kernels take them. */
+export interface AxisArguments {
+  readonly x: KernelArray;
+  readonly out: KernelArray;
+  readonly outer: number;
+  readonly cols: number;
+  readonly inner: number;
+  readonly temperature: number;
+  readonly mask: Uint8Array | null;
+  readonly maskLayout: number;
+  readonly bias: KernelArray | null;
+}
+
+export interface AxisCall {
+  readonly args: AxisArguments;
+  readonly elements: number;
+  /** The element type of x, with `_f32` behind it if halves have float32 results. */
+  readonly type: ElementType | 'f16_f32' | 'bf16_f32';
+  /** The caller's `out`, or a new array. */
+  readonly out: LogitArray;
+  readonly isOutNew: boolean;
+}
+
+/** Checks the logits and the options of a call, which has either form of the operator's function. */
+export function axisCall(
+  operator: AxisOperator,
+  form: Form,
+  x: LogitArray,
+  options?: AxisOptions<LogitArray, LogitArray>,
+): AxisCall {
+  const { logits, result, names } = operator;
+  if (options === undefined && result === 'element') {
+    if (isFloat32Array(x)) return plainCall(x, new Float32Array(trueLength(x, logits)), 'f32');
+    if (isFloat64Array(x)) return plainCall(x, new Float64Array(trueLength(x, logits)), 'f64');
+  }
+  if (options !== undefined && names !== undefined) checkNames(options, names[form]);
+  const { cols, shape, axis, temperature = 1, mask, maskFormat = 'bytes', bias, out, dtype } = options ?? {};
+  const type = elementTypeOf(x, dtype, logits);
+  positive(temperature, 'temperature');
+  const sizes = sizesOf(shape, axis, cols);
+
+  const elements = trueLength(x, logits); // behind all that could run a caller's code
+  const rows = sizes === undefined ? rowsOf(elements, cols) : rowsAlong(sizes, axis, elements);
+  const maskLayout = mask === undefined ? MASK_NONE : maskLayoutOf(mask, maskFormat, elements, rows.cols);
+  const kernelBias = bias === undefined ? null : biasOf(bias, x, elements, rows.cols, logits);
+  if (out !== undefined) {
+    checkOut(operator, out, x, result === 'row' ? rows.outer * rows.inner : elements);
+    if (mask !== undefined) apart(mask, 'mask', out, 'out');
+    if (bias !== undefined) apart(bias, 'bias', out, 'out');
+  }
+  const results = out ?? newResults(result, x, elements, rows);
+  const { outer, cols: length, inner } = rows;
+  return {
+    args: {
+      x: bitsOf(x),
+      out: bitsOf(results),
+      outer,
+      cols: length,
+      inner,
+      temperature,
+      mask: mask ?? null,
+      maskLayout,
+      bias: kernelBias,
+    },
+    elements,
+    type: (type === 'f16' || type === 'bf16') && isFloat32Array(results) ? `${type}_f32` : type,
+    out: results,
+    isOutNew: out === undefined,
+  };
+}
+
+/** A call without options: all of x is one row. */
+function plainCall<A extends FloatArray>(x: A, out: A, type: ElementType): AxisCall {
+  const elements = lengthOf(x);
+  const bias = null;
+  const mask = null;
+  const args = { x, out, outer: 1, cols: elements, inner: 1, temperature: 1, mask, maskLayout: MASK_NONE, bias };
+  return { args, elements, type, out, isOutNew: true };
+}
+
+const TYPES = { Float32Array: 'f32', Float64Array: 'f64', Float16Array: 'f16' } as const;
+
+/** The type of an array's elements; `dtype` says what the bits of a Uint16Array are. */
+function elementTypeOf(x: LogitArray, dtype: unknown, name: string): ElementType {
+  const kind = kindOf(x);
+  if (kind === 'Uint16Array') {
+    if (dtype === undefined) throw wrongType("dtype 'float16' or 'bfloat16' beside a Uint16Array", name, x);
+    return oneOf(dtype, ['float16', 'bfloat16'], 'dtype') === 'float16' ? 'f16' : 'bf16';
+  }
+  const type: ElementType | undefined = TYPES[kind as keyof typeof TYPES];
+  if (type === undefined) {
+    throw wrongType('a Float32Array or Float64Array, a Float16Array, or a Uint16Array with a dtype', name, x);
+  }
+  if (dtype !== undefined) throw wrongValue(`no value beside a ${kind}`, 'dtype', describe(dtype));
+  return type;
+}
+
+interface Rows {
+  readonly outer: number;
+  readonly cols: number;
+  readonly inner: number;
+}
+
+/** A copy of `shape`, each element read once; undefined without a shape. */
+function sizesOf(shape: unknown, axis: unknown, cols: unknown): readonly unknown[] | undefined {
+  if (shape === undefined && axis !== undefined) throw wrongValue('no value', 'axis without shape', describe(axis));
+  if (shape !== undefined && cols !== undefined) throw wrongValue('no value', 'cols beside shape', describe(cols));
+  if (shape === undefined) return undefined;
+  return Array.isArray(shape) ? Array.from(shape as readonly unknown[]) : (shape as readonly unknown[]);
+}
+
+/** Rows of `cols`, one after the other. */
+function rowsOf(elements: number, cols: number | undefined): Rows {
+  if (cols === undefined) return { outer: 1, cols: elements, inner: 1 };
+  count(cols, 'cols');
+  if (elements % cols !== 0) throw wrongValue(`a divisor of the ${elements} elements of x`, 'cols', String(cols));
+  return { outer: elements / cols, cols, inner: 1 };
+}
+
+/** Rows along one axis of a shape. */
+function rowsAlong(sizes: readonly unknown[], axis: number = -1, elements: number): Rows {
+  if (!Array.isArray(sizes)) throw wrongType('an array of integers', 'shape', sizes);
+  const size = (first: number, end: number) =>
+    sizes.slice(first, end).reduce((product: number, n) => {
+      if (typeof n !== 'number') throw wrongType('integers', 'shape', n);
+      if (!(Number.isSafeInteger(n) && n >= 0)) throw outOfRange('integers from 0', 'shape', n);
+      return product * n;
+    }, 1);
+
+  const rank = sizes.length;
+  const total = size(0, rank);
+  if (rank === 0) throw wrongValue('at least one dimension', 'shape', 'none');
+  if (typeof axis !== 'number') throw wrongType('an integer', 'axis', axis);
+  if (!(Number.isInteger(axis) && axis >= -rank && axis < rank)) {
+    throw outOfRange(`an integer from ${-rank} to ${rank - 1}`, 'axis', axis);
+  }
+  if (total !== elements) {
+    throw wrongValue(`a product of ${elements}, the length of x,`, 'shape', `[${sizes.join(', ')}]`);
+  }
+  const along = axis < 0 ? axis + rank : axis;
+  return { outer: size(0, along), cols: size(along, along + 1), inner: size(along + 1, rank) };
+}
+
+/** Checks the array for results: its kind, its length, and that it is x itself or apart from x. */
+function checkOut({ logits, result }: AxisOperator, out: LogitArray, x: LogitArray, length: number): void {
+  if (result === 'row') {
+    if (!isFloat64Array(out)) throw wrongType('a Float64Array', 'out', out);
+    const given = trueLength(out, 'out');
+    if (given !== length) throw wrongValue(`${length} elements, one a row,`, 'out', String(given));
+    apart(out, 'out', x, logits);
+    return;
+  }
+  const isHalf = !isFloat32Array(x) && !isFloat64Array(x);
+  if (!isLike(out, x) && !(isHalf && isFloat32Array(out))) {
+    throw wrongType(`a ${kindOf(x)}, as ${logits} is,${isHalf ? ' or a Float32Array' : ''}`, 'out', out);
+  }
+  const given = trueLength(out, 'out');
+  if (given !== length) throw wrongValue(`${length} elements, as in ${logits},`, 'out', String(given));
+  // With one offset and one size they are the same memory or apart. `buffer` costs more: V8 makes it when first asked.
+  if (byteOffsetOf(out) === byteOffsetOf(x) && bytesPerElement(out) === bytesPerElement(x)) return;
+  if (!overlap(out, x)) return;
+  throw wrongValue(`${logits} itself or memory apart from it`, 'out', `a part of ${logits}`);
+}
+
+/** A new array for results, by kind and not by constructor, which can be anything. */
+function newResults(result: ResultKind, x: LogitArray, elements: number, { outer, inner }: Rows): LogitArray {
+  if (result === 'state') return x;
+  return result === 'row' ? new Float64Array(outer * inner) : newLike(x, elements);
+}
+
+/** A new array of the kind of x. */
+export const newLike = (x: LogitArray, length: number): LogitArray =>
+  newArray(kindOf(x) as ArrayKind, length) as unknown as LogitArray;
