@@ -13,7 +13,7 @@ import { PART } from '../rows/row.js';
 
 type Floats = Float32Array | Float64Array;
 
-/** As in native/softmax/sum.h (kSuper). */
+/** As in native/math/sum.h (kSuper). */
 const SHARD = 2 ** 18;
 
 /** The sums of all rows. */
