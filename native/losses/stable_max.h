@@ -50,7 +50,9 @@ template <class T> struct StableMax {
   }
   // Vector v of a tile, in the rows' units; -∞ where masked. Returns the lanes that are not masked.
   ALWAYS uint32_t read(const Tile& t, size_t v, Two<f64x8>* z) const {
-    const uint32_t visible = rows.read(t.m, v, z);
+    const bool is_large = kRegisters == 4 || rows.extras.bias.data;  // large code, out of line
+    const uint32_t visible =
+        is_large ? rows.read_out_of_line(t.m, v, z) : rows.template read</*kExactDistance=*/true>(t.m, v, z);
     if (sizeof(T) == 8 && t.is_scaled) read_scaled(t, v, z, visible);
     return visible;
   }
@@ -111,7 +113,7 @@ template <class T> struct StableMax {
   static bool is_usual(double sum) { return sum > 0 && sum < infinity<double>(); }
 
   // ln(s / Σ). A term above half of Σ: -log1p((Σ - s) / s). A quotient that may be subnormal: from two logarithms.
-  ALWAYS f64x8 log_of_quotient(const Tile& t, const Terms& e, f64x8 q, f64x8 sum, size_t p) const {
+  NEVER_INLINE f64x8 log_of_quotient(const Tile& t, const Terms& e, f64x8 q, f64x8 sum, size_t p) const {
     const f64x8 tiny = splat(0x1p-900), zero = splat(0.), u = load(t.unit + 8 * p);
     const uint32_t small = lanes_above(tiny, q), large = lanes_above(q, splat(0.5));
     f64x8 y = log_of(max_keep_nan(tiny, q));

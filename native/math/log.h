@@ -45,7 +45,7 @@ static Pair log1p_pair(double s, double rest) {
 
 // ln x of positive normal numbers. Max error: 0.9 ULP. The steps of fdlibm's log: x = 2^n (1 + f), s = f / (2 + f),
 // ln(1 + f) = f - (f²/2 - s (f²/2 + R)), R = 2/3 s² + 2/5 s⁴ + …, of which the first term left out is 2^-59.
-SIMD_INLINE f64x8 log_of(f64x8 x) {
+static NEVER_INLINE f64x8 log_of(f64x8 x) {
   double each[8], exponents[8];
   store(each, x);
   for (int i = 0; i < 8; i++) {

@@ -75,7 +75,8 @@ const operators: Record<
 
 /** Every other operator of the table that gives a number for each logit: plainly, and with a mask and a bias. */
 const inputsOfRows = ['x', 'mask', 'bias'];
-for (const operator of Object.values(operatorTable as unknown as Record<string, AnyOperator>)) {
+const table = Object.values(operatorTable as unknown as Record<string, AnyOperator>);
+for (const operator of table.sort((a, b) => (a.name < b.name ? -1 : 1))) {
   const { name, inputs, outputs, results } = operator;
   const isOfRows =
     inputs.every((each) => inputsOfRows.includes(each)) && outputs.length === 1 && results.includes('out');
