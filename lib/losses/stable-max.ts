@@ -17,7 +17,8 @@ export type StableMaxOptions<A extends LogitArray = FloatArray, Out = A> = Unsca
  *
  * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless
  *   `out`.
- * @param options `cols`, `shape`, `axis`, `mask`, `maskFormat`, `bias`, `out` and `dtype`, as {@link softmax} has them.
+ * @param rest `options`:
+ *   `cols`, `shape`, `axis`, `mask`, `maskFormat`, `bias`, `out` and `dtype`, as {@link softmax} has them.
  * @returns `out`, or a new array of the type and length of `x`.
  * @throws TypeError, RangeError as {@link softmax} does.
  */
@@ -33,7 +34,8 @@ export function stableMax<A extends LogitArray, Out extends ResultOf<A> = NewRes
  * Largest error: 0.51 ULP (float32), 4 ULP (float64).
  *
  * @param x Logits, as in {@link stableMax}.
- * @param options As in {@link stableMax}.
+ * @param rest `options`:
+ *   As in {@link stableMax}.
  * @returns `out`, or a new array of the type and length of `x`.
  * @throws TypeError, RangeError as {@link softmax} does.
  */

@@ -21,7 +21,8 @@ import { logSoftmaxKernels } from '../js/softmax/log-softmax.js';
  *
  * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless
  *   `out`.
- * @param options See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
+ * @param rest `options`:
+ *   See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
  *   `dtype`.
  * @returns `out`, or a new array of the type and length of `x`. Half types: the float32 result rounded once.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.

@@ -17,7 +17,8 @@ import { checkFields, fieldsOf, settle, type ExpSums } from './exp-sum-state.js'
  *
  * @param x Logits, row-major, as for {@link expSum}: any part of each row.
  * @param state One sum for each row; its temperature is taken to be that of this call.
- * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`, `dtype`: see {@link
+ * @param rest `options`:
+ *   `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`, `dtype`: see {@link
  *   AxisOptions}.
  * @returns `out`, or a new array of the type and length of `x` (half types: the float32 result rounded once, or a
  *   float32 `out`). A sum of NaN or Infinity gives NaN, as does 0, except in a chunk of a row that is masked

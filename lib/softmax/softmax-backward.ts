@@ -23,7 +23,8 @@ export type SoftmaxBackwardOptions<A extends LogitArray = LogitArray, Out = A> =
  *
  * @param y What softmax gave for the same options. Not written, unless `out`.
  * @param dy As y. Not written, unless `out`.
- * @param options `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `out`, `dtype`: see {@link AxisOptions}.
+ * @param rest `options`:
+ *   `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `out`, `dtype`: see {@link AxisOptions}.
  * @returns `out`, or a new array of the type and length of `y`. Half types: the float32 result rounded once.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not

@@ -21,7 +21,8 @@ export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxisOpt
  *
  * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless
  *   `out`.
- * @param options See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
+ * @param rest `options`:
+ *   See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
  *   and `dtype` for half types, whose results are the float32 results rounded once; float32 `out` is allowed there.
  * @returns `out`, or a new array of the type and length of `x`. An empty `x` gives an empty array.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.

@@ -3,7 +3,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-
 // An optional array with its length. data is null where it was not given.
 template <class T> struct Slice {
   T* data;
@@ -21,8 +20,8 @@ template <class T> struct Slabs {
 // Rows along one axis: a dense array [outer, cols, inner], reduced along cols.
 struct Extent {
   size_t outer, cols, inner;
-  size_t rows() const { return outer * inner; }
-  size_t elements() const { return outer * cols * inner; }
+  FORCED size_t rows() const { return outer * inner; }
+  FORCED size_t elements() const { return outer * cols * inner; }
 };
 
 // The layouts of a mask, numbered as in lib/backend/backend.ts: bytes or bits, for every element or for one row.
@@ -32,7 +31,7 @@ struct Mask {
   int32_t layout;
 
   // The mask of the rows from outer index o on. A bit mask must begin at a whole byte there.
-  Mask from(size_t o, const Extent& e) const {
+  FORCED Mask from(size_t o, const Extent& e) const {
     size_t at = o * e.cols * e.inner;
     return {layout == kMaskBytes ? data + at : layout == kMaskBits ? data + at / 8 : data, layout};
   }
@@ -55,7 +54,7 @@ template <class T> struct UnscaledRows {
   Extent extent;
   Mask mask;
   Slice<const T> bias;
-  LogitRows<T> logits() const { return {{extent, 1, mask}, bias}; }
+  FORCED LogitRows<T> logits() const { return {{extent, 1, mask}, bias}; }
 };
 
 // The mask and the bias of rows that selection reads.

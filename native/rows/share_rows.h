@@ -24,7 +24,8 @@ struct Parts {
   }
 };
 
-// Work has a type Memory, constructed from a Run for each task, and row(run, memory, index). That run has one thread.
+// Work has a type Memory, constructed from the call's Run for each task, and row(run, memory, index), whose run has one
+// thread. A row that is shared in turn uses the call's Run, by its memory.
 template <class Work> struct RowTasks {
   const Run& run;
   const Work& work;
@@ -34,7 +35,7 @@ template <class Work> struct RowTasks {
     const RowTasks& s = *(const RowTasks*)self;
     Run alone = s.run;
     alone.parallel = serial, alone.threads = 1;
-    typename Work::Memory memory(alone);
+    typename Work::Memory memory(s.run);
     size_t end = (index + 1) * s.each < s.rows ? (index + 1) * s.each : s.rows;
     for (size_t i = index * s.each; i < end && !s.run.stopped(); i++) s.work.row(alone, memory, i);
   }

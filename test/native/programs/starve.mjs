@@ -73,6 +73,7 @@ for (const [Kind, dtype] of types) {
     const out = () => ({ ...options, out: new Out(length).fill(7) });
     calls.push(['softmax', [x], out], ['logSoftmax', [x], out]);
     calls.push(['softmaxBackward', [x, x], out], ['normalize', [x, state], out]);
+    calls.push(['stableMax', [x], out], ['logStableMax', [x], out]);
   }
   calls.push(['softmax', [x], () => ({ ...options, out: new Kind(length), bias: x })]);
   calls.push(['crossEntropy', [x, [3, 4]], () => ({ ...options, gradient: new Kind(length).fill(7) })]);
