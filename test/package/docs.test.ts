@@ -20,7 +20,7 @@ it('npm run docs makes the reference without a warning', async () => {
   await run(process.execPath, [typedoc, '--out', folder, '--skipErrorChecking'], { cwd: root });
   expect(entries.length).toBeGreaterThan(3);
   for (const entry of entries) {
-    const page = path.join(folder, 'modules', `${entry === '..' ? 'index' : entry.slice(2)}.html`);
+    const page = path.join(folder, 'modules', `${entry === '.' ? 'index' : entry.slice(2)}.html`);
     expect(existsSync(page), page).toBe(true);
   }
   expect(readFileSync(path.join(folder, 'functions', 'index.softmax.html'), 'utf8')).toMatch(/Returns/);
