@@ -147,6 +147,8 @@ template <class T> struct Softmax {
   Extras<T> extras;
   ExpScale<T> scale;
   ExpScale<double> double_scale;
+  bool is_plain = !extras.any();  // the logits are x itself
+  bool tries_tiny = cols <= kTinyRow<T> && !scale.scaled;
 
   // The sums of a row that is one part.
   struct Memory {
@@ -163,11 +165,11 @@ template <class T> struct Softmax {
     return {r, row, out + i * cols, is_storing, is_streaming, sums, blocks};
   }
   ALWAYS bool write_tiny(const T* from, T* to, size_t i) const {
-    if (!extras.any()) return write_tiny_row(double_scale, Plain<T>{from}, to, cols);
+    if (is_plain) return write_tiny_row(double_scale, Plain<T>{from}, to, cols);
     return write_tiny_row(double_scale, extras.row(from, i, cols), to, cols);
   }
   ALWAYS void row(const Run& alone, Memory& memory, size_t i) const {
-    if (cols <= kTinyRow<T> && !scale.scaled && write_tiny(x + i * cols, out + i * cols, i)) return;
+    if (tries_tiny && write_tiny(x + i * cols, out + i * cols, i)) return;
     softmax_row(alone, i, &memory.sum, memory.blocks).sum_and_write();
   }
   void write_rows() {
