@@ -104,7 +104,8 @@ const NAMES = [...CACHED_OPTIONS, ...DENSE_OPTIONS, ...RESULT_OPTIONS, ...PART_O
 
 /** A copy of options, each read once: `signal` is taken from the copy, and later all others. */
 function copyOf<O extends object | undefined>(options: O): O {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) return options; // checkOptions refuses it
+  // checkOptions refuses what is no object.
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return options;
   const copy: Record<string, unknown> = { ...options };
   for (const name of NAMES) if (!Object.hasOwn(copy, name)) copy[name] = (options as Record<string, unknown>)[name];
   for (const name of NAMES) if (copy[name] === undefined) delete copy[name];
