@@ -6,8 +6,8 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { availableParallelism } from 'node:os';
 import { capabilities, ExpSumAccumulator, expSum, normalize, softmax } from 'flash-softmax';
 
-// Rows are summed in units of 2^18 elements. One state a unit, added in order, gives the bits of the unsharded sum.
-const UNIT = 2 ** 18;
+// Rows are summed in units of 2^16 elements. One state a unit, added in order, gives the bits of the unsharded sum.
+const UNIT = 2 ** 16;
 
 function worker({ logits, probabilities, from, to }) {
   const units = [];

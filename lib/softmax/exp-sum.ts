@@ -27,7 +27,7 @@ export interface ExpSumOptions<A extends LogitArray = LogitArray> extends Reduct
  * nor is relative to a maximum (Dukhan & Ablavatski, arXiv 2001.04438): the state of a partial softmax. Sums of parts
  * of a row are added with {@link mergeExpSums}, and {@link normalize} makes probabilities from the whole row's.
  *
- * A row's sum is, to the bit, that of its parts merged in order, if these are multiples of 2^18 elements and along the
+ * A row's sum is, to the bit, that of its parts merged in order, if these are multiples of 2^16 elements and along the
  * last axis; and `normalize` on parts gives the bits of `normalize` on the row, and of `softmax` on rows of more than
  * 256 elements on native backends with logits up to ±22,000 temperatures (a rounding apart otherwise).
  *

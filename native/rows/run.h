@@ -37,7 +37,8 @@ static inline void serial(size_t count, void (*task)(void*, size_t), void* conte
   for (size_t i = 0; i < count; i++) task(context, i);
 }
 
-// A row is cut in the same way for any number of threads: into blocks, each summed on its own exponent, and into parts
-// of four blocks, which threads share. Sums are merged in the order of the parts.
+// A row is cut in the same way for any number of threads: into blocks, each summed on its own exponent, and into parts,
+// which threads share. Sums are merged in the order of the parts. A part is one block: two threads then share a row of
+// 128,256 evenly, and it costs one thread nothing.
 constexpr size_t kBlock = 65536;
-constexpr size_t kSuper = 4 * kBlock;
+constexpr size_t kSuper = kBlock;

@@ -10,8 +10,8 @@ static inline Run for_bytes(const Run& run, size_t bytes) {
   if (bytes < run.plan.parallel_bytes) r.parallel = serial, r.threads = 1;
   return r;
 }
-// How many rows of so many elements are one task.
-static inline size_t rows_a_task(size_t elements) { return kSuper / 8 / (elements + 1) + 1; }
+// How many rows of so many elements are one task: together some 32,768 elements.
+static inline size_t rows_a_task(size_t elements) { return 32768 / (elements + 1) + 1; }
 
 // The parts of a long row, kSuper elements each. Sums are merged in their order.
 struct Parts {

@@ -106,7 +106,7 @@ size_t starve(const char* name, const Call& call, typename Call::Kernel kernel, 
 }
 
 template <class Call> void every_allocation(const char* name, typename Call::Kernel Kernels::* kernel) {
-  const size_t part = 1 << 18;
+  const size_t part = 1 << 16;
   const Kind *equal = &kOrdinary[4], *usual = &kOrdinary[2];
   std::vector<Shape> shapes = {
       {usual, 90, 7000, 1, 0.7, 1},

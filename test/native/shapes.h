@@ -57,7 +57,7 @@ template <class Use> void small(Use use) {
     for (size_t cols : {1, 2, 5, 17})
       for (size_t outer : {1, 3}) dressed({kind, outer, cols, inner, 0.7, (uint32_t)inner}, use);
 }
-template <class Use> void large(Use use) {  // blocks of 2^16, parts of 2^18
+template <class Use> void large(Use use) {  // parts of 2^16
   const Kind* kind = &kOrdinary[2];
   for (size_t n : {1023, 4097, 65535, 65536, 65537, 65552, 100001}) dressed({kind, 1, n, 1, 1, (uint32_t)n}, use);
   for (size_t n : {262143, 262145, 600013}) use(Shape{kind, 1, n, 1, 1, (uint32_t)n});

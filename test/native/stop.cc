@@ -1,4 +1,4 @@
-// A raised flag stops every kernel of kernels.def within one block: a part of 2^18 elements of a row, or the rows of
+// A raised flag stops every kernel of kernels.def within one part: 2^16 elements of a row, or the rows of
 // one task. The kernel then writes nothing more and gives its memory back.
 #include "calls.h"
 #include "isas.h"
@@ -36,7 +36,7 @@ template <class Call> size_t written(const Call& call, typename Call::Kernel ker
 }
 
 template <class Call> void stops(const char* name, typename Call::Kernel Kernels::* kernel) {
-  const size_t part = 1 << 18;
+  const size_t part = 1 << 16;
   const Kind* kind = &kOrdinary[4];  // the quickest to make
   for (const Shape& shape :
        {Shape{kind, 1, 3 * part + 5, 1, 1, 1}, Shape{kind, 90, 7000, 1, 0.7, 1}, Shape{kind, 2, 500, 700, 1, 1}}) {

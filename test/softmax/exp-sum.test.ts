@@ -15,7 +15,7 @@ import {
 import { oracle, worstError } from '../support/oracle.js';
 import { expSumOn, normalizeOn, type FamilyOptions } from '../support/family.js';
 
-const SHARD = 2 ** 18;
+const SHARD = 2 ** 16;
 
 /** The exact sum of a row: 1 / p of its largest logit, for logits whose largest is 0 after an exact shift. */
 function relativeError(x: Floats, state: ExpSums, temperature: number): number {

@@ -14,7 +14,7 @@ import { PART } from '../rows/row.js';
 type Floats = Float32Array | Float64Array;
 
 /** As in native/math/sum.h (kSuper). */
-const SHARD = 2 ** 18;
+const SHARD = 2 ** 16;
 
 /** The sums of all rows. */
 export function expSum<A extends Floats>(
