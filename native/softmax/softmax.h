@@ -2,7 +2,7 @@
 //
 //   1. softmax converts half types to floats, and makes what all rows share: scales, mask and bias.
 //   2. Softmax shares short rows among threads. It takes long rows one after the other, and shares the parts of each.
-//   3. A row of at most kTinyRow elements is computed in double, in registers: write_tiny_row.
+//   3. A row of at most kTinyRow elements is computed in double, in registers: tiny_rows.h.
 //   4. Any other row is a SoftmaxRow. Its parts are summed: sum_part.
 //   5. If a value is out of reach, find_top finds the maximum, and the parts are summed again as distances from it.
 //   6. The sums of the parts merge in order, so the number of threads changes no bit.
@@ -15,13 +15,14 @@
 //   two-pass   Step 7 computes the terms from x again, and may write past the caches. Least memory traffic: for rows
 //              beyond the cache (Dukhan & Ablavatski 2020).
 //
-// Max error of a float result: 2 ULP (README names two exceptions); of a tiny float row: just over ½ ULP.
+// Max error of a float result: 2 ULP, 3 in rows that README names; of a tiny float row: just over ½ ULP.
 #pragma once
 #include "../rows/buffer.h"
 #include "../rows/half_rows.h"
 #include "../rows/share_rows.h"
 #include "columns.h"
 #include "state.h"
+#include "tiny_rows.h"
 #include "write_row.h"
 
 namespace {
@@ -86,58 +87,6 @@ template <class T> struct SoftmaxRow {
   }
 };
 
-// ---- Step 3: a tiny row is summed in double. That costs less than the correction of a float sum (largest_terms.h).
-template <class T> constexpr size_t kTinyRow = sizeof(T) == 4 ? 256 : 8;  // elements
-
-// Writes a tiny float row. Returns false, with nothing written, if the row is not ordinary.
-template <class Source>
-SIMD_INLINE bool write_tiny_row(const ExpScale<double>& scale, const Source& x, float* y, size_t n) {
-  f64x8 q[kTinyRow<float> / 8], tops = splat(-infinity<double>()), total = splat(0.);
-  size_t vectors = (n + 7) / 8;
-  for (size_t i = 0; i < vectors; i += 2) {
-    size_t left = n - 8 * i;
-    to_doubles(left < 16 ? x.at(8 * i, left) : x.read(8 * i), q[i], q[i + 1]);
-    tops = max_skip_nan(max_skip_nan(tops, q[i]), q[i + 1]);
-  }
-  // Distances from the maximum let one exponent serve all rows. They are exact enough for floats, and for sums x + bias
-  // near 0; for sums far from 0 they are not.
-  double top = reduce_max(tops);
-  if (!Source::kOneNumber && !(8 * scale.octaves * (top < 0 ? -top : top) <= ExpTraits<double>::kLimit)) return false;
-  const f64x8 top_vector = splat(top);
-  const ExpVector<double> e(scale, 0);
-  for (size_t i = 0; i < vectors; i++) {
-    q[i] = exp_for_float(e, sub(q[i], top_vector));
-    total = add(total, n - 8 * i < 8 ? first_n(q[i], n - 8 * i) : q[i]);
-  }
-  double sum = reduce_add(total);
-  if (sum - sum != 0) return false;
-  f64x8 inverse = splat(1 / sum);
-  for (size_t i = 0; i < vectors; i += 2) {
-    f32x16 v = narrow(mul(q[i], inverse), mul(q[i + 1], inverse));
-    n - 8 * i < 16 ? store_n(y + 8 * i, v, n - 8 * i) : store(y + 8 * i, v);
-  }
-  return true;
-}
-// Writes a tiny double row, which is one vector. Returns false, with nothing written, if the row is not ordinary.
-template <class Source>
-SIMD_INLINE bool write_tiny_row(const ExpScale<double>& scale, const Source& x, double* y, size_t n) {
-  auto v = x.at(0, n);
-  double top = reduce_max(max_skip_nan(splat(-infinity<double>()), high_part(v)));
-  if (!(8 * scale.octaves * (top < 0 ? -top : top) <= ExpTraits<double>::kLimit)) return false;
-  const ExpVector<double> e(scale, nearest(top * scale.octaves));
-  f64x8 t, rest, q = exp_below<false>(e, v, t, &rest);
-  VectorTotal<double> total;
-  total.add_pair(first_n(q, n), first_n(rest, n));
-  Sum sum = total.reduce(0);
-  if (sum.mantissa - sum.mantissa != 0) return false;
-  Reciprocal<double> r(sum);
-  f64x8 down = splat(pow2(-r.shift)), hi = splat(r.hi), lo = splat(r.lo);  // the largest term is near 2^513
-  q = mul(q, down);
-  rest = mul(rest, down);
-  store_n(y, fma(q, hi, fma(rest, hi, mul(q, lo))), n);
-  return true;
-}
-
 // ---- Step 2: all rows of a call. share_rows calls row().
 template <class T> struct Softmax {
   const Run& run;
@@ -172,8 +121,19 @@ template <class T> struct Softmax {
     if (tries_tiny && write_tiny(x + i * cols, out + i * cols, i)) return;
     softmax_row(alone, i, &memory.sum, memory.blocks).sum_and_write();
   }
+  // Sixteen neighbouring tiny rows at a time.
+  struct Tiles {
+    const Softmax& s;
+    using Memory = typename Softmax::Memory;
+    void row(const Run& alone, Memory& memory, size_t tile) const {
+      size_t i = 16 * tile, at = i * s.cols;
+      if (s.rows - i >= 16 && write_tiny_tile(s.double_scale, s.x + at, s.out + at, s.cols)) return;
+      for (size_t end = s.rows - i < 16 ? s.rows : i + 16; i < end; i++) s.row(alone, memory, i);
+    }
+  };
   void write_rows() {
     Run r = for_bytes(run, rows * cols * sizeof(T));
+    if (tries_tiny && is_plain && cols <= kTileRow<T>) return share_rows(r, (rows + 15) / 16, cols * 16, Tiles{*this});
     if (cols <= kSuper) return share_rows(r, rows, cols, *this);
     size_t parts = Parts{cols}.count(), blocks = (cols + kBlock - 1) / kBlock;
     LongRow memory(run, parts * sizeof(Sum) + blocks * sizeof(BlockSum));

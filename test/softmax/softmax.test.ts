@@ -162,7 +162,9 @@ for (const type of typeNames) {
           [300, 1],
           [1000, 2],
           [1000, 10],
-          [77, 15],
+          [67, 11],
+          [67, 12],
+          [77, 13],
           [77, 16],
           [77, 17],
           [33, 127],
@@ -176,6 +178,22 @@ for (const type of typeNames) {
             expect(firstDifference(y.subarray(r * cols, (r + 1) * cols), alone), `row ${r} of ${rows}×${cols}`).toBe(
               -1,
             );
+          }
+        }
+      });
+
+      it(`${name}: a row that is not ordinary changes no bit of its neighbours, in place either`, () => {
+        for (const cols of [1, 3, 10, 12, 13]) {
+          for (const special of [NaN, Infinity, -Infinity, -3e38, 3e38]) {
+            const x = row(type, 'N(0,8)', 50 * cols);
+            for (let c = 0; c < cols; c++) x[21 * cols + c] = c === 0 || special < 0 ? special : x[c]!;
+            const y = softmaxOn(name, x, { cols });
+            for (let r = 0; r < 50; r++) {
+              const alone = softmaxOn(name, x.slice(r * cols, (r + 1) * cols));
+              expect(firstDifference(y.subarray(r * cols, (r + 1) * cols), alone), `row ${r}, ${special}`).toBe(-1);
+            }
+            softmaxOn(name, x, { cols, out: x });
+            expect(firstDifference(x, y), `${special}, in place`).toBe(-1);
           }
         }
       });
