@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import LongestFirst from './test/support/sequencer.js';
 
 const all = 'test/**/*.test.ts';
 
@@ -14,6 +15,7 @@ export default defineConfig({
     testTimeout: 120_000, // the oracle takes long for millions of elements on a slow machine
     hookTimeout: 120_000,
     reporters: ['default', './test/support/reporter.ts'],
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,

@@ -1,10 +1,11 @@
 // Builds the binaries of the npm package, with prebuildify and binding.gyp:
 //
-//     node scripts/prebuild.mjs [ARCH…] [--out=FOLDER]
+//     node scripts/prebuild.mjs [ARCH…] [--out=FOLDER] [--kernels=FOLDER]
 //
 // Each binary is built in a copy of the package, so that build/ stays as it is, checked (check-binary.mjs, with its
-// objects) and copied to prebuilds/<platform>-<arch>/. Without ARCH it builds for this machine, and for arm64 too if
-// g++-aarch64-linux-gnu is there. The name of a binary for Linux has its C library: musl on Alpine, or PREBUILD_LIBC.
+// objects) and copied to prebuilds/<platform>-<arch>/. --kernels copies its libraries of kernels, for the C++ tests, to
+// FOLDER/<platform>-<arch>/. Without ARCH it builds for this machine, and for arm64 too if g++-aarch64-linux-gnu is
+// there. The name of a binary for Linux has its C library: musl on Alpine, or PREBUILD_LIBC.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -46,7 +47,7 @@ export function prebuildifyArguments(arch, forPlatform = platform) {
   return ['--napi', '--strip', ...tags, '-t', NODE_TARGET, '--arch', arch, '--name', 'flash-softmax'];
 }
 
-function build(arch, out) {
+function build(arch, { out, kernels }) {
   const folder = stage(arch);
   const prebuildify = join(root, 'node_modules', 'prebuildify', 'bin.js');
   const args = prebuildifyArguments(arch);
@@ -75,14 +76,18 @@ function build(arch, out) {
     console.log(checkBinary(join(made, file), { platform, arch }));
     cpSync(join(made, file), join(kept, file));
   }
+  if (kernels === undefined) return;
+  const release = join(folder, 'build', 'Release');
+  for (const file of readdirSync(release).filter((name) => name.endsWith('.a')))
+    cpSync(join(release, file), join(kernels, target, file));
 }
 
 function main() {
-  const options = { out: { type: 'string', default: join(root, 'prebuilds') } };
+  const options = { out: { type: 'string', default: join(root, 'prebuilds') }, kernels: { type: 'string' } };
   const { positionals, values } = parseArgs({ allowPositionals: true, options });
   const wanted = positionals.length > 0 ? positionals : [process.arch, ...(crossCompiler() ? ['arm64'] : [])];
   try {
-    for (const arch of wanted) build(arch, values.out);
+    for (const arch of wanted) build(arch, values);
   } catch (error) {
     console.error(error.stderr ? `${error.stdout}${error.stderr}` : error.message);
     process.exitCode = 1;

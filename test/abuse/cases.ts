@@ -8,6 +8,8 @@ import { lies, losses, placedIn, type Loss, type Placed } from './placements.js'
 
 export interface AbuseCase {
   readonly name: string;
+  /** True if no other case is of this kind, so that every sample has it. */
+  readonly isOwnKind?: boolean;
   /** Resolves to the fault, or to undefined. */
   run(api: { sync: Api; promises: Api }): Promise<string | undefined>;
 }
@@ -193,5 +195,5 @@ export function allCases(): AbuseCase[] {
     for (const isLater of operator.hasPromise ? [false, true] : [false])
       for (const plan of plansOf(operator, isLater)) cases.push(caseOf(plan));
   }
-  return [...cases, ...handmade.map(([name, run]) => ({ name, run }))];
+  return [...cases, ...handmade.map(([name, run]) => ({ name, isOwnKind: true, run }))];
 }

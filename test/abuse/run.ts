@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
 import { bundled, root } from '../support/emulated.js';
+import { isLong } from '../support/long.js';
 
 export interface Failure {
   readonly case: number;
@@ -31,24 +32,33 @@ export async function layOutAbuse(folder: string, addon: string): Promise<void> 
 /** The number of cases that one process runs. */
 const BATCH = 500;
 
+/**
+ * One case of so many runs, except in a long run. The step is prime, so that it meets every kind of abuse on arrays of
+ * many operators.
+ */
+const STEP = isLong ? 1 : 7;
+
 /** Milliseconds that a process may take, a hundred times the usual. A slower case is a fault. */
 const LONGEST = 300_000;
 
-/** `node` is a command line up to the script. */
-export function runAbuse(
-  node: readonly string[],
-  folder: string,
-  backend: string,
-  name?: string,
-): { ran: number; failures: Failure[] } {
+export interface Target {
+  /** A command line up to the script. */
+  readonly node: readonly string[];
+  readonly folder: string;
+  readonly backend: string;
+  /** Which of the samples runs: callers with different numbers meet different cases. */
+  readonly turn: number;
+}
+
+export function runAbuse(target: Target): { ran: number; failures: Failure[] } {
   const failures: Failure[] = [];
   let ran = 0;
   for (let from = 0; ;) {
-    const { found, total, end, died } = runRange(node, folder, backend, from, from + BATCH, name);
+    const { found, total, end, died } = runRange(target, from, from + BATCH * STEP);
     failures.push(...found);
     ran += total;
-    if (died) failures.push({ ...died, ...(culprit(node, folder, backend, from, died) ?? {}) });
-    else if (end < from + BATCH) return { ran, failures };
+    if (died) failures.push({ ...died, ...(culprit(target, from, died) ?? {}) });
+    else if (end < from + BATCH * STEP) return { ran, failures };
     // A hanging case would hang again, and twelve faults are enough.
     if (died?.isHung || failures.length > 12) return { ran, failures };
     from = died ? died.case + 1 : end;
@@ -59,9 +69,10 @@ interface Died extends Failure {
   readonly isHung: boolean;
 }
 
-function runRange(node: readonly string[], folder: string, backend: string, from: number, to: number, name?: string) {
+function runRange({ node, folder, backend, turn }: Target, from: number, to: number) {
   const progress = path.join(folder, `progress-${backend}`);
-  const job = JSON.stringify({ library: path.join(folder, 'dist', 'library.js'), backend, progress, from, to, name });
+  const library = path.join(folder, 'dist', 'library.js');
+  const job = JSON.stringify({ library, backend, progress, from, to, step: STEP, first: turn });
   const [program, ...args] = [...node, path.join(folder, 'dist', 'abuse.js'), job];
   const { stdout, stderr, status, signal, error } = spawnSync(program!, args, {
     encoding: 'utf8',
@@ -79,7 +90,7 @@ function runRange(node: readonly string[], folder: string, backend: string, from
   const complaint = complaintOf(stderr);
   return {
     found,
-    total: at - from + 1,
+    total: Math.ceil((at - from + 1) / STEP),
     end: at + 1,
     died: {
       case: at,
@@ -96,19 +107,13 @@ const complaintOf = (stderr: string): string =>
 /**
  * Memory that one case breaks can end the process in a later case: finds the single case or the first half at fault.
  */
-function culprit(
-  node: readonly string[],
-  folder: string,
-  backend: string,
-  from: number,
-  died: Died,
-): { what: string } | undefined {
-  if (died.isHung || runRange(node, folder, backend, died.case, died.case + 1).died) return undefined;
+function culprit(target: Target, from: number, died: Died): { what: string } | undefined {
+  if (died.isHung || runRange(target, died.case, died.case + 1).died) return undefined;
   let [low, high] = [from, died.case + 1];
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    if (runRange(node, folder, backend, low, middle).died) high = middle;
-    else if (runRange(node, folder, backend, middle, high).died) low = middle;
+    if (runRange(target, low, middle).died) high = middle;
+    else if (runRange(target, middle, high).died) low = middle;
     else break;
   }
   return { what: `${died.what} after cases ${low} to ${high - 1}` };

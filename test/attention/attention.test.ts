@@ -5,6 +5,7 @@ import type { BackendName } from '../../lib/backend/backend.js';
 import { setThreads } from '../../lib/index.js';
 import { compare, dense, denseOn, type Dense } from './attention-cases.js';
 import { backends, nativeBackends } from '../support/backends.js';
+import { sample } from '../support/long.js';
 
 const shapes: Omit<Dense, 'seed'>[] = [
   { heads: 1, queries: 1, keys: 1, headDim: 1, valueDim: 1 },
@@ -42,8 +43,9 @@ const dressings: Record<string, Partial<Dense>> = {
 
 describe.each(backends)('%s', (name) => {
   it.each(Object.keys(dressings))('%s', (dressing) => {
-    for (const [i, shape] of shapes.entries()) {
-      if (name === 'scalar' && i % 3 !== 0) continue;
+    // Backends and dressings begin at different shapes, so that together they have all.
+    const turn = backends.indexOf(name) + Object.keys(dressings).indexOf(dressing);
+    for (const [i, shape] of sample([...shapes.entries()], 3, turn)) {
       const call = dense({ ...shape, ...dressings[dressing], seed: i + 1 });
       compare(call, denseOn(name, call), `${dressing}, ${JSON.stringify(shape)}`);
     }

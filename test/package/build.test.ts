@@ -10,7 +10,7 @@ import type { BackendName, Kernels } from '../../lib/backend/backend.js';
 import { nativeBackends } from '../support/backends.js';
 import { kinds, row, type KindName } from '../support/cases.js';
 import { hash } from '../support/corpus.js';
-import { root } from '../support/emulated.js';
+import { cache, layOut, root, runTests } from '../support/emulated.js';
 import { run } from '../support/run.js';
 import { itWith, tool } from '../support/tools.js';
 import { compiler, linux, npmInstall, pack, prebuilds, project, temporary } from './package.js';
@@ -81,6 +81,10 @@ describe('flash-softmax build', () => {
       const [ours, theirs] = [look(source), look(prebuilt)];
       expect(Object.keys(ours.kernels)).toEqual(nativeBackends.filter((name) => name !== 'scalar'));
       expect(ours).toEqual(theirs);
+
+      const laidOut = path.join(cache, 'from-cmake');
+      await layOut(laidOut, ['call/corpus'], source);
+      expect(await runTests([process.execPath], laidOut, 'call/corpus')).toBeGreaterThan(2);
     },
     600_000,
   );

@@ -55,47 +55,63 @@ function inputs(): string {
   return hash.digest('hex').slice(0, 12);
 }
 
-/** Makes `made` once, even if several test files ask for it at the same time. */
-async function once(made: string, make: (unfinished: string) => Promise<void>): Promise<string> {
-  const lock = `${made}.lock`;
-  for (;;) {
-    if (existsSync(made)) return made;
-    try {
-      mkdirSync(path.dirname(lock), { recursive: true });
-      mkdirSync(lock);
-      break;
-    } catch {
-      const age = existsSync(lock) ? Date.now() - statSync(lock).mtimeMs : 0;
-      if (age > 60_000) rmSync(lock, { recursive: true, force: true });
-      await new Promise((resolve) => setTimeout(resolve, 300));
-    }
+/** Runs `body` while nothing else runs under the same lock, in this process or another one. */
+export async function exclusively<T>(name: string, body: () => Promise<T>): Promise<T> {
+  const lock = `${name}.lock`;
+  mkdirSync(path.dirname(lock), { recursive: true });
+  while (!isTaken(lock)) {
+    const age = existsSync(lock) ? Date.now() - statSync(lock).mtimeMs : 0;
+    if (age > 60_000) rmSync(lock, { recursive: true, force: true });
+    await new Promise((resolve) => setTimeout(resolve, 300));
   }
   // A running process keeps the lock fresh; the lock of a killed run grows old.
   const beat = setInterval(() => utimesSync(lock, new Date(), new Date()), 10_000);
   try {
-    if (!existsSync(made)) {
-      const unfinished = `${made}.unfinished`;
-      rmSync(unfinished, { recursive: true, force: true });
-      await make(unfinished);
-      renameSync(unfinished, made);
-    }
-    return made;
+    return await body();
   } finally {
     clearInterval(beat);
     rmSync(lock, { recursive: true, force: true });
   }
 }
 
-/** The folder of binaries, for x64 and arm64 Linux. It also tests that they can be built. */
-export const prebuilds = (): Promise<string> =>
-  once(path.join(cache, `prebuilds-${inputs()}`), async (folder) => {
+function isTaken(lock: string): boolean {
+  try {
+    mkdirSync(lock);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Makes `made` once, even if several test files ask for it at the same time. */
+async function once(made: string, make: (unfinished: string) => Promise<void>): Promise<string> {
+  if (existsSync(made)) return made;
+  return exclusively(made, async () => {
+    if (existsSync(made)) return made;
+    const unfinished = `${made}.unfinished`;
+    rmSync(unfinished, { recursive: true, force: true });
+    await make(unfinished);
+    renameSync(unfinished, made);
+    return made;
+  });
+}
+
+const built = (): Promise<string> =>
+  once(path.join(cache, `built-${inputs()}`), async (folder) => {
     await run(process.execPath, [
       path.join(root, 'scripts', 'prebuild.mjs'),
       'x64',
       ...(cross.available ? ['arm64'] : []),
-      `--out=${folder}`,
+      `--out=${path.join(folder, 'prebuilds')}`,
+      `--kernels=${path.join(folder, 'kernels')}`,
     ]);
   });
+
+/** The folder of binaries, for x64 and arm64 Linux. It also tests that they can be built. */
+export const prebuilds = async (): Promise<string> => path.join(await built(), 'prebuilds');
+
+/** The folder of the libraries of kernels that the arm64 binary is made of. */
+export const arm64Kernels = async (): Promise<string> => path.join(await built(), 'kernels', 'linux-arm64');
 
 /** The folder of another Node. */
 export async function node(arch: 'x64' | 'arm64', version: string): Promise<string> {

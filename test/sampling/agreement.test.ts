@@ -5,6 +5,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
 import { bits, typeNames, type Floats } from '../support/cases.js';
+import { isLong } from '../support/long.js';
+import { expectSame } from '../support/same.js';
 import type { SampleKernel } from '../../lib/backend/backend.js';
 import { backendNamed } from '../../lib/backend/named.js';
 import { setThreads } from '../../lib/threads.js';
@@ -78,10 +80,11 @@ const kernelFilters = (random: () => number, n: number): readonly number[] => {
 describe('every backend', () => {
   const names = backends.filter((name) => name !== 'scalar');
 
-  it(`${names.join(', ')}: 3,000 calls`, () => {
+  const calls = isLong ? 3000 : 1000;
+  it(`${names.join(', ')}: ${calls} calls`, () => {
     const random = generator(99);
     const kinds = Object.keys(makers);
-    for (let i = 0; i < 3000; i++) {
+    for (let i = 0; i < calls; i++) {
       const n = i % 60 === 0 ? 20_000 : lengths[random() % lengths.length]!;
       const type = typeNames[i & 1]!;
       const x = makers[kinds[random() % kinds.length]!]!(type, n, i);
@@ -90,7 +93,7 @@ describe('every backend', () => {
       if (i % 97 === 0) x[random() % n] = [NaN, Infinity, -Infinity][random() % 3]!;
       const call = { x, cols: n, filters: kernelFilters(random, n), mask, bias, writes: i % 2 === 0 };
       const [first, ...others] = names.map((name) => run(name, call));
-      for (const other of others) expect(other, JSON.stringify({ i, n, type, filters: call.filters })).toEqual(first);
+      for (const other of others) expectSame(other, first!, JSON.stringify({ i, n, type, filters: call.filters }));
     }
   });
 
@@ -103,7 +106,7 @@ describe('every backend', () => {
       const filters = [x.length, [1, 1e-3, 1e-4][i % 3]!, [0.05, 0.5, 0.95, 0.999][random() % 4]!, -Infinity, 1, 0];
       const call = { x, cols: x.length, filters, mask: null, bias: null, writes: i % 3 === 0 };
       const [first, ...others] = names.map((name) => run(name, call));
-      for (const other of others) expect(other, JSON.stringify({ i, type, spread, filters })).toEqual(first);
+      for (const other of others) expectSame(other, first!, JSON.stringify({ i, type, spread, filters }));
     }
   });
 
@@ -151,7 +154,7 @@ describe('every backend', () => {
         writes: false,
       };
       const [first, ...others] = names.map((name) => run(name, call));
-      for (const other of others) expect(other, String(i)).toEqual(first);
+      for (const other of others) expectSame(other, first!, String(i));
       for (const name of names)
         if (name !== 'js') expect(run(name, { ...call, writes: true }).tokens, String(i)).toEqual(first!.tokens);
     }
@@ -173,8 +176,8 @@ describe('threads and batches', () => {
       expect(written.tokens).toEqual(alone.tokens);
       for (const threads of [2, 3, 8]) {
         setThreads(threads);
-        expect(run(name, call(x, false))).toEqual(alone);
-        expect(run(name, call(x, true))).toEqual(written);
+        expectSame(run(name, call(x, false)), alone);
+        expectSame(run(name, call(x, true)), written);
       }
       setThreads(1);
       const part = run(name, call(x.slice(0, cols), false));

@@ -1,6 +1,7 @@
 /** softmaxBackward at the edges of every type, on every backend, against exact arithmetic (edge-oracle.ts). */
 import { describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
+import { isLong } from '../support/long.js';
 import { backward, near, type Interval } from './edge-oracle.js';
 import { decode, encode, runBackward } from './edge-kernels.js';
 import { lengths, limits, masks, temperatures, type TypeName } from './edge-values.js';
@@ -15,12 +16,14 @@ describe('softmaxBackward at the edges', () => {
     'a −∞': () => [-Infinity, 2],
     'the smallest': () => [2 ** -140, 2 ** -141],
   };
-  for (const type of Object.keys(limits) as TypeName[]) {
-    for (const [name, of] of Object.entries(dys)) {
+  for (const [number, type] of (Object.keys(limits) as TypeName[]).entries()) {
+    for (const [turn, [name, of]] of Object.entries(dys).entries()) {
       it(`${name}, ${type}`, () => {
+        let made = number + turn; // types and rows begin at different cases, so that together they have all
         for (const n of lengths)
           for (const temperature of temperatures[type])
             for (const mask of ['none', 'two of three', 'nothing']) {
+              if (made++ % 7 > 1 && !isLong) continue;
               const keep = Array.from({ length: n }, (_, i) => masks[mask]?.(i, n, 0) ?? true);
               const wanted = Array.from({ length: n }, (_, i) => 2 ** -(1 + (i % 3)) / Math.max(n / 2, 1));
               const y = decode(type, encode(type, wanted));

@@ -8,8 +8,8 @@ import { backendNamed } from '../../lib/backend/named.js';
 import * as operatorTable from '../../lib/backend/operators.js';
 import type { AnyOperator } from '../../lib/backend/operators.js';
 import { inOrder } from '../../lib/call/call.js';
-import { kinds, longest, row, typeNames, type KindName } from './cases.js';
-import { halvesOf } from './halves.js';
+import { kinds, longest, row, typeNames, type Floats, type FloatsName, type KindName } from './cases.js';
+import { halvesOf, type HalfName } from './halves.js';
 
 /** The name of a case → a hash for each length. */
 export type Corpus = Record<string, string[]>;
@@ -24,6 +24,17 @@ const kindsOfHalves: readonly KindName[] = ['N(0,8)', 'one peak', 'down into the
 const kindsOfOthers: readonly KindName[] = [...kindsOfHalves, 'about 1e7', 'up to ±3.4e38'];
 
 type Results = readonly NodeJS.TypedArray[];
+
+/** Rows and their halves, which operators and backends share: they take longer to make than most results. */
+const made = new Map<string, Floats | Uint16Array>();
+function once<A extends Floats | Uint16Array>(key: string, make: () => A): A {
+  if (!made.has(key)) made.set(key, make());
+  return made.get(key)!.slice() as A;
+}
+const rowOnce = (type: FloatsName, kind: KindName, n: number, seed?: number) =>
+  once(`${type} ${kind} ${n} ${seed}`, () => row(type, kind, n, seed));
+const halvesOnce = (type: HalfName, kind: KindName, n: number, seed?: number) =>
+  once(`${type} ${kind} ${n} ${seed}`, () => halvesOf(type, row('f32', kind, n, seed)));
 
 /** 48 bits of SHA-256 over the elements, little-endian as on every system of Node. */
 export function hash(...arrays: Results): string {
@@ -107,7 +118,7 @@ export function corpusOf(name: BackendName): Corpus {
     for (const kind of Object.keys(kinds) as KindName[]) {
       for (const temperature of corpusTemperatures) {
         add(`${type}, ${kind}, temperature ${temperature}`, (n) => {
-          const [x, y] = [row(type, kind, n), row(type, kind, n)];
+          const [x, y] = [rowOnce(type, kind, n), rowOnce(type, kind, n)];
           runner(type)('softmax', x, y, ...rest(n, temperature), null);
           return [y];
         });
@@ -118,15 +129,14 @@ export function corpusOf(name: BackendName): Corpus {
     for (const type of typeNames) {
       for (const kind of kindsOfOthers) {
         add(`${operator}, ${type}, ${kind}`, (n) =>
-          results(runner(type), row(type, kind, n), row(type, 'N(0,1)', n, 7), rest(n, 0.7)),
+          results(runner(type), rowOnce(type, kind, n), rowOnce(type, 'N(0,1)', n, 7), rest(n, 0.7)),
         );
       }
     }
   }
   for (const type of ['f16', 'bf16'] as const) {
     for (const kind of kindsOfHalves) {
-      const halves = (n: number) =>
-        [halvesOf(type, row('f32', kind, n)), halvesOf(type, row('f32', 'N(0,1)', n, 7))] as const;
+      const halves = (n: number) => [halvesOnce(type, kind, n), halvesOnce(type, 'N(0,1)', n, 7)] as const;
       add(`softmax, ${type}, ${kind}`, (n) => {
         const [narrow, wide] = [new Uint16Array(n), new Float32Array(n)];
         runner(type)('softmax', halves(n)[0], narrow, ...rest(n, 0.7), null);

@@ -42,5 +42,14 @@ function nearest(type: HalfName, value: number): number {
   return sign | (below < above || (below === above && !(low & 1)) ? low : high);
 }
 
-export const floatsOf = (type: HalfName, x: Uint16Array) => Float32Array.from(x, (bits) => tables[type][bits]!);
-export const halvesOf = (type: HalfName, x: Floats) => Uint16Array.from(x, (v) => nearest(type, v));
+export function floatsOf(type: HalfName, x: Uint16Array): Float32Array {
+  const floats = new Float32Array(x.length);
+  for (let i = 0; i < x.length; i++) floats[i] = tables[type][x[i]!]!;
+  return floats;
+}
+
+export function halvesOf(type: HalfName, x: Floats): Uint16Array {
+  const halves = new Uint16Array(x.length);
+  for (let i = 0; i < x.length; i++) halves[i] = nearest(type, x[i]!);
+  return halves;
+}

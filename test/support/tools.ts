@@ -4,9 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { it } from 'vitest';
-
-/** True if every input is tested, however long that takes: in the nightly workflow. */
-export const isNightly = process.env.FLASH_SOFTMAX_LONG === '1';
+import { isLong } from './long.js';
 
 export interface Tool {
   readonly name: string;
@@ -43,4 +41,10 @@ export function itWith(needed: Tool | Tool[], name: string, body: () => void | P
   } else {
     it.skip(`${name} (${needs})`, body);
   }
+}
+
+/** `itWith` for a test of a long run. Elsewhere it is skipped, and its name says what it asks for. */
+export function itLong(needed: Tool | Tool[], name: string, body: () => void | Promise<void>, timeout?: number): void {
+  if (isLong) itWith(needed, name, body, timeout);
+  else it.skip(`${name} (needs FLASH_SOFTMAX_LONG=1)`, body);
 }
