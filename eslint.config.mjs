@@ -19,8 +19,8 @@ const limits = {
 
 const functionLines = { 'max-lines-per-function': ['error', { max: 60, skipBlankLines: false, skipComments: false }] };
 
-/** The longest chain of includes below native/isa/, which includes every kernel. The design wants 9: lower it. */
-const INCLUDE_FLOORS = 11;
+/** The longest chain of includes below native/isa/, whose files include the vectors and then every kernel. */
+const INCLUDE_FLOORS = 9;
 
 /** Reads lines alone, of C++ and of tables. */
 const lines = {

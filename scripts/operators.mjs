@@ -149,11 +149,17 @@ function inOrder(parts, groups) {
   return parts.map((part) => (typeof part === 'string' ? group(part) : `${typed(part)},`));
 }
 
-const listOfTypes = ([list, types]) => [
-  `interface ${pascal(list)} {`,
-  ...types.map(({ type, x, y }) => `  ${type}: { x: ${x}; y: ${y} };`),
-  '}',
-];
+const typeLines = (types) => types.map(({ type, x, y }) => `  ${type}: { x: ${x}; y: ${y} };`);
+
+/** A list of types as an interface. It extends the longest other list whose types it has. */
+function listOfTypes([list, types], _, lists) {
+  const lines = typeLines(types);
+  const [base, inherited] = lists
+    .map(([name, others]) => [` extends ${pascal(name)}`, typeLines(others)])
+    .filter(([, others]) => others.length < lines.length && others.every((line) => lines.includes(line)))
+    .reduce((longest, each) => (each[1].length > longest[1].length ? each : longest), ['', []]);
+  return [`interface ${pascal(list)}${base} {`, ...lines.filter((line) => !inherited.includes(line)), '}'];
+}
 
 function descriptor({ name, list, parameters, inPlace }) {
   const arrays = (role) => quoted(parameters.filter((each) => each.role === role).map((each) => each.name));

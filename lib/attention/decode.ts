@@ -13,7 +13,6 @@ import {
   copyOptions,
   idsOf,
   MASK_OPTIONS,
-  NO_STATE,
   OPTION_NAMES,
   RESULT_OPTIONS,
   SCORE_OPTIONS,
@@ -22,8 +21,8 @@ import {
   type ResultOptions,
   type ScoreOptions,
 } from './options.js';
-import { resultsOf, type AttentionResult, type ResultWithLse, type WithLse, type WithoutLse } from './results.js';
-import { dimension, floats, perHead } from './sizes.js';
+import { finishedResults, type AttentionResult, type ResultWithLse, type WithLse, type WithoutLse } from './results.js';
+import { dimension, floats } from './sizes.js';
 
 /** Sizes of q. */
 export interface CachedOptions extends ScoreOptions, MaskOptions {
@@ -58,9 +57,11 @@ export function cachedArguments(
   const longest = view.lengths.reduce((most, length) => Math.max(most, length), 0);
   const sizes = { batch, heads, kvHeads, queries, headDim, valueDim, pageSize };
   const rows = batch * heads * queries;
+  const { slabs, scales, table, lengths } = view;
   return {
     ...scoreInputs(scores, options, sizes, longest),
     view,
+    pages: { slabs, scales, table, lengths },
     heads,
     queries,
     valueDim,
@@ -132,20 +133,17 @@ export function decodeCall(
   more: readonly string[] = [],
 ): Call<Float32Array | AttentionResult> {
   const own = copyOptions(options, [...CACHED_OPTIONS, ...RESULT_OPTIONS, ...more]);
-  const { shape, slopes, mask, bias, view, heads, valueDim, rows, work } = cachedArguments(q, cache, sequences, own);
-  const sinks = own.sinks === undefined ? null : perHead(own.sinks, heads, 'sinks');
-  const inputs = { q, mask, bias, sinks, alibi: slopes };
-  const { out, lse, own: ownResults } = resultsOf(own.out, own.lse, rows, valueDim, inputs);
-  const { slabs, scales, table, lengths } = view;
-  const pages = { slabs, scales, table, lengths };
+  const checked = cachedArguments(q, cache, sequences, own);
+  const { shape, slopes, mask, bias, view, pages, work } = checked;
+  const results = finishedResults(own, checked, { q, mask, bias });
   return callOf(ATTENTION_CACHED, {
     backend: backend(attentionKernels),
     type: view.kind,
-    args: { shape, spans: null, q, ...pages, slopes, sinks, mask, bias, out, lse, ...NO_STATE },
-    own: ['shape', 'table', 'lengths', ...ownResults],
+    args: { shape, spans: null, q, ...pages, slopes, mask, bias, ...results.args },
+    own: ['shape', 'table', 'lengths', ...results.own],
     names: OPTION_NAMES,
     work,
     hold: () => view.hold(),
-    finish: () => (lse ? { out, lse } : out),
+    finish: results.finish,
   });
 }

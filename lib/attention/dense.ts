@@ -8,18 +8,10 @@ import { count } from '../call/checks.js';
 import type { NewFloat32Array, Returned } from '../call/types.js';
 import { attentionKernels } from '../js/attention/attention.js';
 import { scoreInputs } from './inputs.js';
-import {
-  copyOptions,
-  MASK_OPTIONS,
-  NO_STATE,
-  OPTION_NAMES,
-  RESULT_OPTIONS,
-  SCORE_OPTIONS,
-  scoresOf,
-} from './options.js';
+import { copyOptions, MASK_OPTIONS, OPTION_NAMES, RESULT_OPTIONS, SCORE_OPTIONS, scoresOf } from './options.js';
 import type { MaskOptions, ResultOptions, ScoreOptions } from './options.js';
-import { resultsOf, type AttentionResult, type ResultWithLse, type WithLse, type WithoutLse } from './results.js';
-import { dimension, floats, perHead } from './sizes.js';
+import { finishedResults, type AttentionResult, type ResultWithLse, type WithLse, type WithoutLse } from './results.js';
+import { dimension, floats } from './sizes.js';
 
 /** Sizes of q, k and v. */
 export interface DenseOptions extends ScoreOptions, MaskOptions {
@@ -166,17 +158,16 @@ export function attentionCall(
   more: readonly string[] = [],
 ): Call<Float32Array | AttentionResult> {
   const own = copyOptions(options, [...DENSE_OPTIONS, ...RESULT_OPTIONS, ...more], true);
-  const { shape, slopes, mask, bias, rows, valueDim, heads, keys } = denseArguments(q, k, v, own);
-  const sinks = own.sinks === undefined ? null : perHead(own.sinks, heads, 'sinks');
-  const inputs = { q, k, v, mask, bias, sinks, alibi: slopes };
-  const { out, lse, own: ownResults } = resultsOf(own.out, own.lse, rows, valueDim, inputs);
+  const checked = denseArguments(q, k, v, own);
+  const { shape, slopes, mask, bias, rows, keys } = checked;
+  const results = finishedResults(own, checked, { q, k, v, mask, bias });
   return callOf(ATTENTION, {
     backend: backend(attentionKernels),
     type: 'f32',
-    args: { shape, spans: null, q, k, v, slopes, sinks, mask, bias, out, lse, ...NO_STATE },
-    own: ['shape', ...ownResults],
+    args: { shape, spans: null, q, k, v, slopes, mask, bias, ...results.args },
+    own: ['shape', ...results.own],
     names: OPTION_NAMES,
     work: rows * keys,
-    finish: () => (lse ? { out, lse } : out),
+    finish: results.finish,
   });
 }

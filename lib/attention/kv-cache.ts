@@ -1,14 +1,15 @@
 /** KVCache: keys and values of many sequences in pages, for decodeAttention. */
 import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { oneOf } from '../call/values.js';
-import type { AppendKernel } from '../backend/backend.js';
 import { backend } from '../backend/choice.js';
+import { KV_APPEND } from '../backend/operators.js';
+import { callOf, runNow } from '../call/call.js';
 import { appendKernels } from '../js/attention/append.js';
 import { CACHE_VIEW, checkedView, viewFunctionOf, type CacheView } from './cache-view.js';
 import { formatOf, KINDS, tokensIn } from './kv-format.js';
 import type { AppendOptions, KVCacheOptions, KVType, NewTokens, ReadOptions, SequenceId } from './kv-types.js';
 import { copyOptions, layoutFlag } from './options.js';
-import { PageStore, type Stored } from './pages.js';
+import { PageStore } from './pages.js';
 import { readTokens } from './read.js';
 import { shapeArray } from './shape.js';
 import type { CacheSizes } from './tiles.js';
@@ -151,8 +152,15 @@ export class KVCache {
       if (isShared) store.copy(partial, taken[0]!);
       const table = new Uint32Array(partial !== undefined && !isShared ? [partial, ...taken] : taken);
       const shape = shapeArray({ ...this.#sizes, batch: 1, heads: kvHeads, queries: 0, keys: tokens, positionsFirst });
-      const run = backend(appendKernels)[`kv_append_${KINDS[this.#dtype]}`] as AppendKernel<Stored>;
-      run(shape, k, v, store.slabs, store.scales, table, own.length % pageSize);
+      const call = callOf(KV_APPEND, {
+        backend: backend(appendKernels),
+        type: KINDS[this.#dtype],
+        args: { shape, k, v, slabs: store.slabs, scales: store.scales, table, from: own.length % pageSize },
+        own: ['shape', 'table'],
+        work: tokens,
+        finish: () => undefined,
+      });
+      runNow(call);
     } catch (error) {
       store.giveBack(taken);
       throw error;

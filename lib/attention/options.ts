@@ -72,8 +72,6 @@ export const RESULT_OPTIONS = ['sinks', 'out', 'lse'] as const;
 
 /** The options behind kernel arguments of another name. */
 export const OPTION_NAMES = { slopes: 'alibi' } as const;
-/** The kernel arguments of a state, for a call that makes none. */
-export const NO_STATE = { sums: null, mantissa: null, exponent: null } as const;
 
 /** Checks option names; returns a copy, so that getters run once, and before any length is taken. */
 export function copyOptions<O extends object>(options: O, names: readonly string[], isNeeded = false): O {

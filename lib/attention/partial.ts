@@ -133,11 +133,10 @@ function cachedCall(
   options: CachedPartOptions,
   part: Part,
 ): Call<AttentionPartial> {
-  const { shape, slopes, mask, bias, view, valueDim, rows, work } = cachedArguments(q, cache, sequences, options);
+  const checked = cachedArguments(q, cache, sequences, options);
+  const { shape, slopes, mask, bias, view, pages, valueDim, rows, work } = checked;
   const state = newState(rows, valueDim);
   const spans = spansOf(part, Array.from(view.lengths));
-  const { slabs, scales, table, lengths } = view;
-  const pages = { slabs, scales, table, lengths };
   return callOf(ATTENTION_CACHED, {
     backend: backend(attentionKernels),
     type: view.kind,

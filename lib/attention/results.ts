@@ -3,7 +3,8 @@ import { wrongType, wrongValue } from '../call/errors.js';
 import { lengthOf, overlap } from '../call/arrays.js';
 import { types, type NewFloat64Array, type Returned } from '../call/types.js';
 import { allocate } from './memory.js';
-import { attached, floats } from './sizes.js';
+import type { ResultOptions } from './options.js';
+import { attached, floats, perHead } from './sizes.js';
 
 /** An output with the log-sum-exp of each query row. */
 export interface AttentionResult<Out extends Float32Array = Float32Array, Lse extends Float64Array = Float64Array> {
@@ -29,6 +30,24 @@ interface ResultArrays {
   readonly lse: Float64Array | null;
   /** The names of new arrays. */
   readonly own: readonly ('out' | 'lse')[];
+}
+
+/** The sizes of a call's results, and its slopes. */
+interface ResultSizes {
+  readonly heads: number;
+  readonly rows: number;
+  readonly valueDim: number;
+  readonly slopes: Float32Array | null;
+}
+
+/** The kernel arguments of a call that finishes its results, and makes no state. `inputs` are its other arrays. */
+export function finishedResults(options: ResultOptions, sizes: ResultSizes, inputs: Inputs) {
+  const { heads, rows, valueDim, slopes } = sizes;
+  const sinks = options.sinks === undefined ? null : perHead(options.sinks, heads, 'sinks');
+  const all = { ...inputs, sinks, alibi: slopes };
+  const { out, lse, own } = resultsOf(options.out, options.lse, rows, valueDim, all);
+  const args = { sinks, out, lse, sums: null, mantissa: null, exponent: null };
+  return { args, own, finish: (): Float32Array | AttentionResult => (lse ? { out, lse } : out) };
 }
 
 type Inputs = Readonly<Record<string, ArrayBufferView | null>>;

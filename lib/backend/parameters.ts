@@ -103,16 +103,11 @@ export interface OrderedParameters<X, Y> {
   ];
 }
 
-interface SameOrWider {
-  f32: { x: Float32Array; y: Float32Array };
-  f64: { x: Float64Array; y: Float64Array };
-  f16: { x: Uint16Array; y: Uint16Array };
-  bf16: { x: Uint16Array; y: Uint16Array };
+interface SameOrWider extends Same {
   f16_f32: { x: Uint16Array; y: Float32Array };
   bf16_f32: { x: Uint16Array; y: Float32Array };
 }
-interface Same {
-  f32: { x: Float32Array; y: Float32Array };
+interface Same extends Single {
   f64: { x: Float64Array; y: Float64Array };
   f16: { x: Uint16Array; y: Uint16Array };
   bf16: { x: Uint16Array; y: Uint16Array };
@@ -120,14 +115,12 @@ interface Same {
 interface Single {
   f32: { x: Float32Array; y: Float32Array };
 }
-interface Stored {
-  f32: { x: Float32Array; y: Float32Array };
+interface Stored extends Single {
   f16: { x: Uint16Array; y: Uint16Array };
   bf16: { x: Uint16Array; y: Uint16Array };
   i8: { x: Int8Array; y: Int8Array };
 }
-interface AtLeastSingle {
-  f32: { x: Float32Array; y: Float32Array };
+interface AtLeastSingle extends Single {
   f64: { x: Float64Array; y: Float64Array };
   f16: { x: Uint16Array; y: Float32Array };
   bf16: { x: Uint16Array; y: Float32Array };

@@ -61,6 +61,21 @@ export const optionNames = <O extends object>(names: Names<O>): OptionNames<O> =
   later: { ...names, signal: true },
 });
 
+/** The names of `base` and more: those of options O that extend the options B of `base`. */
+export const namesWith = <B extends object, O extends B>(
+  base: OptionNames<B>,
+  more: Names<Omit<O, keyof B>>,
+): OptionNames<O> => optionNames<O>({ ...base.now, ...more } as Names<O>);
+
+/** The names of `base` but one. */
+export const namesWithout = <B extends object, Absent extends keyof B>(
+  base: OptionNames<B>,
+  absent: Absent,
+): OptionNames<Omit<B, Absent>> => {
+  const { [absent]: _, ...names } = base.now;
+  return optionNames<Omit<B, Absent>>(names);
+};
+
 export const AXIS_NAMES = /* @__PURE__ */ optionNames<AxisOptions>({
   cols: true,
   shape: true,
@@ -76,16 +91,7 @@ export const AXIS_NAMES = /* @__PURE__ */ optionNames<AxisOptions>({
 /** The options of an operator whose logits no temperature scales. */
 export type UnscaledOptions<A extends LogitArray = LogitArray, Out = A> = Omit<AxisOptions<A, Out>, 'temperature'>;
 
-export const UNSCALED_NAMES = /* @__PURE__ */ optionNames<UnscaledOptions>({
-  cols: true,
-  shape: true,
-  axis: true,
-  mask: true,
-  maskFormat: true,
-  bias: true,
-  out: true,
-  dtype: true,
-});
+export const UNSCALED_NAMES = /* @__PURE__ */ namesWithout(AXIS_NAMES, 'temperature');
 
 /** Refuses unknown names: a misspelt option would otherwise be ignored without a word. */
 export function checkNames(options: object, names: Readonly<Record<string, true>>): void {

@@ -7,7 +7,7 @@ import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
 import { callOf, runNow, type Call } from '../call/call.js';
 import { apart, likeArray, sameOrApart } from '../call/checks.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
-import { optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
+import { AXIS_NAMES, namesWith, readable, type AxisOptions, type Form } from '../call/options.js';
 import {
   isInt16Array,
   isInt32Array,
@@ -68,16 +68,7 @@ export function crossEntropy<A extends LogitArray, Out extends Float64Array = Ne
 const CHECKS: AxisOperator = {
   logits: 'logits',
   result: 'row',
-  names: /* @__PURE__ */ optionNames<CrossEntropyOptions>({
-    cols: true,
-    shape: true,
-    axis: true,
-    temperature: true,
-    mask: true,
-    maskFormat: true,
-    bias: true,
-    out: true,
-    dtype: true,
+  names: /* @__PURE__ */ namesWith<AxisOptions, CrossEntropyOptions>(AXIS_NAMES, {
     gradient: true,
     ignoreIndex: true,
   }),

@@ -3,6 +3,8 @@
  * 0, NaN and Infinity have the exponent 0. Powers of two are put together from bits, which is the same on every
  * machine.
  */
+import { LN2_HIGH, LN2_LOW } from './log.js';
+
 export type Extended = readonly [mantissa: number, exponent: number];
 
 export const NOTHING: Extended = [0, 0];
@@ -43,12 +45,15 @@ export function sum(a: Extended, b: Extended): Extended {
   return extended(large[0] + small[0] * powerOfTwo(small[1] - large[1]), large[1]);
 }
 
-const [LN2_HIGH, LN2_LOW] = [0.6931471803691238, 1.9082149292705877e-10]; // 32 bits and the rest, as in fdlibm
+/** An ordinary number as m · 2^e with m in (√½, √2]: ln m and e · ln 2 do not cancel. */
+export function nearOne(mantissa: number, exponent: number): Extended {
+  const [m, e] = extended(mantissa, exponent);
+  return m > Math.SQRT2 ? [m / 2, e + 1] : [m, e];
+}
 
 /** ln(mantissa · 2^exponent). */
 export function logOf(mantissa: number, exponent: number): number {
   if (!isOrdinary(mantissa)) return Math.log(mantissa);
-  let [m, e] = extended(mantissa, exponent);
-  if (m > Math.SQRT2) [m, e] = [m / 2, e + 1]; // near 1, ln m and e · ln 2 must not cancel
+  const [m, e] = nearOne(mantissa, exponent);
   return e * LN2_HIGH + (Math.log(m) + e * LN2_LOW);
 }

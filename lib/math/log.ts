@@ -1,8 +1,9 @@
 /** Logarithms with the same bits on every machine: Math.log differs from one JavaScript engine to the next. */
 import { exactProduct, type Pair } from './powers.js';
 
-const LN2_HIGH = 0x162e42fee / 2 ** 33; // 32 bits, so that its product with a small integer is exact
-const LN2_LOW = 1.9082149292705877e-10;
+/** ln 2 as a number of 32 bits, whose product with a small integer is exact, and the rest (as in fdlibm). */
+export const LN2_HIGH = 0x162e42fee / 2 ** 33;
+export const LN2_LOW = 1.9082149292705877e-10;
 
 const TERMS = /* @__PURE__ */ [23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3].map((k) => 2 / k);
 
@@ -23,11 +24,13 @@ export function log1p(s: number, rest: number): Pair {
   let below = rest;
   let n = 0;
   if (s > Math.SQRT2 - 1) {
-    const [whole, lost] = twoSum(1, s);
+    const scale = s < 2 ** 1000 ? 1 : 0.5; // the power of two below must be finite
+    if (scale !== 1) n = 1;
+    const [whole, lost] = twoSum(scale, s * scale);
     let power = 1;
     for (; whole / power > Math.SQRT2; power *= 2) n++;
     f = whole / power - 1;
-    below = (lost + rest) / power;
+    below = (lost + rest * scale) / power;
   }
   const [divisor, divisorLow] = twoSum(2, f);
   const h = f / divisor;
@@ -39,6 +42,9 @@ export function log1p(s: number, rest: number): Pair {
   const [sum, sumLow] = twoSum(n * LN2_HIGH, 2 * h);
   return twoSum(sum, sumLow + (n * LN2_LOW + (2 * low * (1 + z) + h * (z * p))));
 }
+
+/** ln x of a positive number by {@link log1p}, from whichever of x and 1 / x is at least 1. */
+export const lnBy1p = (x: number): number => (x < 1 ? -log1p(1 / x - 1, 0)[0] : log1p(x - 1, 0)[0]);
 
 const number = new Float64Array(1);
 const words = new Uint32Array(number.buffer); // little-endian: words[1] has the sign and the exponent

@@ -1,12 +1,12 @@
 /** logProbs: ln p of chosen tokens and of the most probable ones, as chat APIs return them. */
 import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
-import { type KernelArray } from '../backend/backend.js';
-import { type LogitArray } from '../call/types.js';
-import { NO_INDEX, type CrossEntropyKernel } from '../backend/backend.js';
+import { NO_INDEX } from '../backend/backend.js';
 import { backendFor } from '../backend/choice.js';
+import { CROSS_ENTROPY } from '../backend/operators.js';
+import { callOf, runNow } from '../call/call.js';
 import { crossEntropyKernels } from '../js/losses/cross-entropy.js';
 import { count, positive } from '../call/checks.js';
-import type { NewFloat64Array, NewUint32Array } from '../call/types.js';
+import type { LogitArray, NewFloat64Array, NewUint32Array } from '../call/types.js';
 import { listOf, optionsOf } from './options.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
 import { topOf } from '../selection/select.js';
@@ -67,12 +67,17 @@ export function logProbs<A extends LogitArray>(
 
 /** −ln p of a token of each row. */
 function lossesOf(call: Rows, targets: Int32Array, temperature: number): NewFloat64Array {
-  const { x, type, rows, cols, mask, maskLayout, bias } = call;
-  const losses = new Float64Array(rows);
-  const backend = backendFor(rows * cols, crossEntropyKernels);
-  const kernel = backend[`cross_entropy_${type}`] as CrossEntropyKernel<KernelArray>;
-  kernel(x, targets, losses, null, rows, cols, 1, temperature, mask, maskLayout, bias);
-  return losses;
+  const { x, type, rows: outer, cols, mask, maskLayout, bias } = call;
+  const loss = new Float64Array(outer);
+  const losses = callOf(CROSS_ENTROPY, {
+    backend: backendFor(outer * cols, crossEntropyKernels),
+    type,
+    args: { x, targets, loss, gradient: null, outer, cols, inner: 1, temperature, mask, maskLayout, bias },
+    own: ['targets', 'loss'],
+    work: outer * cols,
+    finish: () => loss,
+  });
+  return runNow(losses);
 }
 
 /** ln p of each token: ln p of the row's most probable token, plus a distance of 0 or less. */

@@ -6,7 +6,7 @@ import type { AsyncOptions } from '../call/abort.js';
 import { axisCall, type AxisOperator } from '../call/axis.js';
 import { callOf, runNow, type Call } from '../call/call.js';
 import { describe, wrongValue } from '../call/errors.js';
-import { optionNames, readable, type Form, type ReductionOptions } from '../call/options.js';
+import { AXIS_NAMES, namesWith, namesWithout, readable, type Form, type ReductionOptions } from '../call/options.js';
 import type { ElementType, LogitArray } from '../call/types.js';
 import { expSumKernels } from '../js/softmax/exp-sum.js';
 import type { NewExpSums } from './exp-sum-state.js';
@@ -52,15 +52,7 @@ export function expSum<A extends LogitArray>(x: A, options?: ExpSumOptions<A>): 
 const CHECKS: AxisOperator = {
   logits: 'x',
   result: 'state',
-  names: /* @__PURE__ */ optionNames<ExpSumOptions>({
-    cols: true,
-    shape: true,
-    axis: true,
-    temperature: true,
-    mask: true,
-    maskFormat: true,
-    bias: true,
-    dtype: true,
+  names: /* @__PURE__ */ namesWith<ReductionOptions, ExpSumOptions>(namesWithout(AXIS_NAMES, 'out'), {
     unifiedMax: true,
     range: true,
   }),

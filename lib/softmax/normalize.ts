@@ -45,14 +45,13 @@ export function normalizeCall<A extends LogitArray, Out extends ResultOf<A> = Ne
   const sums = fieldsOf(state, 'state');
   const call = axisCall(CHECKS, form, logits, options);
   const { args, elements, type, out, isOutNew } = call;
-  const { x, outer, cols, inner, temperature, mask, maskLayout, bias } = args;
-  checkFields(sums, 'state', outer * inner);
+  checkFields(sums, 'state', args.outer * args.inner);
   const [mantissa, exponent] = [copyOf(sums.mantissa), copyOf(sums.exponent)];
   for (let r = 0; r < mantissa.length; r++) settle(mantissa, exponent, r);
   return callOf(NORMALIZE, {
     backend: backend(normalizeKernels),
     type,
-    args: { x, out: args.out, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias },
+    args: { ...args, mantissa, exponent },
     own: isOutNew ? ['mantissa', 'exponent', 'out'] : ['mantissa', 'exponent'],
     work: elements,
     finish: () => out as Returned<Out>,

@@ -5,6 +5,7 @@
 // 1. Add up s in doubles that carry their roundings along.   2. Write s / Σ or ln(s / Σ), rounded once for float rows.
 //
 // A row whose sum overflows is read in a smaller unit u, a power of two: with z' = u z, u s = z' + u or u² / (u - z').
+// So is a row with logits near the lower end of the range, or below it: s / u = 1 / (u - z') is no subnormal.
 #pragma once
 #include "../rows/half_rows.h"
 #include "../rows/share_rows.h"
@@ -24,12 +25,13 @@ template <class T> struct StableMax {
     LaneReadings<T> lanes;
     explicit Memory(const Run&) {}
   };
-  // W neighbouring rows, or one: its sums in `m`, and a unit for each row.
+  // W neighbouring rows, or one: its sums in `m`, and for each row its unit and two powers of two: the numerator
+  // of the terms of negative logits, and the factor of the other terms.
   struct Tile {
     const StableMax& s;
     MeasuredTile<T> m;
     LaneReadings<T>* lanes;  // one a part
-    double unit[W];
+    double unit[W], numerator[W], factor[W];
     bool is_scaled = false;  // some unit is not 1
     uint32_t nan = 0;        // rows that are NaN throughout
   };
@@ -45,8 +47,8 @@ template <class T> struct StableMax {
   static ALWAYS Terms terms(const Tile& t, Two<f64x8> z, size_t p) {
     const f64x8 zero = splat(0.), u = load(t.unit + 8 * p), x = add(z.x, z.low);
     const uint32_t negative = lanes_above(zero, x);
-    const f64x8 size = select_bits(sub(u, x), add(x, u), negative);
-    return {select_bits(div(mul(u, u), size), size, negative), size, negative};
+    const f64x8 size = select_bits(sub(u, x), mul(add(x, u), load(t.factor + 8 * p)), negative);
+    return {select_bits(div(load(t.numerator + 8 * p), size), size, negative), size, negative};
   }
   // Vector v of a tile, in the rows' units; -∞ where masked. Returns the lanes that are not masked.
   ALWAYS uint32_t read(const Tile& t, size_t v, Two<f64x8>* z) const {
@@ -114,12 +116,12 @@ template <class T> struct StableMax {
 
   // ln(s / Σ). A term above half of Σ: -log1p((Σ - s) / s). A quotient that may be subnormal: from two logarithms.
   NEVER_INLINE f64x8 log_of_quotient(const Tile& t, const Terms& e, f64x8 q, f64x8 sum, size_t p) const {
-    const f64x8 tiny = splat(0x1p-900), zero = splat(0.), u = load(t.unit + 8 * p);
+    const f64x8 tiny = splat(0x1p-900), zero = splat(0.), numerator = load(t.numerator + 8 * p);
     const uint32_t small = lanes_above(tiny, q), large = lanes_above(q, splat(0.5));
     f64x8 y = log_of(max_keep_nan(tiny, q));
     if (small) {
-      const f64x8 of_size = log_of(max_keep_nan(tiny, e.size)), of_sum = log_of(sum), of_unit = log_of(u);
-      const f64x8 below = sub(sub(add(of_unit, of_unit), of_size), of_sum);
+      const f64x8 of_size = log_of(max_keep_nan(tiny, e.size)), of_sum = log_of(sum);
+      const f64x8 below = sub(sub(log_of(numerator), of_size), of_sum);
       y = select_bits(select_bits(below, sub(of_size, of_sum), e.negative), y, small);
       y = select_bits(y, splat(-infinity<double>()), lanes_above(splat(infinity<double>()), e.size));
     }
@@ -155,18 +157,42 @@ template <class T> struct StableMax {
       n == W ? store(at, narrowed(y, T())) : store_n(at, narrowed(y, T()), n);
     }
   }
+  // Whether a logit or a bias of a tile is finite and at or below -2^1000.
+  SELDOM bool has_far_logit(const Tile& t) const {
+    const Slice<const T>& bias = rows.extras.bias;
+    const bool is_shared = bias.length == rows.cols;
+    auto is_far = [](double x) { return x <= -0x1p1000 && x > -infinity<double>(); };
+    for (size_t v = 0; v < rows.vectors(); v++) {
+      const size_t i = t.m.first + v * rows.stride(), column = rows.across() ? v : v * W;
+      for (size_t j = 0; j < rows.width(t.m, v); j++) {
+        const size_t at = is_shared ? column + (rows.across() ? 0 : j) : i + j;
+        if (is_far((double)rows.x[i + j]) || (bias.data && is_far((double)bias.data[at]))) return true;
+      }
+    }
+    return false;
+  }
+  // Chooses the unit of each row from its sum in the unit 1.
+  SELDOM void choose_units(Tile& t) const {
+    const bool is_far = has_far_logit(t);
+    for (size_t j = 0; j < W; j++) {
+      if (!is_far && t.m.sum[j] < infinity<double>()) continue;
+      const bool is_small = t.m.sum[j] < 0x1p900;
+      t.unit[j] = 0x1p-64;
+      t.numerator[j] = is_small ? 1 : 0x1p-128;
+      t.factor[j] = is_small ? 0x1p128 : 1;
+      t.is_scaled = true;
+    }
+  }
   void tile(const Run& r, size_t i, LaneReadings<T>* lanes) const {
-    Tile t = {*this, {}, lanes, {}};
+    Tile t = {*this, {}, lanes, {}, {}, {}};
     const size_t at = i % tiles() * W;
     t.m.first = i / tiles() * rows.cols * rows.inner + at;
     t.m.n = !rows.across() ? 1 : rows.inner - at < W ? rows.inner - at : W;
-    for (double& each : t.unit) each = 1;
+    for (size_t j = 0; j < W; j++) t.unit[j] = t.numerator[j] = t.factor[j] = 1;
     sum(r, t);
-    for (size_t j = 0; j < W; j++) {
-      if (sizeof(T) == 4 || t.m.sum[j] < infinity<double>()) continue;
-      t.unit[j] = 0x1p-64;
-      t.is_scaled = true;
-    }
+    bool is_unusual = rows.extras.bias.data != nullptr;
+    for (size_t j = 0; j < t.m.n; j++) is_unusual |= !(t.m.sum[j] >= 1 && t.m.sum[j] < infinity<double>());
+    if (sizeof(T) == 8 && is_unusual) choose_units(t);
     if (t.is_scaled) sum(r, t);
     for (size_t j = 0; j < W; j++) {
       if (is_usual(t.m.sum[j])) continue;

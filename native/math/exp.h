@@ -18,8 +18,6 @@
 // and so that every t outside the window 0 ≤ k' < kWindow has a bit that none inside has: one or of all t tells whether
 // all were inside, for half an operation a vector.
 #pragma once
-#include "../simd/inline.h"
-
 namespace {
 
 constexpr double kLog2E = 0x1.71547652b82fep+0;

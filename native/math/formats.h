@@ -2,7 +2,6 @@
 #pragma once
 #include <stddef.h>
 
-#include "../simd/inline.h"
 #include "storage.h"
 
 namespace {

@@ -4,8 +4,6 @@
 #pragma once
 #include <stddef.h>
 
-#include "../simd/inline.h"
-
 namespace {
 
 constexpr uint32_t kNoIndex = 0xFFFFFFFF;  // in place of the indices of a row with a NaN

@@ -5,7 +5,7 @@
 // A sum of two finite numbers may be too large for the type. `overflowing` finds such sums; x and bias are halved then.
 #pragma once
 #include "../math/exp.h"
-#include "run.h"
+#include "parameters.h"
 
 namespace {
 

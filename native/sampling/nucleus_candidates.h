@@ -70,6 +70,18 @@ template <class T> struct Nucleus {
     return true;
   }
 
+  // Returns the weights of the candidates, integers as bits; null without memory.
+  ALWAYS const double* weigh_candidates() {
+    size_t count = memory.candidates.size;
+    double* w = memory.weights.need(count + W);
+    if (!w) return nullptr;
+    for (size_t i = 0; i < count; i += W) {
+      f64x8 wide[kWide];
+      widen(chunks.load_vector(memory.candidates.data, count, i), wide);
+      UNROLL for (size_t v = 0; v < kWide; v++) store(w + i + 8 * v, weights.to_integers(weights.exact(wide[v])));
+    }
+    return w;
+  }
   // Finds the first candidate, in the order of selection, with which a sum that begins with `sum` reaches the target.
   // Returns false if none does, or without memory. A logit below `deepest` has no weight, but may be the last that a
   // probability of all but 1 takes.
@@ -87,13 +99,8 @@ template <class T> struct Nucleus {
         top = z[i] > top ? z[i] : top;
       }
     }
-    double* w = memory.weights.need(count + W);
+    const double* w = weigh_candidates();
     if (!w) return false;
-    for (size_t i = 0; i < count; i += W) {
-      f64x8 wide[kWide];
-      widen(chunks.load_vector(z, count, i), wide);
-      UNROLL for (size_t v = 0; v < kWide; v++) store(w + i + 8 * v, weights.to_integers(weights.exact(wide[v])));
-    }
     for (bool has_split = true;;) {
       T range = top - bottom, factor = (kFineBuckets - 1) / range;
       if (count <= 32 || top == bottom || !has_split || !(range < largest<T>() && factor < largest<T>()))

@@ -13,6 +13,7 @@
 #pragma once
 #include "../math/log.h"
 #include "../rows/share_rows.h"
+#include "row_sum.h"
 #include "state.h"
 #include "write_row.h"
 

@@ -5,6 +5,7 @@
 // log(1 + S) shows it where such terms are most of S. Two kinds of row have such terms: rows whose maximum is small
 // beside the other logits, and rows with logits that are small beside the maximum.
 #pragma once
+#include "block_sum.h"
 #include "log_row_sum.h"
 
 namespace {

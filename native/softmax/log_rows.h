@@ -8,7 +8,8 @@
 #pragma once
 #include "../math/formats.h"
 #include "../math/log.h"
-#include "block_sum.h"
+#include "../rows/logits.h"
+#include "../rows/vector_total.h"
 
 namespace {
 

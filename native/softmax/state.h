@@ -4,7 +4,8 @@
 // 0, NaN or +∞ has the exponent 0. The exponent INT32_MIN says that the true exponent does not fit 32 bits.
 #pragma once
 #include "../math/octaves.h"
-#include "row_sum.h"
+#include "../math/sum.h"
+#include "../rows/logit_row.h"
 
 namespace {
 

@@ -6,6 +6,9 @@ import type { Operator } from './operator.js';
 import { attentionOperators } from './attention-operators.js';
 import { samplingOperators } from './sampling-operators.js';
 
+/** Operators without a temperature. */
+const UNSCALED = ['stableMax', 'logStableMax'];
+
 /** softmax and similar operators, for one element type. */
 function alongAxis(name: string, label: string, x: () => AnyArray, out: () => AnyArray, dtype?: string): Operator {
   return {
@@ -14,7 +17,7 @@ function alongAxis(name: string, label: string, x: () => AnyArray, out: () => An
     arrays: () => ({ x: x(), mask: bytes(SIZE), bias: x(), out: out() }),
     written: ['out'],
     options: ({ mask, bias, out: results }) => ({
-      temperature: 0.7,
+      ...(!UNSCALED.includes(name) && { temperature: 0.7 }),
       mask,
       maskFormat: 'bytes',
       bias,
@@ -63,7 +66,28 @@ const rowOperators: Operator[] = [
     () => floats(SIZE, 1),
     () => new Float32Array(SIZE),
   ),
-  ...['softmax', 'logSoftmax'].map((name): Operator => ({
+  ...UNSCALED.flatMap((name) => [
+    alongAxis(
+      name,
+      'f32',
+      () => floats(SIZE, 1),
+      () => new Float32Array(SIZE),
+    ),
+    alongAxis(
+      name,
+      'f64',
+      () => doubles(SIZE, 1),
+      () => new Float64Array(SIZE),
+    ),
+    alongAxis(
+      name,
+      'bf16 to f32',
+      () => halves(SIZE),
+      () => new Float32Array(SIZE),
+      'bfloat16',
+    ),
+  ]),
+  ...['softmax', 'logSoftmax', ...UNSCALED].map((name): Operator => ({
     name: `${name}, bare`,
     hasPromise: true,
     arrays: () => ({ x: floats(SIZE, 2) }),

@@ -198,6 +198,12 @@ export interface TensorRow {
   isVisible(c: number): boolean;
 }
 
+/** The indices of the elements of each row, in the order of results that have one number for each row. */
+export function* indicesOfRows({ outer, cols, inner }: Axis): Generator<number[]> {
+  for (let o = 0; o < outer; o++)
+    for (let i = 0; i < inner; i++) yield Array.from({ length: cols }, (_, c) => (o * cols + c) * inner + i);
+}
+
 /** The exact rows of the tensor, in the order of results that have one number for each row. */
 export function* rowsOf(axis: Axis, precise = axis.type === 'f64'): Generator<TensorRow> {
   const { outer, cols, inner, values, visible, biases, temperature } = axis;

@@ -8,11 +8,13 @@ import { noiseMakers } from './noise-cases.js';
 import { penaltyMakers } from './penalty-cases.js';
 import { rowMakers } from './row-cases.js';
 import { samplingMakers } from './sampling-cases.js';
+import { stableMakers } from './stable-cases.js';
 import { sumMakers } from './sum-cases.js';
 
 export const makers: Readonly<Record<string, Maker>> = {
   ...rowMakers,
   ...lossMakers,
+  ...stableMakers,
   ...sumMakers,
   ...attentionMakers,
   ...cacheMakers,

@@ -1,5 +1,5 @@
 /** Cases of softmax, logSoftmax and logSumExp, and the parts that all cases along an axis share. */
-import { axisOf, placed, rowsOf, spoil, type Axis, type Options } from './axis.js';
+import { axisOf, placed, rowsOf, spoil, type Axis, type AxisNeeds, type Options } from './axis.js';
 import type { Api, Maker } from './case.js';
 import { isHalf, type Logits } from './data.js';
 import { Draw } from './draw.js';
@@ -64,10 +64,12 @@ export function withOut(arena: Arena, axis: Axis, way: Way, options: Options, na
   return x;
 }
 
-/** softmax and logSoftmax. */
-function elementMaker(operator: 'softmax' | 'logSoftmax'): Maker {
+type Check = (axis: Axis, outcome: Outcome, isNative: boolean) => string | undefined;
+
+/** An operator that gives a number for each element, of rows of at most `most` elements. */
+export function elementMaker(operator: string, check: Check, needs: AxisNeeds = {}, most = Infinity): Maker {
   return (draw, limit) => {
-    const axis = axisOf(draw, limit);
+    const axis = axisOf(draw, Math.min(limit, most), needs);
     const way = wayOf(draw, axis);
     const isBare = Object.keys(axis.plain).length === 0 && !axis.mask && !axis.bias && way === 'new';
     const spoiling = draw.chance(0.08) ? draw.word() : undefined;
@@ -79,7 +81,7 @@ function elementMaker(operator: 'softmax' | 'logSoftmax'): Maker {
       expects: spoiling === undefined ? 'value' : 'error',
       invoke: (api, arena) => call(api, operator, arena, axis, way, isBare, spoiling),
       outputs: (y: AnyArray) => ({ y }),
-      check: (outcome, isNative) => checkElements(operator, axis, outcome, isNative),
+      check: (outcome, isNative) => check(axis, outcome, isNative),
     };
   };
 }
@@ -102,32 +104,29 @@ function call(
 /** A call has the same fault on every backend. */
 export const spoilerOf = (word: number): Draw => new Draw(word);
 
-function checkElements(
-  operator: 'softmax' | 'logSoftmax',
-  axis: Axis,
-  { arrays }: Outcome,
-  isNative: boolean,
-): string | undefined {
-  const y = arrays.y!;
-  const [hidden, of] = operator === 'softmax' ? [ZERO, softmaxOf] : [LOW, logSoftmaxOf];
-  const bound =
-    operator === 'softmax' ? softmaxBound(axis, isNative) : axis.type === 'f64' ? BOUNDS.log.f64 : BOUNDS.log.f32;
-  for (const { exact, integers, at, isVisible } of rowsOf(axis)) {
-    const whole =
-      exact.state === 'poisoned' || (exact.state === 'low' && axis.mask === undefined)
-        ? NAN
-        : exact.state === 'ordinary'
-          ? undefined
-          : hidden;
-    for (let c = 0; c < axis.cols; c++) {
-      const wanted: DD = !isVisible(c) ? hidden : (whole ?? of(exact, c));
-      const exactly = () => (Number.isFinite(exact.distances[c]?.hi) ? integers[operator](c) : 0n);
-      const error = confirmed(axis.type, y, at(c), wanted, bound, exactly);
-      if (!(error <= bound)) return complain(`${isNative ? 'native' : 'js'} y[${at(c)}]`, y[at(c)], wanted.hi, error);
+const checkElements =
+  (operator: 'softmax' | 'logSoftmax'): Check =>
+  (axis, { arrays }, isNative) => {
+    const y = arrays.y!;
+    const [hidden, of] = operator === 'softmax' ? [ZERO, softmaxOf] : [LOW, logSoftmaxOf];
+    const bound =
+      operator === 'softmax' ? softmaxBound(axis, isNative) : axis.type === 'f64' ? BOUNDS.log.f64 : BOUNDS.log.f32;
+    for (const { exact, integers, at, isVisible } of rowsOf(axis)) {
+      const whole =
+        exact.state === 'poisoned' || (exact.state === 'low' && axis.mask === undefined)
+          ? NAN
+          : exact.state === 'ordinary'
+            ? undefined
+            : hidden;
+      for (let c = 0; c < axis.cols; c++) {
+        const wanted: DD = !isVisible(c) ? hidden : (whole ?? of(exact, c));
+        const exactly = () => (Number.isFinite(exact.distances[c]?.hi) ? integers[operator](c) : 0n);
+        const error = confirmed(axis.type, y, at(c), wanted, bound, exactly);
+        if (!(error <= bound)) return complain(`${isNative ? 'native' : 'js'} y[${at(c)}]`, y[at(c)], wanted.hi, error);
+      }
     }
-  }
-  return undefined;
-}
+    return undefined;
+  };
 
 const logSumExp: Maker = (draw, limit) => {
   const axis = axisOf(draw, Math.min(limit, 20_000));
@@ -174,7 +173,7 @@ const logSumExp: Maker = (draw, limit) => {
 };
 
 export const rowMakers: Record<string, Maker> = {
-  softmax: elementMaker('softmax'),
-  logSoftmax: elementMaker('logSoftmax'),
+  softmax: elementMaker('softmax', checkElements('softmax')),
+  logSoftmax: elementMaker('logSoftmax', checkElements('logSoftmax')),
   logSumExp,
 };

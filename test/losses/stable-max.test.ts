@@ -133,6 +133,21 @@ for (const backend of backends) {
       ]);
     });
 
+    it('keeps the digits of logits near the end of the range', () => {
+      const most = Number.MAX_VALUE;
+      const of = (...x: number[]) => Float64Array.from(x);
+      const mask = Uint8Array.of(1);
+      for (const options of [{}, { bias: of(-most) }, { bias: of(-most), mask, layout: 1 }]) {
+        expect(on(backend, 'stable_max', of(-most), options)).toEqual(of(1));
+        expect(on(backend, 'log_stable_max', of(-most), options)).toEqual(of(0));
+      }
+      const pair = on(backend, 'stable_max', of(-most, -most), { bias: of(-most, 0) });
+      expect(pair[0]).toBeCloseTo(1 / 3, 15);
+      expect(pair[1]).toBeCloseTo(2 / 3, 15);
+      const [far] = on(backend, 'stable_max', of(-most, -1), { bias: of(-most, 0) });
+      expect(far).toBe(2 / most / 2);
+    });
+
     it.each(typeNames)('%s takes any axis, in place', (type) => {
       const [outer, cols, inner] = [3, 29, 21];
       const x = row(type, 'N(0,8)', outer * cols * inner);

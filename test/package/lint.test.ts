@@ -109,7 +109,7 @@ describe('the linter', () => {
     const filePath = path.join(root, 'native/host/new.cc');
     const [low] = await limited(2).lintText(text, { filePath });
     expect(low!.messages).toMatchObject([{ ruleId: rule, line: 1 }]);
-    expect(low!.messages[0]!.message).toMatch(/ above 2: host\/new\.cc → isa\/table\.inc → .*simd\/inline\.h\.$/);
+    expect(low!.messages[0]!.message).toMatch(/ above 2: host\/new\.cc → isa\/table\.inc → .*math\/storage\.h\.$/);
     const [high] = await limited(99).lintText(text, { filePath });
     expect(high!.messages).toEqual([]);
   });

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { MASK_BYTES } from '../../lib/backend/backend.js';
 import { DEPTH, HEADROOM, octaves, rootsOfTwo, STEPS } from '../../lib/math/powers.js';
-import { HELD } from '../../lib/js/rows/row.js';
+import { HELD_LENGTH } from '../../lib/js/rows/row.js';
 import { bits, floats, kinds, row, typeNames, type Floats, type FloatsName, type KindName } from '../support/cases.js';
 import { exactUlpError, exponential, fixed } from '../support/exact.js';
 import { oracle, worstError } from '../support/oracle.js';
@@ -142,7 +142,7 @@ for (const type of typeNames) {
     });
 
     it('rows that are computed in parts', () => {
-      const n = 2 * HELD + 5;
+      const n = 2 * HELD_LENGTH + 5;
       const x = row(type, 'N(0,8)', n);
       const y = softmax(x);
       expect(worstError(type, y, oracle(x)).error).toBeLessThanOrEqual(BOUND);

@@ -1,7 +1,7 @@
 /** The JavaScript backend’s softmax with every layout of rows, masks and biases of the Backend interface. */
 import { describe, expect, it } from 'vitest';
 import { MASK_BITS, MASK_BYTES, MASK_ROW_BITS, MASK_ROW_BYTES } from '../../lib/backend/backend.js';
-import { HELD } from '../../lib/js/rows/row.js';
+import { HELD_LENGTH } from '../../lib/js/rows/row.js';
 import { floats, generator, row, typeNames, type Floats } from '../support/cases.js';
 import { expectSameBits, softmax } from './js-kernel.js';
 import { packedBits } from '../support/cases.js';
@@ -91,10 +91,10 @@ for (const type of typeNames) {
     });
 
     it('long rows have masks and biases too', () => {
-      const n = HELD + 1000;
+      const n = HELD_LENGTH + 1000;
       const long = row(type, 'N(0,8)', n);
       const bias = row(type, 'N(0,1)', n, 3);
-      const mask = Uint8Array.from({ length: n }, (_, i) => Number(i < 900 || i >= HELD - 5));
+      const mask = Uint8Array.from({ length: n }, (_, i) => Number(i < 900 || i >= HELD_LENGTH - 5));
       const y = softmax(long, { mask, maskLayout: MASK_BYTES, bias });
       const visible = (a: Floats) => a.filter((_, i) => mask[i]);
       expect(y.every((v, i) => (mask[i] ? v > 0 : v === 0))).toBe(true);

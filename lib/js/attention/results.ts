@@ -2,8 +2,8 @@
 import { withSink } from '../../attention/sink.js';
 import { NO_EXPONENT, type AttentionKernel, type AttentionShape } from '../../backend/backend.js';
 import { extendedExp } from '../../math/exp.js';
-import { extended, isOrdinary } from '../../math/extended.js';
-import { log1p } from '../../math/log.js';
+import { extended, isOrdinary, nearOne } from '../../math/extended.js';
+import { lnBy1p } from '../../math/log.js';
 import { LN2, LN2_LOW } from '../../math/powers.js';
 
 /** The arrays of a call that get results: out, lse, and the sums, mantissas and exponents of a state. */
@@ -15,10 +15,8 @@ export type Results =
 /** log(mantissa · 2^exponent), with the steps of native/attention/attention.h. */
 function logOfSum(mantissa: number, exponent: number): number {
   if (!isOrdinary(mantissa)) return mantissa === 0 ? -Infinity : mantissa;
-  let [m, e] = extended(mantissa, exponent);
-  if (m > Math.SQRT2) [m, e] = [m / 2, e + 1];
-  const log = m < 1 ? -log1p(1 / m - 1, 0)[0] : log1p(m - 1, 0)[0];
-  return e * LN2 + (log + e * LN2_LOW);
+  const [m, e] = nearOne(mantissa, exponent);
+  return e * LN2 + (lnBy1p(m) + e * LN2_LOW);
 }
 
 /** The sums of a query row: of its weights, mantissa · 2^exponent, and of its weighted values, out · 2^exponent. */

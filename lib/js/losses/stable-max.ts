@@ -1,17 +1,45 @@
 /** The kernels of stableMax and logStableMax: s(z) / Σ s(z), s(z) = z + 1 for z ≥ 0 and 1 / (1 − z) below; its log. */
 import { LOG_STABLE_MAX, STABLE_MAX } from '../../backend/operators.js';
 import { lengthOf } from '../../call/arrays.js';
-import { log1p, twoSum } from '../../math/log.js';
+import { lnBy1p, log1p, twoSum } from '../../math/log.js';
 import { counts } from '../../backend/masks.js';
 import { twinOf } from '../twin.js';
 
 type Floats = Float32Array | Float64Array;
 
-/** The unit of a row whose sum would overflow. */
-const SMALL_UNIT = 2 ** -64;
+/**
+ * How a row is read: its logits times a power of two, `unit`. Its terms are all times one power of two as well, by the
+ * numerator of the terms of negative logits and the factor of the others.
+ */
+interface Scale {
+  readonly unit: number;
+  readonly numerator: number;
+  readonly factor: number;
+}
+const PLAIN: Scale = { unit: 1, numerator: 1, factor: 1 };
+/** For a row whose sum would overflow, or nearly. */
+const DOWN: Scale = { unit: 2 ** -64, numerator: 2 ** -128, factor: 1 };
+/** For a row with logits near the lower end of the range, or below it: their s would be subnormal, or 0. */
+const UP: Scale = { unit: 2 ** -64, numerator: 1, factor: 2 ** 128 };
 
-/** ln v of a positive number. */
-const logOf = (v: number): number => (v >= 1 ? log1p(v - 1, 0)[0] : -log1p(1 / v - 1, 0)[0]);
+/** Whether a logit or a bias is finite and so low that its s may be subnormal. */
+const isFar = (x: number): boolean => x <= -(2 ** 1000) && x > -Infinity;
+
+/** z + 1, or 1 − z for a negative z, times a power of two. */
+const sizeOf = (z: number, { unit, factor }: Scale): number => (z < 0 ? unit - z : (z + unit) * factor);
+/** s(z) times the power of two of a scale. */
+const termOf = (z: number, { unit, numerator, factor }: Scale): number =>
+  z < 0 ? numerator / (unit - z) : (z + unit) * factor;
+/** ln(term / sum). Above half of the sum, where it is near 0: −log1p((the other terms) / term). */
+const logOfQuotient = (z: number, scale: Scale, sum: number, low: number): number => {
+  const term = termOf(z, scale);
+  if (term > sum / 2) return 0 - log1p((sum - term + low) / term, 0)[0]; // ln 1 is 0 and not −0
+  if (z === -Infinity) return -Infinity;
+  if (term / sum > 2 ** -900) return lnBy1p(term / sum);
+  const ofSize = lnBy1p(sizeOf(z, scale));
+  const ofNumerator = scale.numerator === 1 ? 0 : 2 * lnBy1p(scale.unit);
+  return z < 0 ? ofNumerator - ofSize - lnBy1p(sum) : ofSize - lnBy1p(sum);
+};
 
 const kernel =
   (isLog: boolean) =>
@@ -30,43 +58,39 @@ const kernel =
     /** A logit and its bias, times a power of two. */
     const scaled = (at: number, c: number, unit: number): number =>
       bias === null ? x[at]! * unit : x[at]! * unit + bias[isBiasShared ? c : at]! * unit;
-    const sizeOf = (z: number, unit: number): number => (z < 0 ? unit - z : z + unit);
-    const termOf = (z: number, unit: number): number => (z < 0 ? (unit * unit) / (unit - z) : z + unit);
+    const hasFarLogit = (start: number): boolean => {
+      for (let c = 0, at = start; c < cols; c++, at += inner) {
+        if (isFar(x[at]!) || (bias !== null && isFar(bias[isBiasShared ? c : at]!))) return true;
+      }
+      return false;
+    };
 
-    const sumOf = (start: number, unit: number): readonly [sum: number, low: number] => {
+    const sumOf = (start: number, scale: Scale): readonly [sum: number, low: number] => {
       let sum = 0;
       let low = 0;
       for (let c = 0, at = start; c < cols; c++, at += inner) {
         if (!isKept(at, c)) continue;
-        const [next, lost] = twoSum(sum, termOf(scaled(at, c, unit), unit));
+        const [next, lost] = twoSum(sum, termOf(scaled(at, c, scale.unit), scale));
         sum = next;
         low += lost;
       }
       return Number.isFinite(sum) ? twoSum(sum, low) : [sum, 0];
     };
-    /** ln(term / sum). Above half of the sum, where the logarithm is near 0: of what the others are to the term. */
-    const logOfQuotient = (z: number, unit: number, sum: number, low: number): number => {
-      const term = termOf(z, unit);
-      if (term > sum / 2) return 0 - log1p((sum - term + low) / term, 0)[0]; // ln 1 is 0 and not −0
-      if (z === -Infinity) return -Infinity;
-      if (term / sum > 2 ** -900) return logOf(term / sum);
-      const ofSize = logOf(sizeOf(z, unit));
-      return z < 0 ? 2 * logOf(unit) - ofSize - logOf(sum) : ofSize - logOf(sum);
-    };
-
     const hidden = isLog ? -Infinity : 0;
     for (let o = 0; o < outer; o++) {
       for (let start = o * cols * inner, end = start + inner; start < end; start++) {
-        let unit = 1;
-        let [sum, low] = sumOf(start, unit);
-        if (sum === Infinity) [sum, low] = sumOf(start, (unit = SMALL_UNIT));
+        let scale = PLAIN;
+        let [sum, low] = sumOf(start, scale);
+        if (sum === Infinity) scale = DOWN;
+        else if ((sum < 1 || bias !== null) && hasFarLogit(start)) scale = sum < 2 ** 900 ? UP : DOWN;
+        if (scale !== PLAIN) [sum, low] = sumOf(start, scale);
         const isEmpty = sum === 0 && mask !== null;
         const isUsual = sum > 0 && sum < Infinity;
         for (let c = 0, at = start; c < cols; c++, at += inner) {
-          const z = scaled(at, c, unit);
+          const z = scaled(at, c, scale.unit);
           if (isEmpty || !isKept(at, c)) out[at] = hidden;
           else if (!isUsual) out[at] = NaN;
-          else out[at] = isLog ? logOfQuotient(z, unit, sum, low) : termOf(z, unit) / sum;
+          else out[at] = isLog ? logOfQuotient(z, scale, sum, low) : termOf(z, scale) / sum;
         }
       }
     }

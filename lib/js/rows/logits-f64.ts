@@ -1,64 +1,78 @@
 /**
- * Rows of float64 logits (see logits.ts): weights with what rounding takes from them, and sums of x and bias beyond all
- * doubles.
+ * Rows of float64 logits (logits.ts). Their weights keep their rounding errors, and sums of x and bias may exceed the
+ * range of doubles.
  */
+import { kindOf } from '../../call/arrays.js';
 import { reduction, type Reduction } from './exponentials.js';
 import {
   addBias,
   clamp,
-  expSum_f64,
   load_f64,
   Logits,
   remainders,
-  settle,
   store_f64,
+  subtractLargest,
   total,
-  type Relative,
+  weigh_f64,
+  type OctaveWeights,
 } from './logits.js';
 import { LN2, octavesOf, STEPS, type Octaves } from '../../math/powers.js';
 
-/** Whether logits are not within the reach of the reduction as they are. */
-const isSettled = (max: number, constants: Reduction, isBiased: boolean): boolean =>
+/** Whether logits are out of reach of the reduction, so that only their distances from the largest are reduced. */
+const wantsDistances = (max: number, constants: Reduction, isBiased: boolean): boolean =>
   isBiased || constants.after !== 1 || Math.abs(max) > constants.reach;
 
-/** Adds weights to the total, of distances from the largest logit where the logits as they are do not do. */
-export function weigh_f64(n: number, max: number, maxRest: number, constants: Reduction, isBiased: boolean): void {
-  const settled = isSettled(max, constants, isBiased);
-  if (settled) {
+/** Turns n logits into weights, by their distances from the largest where needed, and adds these to the total. */
+export function addWeights(n: number, max: number, maxRest: number, constants: Reduction, isBiased: boolean): void {
+  const areDistances = wantsDistances(max, constants, isBiased);
+  if (areDistances) {
     if (!isBiased) remainders.fill(0, 0, n);
-    settle(n, max, maxRest, constants.after, -constants.reach);
+    subtractLargest(n, max, maxRest, constants.after, -constants.reach);
   }
-  expSum_f64(n, settled ? 0 : max, constants, settled, total);
+  weigh_f64(n, areDistances ? 0 : max, constants, areDistances, total);
 }
 
-/** Weights good for one rounding to float64. */
-export class Logits_f64 extends Logits<Float64Array> implements Relative {
-  private reduction: Reduction;
+/** Logits whose weights are doubles with remainders. */
+export abstract class DoubleLogits<A extends Float32Array | Float64Array> extends Logits<A> {
+  protected readonly isSingle: boolean;
+  protected reduction: Reduction;
   private readonly whole: Reduction;
   private eighths: Reduction | undefined;
-  private divisor: number;
-  private divisorLow: number;
 
   constructor(
-    x: Float64Array,
+    x: A,
     cols: number,
     inner: number,
-    private readonly temperature: number,
+    protected readonly temperature: number,
     mask: Uint8Array | null,
     maskLayout: number,
-    bias: Float64Array | null,
+    bias: A | null,
   ) {
     super(x, cols, inner, mask, maskLayout, bias);
-    this.reduction = this.whole = reduction(temperature, 1);
-    this.divisor = 1;
-    this.divisorLow = 0;
+    this.isSingle = kindOf(x) === 'Float32Array';
+    // Doubles hold float32 logits with a bias, and from 2^900 on all their weights are 1.
+    this.reduction = this.whole = reduction(this.isSingle ? Math.min(temperature, 2 ** 900) : temperature, 1);
   }
+
+  protected divideLogits(divisor: 1 | 8): void {
+    this.reduction = divisor === 1 ? this.whole : (this.eighths ??= reduction(this.temperature, 8));
+  }
+
+  protected addBias(bias: A, at: number, stride: number, n: number): number {
+    return addBias(bias, at, stride, n, this.reduction.before);
+  }
+}
+
+/** Float64 logits: their weights are good for one rounding to float64. */
+export class Logits_f64 extends DoubleLogits<Float64Array> implements OctaveWeights {
+  private divisor = 1;
+  private divisorLow = 0;
 
   reference(max: number): Octaves {
     const { after, temperature, stepHigh } = this.reduction;
-    if (isSettled(max, this.reduction, this.bias !== null))
+    if (wantsDistances(max, this.reduction, this.bias !== null))
       return octavesOf(max / after, this.maxRest / after, temperature);
-    const octaves = Math.floor(max * (1 / stepHigh) + 0.5) / STEPS; // as expSum_f64 has it
+    const octaves = Math.floor(max * (1 / stepHigh) + 0.5) / STEPS; // as in weigh_f64
     const whole = Math.round(octaves);
     return { whole, fraction: octaves - whole };
   }
@@ -72,28 +86,20 @@ export class Logits_f64 extends Logits<Float64Array> implements Relative {
     this.divisorLow = 0;
   }
 
-  protected divideLogits(divisor: 1 | 8): void {
-    this.reduction = divisor === 1 ? this.whole : (this.eighths ??= reduction(this.temperature, 8));
-  }
-
-  protected load(at: number, n: number): number {
+  protected loadValues(at: number, n: number): number {
     return load_f64(this.x, at, this.inner, n, this.reduction.before);
   }
 
-  protected shift(bias: Float64Array, at: number, stride: number, n: number): number {
-    return addBias(bias, at, stride, n, this.reduction.before);
-  }
-
   weigh(n: number, max: number): void {
-    weigh_f64(n, max, this.maxRest, this.reduction, this.bias !== null);
+    addWeights(n, max, this.maxRest, this.reduction, this.bias !== null);
   }
 
-  begin(): void {
+  beginSum(): void {
     total[0] = 0;
     total[1] = 0;
   }
 
-  protected end(): boolean {
+  protected endSum(): boolean {
     this.divisor = total[0]!;
     this.divisorLow = total[1]!;
     return this.divisor === this.divisor;

@@ -1,44 +1,49 @@
 /**
- * A tensor of logits, and what every operator of the softmax family wants of one of its rows: the largest logit, the
- * sum of the weights exp((logit − largest) / temperature), and those weights once more, to write results from.
+ * A tensor of logits and the steps that operators take with one of its rows: the largest logit; the sum of the weights
+ * exp((logit − largest) / temperature); and the same weights once more, to write results.
  *
- * A row no longer than HELD is loaded once and stays where it is from one step to the next. A longer one is taken part
- * by part, and its parts are loaded and weighed again where they are wanted again.
+ * A row of at most HELD_LENGTH logits is copied once, and stays there from one step to the next. A longer row goes part
+ * by part, and each step copies its parts again.
  */
 import { lengthOf } from '../../call/arrays.js';
-import { expSums, stepAt } from './exponentials.js';
 import { counts, isBits, isShared } from '../../backend/masks.js';
 import { LN2, octavesOf, type Octaves } from '../../math/powers.js';
-import { HELD, PART, rowSteps } from './row.js';
+import { biasSteps, distanceSteps } from './bias.js';
+import { powerTable, stepAt, weightSteps_f32, weightSteps_f64 } from './exponentials.js';
+import { loadSteps, maskSteps } from './load.js';
+import { eachRow, HELD_LENGTH, PART_LENGTH } from './row.js';
+import { storeSteps } from './store.js';
 
-export const cells = new Float64Array(HELD);
-export const remainders = new Float64Array(HELD);
+export const cells = new Float64Array(HELD_LENGTH);
+export const remainders = new Float64Array(HELD_LENGTH);
+/** The sum of weights, as a high and a low part. */
 export const total = new Float64Array(2);
-export const { load_f32, load_f64, addBias, hasOverflowed, hide, largestRest, settle, store_f32, store_f64 } = rowSteps(
-  cells,
-  remainders,
-);
-export const { expSum_f32, expSum_f64 } = expSums(cells, remainders);
+export const { load_f32, load_f64 } = loadSteps(cells);
+export const { addBias, hasOverflowed, largestRest } = biasSteps(cells, remainders);
+export const { subtractLargest } = distanceSteps(cells, remainders);
+export const { store_f32, store_f64 } = storeSteps(cells, remainders);
+const { hide } = maskSteps(cells);
+const table = powerTable();
+export const { weigh_f32 } = weightSteps_f32(cells, table);
+export const { weigh_f64 } = weightSteps_f64(cells, remainders, table);
 
-/** What partial sums ask of weights besides. */
-export interface Relative {
-  /**
-   * The power of two that weights with this `max` are relative to, or the largest loaded logit that a sum < 2^octave
-   * can have.
-   */
+/** Logits whose weights are relative to a power of two, as partial softmax needs them. */
+export interface OctaveWeights {
+  /** Returns the power of two that weights are relative to, for this largest logit. */
   reference(max: number): Octaves;
+  /** Returns the largest logit that a row whose sum is below 2^octave can have. */
   highest(octave: number): number;
-  /** Makes this the sum that weights are divided by. */
+  /** Makes `sum` the sum that weights are divided by. */
   divideBy(sum: number): void;
 }
 
-/** [outer, cols, inner], with rows along the middle axis. A row is named by the index of its first element, `start`. */
+/** Logits [outer, cols, inner], with rows along the middle axis. `start` is the index of a row's first element. */
 export abstract class Logits<A extends Float32Array | Float64Array> {
   protected readonly isLong: boolean;
   protected readonly partLength: number;
-  /** What the largest logit has beyond its double, where a bias was added. */
+  /** The largest logit is its double plus this remainder. Only a bias makes one. */
   protected maxRest: number;
-  /** The bias has one row, for all of them. */
+  /** Whether the bias is one row, which all rows share. */
   protected readonly isBiasShared: boolean;
 
   constructor(
@@ -49,101 +54,98 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     protected readonly maskLayout: number,
     protected readonly bias: A | null,
   ) {
-    this.isLong = cols > HELD;
-    this.partLength = this.isLong ? PART : cols;
+    this.isLong = cols > HELD_LENGTH;
+    this.partLength = this.isLong ? PART_LENGTH : cols;
     this.maxRest = 0;
     this.isBiasShared = bias !== null && lengthOf(bias) === cols;
   }
 
-  /** From now on logits are loaded whole, or as eighths of x and bias where whole sums overflow. */
+  /** Sets what logits are divided by when they are loaded: 1, or 8 where sums with the bias overflow. */
   protected abstract divideLogits(divisor: 1 | 8): void;
-  /** Loads n logits and returns the largest. */
-  protected abstract load(at: number, n: number): number;
-  /** Adds n elements of the bias to them and returns the largest. */
-  protected abstract shift(bias: A, at: number, stride: number, n: number): number;
-  /** Turns them into weights, and adds those to the total. */
+  /** Copies n elements of x, and returns the largest. */
+  protected abstract loadValues(at: number, n: number): number;
+  /** Adds n elements of the bias to the copied ones, and returns the largest sum. */
+  protected abstract addBias(bias: A, at: number, stride: number, n: number): number;
+  /** Turns n copied logits into weights, and adds these to the total. */
   abstract weigh(n: number, max: number): void;
-  /** The total begins, and ends as the sum of a row; false if that is NaN. */
-  abstract begin(): void;
-  protected abstract end(): boolean;
-  /** Writes n weights divided by the sum of the row. */
+  /** Empties the total. */
+  abstract beginSum(): void;
+  /** Makes the total the sum that weights are divided by. Returns false if it is NaN. */
+  protected abstract endSum(): boolean;
+  /** Writes n weights, divided by the sum. */
   abstract store(out: A, at: number, n: number): void;
-  /** Softmax of every row. */
+
+  /** Writes the softmax of every row. */
   softmax(out: A, outer: number): void {
-    for (let o = 0; o < outer; o++) {
-      for (let start = o * this.cols * this.inner, end = start + this.inner; start < end; start++) {
-        const max = this.largest(start);
-        if (max === -Infinity && this.mask !== null) fill(out, start, this.inner, this.cols, 0);
-        else if (this.sum(start, max)) this.normalize(out, start, max);
-        else this.fillVisible(out, start, NaN);
-      }
-    }
+    eachRow(outer, this.cols, this.inner, (start) => {
+      const max = this.findLargest(start);
+      if (max === -Infinity && this.mask !== null) fill(out, start, this.inner, this.cols, 0);
+      else if (this.sum(start, max)) this.normalize(out, start, max);
+      else this.fillVisible(out, start, NaN);
+    });
   }
 
-  /** A value at the positions of a row that are not masked, 0 at the others. */
+  /** Writes a value to the positions of a row that are not masked, and 0 to the others. */
   fillVisible(out: A, start: number, value: number): void {
     const { cols, inner, mask, maskLayout } = this;
     for (let c = 0, at = start; c < cols; c++, at += inner)
       out[at] = mask === null || counts(mask, maskLayout, at, c) ? value : 0;
   }
 
-  /** The sum of weights since the beginning. */
-  get weights(): number {
+  /** The sum of the weights since beginSum. */
+  get weightSum(): number {
     return total[0]! + total[1]!;
   }
 
-  /** Whether one of n loaded logits is NaN. */
+  /** Whether one of n copied logits is NaN. */
   hasNaN(n: number): boolean {
     for (let i = 0; i < n; i++) if (cells[i] !== cells[i]) return true;
     return false;
   }
 
-  /** Loads a part of a row for weights relative to its own largest logit, which is returned. */
-  takeAlone(start: number, column: number, n: number): number {
+  /** Copies a part of a row for weights relative to the largest logit of the part, which it returns. */
+  loadAlone(start: number, column: number, n: number): number {
     this.divideLogits(1);
-    hasOverflowed(); // elsewhere
-    let max = this.take(start, column, n);
+    hasOverflowed(); // forgets sums of other rows
+    let max = this.load(start, column, n);
     this.maxRest = 0;
     if (this.bias === null) return max;
     if (hasOverflowed() && !(Math.abs(max) < Infinity)) {
       this.divideLogits(8);
-      max = this.take(start, column, n);
+      max = this.load(start, column, n);
     }
     this.maxRest = largestRest(n, max);
     return max;
   }
 
-  /** Loads a part of a row for weights relative to a number without a rest. */
-  takeRelative(start: number, column: number, n: number): void {
+  /** Copies a part of a row for weights relative to a number without a remainder. */
+  loadPart(start: number, column: number, n: number): void {
     this.divideLogits(1);
-    this.take(start, column, n);
+    this.load(start, column, n);
     this.maxRest = 0;
   }
 
-  /**
-   * Whether sums that overflow matter beside this largest logit: below a finite one they have no weight, whatever they
-   * are.
-   */
-  protected isBeyond(max: number): boolean {
+  /** Whether sums that overflow matter beside this largest logit. Below a finite one they have no weight. */
+  protected doesOverflowMatter(max: number): boolean {
     return !(Math.abs(max) < Infinity);
   }
 
-  /** The largest logit of a row, −∞ where a mask leaves none. */
-  largest(start: number): number {
+  /** Returns the largest logit of a row; −∞ where a mask leaves none. Later steps on the row rely on it. */
+  findLargest(start: number): number {
     this.divideLogits(1);
-    hasOverflowed(); // elsewhere
-    const max = this.findLargest(start);
-    if (this.bias === null || !hasOverflowed() || !this.isBeyond(max)) return max;
+    hasOverflowed(); // forgets sums of other rows
+    const max = this.largestOfParts(start);
+    if (this.bias === null || !hasOverflowed() || !this.doesOverflowMatter(max)) return max;
     this.divideLogits(8);
-    return this.findLargest(start);
+    return this.largestOfParts(start);
   }
 
-  private findLargest(start: number): number {
+  private largestOfParts(start: number): number {
     let max = -Infinity;
     this.maxRest = 0;
     for (let column = 0; column < this.cols; column += this.partLength) {
       const n = this.lengthAt(column);
-      const largest = this.take(start, column, n);
+      const largest = this.load(start, column, n);
       if (this.bias !== null && largest >= max) {
         const rest = largestRest(n, largest);
         this.maxRest = largest > max ? rest : Math.max(this.maxRest, rest);
@@ -153,25 +155,23 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     return max;
   }
 
-  /**
-   * Sums the weights of a row whose largest logit was asked for. False if there is no sum: for NaN, +∞, nothing but −∞.
-   */
+  /** Sums the weights of the row of the last findLargest. Returns false for a NaN, for +∞ and for −∞ alone. */
   protected sum(start: number, max: number): boolean {
-    this.begin();
+    this.beginSum();
     for (let column = 0; column < this.cols; column += this.partLength) {
       const n = this.lengthAt(column);
-      if (this.isLong) this.take(start, column, n);
+      if (this.isLong) this.load(start, column, n);
       this.weigh(n, max);
     }
-    return this.end();
+    return this.endSum();
   }
 
-  /** Writes the weights of a row divided by their sum. */
+  /** Writes the weights of a row, divided by their sum. */
   protected normalize(out: A, start: number, max: number): void {
     for (let column = 0; column < this.cols; column += this.partLength) {
       const n = this.lengthAt(column);
       if (this.isLong) {
-        this.take(start, column, n);
+        this.load(start, column, n);
         this.weigh(n, max);
       }
       this.store(out, start + column * this.inner, n);
@@ -182,12 +182,12 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     return Math.min(this.partLength, this.cols - column);
   }
 
-  /** Loads n logits of a row from a column on, with their bias and mask, and returns the largest. */
-  protected take(start: number, column: number, n = this.lengthAt(column)): number {
+  /** Copies n logits of a row from a column on, with their bias and mask. Returns the largest. */
+  protected load(start: number, column: number, n = this.lengthAt(column)): number {
     const { inner, mask, maskLayout, bias } = this;
     const at = start + column * inner;
-    let max = this.load(at, n);
-    if (bias !== null) max = this.isBiasShared ? this.shift(bias, column, 1, n) : this.shift(bias, at, inner, n);
+    let max = this.loadValues(at, n);
+    if (bias !== null) max = this.isBiasShared ? this.addBias(bias, column, 1, n) : this.addBias(bias, at, inner, n);
     if (mask !== null) {
       max = isShared(maskLayout)
         ? hide(mask, isBits(maskLayout), column, 1, n)
@@ -197,8 +197,8 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
   }
 }
 
-/** Weights good for one rounding to float32. */
-export class Logits_f32 extends Logits<Float32Array> implements Relative {
+/** Float32 logits: their weights are good for one rounding to float32. */
+export class Logits_f32 extends Logits<Float32Array> implements OctaveWeights {
   private readonly step: number;
   private readonly temperature: number;
   private divisor: number;
@@ -214,7 +214,7 @@ export class Logits_f32 extends Logits<Float32Array> implements Relative {
   ) {
     super(x, cols, inner, mask, maskLayout, bias);
     this.step = stepAt(temperature);
-    this.temperature = Math.max(temperature, 2 ** -1000); // as stepAt has it
+    this.temperature = Math.max(temperature, 2 ** -1000); // as in stepAt
     this.divisor = 1;
   }
 
@@ -232,24 +232,24 @@ export class Logits_f32 extends Logits<Float32Array> implements Relative {
 
   protected divideLogits(): void {} // doubles hold all sums of floats
 
-  protected load(at: number, n: number): number {
+  protected loadValues(at: number, n: number): number {
     return load_f32(this.x, at, this.inner, n);
   }
 
-  protected shift(bias: Float32Array, at: number, stride: number, n: number): number {
+  protected addBias(bias: Float32Array, at: number, stride: number, n: number): number {
     return addBias(bias, at, stride, n, 1);
   }
 
   weigh(n: number, max: number): void {
-    if (this.bias !== null) settle(n, max, this.maxRest, 1, -Infinity);
-    total[0]! += expSum_f32(n, this.bias === null ? max : 0, this.step);
+    if (this.bias !== null) subtractLargest(n, max, this.maxRest, 1, -Infinity);
+    total[0]! += weigh_f32(n, this.bias === null ? max : 0, this.step);
   }
 
-  begin(): void {
+  beginSum(): void {
     total[0] = total[1] = 0;
   }
 
-  protected end(): boolean {
+  protected endSum(): boolean {
     this.divisor = total[0]!;
     return this.divisor === this.divisor;
   }
@@ -259,7 +259,7 @@ export class Logits_f32 extends Logits<Float32Array> implements Relative {
   }
 }
 
-/** The finite number nearest to a logit. */
+/** Returns the finite number nearest to a logit. */
 export const clamp = (logit: number): number => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, logit));
 
 export function fill(out: Float32Array | Float64Array, start: number, stride: number, n: number, value: number): void {

@@ -1,112 +1,79 @@
 /**
- * The logarithmic operators, from a row's largest logit and the sum S of the other weights relative to it:
+ * The logarithmic operators, from the largest logit of a row, and the sum S of the other weights relative to it:
  *
  *     log Σ exp(x / T) = max / T + log(1 + S)        logSoftmax = (x − max) / T − log(1 + S)
  *
- * so that log(1 + S) keeps its digits where the largest stands alone. All in the arithmetic of float64, for float32
- * too.
+ * So log(1 + S) keeps its digits where the largest logit stands alone. All numbers are doubles, for float32 too.
  */
-import { kindOf } from '../../call/arrays.js';
-import { reduction, type Reduction } from '../rows/exponentials.js';
-import { log1p } from '../../math/log.js';
-import { twoSum } from '../../math/log.js';
-import { addBias, cells, expSum_f64, load_f32, load_f64, Logits, remainders, settle, total } from '../rows/logits.js';
+import { log1p, twoSum } from '../../math/log.js';
+import { cells, load_f32, load_f64, remainders, subtractLargest, total, weigh_f64 } from '../rows/logits.js';
+import { DoubleLogits } from '../rows/logits-f64.js';
 import { counts } from '../../backend/masks.js';
 import { exactProduct, HEADROOM } from '../../math/powers.js';
-import { NEAR_END } from '../rows/row.js';
+import { NEAR_END } from '../rows/bias.js';
+import { eachRow } from '../rows/row.js';
 
 type Floats = Float32Array | Float64Array;
 
+/** The factor of all weights in a row. */
 const RAISE = 2 ** HEADROOM;
 
-export class LogRows extends Logits<Floats> {
-  private readonly isSingle: boolean;
-  private reduction: Reduction;
-  private readonly whole: Reduction;
-  private eighths: Reduction | undefined;
-  /** Of the row that was measured; `raised` is `others` · RAISE, also where the latter is subnormal. */
+export class LogRows extends DoubleLogits<Floats> {
+  /** What measure() finds of a row: its largest logit, S, S · RAISE (normal where S is subnormal), and log(1 + S). */
   private max = 0;
   private others = 0;
-  private raised = 0;
+  private raisedOthers = 0;
   private log = 0;
   private logLow = 0;
-  /** No finite largest logit, or a NaN: this is the logSumExp then. */
-  private isOdd = false;
-  private odd = 0;
-  /**
-   * What positions of such a row get that are not masked: NaN, but for nothing but −∞ where a mask was given, which is
-   * no fault.
-   */
-  private oddLog = NaN;
+  /** Whether the row has a NaN or no finite largest logit. */
+  private isNonFinite = false;
+  /** The logSumExp of such a row. */
+  private nonFiniteSum = 0;
+  /** The logSoftmax at its visible positions: −∞ if all are −∞ and a mask was given, else NaN. */
+  private nonFiniteLog = NaN;
 
-  constructor(
-    x: Floats,
-    cols: number,
-    inner: number,
-    private readonly temperature: number,
-    mask: Uint8Array | null,
-    maskLayout: number,
-    bias: Floats | null,
-  ) {
-    super(x, cols, inner, mask, maskLayout, bias);
-    // Doubles hold float32 logits with a bias, and at the highest temperatures all weights are 1.
-    this.isSingle = kindOf(x) === 'Float32Array';
-    this.reduction = this.whole = reduction(this.isSingle ? Math.min(temperature, 2 ** 900) : temperature, 1);
-  }
-
-  protected divideLogits(divisor: 1 | 8): void {
-    this.reduction = divisor === 1 ? this.whole : (this.eighths ??= reduction(this.temperature, 8));
-  }
-
-  protected load(at: number, n: number): number {
+  protected loadValues(at: number, n: number): number {
     const { x, inner } = this;
     return this.isSingle
       ? load_f32(x as Float32Array, at, inner, n)
       : load_f64(x as Float64Array, at, inner, n, this.reduction.before);
   }
 
-  protected shift(bias: Floats, at: number, stride: number, n: number): number {
-    return addBias(bias, at, stride, n, this.reduction.before);
-  }
-
-  /** Quotients of sums that overflow may not do so, nor their distances from a largest logit that lies far below 0. */
-  protected override isBeyond(max: number): boolean {
+  /** A sum that overflows may have a finite quotient, or a finite distance from a largest logit far below 0. */
+  protected override doesOverflowMatter(max: number): boolean {
     return this.temperature > 1 || !(max > -(2 ** 900) && max < Infinity);
   }
 
-  /**
-   * Distances from the largest logit itself, always: its weight must be 1, and not just the same factor in all of them.
-   */
+  /** Weights are always made of distances, so that the largest logit has exactly the weight 1. */
   weigh(n: number, max: number): void {
     if (this.bias === null) remainders.fill(0, 0, n);
-    settle(n, max, this.maxRest, this.reduction.after, -this.reduction.reach);
-    expSum_f64(n, 0, this.reduction, true, total);
+    subtractLargest(n, max, this.maxRest, this.reduction.after, -this.reduction.reach);
+    weigh_f64(n, 0, this.reduction, true, total);
   }
 
-  begin(): void {}
-  protected end(): boolean {
+  beginSum(): void {}
+  protected endSum(): boolean {
     return true;
   }
   store(): void {}
 
-  /** Each row's logSumExp. */
   logSumExp(out: Float64Array, outer: number): void {
-    this.each(outer, (start, row) => {
+    this.visitRows(outer, (start, row) => {
       this.measure(start);
-      out[row] = this.isOdd ? this.odd : this.sumOfLogs();
+      out[row] = this.isNonFinite ? this.nonFiniteSum : this.logSumOf();
     });
   }
 
   logSoftmax(out: Floats, outer: number): void {
-    this.each(outer, (start) => {
+    this.visitRows(outer, (start) => {
       this.measure(start);
-      this.parts(start, (column, n) => {
+      this.visitParts(start, (column, n) => {
         for (let i = 0; i < n; i++) {
           const at = start + (column + i) * this.inner;
-          out[at] = this.isOdd
+          out[at] = this.isNonFinite
             ? this.isMasked(at, column + i)
               ? -Infinity
-              : this.oddLog
+              : this.nonFiniteLog
             : this.logOf(cells[i]!, this.bias === null ? 0 : remainders[i]!);
         }
       });
@@ -114,7 +81,7 @@ export class LogRows extends Logits<Floats> {
   }
 
   crossEntropy(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {
-    this.each(outer, (start, row) => {
+    this.visitRows(outer, (start, row) => {
       const target = targets[row]!;
       if (target < 0) {
         loss[row] = 0;
@@ -124,10 +91,10 @@ export class LogRows extends Logits<Floats> {
       this.measure(start);
       const at = start + target * this.inner;
       const isMasked = this.isMasked(at, target);
-      this.load(at, 1);
-      if (this.bias !== null) this.shift(this.bias, this.isBiasShared ? target : at, 1, 1);
+      this.loadValues(at, 1);
+      if (this.bias !== null) this.addBias(this.bias, this.isBiasShared ? target : at, 1, 1);
       const [logit, rest] = [cells[0]!, this.bias === null ? 0 : remainders[0]!];
-      loss[row] = isMasked ? Infinity : this.isOdd ? -this.oddLog : -this.logOf(logit, rest);
+      loss[row] = isMasked ? Infinity : this.isNonFinite ? -this.nonFiniteLog : -this.logOf(logit, rest);
       if (gradient !== null)
         this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);
     });
@@ -136,19 +103,20 @@ export class LogRows extends Logits<Floats> {
   private writeGradient(gradient: Floats, start: number, target: number, isTop: boolean): void {
     const whole = 1 + this.others;
     const { temperature } = this;
-    // One of the two orders keeps what is between within doubles.
+    // This order of divisions neither overflows nor loses bits.
     const quotient = (raised: number): number =>
       temperature < 1 ? raised / whole / (temperature * RAISE) : raised / whole / temperature / RAISE;
-    this.parts(start, (column, n) => {
-      if (!this.isOdd) this.weigh(n, this.max);
+    this.visitParts(start, (column, n) => {
+      if (!this.isNonFinite) this.weigh(n, this.max);
       for (let i = 0; i < n; i++) {
         const at = start + (column + i) * this.inner;
         const weight = cells[i]! + remainders[i]!;
-        const numerator = column + i !== target ? weight : isTop ? -this.raised : -(this.raised + (RAISE - weight));
+        const ofTarget = isTop ? this.raisedOthers : this.raisedOthers + (RAISE - weight);
+        const numerator = column + i === target ? -ofTarget : weight;
         gradient[at] = this.isMasked(at, column + i)
           ? 0
-          : this.isOdd
-            ? this.oddLog < 0
+          : this.isNonFinite
+            ? this.nonFiniteLog < 0
               ? 0
               : NaN
             : quotient(numerator);
@@ -156,34 +124,32 @@ export class LogRows extends Logits<Floats> {
     });
   }
 
-  private each(outer: number, row: (start: number, index: number) => void): void {
-    const { cols, inner } = this;
-    for (let o = 0, index = 0; o < outer; o++) {
-      for (let start = o * cols * inner, end = start + inner; start < end; start++) row(start, index++);
-    }
+  private visitRows(outer: number, visit: (start: number, row: number) => void): void {
+    eachRow(outer, this.cols, this.inner, visit);
   }
 
-  /** Each part of a row, loaded anew. */
-  private parts(start: number, part: (column: number, n: number) => void): void {
+  /** Copies each part of a row again, and visits it. */
+  private visitParts(start: number, visit: (column: number, n: number) => void): void {
     for (let column = 0; column < this.cols; column += this.partLength) {
-      this.take(start, column);
-      part(column, this.lengthAt(column));
+      this.load(start, column);
+      visit(column, this.lengthAt(column));
     }
   }
 
+  /** Finds what results are made from. */
   private measure(start: number): void {
-    const max = this.largest(start);
+    const max = this.findLargest(start);
     this.max = max;
     this.others = 0;
     let tops = 0;
     let high = 0;
     let low = 0;
-    let isNaNThere = max !== max;
-    this.parts(start, (_, n) => {
+    let hasNaN = max !== max;
+    this.visitParts(start, (_, n) => {
       if (Math.abs(max) < Infinity) {
-        tops += this.hideTops(n, max);
+        tops += this.removeTops(n, max);
         this.weigh(n, max);
-        // Added up anew: the total of weigh() is as exact as a sum needs that has the largest weight in it.
+        // A sum of its own: the total of weigh() is exact enough only for a sum with the largest weight in it.
         for (let i = 0; i < n; i++) {
           const weight = cells[i]!;
           const sum = high + weight;
@@ -192,24 +158,24 @@ export class LogRows extends Logits<Floats> {
           high = sum;
         }
       } else {
-        for (let i = 0; i < n; i++) isNaNThere ||= cells[i]! !== cells[i]!;
+        for (let i = 0; i < n; i++) hasNaN ||= cells[i]! !== cells[i]!;
       }
     });
-    this.isOdd = !(Math.abs(max) < Infinity) || high + low !== high + low;
-    if (this.isOdd) {
-      this.odd = isNaNThere || Math.abs(max) < Infinity ? NaN : max;
-      this.oddLog = this.odd < 0 && this.mask !== null ? -Infinity : NaN;
+    this.isNonFinite = !(Math.abs(max) < Infinity) || high + low !== high + low;
+    if (this.isNonFinite) {
+      this.nonFiniteSum = hasNaN || Math.abs(max) < Infinity ? NaN : max;
+      this.nonFiniteLog = this.nonFiniteSum < 0 && this.mask !== null ? -Infinity : NaN;
       return;
     }
     const [others, lost] = twoSum(tops - 1, high / RAISE);
     const [sum, rest] = twoSum(others, lost + low / RAISE);
     this.others = sum;
-    this.raised = tops === 1 ? high + low : sum * RAISE;
+    this.raisedOthers = tops === 1 ? high + low : sum * RAISE;
     [this.log, this.logLow] = log1p(sum, rest);
   }
 
-  /** Takes the largest logits out of the row and counts them. */
-  private hideTops(n: number, max: number): number {
+  /** Turns the largest logits into −∞. Returns their number. */
+  private removeTops(n: number, max: number): number {
     const isBiased = this.bias !== null;
     let count = 0;
     for (let i = 0; i < n; i++) {
@@ -221,11 +187,11 @@ export class LogRows extends Logits<Floats> {
     return count;
   }
 
-  /** logSoftmax of one logit of the row that was measured. */
+  /** Returns the logSoftmax of one logit of the measured row. */
   private logOf(logit: number, rest: number): number {
     const [distance, lost] = twoSum(logit, -this.max);
     const { after, temperature } = this.reduction;
-    // A distance that overflows may have a quotient that does not, and one near the end has no rest.
+    // A distance that overflows may have a finite quotient. A distance near the end has no rounding error.
     if (distance <= -NEAR_END)
       return logit === -Infinity ? distance : ((logit / 4 - this.max / 4) / after / temperature) * 4 - this.log;
     const low = (lost + (rest - this.maxRest)) / after;
@@ -235,7 +201,8 @@ export class LogRows extends Logits<Floats> {
     return quotient + ((remainder + low) / temperature - this.log - this.logLow);
   }
 
-  private sumOfLogs(): number {
+  /** Returns max / T + log(1 + S) of the measured row. */
+  private logSumOf(): number {
     const { before } = this.reduction;
     const isWhole = Math.abs(this.max * before) < Infinity;
     const [max, rest, temperature] = isWhole
@@ -253,7 +220,7 @@ export class LogRows extends Logits<Floats> {
   }
 }
 
-/** a − quotient · divisor, where that can be told without overflow or underflow, else 0. */
+/** Returns a − quotient · divisor; 0 where the product could overflow or underflow. */
 function remainderOf(a: number, quotient: number, divisor: number): number {
   const size = Math.abs(a);
   if (size > 2 ** 900 || size < 2 ** -900 || divisor > 2 ** 900 || Math.abs(quotient) > 2 ** 900) return 0;

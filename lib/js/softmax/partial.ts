@@ -1,54 +1,54 @@
 /**
- * Partial softmax: the sum of a row as a number that is not relative to anything, and probabilities from such a sum.
+ * Partial softmax: the sum of a row's exponentials as mantissa · 2^exponent, and probabilities from such a sum.
  *
- * A sum is made of sums of SHARD elements, each relative to its own largest logit, added in order; a probability
- * depends on its logit and on the sum alone. So a row gives the same bits as its shards, if these are multiples of
- * SHARD.
+ * A sum is the sum of shards of SHARD_LENGTH elements, added in order, each relative to its own largest logit. A
+ * probability depends on its logit and on the sum alone. So a row gives the same bits as its pieces, if their lengths
+ * are multiples of SHARD_LENGTH.
  */
 import { NO_EXPONENT } from '../../backend/backend.js';
 import { extended, isOrdinary, NOTHING, powerOfTwo, sum, type Extended } from '../../math/extended.js';
-import type { Logits, Relative } from '../rows/logits.js';
+import type { Logits, OctaveWeights } from '../rows/logits.js';
 import { HEADROOM, rootOfTwo } from '../../math/powers.js';
-import { PART } from '../rows/row.js';
+import { eachRow, PART_LENGTH } from '../rows/row.js';
 
 type Floats = Float32Array | Float64Array;
+type PartialLogits<A extends Floats> = Logits<A> & OctaveWeights;
 
-/** As in native/math/sum.h (kSuper). */
-const SHARD = 2 ** 16;
+/** kSuper of native/rows/run.h. */
+const SHARD_LENGTH = 2 ** 16;
 
-/** The sums of all rows. */
+/** Writes the sums of all rows. */
 export function expSum<A extends Floats>(
-  logits: Logits<A> & Relative,
+  logits: PartialLogits<A>,
   mantissa: Float64Array,
   exponent: Int32Array,
   outer: number,
   cols: number,
   inner: number,
 ): void {
-  for (let o = 0, r = 0; o < outer; o++) {
-    for (let start = o * cols * inner, end = start + inner; start < end; start++, r++) {
-      let row = NOTHING;
-      for (let column = 0; column < cols; column += SHARD) {
-        row = sum(row, shardSum(logits, start, column, Math.min(SHARD, cols - column)));
-      }
-      mantissa[r] = row[0];
-      exponent[r] = Math.abs(row[1]) < 2 ** 31 - 1 ? row[1] : NO_EXPONENT;
+  eachRow(outer, cols, inner, (start, row) => {
+    let total = NOTHING;
+    for (let column = 0; column < cols; column += SHARD_LENGTH) {
+      total = sum(total, shardSum(logits, start, column, Math.min(SHARD_LENGTH, cols - column)));
     }
-  }
+    mantissa[row] = total[0];
+    exponent[row] = Math.abs(total[1]) < 2 ** 31 - 1 ? total[1] : NO_EXPONENT;
+  });
 }
 
-function shardSum<A extends Floats>(logits: Logits<A> & Relative, start: number, column: number, n: number): Extended {
-  const max = logits.takeAlone(start, column, n);
+/** Returns the sum of n elements from a column on. */
+function shardSum<A extends Floats>(logits: PartialLogits<A>, start: number, column: number, n: number): Extended {
+  const max = logits.loadAlone(start, column, n);
   if (!Number.isFinite(max)) return [max !== max || logits.hasNaN(n) ? NaN : max > 0 ? Infinity : 0, 0];
-  logits.begin();
+  logits.beginSum();
   const { whole, fraction } = logits.reference(max);
   logits.weigh(n, max);
-  return extended(logits.weights * rootOfTwo(fraction), whole - HEADROOM);
+  return extended(logits.weightSum * rootOfTwo(fraction), whole - HEADROOM);
 }
 
-/** The probabilities of all rows from their sums. */
+/** Writes the probabilities of all rows, from their sums. */
 export function normalize<A extends Floats>(
-  logits: Logits<A> & Relative,
+  logits: PartialLogits<A>,
   out: A,
   mantissa: Float64Array,
   exponent: Int32Array,
@@ -56,22 +56,16 @@ export function normalize<A extends Floats>(
   cols: number,
   inner: number,
 ): void {
-  for (let o = 0, r = 0; o < outer; o++) {
-    for (let start = o * cols * inner, end = start + inner; start < end; start++, r++) {
-      const m = mantissa[r]!;
-      if (isOrdinary(m)) normalizeRow(logits, out, start, cols, inner, m, exponent[r]!);
-      else
-        logits.fillVisible(
-          out,
-          start,
-          m === 0 && logits.mask !== null && logits.largest(start) === -Infinity ? 0 : NaN,
-        );
-    }
-  }
+  eachRow(outer, cols, inner, (start, row) => {
+    const m = mantissa[row]!;
+    if (isOrdinary(m)) return normalizeRow(logits, out, start, cols, inner, m, exponent[row]!);
+    const isMasked = m === 0 && logits.mask !== null && logits.findLargest(start) === -Infinity;
+    logits.fillVisible(out, start, isMasked ? 0 : NaN);
+  });
 }
 
 function normalizeRow<A extends Floats>(
-  logits: Logits<A> & Relative,
+  logits: PartialLogits<A>,
   out: A,
   start: number,
   cols: number,
@@ -80,9 +74,9 @@ function normalizeRow<A extends Floats>(
   exponent: number,
 ): void {
   const highest = logits.highest(exponent + 1);
-  for (let column = 0; column < cols; column += PART) {
-    const n = Math.min(PART, cols - column);
-    logits.takeRelative(start, column, n);
+  for (let column = 0; column < cols; column += PART_LENGTH) {
+    const n = Math.min(PART_LENGTH, cols - column);
+    logits.loadPart(start, column, n);
     if (column === 0) {
       const { whole, fraction } = logits.reference(highest);
       const [m, e] = extended(mantissa / rootOfTwo(fraction), exponent - whole + HEADROOM);

@@ -1,10 +1,10 @@
 /**
- * Softmax of rows that are held whole and have neither mask nor bias: the steps of logits.ts, but without an object and
- * its methods, which would take as long as a row of ten.
+ * Softmax of rows of at most HELD_LENGTH logits without mask and bias: the steps of logits.ts without its objects, as
+ * their methods take as long as a row of ten.
  */
 import { reduction, stepAt } from '../rows/exponentials.js';
-import { weigh_f64 } from '../rows/logits-f64.js';
-import { expSum_f32, fill, load_f32, load_f64, store_f32, store_f64, total } from '../rows/logits.js';
+import { addWeights } from '../rows/logits-f64.js';
+import { fill, load_f32, load_f64, store_f32, store_f64, total, weigh_f32 } from '../rows/logits.js';
 
 export function softmaxPlain_f32(
   x: Float32Array,
@@ -18,7 +18,7 @@ export function softmaxPlain_f32(
   for (let o = 0; o < outer; o++) {
     for (let start = o * cols * inner, end = start + inner; start < end; start++) {
       const max = load_f32(x, start, inner, cols);
-      const sum = expSum_f32(cols, max, step);
+      const sum = weigh_f32(cols, max, step);
       if (sum === sum) store_f32(out, start, inner, cols, sum);
       else fill(out, start, inner, cols, NaN);
     }
@@ -38,7 +38,7 @@ export function softmaxPlain_f64(
     for (let start = o * cols * inner, end = start + inner; start < end; start++) {
       const max = load_f64(x, start, inner, cols, constants.before);
       total[0] = total[1] = 0;
-      weigh_f64(cols, max, 0, constants, false);
+      addWeights(cols, max, 0, constants, false);
       if (total[0] === total[0]) store_f64(out, start, inner, cols, total[0], total[1]);
       else fill(out, start, inner, cols, NaN);
     }

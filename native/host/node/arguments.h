@@ -122,27 +122,16 @@ struct Arguments {
   }
 };
 
-template <class T> struct Type;
-template <> struct Type<float> {
-  static constexpr napi_typedarray_type kType = napi_float32_array;
-};
-template <> struct Type<double> {
-  static constexpr napi_typedarray_type kType = napi_float64_array;
-};
-template <> struct Type<uint8_t> {
-  static constexpr napi_typedarray_type kType = napi_uint8_array;
-};
-template <> struct Type<uint16_t> {
-  static constexpr napi_typedarray_type kType = napi_uint16_array;
-};
-template <> struct Type<int8_t> {
-  static constexpr napi_typedarray_type kType = napi_int8_array;
-};
-template <> struct Type<int32_t> {
-  static constexpr napi_typedarray_type kType = napi_int32_array;
-};
-template <> struct Type<uint32_t> {
-  static constexpr napi_typedarray_type kType = napi_uint32_array;
+constexpr napi_typedarray_type type_of(float) { return napi_float32_array; }
+constexpr napi_typedarray_type type_of(double) { return napi_float64_array; }
+constexpr napi_typedarray_type type_of(uint8_t) { return napi_uint8_array; }
+constexpr napi_typedarray_type type_of(uint16_t) { return napi_uint16_array; }
+constexpr napi_typedarray_type type_of(int8_t) { return napi_int8_array; }
+constexpr napi_typedarray_type type_of(int32_t) { return napi_int32_array; }
+constexpr napi_typedarray_type type_of(uint32_t) { return napi_uint32_array; }
+// The kind of an array of T.
+template <class T> struct Type {
+  static constexpr napi_typedarray_type kType = type_of(T());
 };
 template <class T> struct Type<const T> : Type<T> {};
 
