@@ -10,6 +10,7 @@ import { defineConfig, type Options } from 'tsup';
 const library = {
   index: 'lib/index.ts',
   attention: 'lib/attention.ts',
+  detection: 'lib/detection.ts',
   promises: 'lib/promises.ts',
   sampling: 'lib/sampling.ts',
 };

@@ -1,6 +1,6 @@
 /**
- * flash-softmax/promises: the functions of the package's root, and the slow functions of flash-softmax/sampling and
- * flash-softmax/attention, off the event loop, with an AbortSignal.
+ * flash-softmax/promises: the functions of the package's root, and the slow functions of flash-softmax/sampling,
+ * flash-softmax/attention and flash-softmax/detection, off the event loop, with an AbortSignal.
  *
  * The arrays of a call may be written, transferred or resized as soon as it returned its promise, without harm to the
  * process: they are copied in slices before the job starts, while the event loop goes on. A write in that time may be
@@ -70,6 +70,17 @@ export {
   type SequenceId,
 } from './attention.js';
 export { attention, attentionPartial, decodeAttention } from './attention/promises.js';
+export type {
+  BatchedDecodedBoxes,
+  BatchedDetections,
+  BoxOptions,
+  DecodedBoxes,
+  DecodeYoloOptions,
+  Detections,
+  NMSOptions,
+  SoftNMSOptions,
+} from './detection.js';
+export { decodeYolo, iouMatrix, nms, softNMS } from './detection/promises.js';
 
 /** As softmax of the package's root. */
 export const softmax = /* @__PURE__ */ later(softmaxCall, 1);

@@ -17,6 +17,8 @@
 #define LOGIT_ROWS(X) , const LogitRows<X>&
 #define MASK_AND_BIAS(X) , const MaskAndBias<X>&
 #define FILTERS , const Filters&
+#define BOX_FORMAT , const BoxFormat&
+#define SUPPRESSION , const Suppression&
 #define SCORE_CHANGES(seen) , const ScoreChanges&
 #define ATTENTION_RESULTS , const AttentionResults&
 #define SHAPE(name) , const double*

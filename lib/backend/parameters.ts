@@ -21,6 +21,10 @@ type Filters = {
 type OrderedFilters = [
   topK: number, temperature: number, topP: number, minDistance: number, typicalP: number, epsilon: number,
 ];
+type BoxFormat = { format: number; edge: number };
+type OrderedBoxFormat = [format: number, edge: number];
+type Suppression = { method: number; sigma: number; iouThreshold: number; scoreThreshold: number };
+type OrderedSuppression = [method: number, sigma: number, iouThreshold: number, scoreThreshold: number];
 type ScoreChanges = {
   slopes: Float32Array | null; sinks: Float32Array | null; mask: Uint8Array | null; bias: Float32Array | null;
 };
@@ -64,6 +68,18 @@ export interface NamedParameters<X, Y> {
     x: X; tokens: Uint32Array; kept: Y | null; probabilities: Y | null; status: Int32Array; uniforms: Float64Array;
     rows: number; cols: number; draws: number;
   } & Filters & MaskAndBias<X>;
+  soft_nms: {
+    boxes: Float32Array; scores: Float32Array; classes: Int32Array | null; indices: Uint32Array; kept: Float32Array;
+    counts: Uint32Array; status: Uint32Array; batch: number; n: number; most: number;
+  } & BoxFormat & Suppression;
+  iou_matrix: {
+    boxes: Float32Array; others: Float32Array; out: Float32Array; status: Uint32Array; rows: number; cols: number;
+  } & BoxFormat;
+  decode_yolo: {
+    x: Float32Array; boxes: Float32Array; scores: Float32Array; labels: Int32Array; indices: Uint32Array;
+    counts: Uint32Array; status: Uint32Array; batch: number; n: number; classes: number; layout: number;
+    format: number; scoreThreshold: number;
+  };
 }
 
 /** The same parameters in the order of kernels. */
@@ -100,6 +116,20 @@ export interface OrderedParameters<X, Y> {
   sample: [
     x: X, tokens: Uint32Array, kept: Y | null, probabilities: Y | null, status: Int32Array, uniforms: Float64Array,
     rows: number, cols: number, draws: number, ...filters: OrderedFilters, ...maskAndBias: OrderedMaskAndBias<X>,
+  ];
+  soft_nms: [
+    boxes: Float32Array, scores: Float32Array, classes: Int32Array | null, indices: Uint32Array, kept: Float32Array,
+    counts: Uint32Array, status: Uint32Array, batch: number, n: number, most: number, ...boxFormat: OrderedBoxFormat,
+    ...suppression: OrderedSuppression,
+  ];
+  iou_matrix: [
+    boxes: Float32Array, others: Float32Array, out: Float32Array, status: Uint32Array, rows: number, cols: number,
+    ...boxFormat: OrderedBoxFormat,
+  ];
+  decode_yolo: [
+    x: Float32Array, boxes: Float32Array, scores: Float32Array, labels: Int32Array, indices: Uint32Array,
+    counts: Uint32Array, status: Uint32Array, batch: number, n: number, classes: number, layout: number,
+    format: number, scoreThreshold: number,
   ];
 }
 
@@ -143,4 +173,7 @@ export interface OperatorTypes {
   argmax: Same;
   top_k: Same;
   sample: AtLeastSingle;
+  soft_nms: Single;
+  iou_matrix: Single;
+  decode_yolo: Single;
 }

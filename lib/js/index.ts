@@ -2,6 +2,9 @@
 import type { Backend } from '../backend/backend.js';
 import { attentionKernels } from './attention/attention.js';
 import { appendKernels } from './attention/append.js';
+import { decodeYoloKernels } from './detection/decode-yolo.js';
+import { iouMatrixKernels } from './detection/iou-matrix.js';
+import { softNmsKernels } from './detection/soft-nms.js';
 import { crossEntropyKernels } from './losses/cross-entropy.js';
 import { logStableMaxKernels, stableMaxKernels } from './losses/stable-max.js';
 import { samplingKernels } from './sampling/sampling.js';
@@ -26,4 +29,7 @@ export const js: Backend = {
   ...attentionKernels,
   ...appendKernels,
   ...samplingKernels,
+  ...softNmsKernels,
+  ...iouMatrixKernels,
+  ...decodeYoloKernels,
 };

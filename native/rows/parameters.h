@@ -70,6 +70,18 @@ struct Filters {
   double temperature, top_p, min_distance, typical_p, epsilon;
 };
 
+// How the four floats of a box are read: a format (detection/boxes.h), and what is added to its far corners.
+struct BoxFormat {
+  int32_t format;
+  double edge;
+};
+
+// How scores of overlapping boxes are lowered (detection/soft_nms.h). An iou_threshold of infinity cuts nothing.
+struct Suppression {
+  int32_t method;
+  double sigma, iou_threshold, score_threshold;
+};
+
 // Changes of attention scores: ALiBi slopes and sinks (one number a head), a mask and a bias. Null: none.
 struct ScoreChanges {
   const float *slopes, *sinks;

@@ -4,6 +4,7 @@ import { bytes, COLS, doubles, floats, halves, integers, ROWS, SIZE } from './op
 import type { Operator } from './operator.js';
 
 import { attentionOperators } from './attention-operators.js';
+import { detectionOperators } from './detection-operators.js';
 import { samplingOperators } from './sampling-operators.js';
 
 /** Operators without a temperature. */
@@ -212,4 +213,9 @@ const rowOperators: Operator[] = [
   },
 ];
 
-export const operators: readonly Operator[] = [...rowOperators, ...attentionOperators, ...samplingOperators];
+export const operators: readonly Operator[] = [
+  ...rowOperators,
+  ...attentionOperators,
+  ...detectionOperators,
+  ...samplingOperators,
+];

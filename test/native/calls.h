@@ -177,6 +177,7 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
 };
 
 #include "attention_calls.h"
+#include "detection_calls.h"
 #include "sampling_calls.h"
 
 // A kernel's name and signature give the element type of its logits and the class of its calls.

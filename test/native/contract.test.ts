@@ -14,6 +14,7 @@ import { inOrder } from '../../lib/call/call.js';
 import { shapeArray } from '../../lib/attention/shape.js';
 import { nativeBackends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
+import { detectionCalls } from './detection-calls.js';
 
 const table = Object.fromEntries(Object.values(operators).map((operator) => [operator.name, operator])) as Record<
   string,
@@ -155,6 +156,7 @@ const calls: OperatorArguments = {
     maskLayout: 1,
     bias: floats(elements),
   },
+  ...detectionCalls,
 };
 
 type Arguments = Record<string, unknown>;
@@ -192,6 +194,7 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
   if ('lengths' in args) yield ['a negative length', 'lengths', { ...args, lengths: Int32Array.of(-1, 3) }];
   if ('k' in args && 'rows' in args)
     yield ['k above cols', 'k', { ...args, k: 6, indices: new Uint32Array(36), values: floats(36) }];
+  if ('classes' in args && 'x' in args) yield ['no class', 'class', { ...args, classes: 0 }];
   if ('outer' in args) yield ['a size that wraps around', '', { ...args, outer: 2 ** 53 - 1, cols: 2 ** 53 - 1 }];
 }
 

@@ -43,9 +43,9 @@ class Arena {
 };
 
 struct Arenas {
-  Arena out[4], in[9];
+  Arena out[6], in[9];
   explicit Arenas(size_t n)
-      : out{Arena(n), Arena(n), Arena(n), Arena(n)},
+      : out{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)},
         in{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)} {}
 };
 

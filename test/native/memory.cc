@@ -74,7 +74,9 @@ Outputs outputs_of(const Call& call, typename Call::Kernel kernel, const Run& ru
 }
 
 // These kernels allocate by a row's data: rows before the one that lacked memory have results.
-bool writes_rows(const char* kernel) { return has(kernel, "argmax") || has(kernel, "top_k") || has(kernel, "sample"); }
+bool writes_rows(const char* kernel) {
+  return has(kernel, "argmax") || has(kernel, "top_k") || has(kernel, "sample") || has(kernel, "soft_nms");
+}
 
 // Returns the number of allocations that failed.
 template <class Call>
@@ -142,7 +144,7 @@ template <class Call> void every_allocation(const char* name, typename Call::Ker
   }
   doing = name;
   bool needs_none = has(name, "kv_append");
-  for (const char* each : {"argmax_f32", "argmax_f64", "normalize_f32", "normalize_f64"})
+  for (const char* each : {"argmax_f32", "argmax_f64", "normalize_f32", "normalize_f64", "decode_yolo_f32"})
     needs_none = needs_none || !strcmp(name, each);
   CHECK(needs_none == (failed == 0), "%zu allocations of %s failed", failed, name);
   report(text("%s %zu", name, failed));

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import * as attention from '../../lib/attention.js';
 import * as operatorTable from '../../lib/backend/operators.js';
 import type { AnyOperator } from '../../lib/backend/operators.js';
+import * as detection from '../../lib/detection.js';
 import * as root from '../../lib/index.js';
 import { js } from '../../lib/js/index.js';
 import * as promises from '../../lib/promises.js';
@@ -15,7 +16,11 @@ const read = (...parts: string[]) => readFileSync(path.join(tree, ...parts), 'ut
 const operators = Object.values(operatorTable as unknown as Record<string, AnyOperator>).filter((each) => each?.name);
 
 /** Public names that are not the operator's own. */
-const PUBLIC: Readonly<Record<string, string>> = { attention_cached: 'decodeAttention', kv_append: 'KVCache' };
+const PUBLIC: Readonly<Record<string, string>> = {
+  attention_cached: 'decodeAttention',
+  kv_append: 'KVCache',
+  soft_nms: 'softNMS',
+};
 /** Kernels whose results are the sums or the steps of another operator, which the corpus hashes. */
 const HASHED_BY: Readonly<Record<string, string>> = {
   attention: 'test/native/bits.cc',
@@ -24,12 +29,18 @@ const HASHED_BY: Readonly<Record<string, string>> = {
   argmax: 'test/native/bits.cc',
   top_k: 'test/native/bits.cc',
   sample: 'test/native/bits.cc',
+  soft_nms: 'test/native/bits.cc',
+  iou_matrix: 'test/native/bits.cc',
+  decode_yolo: 'test/native/bits.cc',
 };
 
 const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 const tests = (readdirSync(path.join(tree, 'test'), { recursive: true }) as string[])
   .filter((name) => name.endsWith('.test.ts') && !name.includes('package'))
   .map((name) => read('test', name));
+
+const guides = readdirSync(path.join(tree, 'guides')).map((name) => read('guides', name));
+const documents = [read('README.md'), ...guides].join('\n');
 
 describe('the house', () => {
   it('has all operators of the table', () => {
@@ -42,14 +53,14 @@ describe('the house', () => {
 
     it(`has all of ${operator.name}`, () => {
       for (const type of operator.types) expect(js, 'lib/js/index.ts').toHaveProperty(`${operator.name}_${type}`);
-      const entries = { ...root, ...attention, ...sampling };
+      const entries = { ...root, ...attention, ...detection, ...sampling };
       expect(entries, 'an entry point of lib/').toHaveProperty(name);
       if (!(name in sampling) || name === 'sample' || name === 'topK') expect(promises).toHaveProperty(name);
       expect(
         tests.some((text) => new RegExp(`\\b${name}\\(|\\bnew ${name}\\b`).test(text)),
         'a test',
       ).toBe(true);
-      expect(new RegExp(`\\b${name}\\b`).test(read('README.md')), 'README.md').toBe(true);
+      expect(new RegExp(`\\b${name}\\b`).test(documents), 'README.md or a guide').toBe(true);
       const hashes = HASHED_BY[operator.name] ? read(HASHED_BY[operator.name]!) : read('test', 'corpus.json');
       expect(hashes.includes(HASHED_BY[operator.name] ? 'kernels.def' : name), 'a corpus hash').toBe(true);
     });

@@ -200,6 +200,8 @@ template <class T> struct Parameter<UnscaledRows<T>> : StructParameter<UnscaledR
 };
 template <class T> struct Parameter<MaskAndBias<T>> : StructParameter<MaskAndBias<T>, Mask, Slice<const T>> {};
 template <> struct Parameter<Filters> : StructParameter<Filters, size_t, double, double, double, double, double> {};
+template <> struct Parameter<BoxFormat> : StructParameter<BoxFormat, int32_t, double> {};
+template <> struct Parameter<Suppression> : StructParameter<Suppression, int32_t, double, double, double> {};
 template <> struct Parameter<ScoreChanges>
     : StructParameter<ScoreChanges, const float*, const float*, const uint8_t*, const float*> {};
 template <> struct Parameter<AttentionResults>
