@@ -12,6 +12,8 @@ const library = {
   attention: 'lib/attention.ts',
   detection: 'lib/detection.ts',
   promises: 'lib/promises.ts',
+  routing: 'lib/routing.ts',
+  ood: 'lib/ood.ts',
   sampling: 'lib/sampling.ts',
 };
 

@@ -81,6 +81,20 @@ export type {
   SoftNMSOptions,
 } from './detection.js';
 export { decodeYolo, iouMatrix, nms, softNMS } from './detection/promises.js';
+export type {
+  DispatchPlan,
+  ExpertLogits,
+  LoadBalanceOptions,
+  RouteBackwardOptions,
+  RouteOptions,
+  Routes,
+  RoutesLike,
+  RoutingOptions,
+  SelectBiasOptions,
+} from './routing.js';
+export type { FitOptions, GaussianModel, GaussianModelLike, MahalanobisOptions, MahalanobisScores } from './ood.js';
+export { fitGaussians, mahalanobis } from './ood/promises.js';
+export { dispatchPlan, loadBalanceLoss, route, routeBackward, updateSelectBias } from './routing/promises.js';
 
 /** As softmax of the package's root. */
 export const softmax = /* @__PURE__ */ later(softmaxCall, 1);

@@ -8,6 +8,7 @@ const SAME = ['f32', 'f64', 'f16', 'bf16'];
 const SINGLE = ['f32'];
 const STORED = ['f32', 'f16', 'bf16', 'i8'];
 const AT_LEAST_SINGLE = ['f32', 'f64', 'f16', 'bf16'];
+const TO_SINGLE = ['f32', 'f16', 'bf16'];
 
 export const SOFTMAX: OperatorOf<'softmax'> = {
   name: 'softmax', types: SAME_OR_WIDER, inPlace: ['out', 'x'],
@@ -174,5 +175,39 @@ export const DECODE_YOLO: OperatorOf<'decode_yolo'> = {
   call: (kernel, a) => kernel(
     a.x, a.boxes, a.scores, a.labels, a.indices, a.counts, a.status, a.batch, a.n, a.classes, a.layout, a.format,
     a.scoreThreshold,
+  ),
+};
+
+export const ROUTE: OperatorOf<'route'> = {
+  name: 'route', types: TO_SINGLE, inPlace: null,
+  parameters: [
+    'x', 'chosen', 'weights', 'counts', 'status', 'bias', 'mask', 'tokens', 'experts', 'k', 'groups', 'topGroups',
+    'score', 'normalize', 'scale',
+  ],
+  inputs: ['x', 'bias', 'mask'], outputs: ['chosen', 'weights', 'counts', 'status'], logits: ['x'],
+  results: ['weights'],
+  call: (kernel, a) => kernel(
+    a.x, a.chosen, a.weights, a.counts, a.status, a.bias, a.mask, a.tokens, a.experts, a.k, a.groups, a.topGroups,
+    a.score, a.normalize, a.scale,
+  ),
+};
+
+export const LOAD_BALANCE_LOSS: OperatorOf<'load_balance_loss'> = {
+  name: 'load_balance_loss', types: TO_SINGLE, inPlace: ['gradient', 'x'],
+  parameters: ['x', 'shares', 'means', 'gradient', 'status', 'mask', 'tokens', 'experts', 'score', 'factor'],
+  inputs: ['x', 'shares', 'mask'], outputs: ['means', 'gradient', 'status'], logits: ['x', 'gradient'], results: [],
+  call: (kernel, a) => kernel(
+    a.x, a.shares, a.means, a.gradient, a.status, a.mask, a.tokens, a.experts, a.score, a.factor,
+  ),
+};
+
+export const ROUTE_BACKWARD: OperatorOf<'route_backward'> = {
+  name: 'route_backward', types: TO_SINGLE, inPlace: ['out', 'x'],
+  parameters: [
+    'x', 'chosen', 'weights', 'slopes', 'out', 'status', 'tokens', 'experts', 'k', 'score', 'normalize', 'scale',
+  ],
+  inputs: ['x', 'chosen', 'weights', 'slopes'], outputs: ['out', 'status'], logits: ['x', 'out'], results: [],
+  call: (kernel, a) => kernel(
+    a.x, a.chosen, a.weights, a.slopes, a.out, a.status, a.tokens, a.experts, a.k, a.score, a.normalize, a.scale,
   ),
 };

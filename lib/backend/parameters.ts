@@ -80,6 +80,19 @@ export interface NamedParameters<X, Y> {
     counts: Uint32Array; status: Uint32Array; batch: number; n: number; classes: number; layout: number;
     format: number; scoreThreshold: number;
   };
+  route: {
+    x: X; chosen: Uint32Array; weights: Y; counts: Uint32Array; status: Int32Array; bias: Float64Array | null;
+    mask: Uint8Array | null; tokens: number; experts: number; k: number; groups: number; topGroups: number;
+    score: number; normalize: number; scale: number;
+  };
+  load_balance_loss: {
+    x: X; shares: Float64Array; means: Float64Array; gradient: X | null; status: Int32Array; mask: Uint8Array | null;
+    tokens: number; experts: number; score: number; factor: number;
+  };
+  route_backward: {
+    x: X; chosen: Uint32Array; weights: Float32Array; slopes: Float32Array; out: X; status: Int32Array;
+    tokens: number; experts: number; k: number; score: number; normalize: number; scale: number;
+  };
 }
 
 /** The same parameters in the order of kernels. */
@@ -131,6 +144,19 @@ export interface OrderedParameters<X, Y> {
     counts: Uint32Array, status: Uint32Array, batch: number, n: number, classes: number, layout: number,
     format: number, scoreThreshold: number,
   ];
+  route: [
+    x: X, chosen: Uint32Array, weights: Y, counts: Uint32Array, status: Int32Array, bias: Float64Array | null,
+    mask: Uint8Array | null, tokens: number, experts: number, k: number, groups: number, topGroups: number,
+    score: number, normalize: number, scale: number,
+  ];
+  load_balance_loss: [
+    x: X, shares: Float64Array, means: Float64Array, gradient: X | null, status: Int32Array, mask: Uint8Array | null,
+    tokens: number, experts: number, score: number, factor: number,
+  ];
+  route_backward: [
+    x: X, chosen: Uint32Array, weights: Float32Array, slopes: Float32Array, out: X, status: Int32Array,
+    tokens: number, experts: number, k: number, score: number, normalize: number, scale: number,
+  ];
 }
 
 interface SameOrWider extends Same {
@@ -150,8 +176,10 @@ interface Stored extends Single {
   bf16: { x: Uint16Array; y: Uint16Array };
   i8: { x: Int8Array; y: Int8Array };
 }
-interface AtLeastSingle extends Single {
+interface AtLeastSingle extends ToSingle {
   f64: { x: Float64Array; y: Float64Array };
+}
+interface ToSingle extends Single {
   f16: { x: Uint16Array; y: Float32Array };
   bf16: { x: Uint16Array; y: Float32Array };
 }
@@ -176,4 +204,7 @@ export interface OperatorTypes {
   soft_nms: Single;
   iou_matrix: Single;
   decode_yolo: Single;
+  route: ToSingle;
+  load_balance_loss: ToSingle;
+  route_backward: ToSingle;
 }

@@ -7,6 +7,9 @@ import { iouMatrixKernels } from './detection/iou-matrix.js';
 import { softNmsKernels } from './detection/soft-nms.js';
 import { crossEntropyKernels } from './losses/cross-entropy.js';
 import { logStableMaxKernels, stableMaxKernels } from './losses/stable-max.js';
+import { loadBalanceKernels } from './routing/load-balance.js';
+import { routeKernels } from './routing/route.js';
+import { routeBackwardKernels } from './routing/route-backward.js';
 import { samplingKernels } from './sampling/sampling.js';
 import { expSumKernels } from './softmax/exp-sum.js';
 import { logSoftmaxKernels } from './softmax/log-softmax.js';
@@ -28,6 +31,9 @@ export const js: Backend = {
   ...normalizeKernels,
   ...attentionKernels,
   ...appendKernels,
+  ...routeKernels,
+  ...loadBalanceKernels,
+  ...routeBackwardKernels,
   ...samplingKernels,
   ...softNmsKernels,
   ...iouMatrixKernels,

@@ -5,6 +5,7 @@ import type { Operator } from './operator.js';
 
 import { attentionOperators } from './attention-operators.js';
 import { detectionOperators } from './detection-operators.js';
+import { routingOperators } from './routing-operators.js';
 import { samplingOperators } from './sampling-operators.js';
 
 /** Operators without a temperature. */
@@ -217,5 +218,6 @@ export const operators: readonly Operator[] = [
   ...rowOperators,
   ...attentionOperators,
   ...detectionOperators,
+  ...routingOperators,
   ...samplingOperators,
 ];

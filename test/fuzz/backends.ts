@@ -26,7 +26,13 @@ export async function loadBackends(file: string, only?: readonly string[]): Prom
     return {
       name,
       isNative: name !== 'js',
-      sync: { ...library.root, ...library.attention, ...library.detection, ...library.sampling } as unknown as Api,
+      sync: {
+        ...library.root,
+        ...library.attention,
+        ...library.detection,
+        ...library.sampling,
+        ...library.routing,
+      } as unknown as Api,
       promises: library.promises as unknown as Api,
       setThreads: library.root.setThreads,
     };

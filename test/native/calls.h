@@ -178,6 +178,7 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
 
 #include "attention_calls.h"
 #include "detection_calls.h"
+#include "routing_calls.h"
 #include "sampling_calls.h"
 
 // A kernel's name and signature give the element type of its logits and the class of its calls.
@@ -217,6 +218,17 @@ TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*,
 template <bool kBrain, bool kOneARow, class T, class R>
 SampleCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*,
                                                      size_t, size_t, size_t, const Filters&, const MaskAndBias<T>&));
+template <bool kBrain, bool kOneARow, class T>
+RouteCallOf<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, float*, uint32_t*, int32_t*,
+                                                   const double*, const uint8_t*, size_t, size_t, size_t, size_t,
+                                                   size_t, int32_t, int32_t, double));
+template <bool kBrain, bool kOneARow, class T>
+LoadBalanceCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const double*, double*, T*, int32_t*,
+                                                       const uint8_t*, size_t, size_t, int32_t, double));
+template <bool kBrain, bool kOneARow, class T>
+RouteBackwardCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const uint32_t*, const float*,
+                                                         const float*, T*, int32_t*, size_t, size_t, size_t, int32_t,
+                                                         int32_t, double));
 #define CALL_OF(name) decltype(call_of<has(#name, "bf16"), has(#name, "log_sum_exp")>(decltype(Kernels::name)()))
 
 template <class T> using SoftmaxCall = MapCall<Plainly<T>, T, false>;

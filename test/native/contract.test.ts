@@ -15,6 +15,7 @@ import { shapeArray } from '../../lib/attention/shape.js';
 import { nativeBackends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
 import { detectionCalls } from './detection-calls.js';
+import { brokenGroups, routingCalls } from './routing-contract.js';
 
 const table = Object.fromEntries(Object.values(operators).map((operator) => [operator.name, operator])) as Record<
   string,
@@ -124,6 +125,7 @@ const calls: OperatorArguments = {
     table: Uint32Array.of(1, 0),
     from: 5,
   },
+  ...routingCalls,
   argmax: { x: floats(elements), indices: new Uint32Array(6), rows: 6, cols: 5 },
   top_k: {
     x: floats(elements),
@@ -195,6 +197,7 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
   if ('k' in args && 'rows' in args)
     yield ['k above cols', 'k', { ...args, k: 6, indices: new Uint32Array(36), values: floats(36) }];
   if ('classes' in args && 'x' in args) yield ['no class', 'class', { ...args, classes: 0 }];
+  if ('topGroups' in args) yield* brokenGroups(args);
   if ('outer' in args) yield ['a size that wraps around', '', { ...args, outer: 2 ** 53 - 1, cols: 2 ** 53 - 1 }];
 }
 

@@ -9,6 +9,7 @@ import * as detection from '../../lib/detection.js';
 import * as root from '../../lib/index.js';
 import { js } from '../../lib/js/index.js';
 import * as promises from '../../lib/promises.js';
+import * as routing from '../../lib/routing.js';
 import * as sampling from '../../lib/sampling.js';
 import { root as tree } from '../support/emulated.js';
 
@@ -32,6 +33,9 @@ const HASHED_BY: Readonly<Record<string, string>> = {
   soft_nms: 'test/native/bits.cc',
   iou_matrix: 'test/native/bits.cc',
   decode_yolo: 'test/native/bits.cc',
+  route: 'test/native/bits.cc',
+  load_balance_loss: 'test/native/bits.cc',
+  route_backward: 'test/native/bits.cc',
 };
 
 const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
@@ -53,7 +57,7 @@ describe('the house', () => {
 
     it(`has all of ${operator.name}`, () => {
       for (const type of operator.types) expect(js, 'lib/js/index.ts').toHaveProperty(`${operator.name}_${type}`);
-      const entries = { ...root, ...attention, ...detection, ...sampling };
+      const entries = { ...root, ...attention, ...detection, ...sampling, ...routing };
       expect(entries, 'an entry point of lib/').toHaveProperty(name);
       if (!(name in sampling) || name === 'sample' || name === 'topK') expect(promises).toHaveProperty(name);
       expect(
