@@ -11,6 +11,7 @@ const library = {
   index: 'lib/index.ts',
   attention: 'lib/attention.ts',
   detection: 'lib/detection.ts',
+  losses: 'lib/losses.ts',
   promises: 'lib/promises.ts',
   routing: 'lib/routing.ts',
   ood: 'lib/ood.ts',

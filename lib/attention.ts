@@ -18,4 +18,14 @@ export {
   type PartOptions,
 } from './attention/partial.js';
 export { AttentionPartial, type AttentionParts, type FinishOptions } from './attention/state.js';
+export {
+  l2NormalizedAttention,
+  softplusAttention,
+  taylorAttention,
+  type L2NormalizedAttentionOptions,
+  type SoftplusAttentionOptions,
+  type TaylorAttentionOptions,
+} from './attention/softmax-free.js';
+export { softmaxFreeAttention, type SoftmaxFreeAttentionOptions } from './attention/gaussian-kernel.js';
+export type { ComposedOptions } from './attention/composed.js';
 export type { Returned } from './call/types.js';

@@ -95,6 +95,8 @@ export type {
 export type { FitOptions, GaussianModel, GaussianModelLike, MahalanobisOptions, MahalanobisScores } from './ood.js';
 export { fitGaussians, mahalanobis } from './ood/promises.js';
 export { dispatchPlan, loadBalanceLoss, route, routeBackward, updateSelectBias } from './routing/promises.js';
+export * from './attention/softmax-free-promises.js';
+export * from './losses/promises.js';
 
 /** As softmax of the package's root. */
 export const softmax = /* @__PURE__ */ later(softmaxCall, 1);

@@ -57,6 +57,48 @@ export const LOG_STABLE_MAX: OperatorOf<'log_stable_max'> = {
   call: (kernel, a) => kernel(a.x, a.out, a.outer, a.cols, a.inner, a.mask, a.maskLayout, a.bias),
 };
 
+export const TAYLOR_SOFTMAX: OperatorOf<'taylor_softmax'> = {
+  name: 'taylor_softmax', types: SAME_OR_WIDER, inPlace: ['out', 'x'],
+  parameters: ['x', 'out', 'order', 'outer', 'cols', 'inner', 'temperature', 'mask', 'maskLayout', 'bias'],
+  inputs: ['x', 'mask', 'bias'], outputs: ['out'], logits: ['x', 'bias'], results: ['out'],
+  call: (kernel, a) => kernel(
+    a.x, a.out, a.order, a.outer, a.cols, a.inner, a.temperature, a.mask, a.maskLayout, a.bias,
+  ),
+};
+
+export const Z_LOSS: OperatorOf<'z_loss'> = {
+  name: 'z_loss', types: SAME, inPlace: ['gradient', 'x'],
+  parameters: ['x', 'targets', 'loss', 'gradient', 'a', 'b', 'outer', 'cols', 'inner', 'mask', 'maskLayout', 'bias'],
+  inputs: ['x', 'targets', 'mask', 'bias'], outputs: ['loss', 'gradient'], logits: ['x', 'gradient', 'bias'],
+  results: [],
+  call: (kernel, a) => kernel(
+    a.x, a.targets, a.loss, a.gradient, a.a, a.b, a.outer, a.cols, a.inner, a.mask, a.maskLayout, a.bias,
+  ),
+};
+
+export const SOFT_TOP_K: OperatorOf<'soft_top_k'> = {
+  name: 'soft_top_k', types: SAME_OR_WIDER, inPlace: ['out', 'x'],
+  parameters: ['x', 'out', 'status', 'k', 'alpha', 'outer', 'cols', 'inner', 'mask', 'maskLayout', 'bias'],
+  inputs: ['x', 'mask', 'bias'], outputs: ['out', 'status'], logits: ['x', 'bias'], results: ['out'],
+  call: (kernel, a) => kernel(
+    a.x, a.out, a.status, a.k, a.alpha, a.outer, a.cols, a.inner, a.mask, a.maskLayout, a.bias,
+  ),
+};
+
+export const SOFT_TOP_K_BACKWARD: OperatorOf<'soft_top_k_backward'> = {
+  name: 'soft_top_k_backward', types: SAME_OR_WIDER, inPlace: ['out', 'p'],
+  parameters: ['p', 'dp', 'out', 'alpha', 'outer', 'cols', 'inner'],
+  inputs: ['p', 'dp'], outputs: ['out'], logits: ['p', 'dp'], results: ['out'],
+  call: (kernel, a) => kernel(a.p, a.dp, a.out, a.alpha, a.outer, a.cols, a.inner),
+};
+
+export const SAFE_STEP_RADIUS: OperatorOf<'safe_step_radius'> = {
+  name: 'safe_step_radius', types: SAME, inPlace: null,
+  parameters: ['x', 'out', 'reach', 'outer', 'cols', 'inner', 'mask', 'maskLayout', 'bias'],
+  inputs: ['x', 'mask', 'bias'], outputs: ['out'], logits: ['x', 'bias'], results: [],
+  call: (kernel, a) => kernel(a.x, a.out, a.reach, a.outer, a.cols, a.inner, a.mask, a.maskLayout, a.bias),
+};
+
 export const SOFTMAX_BACKWARD: OperatorOf<'softmax_backward'> = {
   name: 'softmax_backward', types: SAME_OR_WIDER, inPlace: ['out', 'y'],
   parameters: ['y', 'dy', 'out', 'outer', 'cols', 'inner', 'temperature', 'mask', 'maskLayout'],

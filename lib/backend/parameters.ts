@@ -48,6 +48,13 @@ export interface NamedParameters<X, Y> {
   cross_entropy: { x: X; targets: Int32Array; loss: Float64Array; gradient: X | null } & LogitRows<X>;
   stable_max: { x: X; out: Y } & UnscaledRows<X>;
   log_stable_max: { x: X; out: Y } & UnscaledRows<X>;
+  taylor_softmax: { x: X; out: Y; order: number } & LogitRows<X>;
+  z_loss: {
+    x: X; targets: Int32Array; loss: Float64Array; gradient: X | null; a: number; b: number;
+  } & UnscaledRows<X>;
+  soft_top_k: { x: X; out: Y; status: Int32Array; k: number; alpha: number } & UnscaledRows<X>;
+  soft_top_k_backward: { p: X; dp: X; out: Y; alpha: number; outer: number; cols: number; inner: number };
+  safe_step_radius: { x: X; out: Float64Array; reach: number } & UnscaledRows<X>;
   softmax_backward: { y: X; dy: X; out: Y } & Rows;
   exp_sum: { x: X; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
   normalize: { x: X; out: Y; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
@@ -105,6 +112,14 @@ export interface OrderedParameters<X, Y> {
   ];
   stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
   log_stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
+  taylor_softmax: [x: X, out: Y, order: number, ...logitRows: OrderedLogitRows<X>];
+  z_loss: [
+    x: X, targets: Int32Array, loss: Float64Array, gradient: X | null, a: number, b: number,
+    ...unscaledRows: OrderedUnscaledRows<X>,
+  ];
+  soft_top_k: [x: X, out: Y, status: Int32Array, k: number, alpha: number, ...unscaledRows: OrderedUnscaledRows<X>];
+  soft_top_k_backward: [p: X, dp: X, out: Y, alpha: number, outer: number, cols: number, inner: number];
+  safe_step_radius: [x: X, out: Float64Array, reach: number, ...unscaledRows: OrderedUnscaledRows<X>];
   softmax_backward: [y: X, dy: X, out: Y, ...rows: OrderedRows];
   exp_sum: [x: X, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
   normalize: [x: X, out: Y, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
@@ -192,6 +207,11 @@ export interface OperatorTypes {
   cross_entropy: Same;
   stable_max: SameOrWider;
   log_stable_max: SameOrWider;
+  taylor_softmax: SameOrWider;
+  z_loss: Same;
+  soft_top_k: SameOrWider;
+  soft_top_k_backward: SameOrWider;
+  safe_step_radius: Same;
   softmax_backward: SameOrWider;
   exp_sum: Same;
   normalize: SameOrWider;

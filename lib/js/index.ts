@@ -6,10 +6,14 @@ import { decodeYoloKernels } from './detection/decode-yolo.js';
 import { iouMatrixKernels } from './detection/iou-matrix.js';
 import { softNmsKernels } from './detection/soft-nms.js';
 import { crossEntropyKernels } from './losses/cross-entropy.js';
+import { softTopKBackwardKernels, softTopKKernels } from './losses/soft-top-k.js';
 import { logStableMaxKernels, stableMaxKernels } from './losses/stable-max.js';
 import { loadBalanceKernels } from './routing/load-balance.js';
 import { routeKernels } from './routing/route.js';
 import { routeBackwardKernels } from './routing/route-backward.js';
+import { safeStepRadiusKernels } from './losses/step-radius.js';
+import { taylorSoftmaxKernels } from './losses/taylor-softmax.js';
+import { zLossKernels } from './losses/z-loss.js';
 import { samplingKernels } from './sampling/sampling.js';
 import { expSumKernels } from './softmax/exp-sum.js';
 import { logSoftmaxKernels } from './softmax/log-softmax.js';
@@ -26,6 +30,11 @@ export const js: Backend = {
   ...crossEntropyKernels,
   ...stableMaxKernels,
   ...logStableMaxKernels,
+  ...taylorSoftmaxKernels,
+  ...zLossKernels,
+  ...softTopKKernels,
+  ...softTopKBackwardKernels,
+  ...safeStepRadiusKernels,
   ...softmaxBackwardKernels,
   ...expSumKernels,
   ...normalizeKernels,

@@ -1,76 +1,20 @@
 /**
- * Random numbers: Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011),
- * a bijection on 128-bit counters. The draws of a row depend on the seed, the step and the row alone, and not on its
- * batch or on earlier calls.
- *
- *     key = seed (64 bits)      counter = (draw, element or pair of elements; row; step; purpose)
- *
- * Two words a, b of a block make u = (k + ½) · 2^-52 with the 52-bit k = a · 2^20 + (b >> 12): in (0, 1), and never 0
- * or 1.
+ * The random streams of sampling, on the generator of lib/math/philox.ts. The draws of a row depend on the seed, the
+ * step and the row alone, and not on its batch or on earlier calls.
  */
 import { describe, outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { copyInto } from '../call/arrays.js';
 import { trueLength } from '../call/errors.js';
 import { types } from '../call/types.js';
 import { ln } from '../math/log.js';
+import { seedOf, SEED_OPTIONS, type SeedOptions } from '../call/seed.js';
+import { block, philox, PURPOSE, uniformOf, type Key } from '../math/philox.js';
 import { listOf, type Given } from './options.js';
+
+export { keyOf, randomSeed, SEED_OPTIONS, type SeedOptions } from '../call/seed.js';
 
 /** Noise that a caller gives. */
 export type Noise = Float64Array | Float32Array | readonly number[];
-
-/** The fourth word of the counter; its upper 24 bits count the attempts of a rejection method. */
-export const PURPOSE = { token: 0, gumbel: 1, gamma: 2 } as const;
-
-/** The four words of a counter, and then of its random block. */
-export const block = new Uint32Array(4);
-
-/** The upper word of a product of 32-bit numbers. */
-function highProduct(a: number, b: number): number {
-  const [al, ah, bl, bh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
-  const middle = ah * bl + ((al * bl) >>> 16);
-  return ah * bh + Math.floor(middle / 0x10000) + (((middle & 0xffff) + al * bh) >>> 16);
-}
-
-/** The two words of a key. */
-export type Key = readonly [low: number, high: number];
-
-/** Replaces the counter in `block` by its random block. */
-export function philox(key: Key): void {
-  let [c0, c1, c2, c3] = [block[0]!, block[1]!, block[2]!, block[3]!];
-  let [key0, key1] = key;
-  for (let round = 0; round < 10; round++) {
-    const high0 = highProduct(0xd2511f53, c0);
-    const high1 = highProduct(0xcd9e8d57, c2);
-    const low0 = Math.imul(0xd2511f53, c0);
-    const low1 = Math.imul(0xcd9e8d57, c2);
-    c0 = (high1 ^ c1 ^ key0) >>> 0;
-    c1 = low1 >>> 0;
-    c2 = (high0 ^ c3 ^ key1) >>> 0;
-    c3 = low0 >>> 0;
-    key0 = (key0 + 0x9e3779b9) >>> 0;
-    key1 = (key1 + 0xbb67ae85) >>> 0;
-  }
-  block[0] = c0;
-  block[1] = c1;
-  block[2] = c2;
-  block[3] = c3;
-}
-
-/** Two words as a number in (0, 1). */
-export const uniformOf = (a: number, b: number): number => (a * 2 ** 20 + (b >>> 12) + 0.5) * 2 ** -52;
-
-export interface SeedOptions {
-  /**
-   * The key of the generator: an integer from 0 to 2^64 − 1 (a bigint beyond 2^53). Default: another one for each call.
-   */
-  seed?: number | bigint | null | undefined;
-  /** The step of a sequence, 0 … 2^32 − 1: each step has draws of its own. Default: 0. */
-  step?: number | null | undefined;
-  /** The generator's number of the first row: a batch that is cut in two draws the same tokens. Default: 0. */
-  firstRow?: number | null | undefined;
-}
-
-export const SEED_OPTIONS = ['seed', 'step', 'firstRow'] as const;
 
 /** The random stream of a call. */
 export class Stream {
@@ -147,38 +91,9 @@ export class Stream {
 }
 
 /** The stream of checked options, for a call of so many rows. */
-export function streamOf({ seed, step = 0, firstRow = 0 }: Given<SeedOptions>, rows: number): Stream {
-  if (typeof step !== 'number') throw wrongType('an integer', 'step', step);
-  if (!(Number.isInteger(step) && step >= 0 && step < 2 ** 32)) {
-    throw outOfRange('an integer from 0 to 2^32 − 1', 'step', step);
-  }
-  if (typeof firstRow !== 'number') throw wrongType('an integer', 'firstRow', firstRow);
-  if (!(Number.isInteger(firstRow) && firstRow >= 0 && firstRow + rows <= 2 ** 32)) {
-    throw outOfRange('an integer from 0 that leaves all rows below 2^32', 'firstRow', firstRow);
-  }
-  return new Stream(wordsOf(seed ?? randomSeed()), step, firstRow);
-}
-
-export const randomSeed = (): number => Math.floor(Math.random() * 2 ** 53);
-
-/** The two words of a checked seed. A number takes no bigint, which would cost a microsecond. */
-function wordsOf(seed: number | bigint): Key {
-  if (typeof seed === 'number' && Number.isSafeInteger(seed) && seed >= 0) {
-    return [seed % 2 ** 32, Math.floor(seed / 2 ** 32)];
-  }
-  const key = keyOf(seed);
-  return [Number(key & 0xffffffffn), Number(key >> 32n)];
-}
-
-/** A checked seed, as the generator's key of 64 bits. */
-export function keyOf(seed: number | bigint): bigint {
-  if (typeof seed !== 'number' && typeof seed !== 'bigint') throw wrongType('an integer', 'seed', seed);
-  if (typeof seed === 'number' && !(Number.isSafeInteger(seed) && seed >= 0)) {
-    throw outOfRange('an integer from 0 to 2^53 − 1, or a bigint,', 'seed', seed);
-  }
-  const key = BigInt(seed);
-  if (key < 0n || key >= 2n ** 64n) throw outOfRange('an integer from 0 to 2^64 − 1', 'seed', seed);
-  return key;
+export function streamOf(options: SeedOptions, rows: number): Stream {
+  const { key, step, firstRow } = seedOf(options, rows);
+  return new Stream(key, step, firstRow);
 }
 
 /**

@@ -28,6 +28,7 @@
 #define SIMD_INLINE static __forceinline
 #define FUSED_F64(a, b, c) ::fma(a, b, c)
 #define FUSED_F32(a, b, c) ::fmaf(a, b, c)
+#define SQUARE_ROOT(x) ::sqrt(x)
 #define COPY(to, from, bytes) memcpy(to, from, bytes)
 #else
 #ifdef BASELINE
@@ -43,6 +44,7 @@
 #define SIMD_INLINE static ALWAYS
 #define FUSED_F64(a, b, c) __builtin_fma(a, b, c)
 #define FUSED_F32(a, b, c) __builtin_fmaf(a, b, c)
+#define SQUARE_ROOT(x) __builtin_sqrt(x)
 #define COPY(to, from, bytes) __builtin_memcpy(to, from, bytes)
 #endif
 

@@ -6,6 +6,7 @@ import type { Operator } from './operator.js';
 import { attentionOperators } from './attention-operators.js';
 import { detectionOperators } from './detection-operators.js';
 import { routingOperators } from './routing-operators.js';
+import { lossOperators } from './loss-operators.js';
 import { samplingOperators } from './sampling-operators.js';
 
 /** Operators without a temperature. */
@@ -219,5 +220,6 @@ export const operators: readonly Operator[] = [
   ...attentionOperators,
   ...detectionOperators,
   ...routingOperators,
+  ...lossOperators,
   ...samplingOperators,
 ];

@@ -29,9 +29,10 @@ export async function loadBackends(file: string, only?: readonly string[]): Prom
       sync: {
         ...library.root,
         ...library.attention,
+        ...library.losses,
         ...library.detection,
-        ...library.sampling,
         ...library.routing,
+        ...library.sampling,
       } as unknown as Api,
       promises: library.promises as unknown as Api,
       setThreads: library.root.setThreads,

@@ -3,6 +3,7 @@ export * as root from '../../lib/index.js';
 export * as attention from '../../lib/attention.js';
 export * as detection from '../../lib/detection.js';
 export * as routing from '../../lib/routing.js';
+export * as losses from '../../lib/losses.js';
 export * as sampling from '../../lib/sampling.js';
 export * as promises from '../../lib/promises.js';
 export { availableBackends } from '../../lib/backend/choice.js';

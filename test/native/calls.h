@@ -179,6 +179,7 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
 #include "attention_calls.h"
 #include "detection_calls.h"
 #include "routing_calls.h"
+#include "loss_calls.h"
 #include "sampling_calls.h"
 
 // A kernel's name and signature give the element type of its logits and the class of its calls.
@@ -203,6 +204,19 @@ UnscaledCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*,
 template <bool kBrain, bool kOneARow, class T>
 CrossEntropyCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*,
                                                         const LogitRows<T>&));
+template <bool kBrain, bool kOneARow, class T, class R>
+TaylorCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, size_t, const LogitRows<T>&));
+template <bool kBrain, bool kOneARow, class T>
+ZLossCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*, double, double,
+                                                 const UnscaledRows<T>&));
+template <bool kBrain, bool kOneARow, class T, class R>
+SoftTopKCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, int32_t*, double, double,
+                                                       const UnscaledRows<T>&));
+template <bool kBrain, bool kOneARow, class T, class R>
+SoftTopKBackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, double, size_t,
+                                                               size_t, size_t));
+template <bool kBrain, bool kOneARow, class T>
+RadiusCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, double, const UnscaledRows<T>&));
 template <bool kBrain, bool kOneARow, class T, class R>
 BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, const MaskedRows&));
 template <bool kBrain, bool kOneARow, class T>

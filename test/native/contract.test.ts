@@ -76,6 +76,34 @@ const calls: OperatorArguments = {
   },
   stable_max: { x: floats(elements), out: floats(elements), ...rows },
   log_stable_max: { x: floats(elements), out: floats(elements), ...rows },
+  taylor_softmax: { x: floats(elements), out: floats(elements), order: 4, ...rows },
+  z_loss: {
+    x: floats(elements),
+    targets: new Int32Array(outer * inner),
+    loss: new Float64Array(outer * inner),
+    gradient: floats(elements),
+    a: 1,
+    b: 1,
+    ...rows,
+  },
+  soft_top_k: {
+    x: floats(elements),
+    out: floats(elements),
+    status: new Int32Array(outer * inner),
+    k: 2,
+    alpha: 1,
+    ...rows,
+  },
+  soft_top_k_backward: {
+    p: floats(elements),
+    dp: floats(elements),
+    out: floats(elements),
+    alpha: 1,
+    outer,
+    cols,
+    inner,
+  },
+  safe_step_radius: { x: floats(elements), out: new Float64Array(outer * inner), reach: 3, ...rows },
   softmax_backward: {
     y: floats(elements),
     dy: floats(elements),
@@ -198,6 +226,8 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
     yield ['k above cols', 'k', { ...args, k: 6, indices: new Uint32Array(36), values: floats(36) }];
   if ('classes' in args && 'x' in args) yield ['no class', 'class', { ...args, classes: 0 }];
   if ('topGroups' in args) yield* brokenGroups(args);
+  if ('order' in args) yield ['an odd order', 'order', { ...args, order: 3 }];
+  if ('a' in args) yield ['a target beyond cols', 'targets', { ...args, targets: new Int32Array(6).fill(cols) }];
   if ('outer' in args) yield ['a size that wraps around', '', { ...args, outer: 2 ** 53 - 1, cols: 2 ** 53 - 1 }];
 }
 

@@ -7,6 +7,7 @@ import * as operatorTable from '../../lib/backend/operators.js';
 import type { AnyOperator } from '../../lib/backend/operators.js';
 import * as detection from '../../lib/detection.js';
 import * as root from '../../lib/index.js';
+import * as losses from '../../lib/losses.js';
 import { js } from '../../lib/js/index.js';
 import * as promises from '../../lib/promises.js';
 import * as routing from '../../lib/routing.js';
@@ -43,6 +44,7 @@ const tests = (readdirSync(path.join(tree, 'test'), { recursive: true }) as stri
   .filter((name) => name.endsWith('.test.ts') && !name.includes('package'))
   .map((name) => read('test', name));
 
+/** The README, and the guides of families. */
 const guides = readdirSync(path.join(tree, 'guides')).map((name) => read('guides', name));
 const documents = [read('README.md'), ...guides].join('\n');
 
@@ -57,7 +59,7 @@ describe('the house', () => {
 
     it(`has all of ${operator.name}`, () => {
       for (const type of operator.types) expect(js, 'lib/js/index.ts').toHaveProperty(`${operator.name}_${type}`);
-      const entries = { ...root, ...attention, ...detection, ...sampling, ...routing };
+      const entries = { ...root, ...attention, ...detection, ...sampling, ...routing, ...losses };
       expect(entries, 'an entry point of lib/').toHaveProperty(name);
       if (!(name in sampling) || name === 'sample' || name === 'topK') expect(promises).toHaveProperty(name);
       expect(

@@ -5,7 +5,8 @@ import { backendNamed } from '../../lib/backend/named.js';
 import { dirichletResample, gumbelMax, gumbelSoftmax, gumbelTopK, sample, sampleMany } from '../../lib/sampling.js';
 import { exp } from '../../lib/math/exp.js';
 import { ln } from '../../lib/math/log.js';
-import { block, philox, Stream, uniformOf } from '../../lib/sampling/random.js';
+import { block, philox, uniformOf } from '../../lib/math/philox.js';
+import { Stream } from '../../lib/sampling/random.js';
 import { generator } from '../support/cases.js';
 
 const hex = (words: Iterable<number>) => Array.from(words, (word) => word.toString(16).padStart(8, '0')).join(' ');

@@ -84,6 +84,24 @@ const operators: Record<
   },
 };
 
+/** Operators of flash-softmax/losses with parameters of their own: plainly, and with a mask and a bias. */
+for (const isChanged of [false, true]) {
+  const list = 'taylorSoftmax, zLoss, softTopK, softTopKBackward and safeStepRadius';
+  const name = `${list}${isChanged ? ', with mask and bias' : ''}`;
+  operators[name] = (run, x, other, [outer, cols, inner, temperature]) => {
+    const visible = new Uint8Array(x.length).map((_, i) => Number(i % 5 !== 3));
+    const changes = isChanged ? [visible, 1, other] : [null, 0, null];
+    const [taylor, p, slopes, gradient] = [like(x), like(x), like(x), like(x)];
+    const [loss, radius, status] = [new Float64Array(1), new Float64Array(1), new Int32Array(1)];
+    run('taylor_softmax', x, taylor, 4, outer, cols, inner, temperature, ...changes);
+    run('z_loss', x, Int32Array.of(x.length >> 1), loss, gradient, 0.7, 2, outer, cols, inner, ...changes);
+    run('soft_top_k', x, p, status, 0.5, 1.5, outer, cols, inner, ...changes);
+    run('soft_top_k_backward', p, other, slopes, 1.5, outer, cols, inner);
+    run('safe_step_radius', x, radius, Math.PI, outer, cols, inner, ...changes);
+    return [taylor, loss, gradient, p, status, slopes, radius];
+  };
+}
+
 /** Every other operator of the table that gives a number for each logit: plainly, and with a mask and a bias. */
 const inputsOfRows = ['x', 'mask', 'bias'];
 const table = Object.values(operatorTable as unknown as Record<string, AnyOperator>);
@@ -91,7 +109,7 @@ for (const operator of table.sort((a, b) => (a.name < b.name ? -1 : 1))) {
   const { name, inputs, outputs, results } = operator;
   const isOfRows =
     inputs.every((each) => inputsOfRows.includes(each)) && outputs.length === 1 && results.includes('out');
-  if (!isOfRows || name === 'softmax' || name === 'log_softmax') continue;
+  if (!isOfRows || ['softmax', 'log_softmax', 'taylor_softmax'].includes(name)) continue;
   const publicName = name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
   operators[publicName] = (run, x, other, [outer, cols, inner, temperature]) => {
     const rows = { x, outer, cols, inner, temperature };

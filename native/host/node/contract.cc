@@ -31,6 +31,12 @@ bool are_lengths(const TypedArray& lengths) {
   return true;
 }
 
+bool are_below(const TypedArray& positions, double end) {
+  for (size_t i = 0; i < positions.length; i++)
+    if (((const int32_t*)positions.data)[i] >= end) return false;
+  return true;
+}
+
 double longest(const TypedArray& lengths) {
   int32_t most = 0;
   for (size_t b = 0; b < lengths.length; b++) most = std::max(most, ((const int32_t*)lengths.data)[b]);

@@ -1,0 +1,60 @@
+/**
+ * Functions that are composed of calls of kernels: one text runs at once, or as a promise that gives the event loop a
+ * turn between its steps.
+ */
+import type { AsyncOptions } from './abort.js';
+import { signalOf } from './abort.js';
+import { bytesPerElement, copyInto, isShared, lengthOf, viewOf } from './arrays.js';
+import { runNow, type Call } from './call.js';
+import { turn } from './js-jobs.js';
+import { checkWhole, newLike } from './memory.js';
+import { offLoop } from './off-loop.js';
+import type { Form } from './options.js';
+
+/** Yields a call to be run, or nothing where others may have a turn. */
+export type Steps<R> = Generator<Call<unknown> | undefined, R, unknown>;
+
+/** Runs all steps at once. */
+export function runSteps<R>(steps: Steps<R>): R {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    if (value !== undefined) runNow(value);
+  }
+}
+
+/** The promise of a composed function. Options stand at `optionsAt` among its arguments, as for `later`. */
+export function stepsLater<Args extends unknown[], R>(
+  make: (form: Form, ...args: Args) => Steps<R>,
+  optionsAt: number,
+): (...args: Args) => Promise<R> {
+  return async (...rest) => {
+    const signal = signalOf(rest[optionsAt] as AsyncOptions | undefined);
+    const steps = make('later', ...rest);
+    signal?.throwIfAborted();
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (value === undefined) await turn();
+      else await offLoop(value, signal);
+      signal?.throwIfAborted();
+    }
+  };
+}
+
+/** Bytes copied between two turns of the event loop. */
+const SLICE = 2 ** 20;
+
+/** A caller's array itself, or for a promise a copy that no one else can write, made in slices. */
+export function* privately<A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> {
+  if (form === 'now' || isShared(view)) return view;
+  const caller = { view, name, length: lengthOf(view) };
+  const copy = newLike(view, caller.length, false);
+  const step = SLICE / bytesPerElement(view);
+  for (let at = 0; at < caller.length; at += step) {
+    if (at > 0) yield undefined;
+    checkWhole(caller);
+    copyInto(copy, viewOf(view, at, Math.min(caller.length, at + step)), at);
+  }
+  return copy as unknown as A;
+}

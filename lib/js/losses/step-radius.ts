@@ -1,0 +1,34 @@
+/** The kernel of safeStepRadius: reach / (max − min) of each row. */
+import { SAFE_STEP_RADIUS } from '../../backend/operators.js';
+import { twinOf } from '../twin.js';
+import { LossRows, type Floats } from './loss-rows.js';
+
+function kernel(
+  x: Floats,
+  out: Float64Array,
+  reach: number,
+  outer: number,
+  cols: number,
+  inner: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: Floats | null,
+): void {
+  const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
+  rows.each(outer, (start, row) => {
+    let [most, least] = [-Infinity, Infinity];
+    for (let c = 0; c < cols; c++) {
+      if (!rows.isVisible(start, c)) continue;
+      const z = rows.read(start, c) + rows.low;
+      most = Math.max(most, z); // NaN stays
+      least = Math.min(least, z);
+    }
+    const spread = most - least;
+    if (most !== most) out[row] = NaN;
+    else if (most < least) out[row] = Infinity;
+    else if (spread < Infinity) out[row] = reach / spread;
+    else out[row] = spread !== spread ? 0 : reach / 4 / (most / 4 - least / 4);
+  });
+}
+
+export const safeStepRadiusKernels = /* @__PURE__ */ twinOf(SAFE_STEP_RADIUS, kernel, kernel);

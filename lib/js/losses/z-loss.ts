@@ -1,0 +1,103 @@
+/** The kernel of zLoss: softplus(a (b − z_c)) / a with z = (o − mean) / std, and its gradient. */
+import { Z_LOSS } from '../../backend/operators.js';
+import { exactProduct } from '../../math/powers.js';
+import { log1p } from '../../math/log.js';
+import { twinOf } from '../twin.js';
+import { expBelow, exponentOf, LossRows, powerWithin, Total, type Floats } from './loss-rows.js';
+
+/** A row's mean (hi + low), deviation and visible logits, in its unit. */
+interface Moments {
+  readonly unit: number;
+  readonly count: number;
+  readonly hi: number;
+  readonly low: number;
+  readonly std: number;
+}
+
+/** A unit for rows whose squares would leave the range of a double. */
+function unitOf(rows: LossRows, start: number): number {
+  let size = 0;
+  for (let c = 0; c < rows.cols; c++) {
+    if (rows.isVisible(start, c)) size = Math.max(size, Math.abs(rows.read(start, c)));
+  }
+  return (size < 2 ** 300 && size > 2 ** -300) || size === 0 || !(size < Infinity) ? 1 : powerWithin(-exponentOf(size));
+}
+
+/** The mean of a sum of two parts, as two parts. */
+function meanOf([sum, rest]: readonly [number, number], n: number): readonly [hi: number, low: number] {
+  const hi = sum / n;
+  const [product, lost] = exactProduct(hi, n);
+  return [hi, (sum - product - lost + rest) / n];
+}
+
+function momentsOf(rows: LossRows, start: number, isDouble: boolean): Moments {
+  const unit = isDouble ? unitOf(rows, start) : 1;
+  const total = new Total();
+  let count = 0;
+  for (let c = 0; c < rows.cols; c++) {
+    if (!rows.isVisible(start, c)) continue;
+    total.add(rows.read(start, c, unit));
+    total.add(rows.low);
+    count++;
+  }
+  const [hi, low] = meanOf(total.parts, Math.max(count, 1));
+  const squares = new Total();
+  for (let c = 0; c < rows.cols; c++) {
+    if (!rows.isVisible(start, c)) continue;
+    const d = rows.read(start, c, unit) - hi + (rows.low - low);
+    squares.add(d * d);
+  }
+  return { unit, count, hi, low, std: Math.sqrt(squares.parts[0] / Math.max(count, 1)) };
+}
+
+function kernel(
+  x: Floats,
+  targets: Int32Array,
+  loss: Float64Array,
+  gradient: Floats | null,
+  a: number,
+  b: number,
+  outer: number,
+  cols: number,
+  inner: number,
+  mask: Uint8Array | null,
+  maskLayout: number,
+  bias: Floats | null,
+): void {
+  const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
+  rows.each(outer, (start, row) => {
+    const target = targets[row]!;
+    const fill = (value: number): void => {
+      if (gradient === null) return;
+      for (let c = 0; c < cols; c++) gradient[start + c * inner] = rows.isVisible(start, c) ? value : 0;
+    };
+    if (target < 0) {
+      loss[row] = 0;
+      return fill(0);
+    }
+    const { unit, count, hi, low, std } = momentsOf(rows, start, x instanceof Float64Array);
+    const isBad = count > 0 && !(std < Infinity);
+    const isHidden = !rows.isVisible(start, target);
+    if (isBad || isHidden) {
+      loss[row] = isBad ? NaN : Infinity;
+      return fill(isBad ? NaN : 0);
+    }
+    const distance = (c: number): number => rows.read(start, c, unit) - hi + (rows.low - low);
+    const d = distance(target);
+    const z = std > 0 ? d / std : 0;
+    const below = b - z;
+    const e = expBelow(-a * Math.abs(below));
+    const sigma = (below < 0 ? e : 1) / (1 + e);
+    loss[row] = Math.max(below, 0) + log1p(e, 0)[0] / a;
+    if (gradient === null || std === 0) return fill(0);
+    const ofTarget = (sigma / std) * unit;
+    const ofAll = ofTarget / count;
+    const ofDistance = ofAll * (z / std);
+    for (let c = 0; c < cols; c++) {
+      const at = start + c * inner;
+      gradient[at] = rows.isVisible(start, c) ? ofDistance * distance(c) + ofAll - (c === target ? ofTarget : 0) : 0;
+    }
+  });
+}
+
+export const zLossKernels = /* @__PURE__ */ twinOf(Z_LOSS, kernel, kernel);

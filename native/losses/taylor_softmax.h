@@ -1,0 +1,117 @@
+// taylor_softmax: p = T(z) / Σ T(z), z = (x + bias) / temperature, T the Taylor polynomial of exp of an even order n,
+//
+//   T(z) = Σ_{k ≤ n} z^k / k!      T(−∞) = 0
+//
+// which is positive. 1. Add up T in doubles that carry their roundings along.   2. Write T / Σ.
+//
+// A row whose sum overflows is read in a smaller unit u, a power of two: u^n T(z) = Σ (u z)^k u^(n−k) / k!.
+#pragma once
+#include "loss_rows.h"
+
+namespace {
+
+template <class T> struct TaylorSoftmax : LossRows<T> {
+  using Base = LossRows<T>;
+  using Base::kParts, Base::rows, Base::W;
+  using Lanes = typename Base::Lanes;
+  using Tile = typename Base::Tile;
+  using Memory = NoMemory;
+  T* out;
+  size_t order;
+  double temperature;
+
+  TaylorSoftmax(const Base& base, T* out, size_t order, double temperature)
+      : Base(base), out(out), order(order), temperature(temperature) {}
+
+  // u^n T(z), by Horner's scheme from the highest power down; 0 for −∞. `scaled` is u · z.
+  template <bool kScaled> ALWAYS f64x8 term(f64x8 scaled, f64x8 u) const {
+    f64x8 r = splat(1.), power = u;
+    for (size_t k = order; k > 0; k--) {
+      r = fma(mul(scaled, splat(1. / (double)k)), r, kScaled ? power : splat(1.));
+      if (kScaled) power = mul(power, u);
+    }
+    return zero_below(r, scaled, splat(-largest<double>()));
+  }
+  // A logit over the temperature, in the row's unit.
+  template <bool kScaled> ALWAYS f64x8 value(Two<f64x8> z, f64x8 u) const {
+    f64x8 x = kScaled ? add(mul(z.x, u), mul(z.low, u)) : add(z.x, z.low);
+    return temperature == 1 ? x : div(x, splat(temperature));
+  }
+  template <bool kScaled> void add_up(const Tile& t, const Lanes& unit, Lanes& sum, Lanes& rest) const {
+    VectorTotal<double> total[kParts];
+    this->each(t, [&](size_t, Two<f64x8>* z, uint32_t) ALWAYS_LAMBDA {
+      UNROLL for (size_t p = 0; p < kParts; p++) {
+        const f64x8 u = unit.part(p);
+        total[p].add_pair(term<kScaled>(value<kScaled>(z[p], u), u), splat(0.));
+      }
+    });
+    this->merge(total, sum, rest);
+  }
+  template <bool kScaled> void divide(const Tile& t, const Lanes& unit, const Lanes& sum, uint32_t nan) const {
+    this->each(t, [&](size_t v, Two<f64x8>* z, uint32_t visible) ALWAYS_LAMBDA {
+      f64x8 y[kParts];
+      UNROLL for (size_t p = 0; p < kParts; p++) {
+        const f64x8 u = unit.part(p);
+        y[p] = div(term<kScaled>(value<kScaled>(z[p], u), u), sum.part(p));
+        if (nan) y[p] = select_bits(splat(not_a_number<double>()), y[p], (visible & nan) >> 8 * p);
+      }
+      this->write(out, t, v, y);
+    });
+  }
+  // Gives the rows whose sum overflows, though all logits are finite, a unit in which the largest |z| is about 1.
+  SELDOM bool find_units(const Tile& t, const Lanes& sum, Lanes& unit) const {
+    f64x8 most[kParts];
+    for (f64x8& each : most) each = splat(0.);
+    this->each(t, [&](size_t, Two<f64x8>* z, uint32_t visible) {
+      for (size_t p = 0; p < kParts; p++)
+        most[p] = max_skip_nan(most[p], select_bits(size_of(z[p].x), splat(0.), visible >> 8 * p));
+    });
+    Lanes size;
+    this->merge_largest(most, size);
+    bool found = false;
+    for (size_t i = 0; i < W; i++) {
+      if (!(sum.v[i] == infinity<double>() && size.v[i] < infinity<double>())) continue;
+      unit.v[i] = power_within(exponent_of(temperature) - exponent_of(size.v[i]));
+      found = true;
+    }
+    return found;
+  }
+  void row(const Run&, Memory&, size_t i) const {
+    Tile t;
+    Lanes unit, sum, rest;
+    this->place(t, i);
+    for (double& each : unit.v) each = 1;
+    add_up<false>(t, unit, sum, rest);
+    bool overflows = false, is_scaled = false;
+    for (double each : sum.v) overflows |= each == infinity<double>();
+    if (overflows) is_scaled = find_units(t, sum, unit);
+    if (is_scaled) add_up<true>(t, unit, sum, rest);
+    uint32_t nan = 0;
+    for (size_t j = 0; j < W; j++) {
+      if (sum.v[j] > 0 && sum.v[j] < infinity<double>()) continue;
+      // Nothing but −∞ is no fault where a mask was given.
+      if (sum.v[j] != 0 || !rows.extras.has_mask()) nan |= 1u << j;
+      sum.v[j] = 1;
+    }
+    is_scaled ? divide<true>(t, unit, sum, nan) : divide<false>(t, unit, sum, nan);
+  }
+};
+
+template <class T>
+void taylor_softmax_floats(const Run& run, const T* x, T* out, size_t order, const LogitRows<T>& rows) {
+  if (rows.extent.elements() == 0) return;
+  const ExpScale<double> scale = ExpScale<double>::of(1);
+  LossRows<T>::share(TaylorSoftmax<T>({run, x, rows, scale}, out, order, rows.temperature));
+}
+template <class X, class Y> void taylor_softmax(const Run& run, const Stored<X>* x, Stored<Y>* out, size_t order,
+                                                const LogitRows<Stored<X>>& rows) {
+  if constexpr (kIsHalf<X>) {
+    const HalfCall call(kFormat<X>, run, rows);
+    in_floats(call, x, nullptr, out,
+              [&](const Run& r, size_t o, size_t n, const float* in, const float*, float* result) {
+                taylor_softmax_floats<float>(r, in, result, order, call.part(o, n));
+              });
+  } else taylor_softmax_floats<X>(run, x, out, order, rows);
+}
+
+}  // namespace

@@ -1,0 +1,65 @@
+// Calls of the kernels of flash-softmax/losses. calls.h includes this file, behind the classes that they stand on.
+#pragma once
+
+// taylorSoftmax: an order, and all that softmax has.
+template <class E, class Result> struct TaylorCall : MapCall<E, Result, false> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, Result*, size_t, const LogitRows<T>&);
+
+  using MapCall<E, Result, false>::MapCall;
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (Result*)out[0], 2 + this->seed % 3 * 2, this->rows_of(in));
+  }
+};
+
+// zLoss: the targets of crossEntropy, and two numbers.
+template <class E> struct ZLossCall : CrossEntropyCall<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, const int32_t*, double*, T*, double, double, const UnscaledRows<T>&);
+
+  using CrossEntropyCall<E>::CrossEntropyCall;
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    const LogitRows<T> rows = this->rows_of(in);
+    kernel(run, this->x_of(in), (const int32_t*)in[3], (double*)out[1], this->with_gradient() ? (T*)out[0] : nullptr,
+           0.5, 1.5, {rows.extent, rows.mask, rows.bias});
+  }
+};
+
+// softTopK: a third of a position, which every row with two has.
+template <class E, class Result> struct SoftTopKCall : MapCall<E, Result, false> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, Result*, int32_t*, double, double, const UnscaledRows<T>&);
+
+  using MapCall<E, Result, false>::MapCall;
+  std::vector<Span> outputs() const { return {room<Result>(this->elements()), room<int32_t>(this->rows())}; }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    const LogitRows<T> rows = this->rows_of(in);
+    kernel(run, this->x_of(in), (Result*)out[0], (int32_t*)out[1], 1. / 3, 0.75, {rows.extent, rows.mask, rows.bias});
+  }
+};
+
+// safeStepRadius: a double for each row.
+template <class E> struct RadiusCall : LogitsOf<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, double*, double, const UnscaledRows<T>&);
+  static constexpr bool kInPlace = false;
+
+  using LogitsOf<E>::LogitsOf;
+  std::vector<Span> inputs() const { return this->logits(); }
+  std::vector<Span> outputs() const { return {room<double>(this->rows())}; }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    const LogitRows<T> rows = this->rows_of(in);
+    kernel(run, this->x_of(in), (double*)out[0], 3, {rows.extent, rows.mask, rows.bias});
+  }
+};
+
+// softTopKBackward: any numbers as results of softTopK, without a mask.
+template <class E, class Result> struct SoftTopKBackwardCall : BackwardCall<E, Result> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, const T*, Result*, double, size_t, size_t, size_t);
+
+  using BackwardCall<E, Result>::BackwardCall;
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (const T*)in[2], (Result*)out[0], 0.75, this->outer, this->cols, this->inner);
+  }
+};
