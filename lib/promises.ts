@@ -17,7 +17,10 @@ import type { Call } from './call/call.js';
 import { later } from './call/off-loop.js';
 import { FORM_OPTIONS, type Form } from './call/options.js';
 import type { LogitArray, NewFloat32Array, NewFloat64Array, Returned } from './call/types.js';
+import { compSumCall, focalLossCall } from './losses/comp-sum.js';
 import { crossEntropyCall } from './losses/cross-entropy.js';
+import { logSoftmaxBackwardCall } from './losses/log-softmax-backward.js';
+import { marginCrossEntropyCall } from './losses/margins.js';
 import { logStableMaxCall, stableMaxCall } from './losses/stable-max.js';
 import { expSumCall } from './softmax/exp-sum.js';
 import type { ExpSums } from './softmax/exp-sum-state.js';
@@ -42,7 +45,8 @@ export type { AxisOptions } from './call/options.js';
 export type { Float16ArrayLike, LogitArray } from './call/types.js';
 export type { BackendName } from './backend/backend.js';
 export type { Caches, Plan } from './backend/native.js';
-export type { CrossEntropyOptions, Targets } from './losses/cross-entropy.js';
+export type { CrossEntropyOptions } from './losses/cross-entropy.js';
+export type { Targets } from './losses/targets.js';
 export type { ChunkOptions } from './softmax/exp-sum-accumulator.js';
 export type { ExpSumOptions } from './softmax/exp-sum.js';
 export type { ExpSums, NewExpSums } from './softmax/exp-sum-state.js';
@@ -127,6 +131,18 @@ export const logStableMax = /* @__PURE__ */ later(logStableMaxCall, 1);
 
 /** As crossEntropy of the package's root. `gradient` is written when the job has ended, as `out` is. */
 export const crossEntropy = /* @__PURE__ */ later(crossEntropyCall, 2);
+
+/** As compSum of flash-softmax/losses. */
+export const compSum = /* @__PURE__ */ later(compSumCall, 2);
+
+/** As focalLoss of flash-softmax/losses. */
+export const focalLoss = /* @__PURE__ */ later(focalLossCall, 2);
+
+/** As logSoftmaxBackward of flash-softmax/losses. */
+export const logSoftmaxBackward = /* @__PURE__ */ later(logSoftmaxBackwardCall, 2);
+
+/** As marginCrossEntropy of flash-softmax/losses. */
+export const marginCrossEntropy = /* @__PURE__ */ later(marginCrossEntropyCall, 2);
 
 /** As softmaxBackward of the package's root. */
 export const softmaxBackward = /* @__PURE__ */ later(softmaxBackwardCall, 2);

@@ -49,6 +49,12 @@ export type LogSumExpKernel<X> = Kernel<'log_sum_exp', X>;
 export type CrossEntropyKernel<X> = Kernel<'cross_entropy', X>;
 
 /**
+ * A loss with class weights, smoothing, soft targets or another function of −ln p (native/losses/cross_entropy.h), and
+ * its gradient. `targets` as in cross_entropy; beside `soft` they say which rows count.
+ */
+export type RowLossKernel<X> = Kernel<'row_loss', X>;
+
+/**
  * The sum of exp(z[c]) over each row, mantissa · 2^exponent, the mantissa in [1, 2) (lib/math/extended.ts). The
  * exponent is NO_EXPONENT where it does not fit 32 bits. An empty row is not written: it stays 0 in a new array.
  */

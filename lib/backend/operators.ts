@@ -43,6 +43,20 @@ export const CROSS_ENTROPY: OperatorOf<'cross_entropy'> = {
   ),
 };
 
+export const ROW_LOSS: OperatorOf<'row_loss'> = {
+  name: 'row_loss', types: SAME, inPlace: ['gradient', 'x'],
+  parameters: [
+    'x', 'targets', 'soft', 'weight', 'loss', 'gradient', 'kind', 'parameter', 'smoothing', 'lsePenalty', 'scale',
+    'outer', 'cols', 'inner', 'temperature', 'mask', 'maskLayout', 'bias',
+  ],
+  inputs: ['x', 'targets', 'soft', 'weight', 'mask', 'bias'], outputs: ['loss', 'gradient'],
+  logits: ['x', 'soft', 'gradient', 'bias'], results: [],
+  call: (kernel, a) => kernel(
+    a.x, a.targets, a.soft, a.weight, a.loss, a.gradient, a.kind, a.parameter, a.smoothing, a.lsePenalty, a.scale,
+    a.outer, a.cols, a.inner, a.temperature, a.mask, a.maskLayout, a.bias,
+  ),
+};
+
 export const STABLE_MAX: OperatorOf<'stable_max'> = {
   name: 'stable_max', types: SAME_OR_WIDER, inPlace: ['out', 'x'],
   parameters: ['x', 'out', 'outer', 'cols', 'inner', 'mask', 'maskLayout', 'bias'],

@@ -46,6 +46,10 @@ export interface NamedParameters<X, Y> {
   log_softmax: { x: X; out: Y } & LogitRows<X>;
   log_sum_exp: { x: X; out: Float64Array } & LogitRows<X>;
   cross_entropy: { x: X; targets: Int32Array; loss: Float64Array; gradient: X | null } & LogitRows<X>;
+  row_loss: {
+    x: X; targets: Int32Array; soft: X | null; weight: Float64Array | null; loss: Float64Array; gradient: X | null;
+    kind: number; parameter: number; smoothing: number; lsePenalty: number; scale: number;
+  } & LogitRows<X>;
   stable_max: { x: X; out: Y } & UnscaledRows<X>;
   log_stable_max: { x: X; out: Y } & UnscaledRows<X>;
   taylor_softmax: { x: X; out: Y; order: number } & LogitRows<X>;
@@ -109,6 +113,11 @@ export interface OrderedParameters<X, Y> {
   log_sum_exp: [x: X, out: Float64Array, ...logitRows: OrderedLogitRows<X>];
   cross_entropy: [
     x: X, targets: Int32Array, loss: Float64Array, gradient: X | null, ...logitRows: OrderedLogitRows<X>,
+  ];
+  row_loss: [
+    x: X, targets: Int32Array, soft: X | null, weight: Float64Array | null, loss: Float64Array, gradient: X | null,
+    kind: number, parameter: number, smoothing: number, lsePenalty: number, scale: number,
+    ...logitRows: OrderedLogitRows<X>,
   ];
   stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
   log_stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
@@ -205,6 +214,7 @@ export interface OperatorTypes {
   log_softmax: SameOrWider;
   log_sum_exp: Same;
   cross_entropy: Same;
+  row_loss: Same;
   stable_max: SameOrWider;
   log_stable_max: SameOrWider;
   taylor_softmax: SameOrWider;

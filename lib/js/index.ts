@@ -7,6 +7,7 @@ import { iouMatrixKernels } from './detection/iou-matrix.js';
 import { softNmsKernels } from './detection/soft-nms.js';
 import { crossEntropyKernels } from './losses/cross-entropy.js';
 import { softTopKBackwardKernels, softTopKKernels } from './losses/soft-top-k.js';
+import { rowLossKernels } from './losses/row-loss.js';
 import { logStableMaxKernels, stableMaxKernels } from './losses/stable-max.js';
 import { loadBalanceKernels } from './routing/load-balance.js';
 import { routeKernels } from './routing/route.js';
@@ -28,6 +29,7 @@ export const js: Backend = {
   ...logSoftmaxKernels,
   ...logSumExpKernels,
   ...crossEntropyKernels,
+  ...rowLossKernels,
   ...stableMaxKernels,
   ...logStableMaxKernels,
   ...taylorSoftmaxKernels,

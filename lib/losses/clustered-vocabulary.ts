@@ -18,7 +18,7 @@ import { block, philox, PURPOSE, uniformOf } from '../math/philox.js';
 import { logSoftmax } from '../softmax/log-softmax.js';
 import { logSumExp } from '../softmax/log-sum-exp.js';
 import { softmax } from '../softmax/softmax.js';
-import { positionsOf, targetsOf, type ClassTargets } from './class-targets.js';
+import { indicesOf, positionsOf, type Targets } from './targets.js';
 import { doublesOf, writerOf } from './read.js';
 
 export interface CodeOptions {
@@ -179,9 +179,9 @@ export class ClusteredVocabulary {
    * @returns A new Float64Array with an element for each row.
    * @throws TypeError, RangeError as crossEntropy does. Nothing was written then.
    */
-  crossEntropy<A extends LogitArray>(logits: A, targets: ClassTargets, options?: CodeLossOptions<A>): NewFloat64Array {
+  crossEntropy<A extends LogitArray>(logits: A, targets: Targets, options?: CodeLossOptions<A>): NewFloat64Array {
     const { gradient, ignoreIndex = -100, ...given } = optionsOf(options, [...CODE_NAMES, 'gradient', 'ignoreIndex']);
-    const list = targetsOf(targets);
+    const list = indicesOf(targets);
     const codes = this.#read(logits, given, CODE_NAMES);
     const positions = positionsOf(list, codes.rows, this.tokens, ignoreIndex);
     const slopes = gradient === undefined ? null : likeArray(gradient, logits, 'gradient', 'logits');

@@ -18,7 +18,6 @@ export {
 } from './clustered-vocabulary.js';
 export type { DecoupledSoftmaxOptions, Positives } from './decoupled-softmax.js';
 export type { ElasticMarginsOptions } from './elastic-margins.js';
-export type { ClassTargets } from './class-targets.js';
 export type { SoftTopKBackwardOptions, SoftTopKOptions } from './soft-top-k.js';
 export type { SafeStepRadiusOptions } from './step-radius.js';
 export type { TaylorSoftmaxOptions } from './taylor-softmax.js';

@@ -9,7 +9,7 @@ import { finite } from '../call/values.js';
 import { optionNames, readable, UNSCALED_NAMES, type Form, type UnscaledOptions } from '../call/options.js';
 import type { ElementType, LogitArray, NewFloat64Array, Returned } from '../call/types.js';
 import { zLossKernels } from '../js/losses/z-loss.js';
-import { positionsOf, targetsOf, type ClassTargets } from './class-targets.js';
+import { indicesOf, positionsOf, type Targets } from './targets.js';
 import { gradientFor } from './gradient.js';
 
 export interface ZLossOptions<A extends LogitArray = LogitArray, Out = Float64Array> extends UnscaledOptions<A, Out> {
@@ -51,7 +51,7 @@ export interface ZLossOptions<A extends LogitArray = LogitArray, Out = Float64Ar
  */
 export function zLoss<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
   logits: A,
-  targets: ClassTargets,
+  targets: Targets,
   options?: ZLossOptions<A, Out>,
 ): Returned<Out> {
   return runNow(zLossCall('now', logits, targets, options));
@@ -72,12 +72,12 @@ const CHECKS: AxisOperator = {
 export function zLossCall<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
   form: Form,
   logits: A,
-  targets: ClassTargets,
+  targets: Targets,
   options: ZLossOptions<A, Out> & AsyncOptions = {},
 ): Call<Returned<Out>> {
   // All that could run a caller's code is read before axisCall takes lengths.
   const { a = 1, b = 1, gradient, ignoreIndex = -100 } = readable(options);
-  const indices = targetsOf(targets);
+  const indices = indicesOf(targets);
   const call = axisCall(CHECKS, form, logits, options);
   const { args, elements, type, out, isOutNew } = call;
   const { x, outer, cols, inner, mask, maskLayout, bias } = args;

@@ -6,7 +6,7 @@ import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call
 import { FORM_OPTIONS, optionsOf, type Form } from '../call/options.js';
 import { isFloat32Array, isFloat64Array, type FloatArray, type NewFloat64Array } from '../call/types.js';
 import { fraction } from '../call/values.js';
-import type { Targets } from '../losses/cross-entropy.js';
+import type { Targets } from '../losses/targets.js';
 import { addProducts, BLOCK, cholesky } from './matrix.js';
 import { runAll, type Steps } from './steps.js';
 
@@ -77,7 +77,7 @@ export function featuresOf(features: unknown, form: Form): FloatArray {
   return form === 'now' ? features : (copyOf(features) as FloatArray);
 }
 
-const isInteger = (kind: string | undefined): boolean => /^(Ui|I)nt(8|16|32)Array$/.test(kind ?? '');
+const isInteger = (kind: string | undefined): boolean => /^((Ui|I)nt(8|16|32)|BigInt64)Array$/.test(kind ?? '');
 
 /** A checked copy of the labels. */
 function labelsOf(labels: Targets, most: number): Int32Array {
@@ -85,11 +85,13 @@ function labelsOf(labels: Targets, most: number): Int32Array {
   if (!Array.isArray(labels) && !isInteger(kind)) {
     throw wrongType('an Int32Array, another array of integers,', 'labels', labels);
   }
-  const list: ArrayLike<unknown> = kind === undefined ? Array.from(labels) : copyOf(labels as Int32Array);
+  const list: ArrayLike<unknown> =
+    kind === undefined ? Array.from(labels as readonly number[]) : copyOf(labels as Int32Array);
   if (kind !== undefined) trueLength(labels as Int32Array, 'labels');
   const own = new Int32Array(list.length);
   for (let i = 0; i < list.length; i++) {
-    const label = list[i];
+    const given = list[i];
+    const label = typeof given === 'bigint' ? Number(given) : given;
     if (typeof label !== 'number') throw wrongType('integers', 'labels', label);
     if (!(Number.isInteger(label) && label >= 0 && label < most)) {
       throw outOfRange(`integers from 0 to ${most - 1}`, 'labels', `${describe(label)} at ${i}`);

@@ -25,9 +25,11 @@ export function logSumExp(state: ExpSums): NewFloat64Array;
  *
  *     max / temperature + log(1 + S)        S: the sum of the others relative to the maximum, as in logSoftmax
  *
- * S being the sum of float32 terms in float32 and half rows of more than 128 elements on native backends: good to
- * 8e-8 · min(1, S), and mostly to a hundredth of that. In all others within 1 ULP of exact where the two terms do not
- * cancel, and else within 2^-52 · min(1, S). A result as small as 1e-40, as of [0, −92], is kept: log(1 + S) is S.
+ * S being the sum of float32 terms in float32 and half rows of more than 512 elements on native backends: good to
+ * 8e-8 · min(1, S), and mostly to a hundredth of that. (With a bias, or along another axis than the last, from 129
+ * elements on; other rows of 129 to 512 elements are good to 2^-34 · min(1, S).)
+ * In all others within 1 ULP of exact where the two terms do not cancel, and else within 2^-52 · min(1, S). A result as
+ * small as 1e-40, as of [0, −92], is kept: log(1 + S) is S.
  *
  * NaN for a row with a NaN, +∞ for one with +∞, −∞ for one of nothing but −∞ or masked positions.
  *

@@ -17,7 +17,7 @@ namespace {
 enum { kHard = 0, kLinear = 1, kGaussian = 2 };
 
 // ln x for x > 0, without fma: the steps of lib/math/log.ts. Max error: 1 ULP.
-static NEVER_INLINE double ln_of(double x) {
+static NEVER_INLINE double ln_unfused(double x) {
   int n = exponent_of(x);
   double m = with_exponent(x, 0);
   if (m > 0x1.6a09e667f3bcdp0) {
@@ -30,7 +30,7 @@ static NEVER_INLINE double ln_of(double x) {
   return n * 0x1.62e42feep-1 + (2 * h + (h * z * p + n * 0x1.a39ef35793c76p-33));
 }
 // e^x for x of at most 100, without fma: the steps of lib/js/detection/soft-nms.ts. 0 below -110. Max error: 2 ULP.
-static NEVER_INLINE double exp_of(double x) {
+static NEVER_INLINE double exp_unfused(double x) {
   if (x < -110) return 0;
   const double k = nearest(x * kLog2E), r = (x - k * 0x1.62e42feep-1) - k * 0x1.a39ef35793c76p-33;
   constexpr double kFactors[] = {1. / 6227020800, 1. / 479001600, 1. / 39916800, 1. / 3628800, 1. / 362880, 1. / 40320,
@@ -55,12 +55,14 @@ struct Keys {
     const double smallest = 0x1.0000000000001p-150;
     if (score_threshold < 0) score_threshold = 0;
     least = score_threshold > smallest ? score_threshold : smallest;
-    if (method == kGaussian) least = least < infinity<double>() ? sigma * ln_of(least) : least;
+    if (method == kGaussian) least = least < infinity<double>() ? sigma * ln_unfused(least) : least;
   }
   // Whether a box with this score, which is no NaN, takes part.
   bool counts(float score) const { return score >= score_threshold && score > -infinity<float>(); }
-  double key_of(float score) const { return method != kGaussian ? score : score > 0 ? sigma * ln_of(score) : kZero; }
-  float score_of(double key) const { return (float)(method == kGaussian ? exp_of(key / sigma) : key); }
+  double key_of(float score) const {
+    return method != kGaussian ? score : score > 0 ? sigma * ln_unfused(score) : kZero;
+  }
+  float score_of(double key) const { return (float)(method == kGaussian ? exp_unfused(key / sigma) : key); }
 
   // Lowers the keys in the lanes `meeting`. Returns the lanes that are to be dropped.
   ALWAYS uint32_t lower(f64x8& keys, f64x8 iou, uint32_t meeting) const {
@@ -193,12 +195,11 @@ struct SoftNms {
 };
 
 // A box costs about as much as 512 bytes of a softmax.
-template <class X, class Y>
-void soft_nms(const Run& run, const float* boxes, const float* scores, const int32_t* classes, uint32_t* indices,
-              float* kept, uint32_t* counts, uint32_t* status, size_t batch, size_t n, size_t most,
-              const BoxFormat& format, const Suppression& suppression) {
-  const SoftNms work = {boxes,  scores, classes, indices, kept, counts,
-                        status, n,      most,    format,  Keys(suppression)};
+template <class X, class Y> void soft_nms(const Run& run, const float* boxes, const float* scores,
+                                          const int32_t* classes, uint32_t* indices, float* kept, uint32_t* counts,
+                                          uint32_t* status, size_t batch, size_t n, size_t most,
+                                          const BoxFormat& format, const Suppression& suppression) {
+  const SoftNms work = {boxes, scores, classes, indices, kept, counts, status, n, most, format, Keys(suppression)};
   share_rows(for_bytes(run, batch * n * 512), batch, n * 128, work);
 }
 

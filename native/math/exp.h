@@ -193,12 +193,16 @@ constexpr double kDoubleToFloat = ExpTraits<float>::kG / ExpTraits<double>::kG *
 static_assert(ExpTraits<float>::kBias - ExpTraits<double>::kBias == -480, "the power of two in kDoubleToFloat");
 
 // q in double for results that are rounded to float. Max error: 2^-36, by the series to r^5. |k| stays below 2^18, so
-// one number is enough for ln 2 / 8.
-SIMD_INLINE f64x8 exp_for_float(const ExpVector<double>& e, f64x8 x) {
-  f64x8 v = raise_to(e.low, x), t = fma(v, e.c, e.base), r = fma(sub(t, e.base), e.step_hi, v);
+// one number is enough for ln 2 / 8. No value may lie below e.low.
+SIMD_INLINE f64x8 exp_inside_for_float(const ExpVector<double>& e, f64x8 v) {
+  f64x8 t = fma(v, e.c, e.base), r = fma(sub(t, e.base), e.step_hi, v);
   f64x8 s = add_shifted(lookup8(exp_table(0.), t), t),
         p = fma(fma(fma(e.terms[3], r, e.terms[2]), r, e.terms[1]), r, e.terms[0]);
-  return zero_below(fma(mul(s, e.slope), fma(mul(r, r), p, r), s), x, e.low);
+  return fma(mul(s, e.slope), fma(mul(r, r), p, r), s);
+}
+// As exp_inside_for_float, but values below the window give 0. A NaN stays a NaN.
+SIMD_INLINE f64x8 exp_for_float(const ExpVector<double>& e, f64x8 x) {
+  return zero_below(exp_inside_for_float(e, raise_to(e.low, x)), x, e.low);
 }
 
 }  // namespace

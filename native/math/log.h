@@ -1,5 +1,5 @@
 // Logarithms without the C library, whose last bits differ between systems. log(1 + s) for s ≥ 0 is the sum of two
-// doubles, with an error of 2^-58 of the result: once a row, so in scalars.
+// doubles, with an error of 2^-58 of the result.
 //
 //   1 + s = 2^n (1 + f), 1 + f in [√½, √2]      h = f / (2 + f)      log(1 + s) = n ln 2 + 2 (h + h³/3 + h⁵/5 + …)
 //
@@ -43,18 +43,37 @@ static Pair log1p_pair(double s, double rest) {
   return two_sum_pair(sum.hi, sum.lo + (n * 0x1.a39ef35793c76p-33 + low));
 }
 
+// log1p_pair of eight sums, with its bits.
+SIMD_INLINE Two<f64x8> log1p_pairs(f64x8 s, f64x8 rest) {
+  const f64x8 zero = splat(0.), one = splat(1.), two = splat(2.);
+  const uint32_t large = lanes_above(s, splat(0x1.a82799p-2));  // √2 − 1
+  const Two<f64x8> u = two_sum(one, s);
+  const f64x8 lower = mantissas_of(u.x), octaves = octaves_of(u.x);
+  const uint32_t upper = lanes_above(lower, splat(0x1.6a09e6p0));
+  const f64x8 m = select_bits(mul(lower, splat(0.5)), lower, upper);
+  const f64x8 n = select_bits(select_bits(add(octaves, one), octaves, upper), zero, large);
+  const f64x8 f = select_bits(sub(m, one), s, large);
+  const f64x8 below = select_bits(mul(add(u.low, rest), div(m, u.x)), rest, large);  // the quotient is 2^−n
+  const Two<f64x8> d = two_sum(two, f);
+  const f64x8 h = div(f, d.x), rounded = fma(sub(zero, h), d.x, f);
+  const f64x8 l = div(add(rounded, sub(below, mul(h, add(d.low, below)))), d.x), z = mul(h, h);
+  f64x8 p = splat(2. / 23);
+  UNROLL for (int k = 21; k >= 3; k -= 2) p = fma(p, z, splat(2. / k));
+  const f64x8 low = add(mul(mul(two, l), add(one, z)), mul(h, mul(z, p)));
+  const Two<f64x8> sum = two_sum(mul(n, splat(0x1.62e42feep-1)), mul(two, h));
+  const Two<f64x8> log = two_sum(sum.x, add(sum.low, add(mul(n, splat(0x1.a39ef35793c76p-33)), low)));
+  const uint32_t tiny = lanes_above(splat(0x1p-60), s);
+  return {select_bits(s, log.x, tiny), select_bits(rest, log.low, tiny)};
+}
+
 // ln x of positive normal numbers. Max error: 0.9 ULP. The steps of fdlibm's log: x = 2^n (1 + f), s = f / (2 + f),
 // ln(1 + f) = f - (f²/2 - s (f²/2 + R)), R = 2/3 s² + 2/5 s⁴ + …, of which the first term left out is 2^-59.
 static NEVER_INLINE f64x8 log_of(f64x8 x) {
-  double each[8], exponents[8];
-  store(each, x);
-  for (int i = 0; i < 8; i++) {
-    int n = exponent_of(each[i]);
-    double m = with_exponent(each[i], 0);
-    bool is_upper = m > 0x1.6a09e6p0;  // √2
-    each[i] = (is_upper ? m / 2 : m) - 1, exponents[i] = n + is_upper;
-  }
-  const f64x8 f = load(each), n = load(exponents), s = div(f, add(splat(2.), f)), z = mul(s, s);
+  const f64x8 lower = mantissas_of(x), octaves = octaves_of(x);
+  const uint32_t upper = lanes_above(lower, splat(0x1.6a09e6p0));  // √2
+  const f64x8 m = select_bits(mul(lower, splat(0.5)), lower, upper);
+  const f64x8 n = select_bits(add(octaves, splat(1.)), octaves, upper);
+  const f64x8 f = sub(m, splat(1.)), s = div(f, add(splat(2.), f)), z = mul(s, s);
   const f64x8 half_square = mul(mul(f, f), splat(0.5));
   f64x8 r = splat(2. / 21);
   UNROLL for (int k = 19; k >= 3; k -= 2) r = fma(r, z, splat(2. / k));

@@ -6,7 +6,6 @@
 
 namespace {
 
-
 // Reads logits stored as X as the type that selection computes with: halves as floats, a row at a time.
 template <class X> struct LogitReader {
   using Float = Stored<X>;
@@ -56,8 +55,7 @@ const double* apply_mask_and_bias(RowMemory& memory, const Extras<Stored<X>>& ex
   for (size_t i = 0; i < cols; i += W) {
     size_t left = cols - i < W ? cols - i : W;
     f64x8 z[kWide], b[kWide];
-    uint32_t lanes =
-        !extras.has_mask() ? 0xFFFF : mask_lanes(extras.mask.data, extras.mask.layout, mask_at + i, left);
+    uint32_t lanes = !extras.has_mask() ? 0xFFFF : mask_lanes(extras.mask.data, extras.mask.layout, mask_at + i, left);
     widen(left < W ? load_n(logits + i, left, (T)0) : load(logits + i), z);
     if (kQuarter) UNROLL for (size_t p = 0; p < kWide; p++) z[p] = mul(z[p], splat(0.25));
     if (bias) {

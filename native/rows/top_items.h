@@ -127,8 +127,7 @@ static void rank_items(const Item* items, size_t n, Item* out, size_t limit) {
 }
 
 // Writes the first k ≤ n logits to items, in order. The row has no NaN; `top` is its largest logit.
-template <class T>
-void find_top_items(const T* x, size_t n, const T* group_tops, T top, size_t k, Item* items) {
+template <class T> void find_top_items(const T* x, size_t n, const T* group_tops, T top, size_t k, Item* items) {
   size_t groups = (n + kGroup - 1) / kGroup;
   T bound = k <= groups ? find_bound(group_tops, groups, k, top) : -infinity<T>();
   // A few items are all collected, then ranked. More of them go to a heap of the best so far, which raises the bound.

@@ -191,6 +191,15 @@ SIMD_INLINE f64x8 add_integers(f64x8 x, f64x8 y) {
   return {_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(x.a), _mm256_castpd_si256(y.a))),
           _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(x.b), _mm256_castpd_si256(y.b)))};
 }
+SIMD_INLINE __m256d octaves4(__m256d x) {  // an exponent field in the low bits of 2^52 is a double with an offset
+  __m256d field = _mm256_castsi256_pd(_mm256_srli_epi64(bits(x), 52)), base = _mm256_set1_pd(0x1p52);
+  return _mm256_sub_pd(_mm256_or_pd(field, base), _mm256_set1_pd(0x1p52 + 1023));
+}
+SIMD_INLINE f64x8 octaves_of(f64x8 x) { return {octaves4(x.a), octaves4(x.b)}; }
+SIMD_INLINE f64x8 mantissas_of(f64x8 x) {
+  __m256d field = _mm256_castsi256_pd(_mm256_set1_epi64x(0xFFFFFFFFFFFFF)), one = _mm256_set1_pd(1);
+  return {_mm256_or_pd(_mm256_and_pd(x.a, field), one), _mm256_or_pd(_mm256_and_pd(x.b, field), one)};
+}
 SIMD_INLINE f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) {
   return {_mm256_or_ps(_mm256_or_ps(x.a, y.a), z.a), _mm256_or_ps(_mm256_or_ps(x.b, y.b), z.b)};
 }
@@ -206,8 +215,7 @@ SIMD_INLINE bool any_bits(f64x8 x, uint64_t mask) {
 SIMD_INLINE bool any_nan(f32x16 x) { return _mm256_movemask_ps(_mm256_cmp_ps(x.a, x.b, _CMP_UNORD_Q)) != 0; }
 SIMD_INLINE bool any_nan(f64x8 x) { return _mm256_movemask_pd(_mm256_cmp_pd(x.a, x.b, _CMP_UNORD_Q)) != 0; }
 
-// Reductions. The order of the additions is part of the result: the two halves first, then their halves, down to one
-// lane.
+// Reductions. The order of additions is part of the result: the two halves, then their halves, down to one lane.
 SIMD_INLINE f64x8 low_f64(f32x16 x) {
   return {_mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1))};
 }

@@ -128,6 +128,8 @@ SIMD_INLINE f64x8 add_shifted(f64x8 a, f64x8 b) {
 SIMD_INLINE f64x8 add_integers(f64x8 a, f64x8 b) {
   return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a.v), _mm512_castpd_si512(b.v)))};
 }
+SIMD_INLINE f64x8 octaves_of(f64x8 a) { return {_mm512_getexp_pd(a.v)}; }
+SIMD_INLINE f64x8 mantissas_of(f64x8 a) { return {_mm512_getmant_pd(a.v, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src)}; }
 SIMD_INLINE f32x16 or_bits(f32x16 a, f32x16 b, f32x16 c) {
   return {_mm512_castsi512_ps(
       _mm512_ternarylogic_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(b.v), _mm512_castps_si512(c.v), 0xFE))};

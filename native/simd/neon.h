@@ -256,6 +256,15 @@ SIMD_INLINE f64x8 add_integers(f64x8 x, f64x8 y) {
   f64x8 r;
   EACH(vreinterpretq_f64_u64(vaddq_u64(u64(x.v[i]), u64(y.v[i]))));
 }
+SIMD_INLINE f64x8 octaves_of(f64x8 x) {
+  f64x8 r;
+  EACH(vsubq_f64(vcvtq_f64_u64(vshrq_n_u64(u64(x.v[i]), 52)), vdupq_n_f64(1023)));
+}
+SIMD_INLINE f64x8 mantissas_of(f64x8 x) {
+  const uint64x2_t field = vdupq_n_u64(0xFFFFFFFFFFFFF), one = vdupq_n_u64(0x3FF0000000000000);
+  f64x8 r;
+  EACH(vreinterpretq_f64_u64(vorrq_u64(vandq_u64(u64(x.v[i]), field), one)));
+}
 SIMD_INLINE f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) {
   f32x16 r;
   EACH(vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(u32(x.v[i]), u32(y.v[i])), u32(z.v[i]))));

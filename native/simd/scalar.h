@@ -153,6 +153,9 @@ LANES f64x8 lookup8(const double* table, f64x8 index) { EACH_F64(table[bits(inde
 LANES f32x16 add_shifted(f32x16 x, f32x16 y) { EACH_F32(from_bits(bits(x.v[i]) + (bits(y.v[i]) << 20))); }
 LANES f64x8 add_shifted(f64x8 x, f64x8 y) { EACH_F64(from_bits(bits(x.v[i]) + (bits(y.v[i]) << 49))); }
 LANES f64x8 add_integers(f64x8 x, f64x8 y) { EACH_F64(from_bits(bits(x.v[i]) + bits(y.v[i]))); }
+// A positive normal number is mantissa · 2^octave, the mantissa in [1, 2).
+LANES f64x8 octaves_of(f64x8 x) { EACH_F64((double)(int)(bits(x.v[i]) >> 52) - 1023); }
+LANES f64x8 mantissas_of(f64x8 x) { EACH_F64(from_bits((bits(x.v[i]) & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000)); }
 LANES f32x16 or_bits(f32x16 x, f32x16 y, f32x16 z) { EACH_F32(from_bits(bits(x.v[i]) | bits(y.v[i]) | bits(z.v[i]))); }
 LANES f64x8 or_bits(f64x8 x, f64x8 y, f64x8 z) { EACH_F64(from_bits(bits(x.v[i]) | bits(y.v[i]) | bits(z.v[i]))); }
 LANES bool any_bits(f32x16 x, uint32_t mask) {

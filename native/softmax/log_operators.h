@@ -26,7 +26,7 @@ ALWAYS void LogOperators<T>::write_vectors(const MeasuredTile<T>& m, T* out, siz
     uint32_t lanes = rows.template read<kExactDistance>(m, v, z);
     UNROLL
     for (size_t p = 0; p < kParts; p++)
-      y[p] = result(rows.template distance<kExactDistance>(z[p], top[p], low[p]), p, lanes >> 8 * p);
+      y[p] = result(rows.template distance<kExactDistance>(z[p], top[p], low[p]), p, lanes >> 8 * p, v);
     size_t n = rows.width(m, v);
     T* at = out + m.first + v * rows.stride();
     n == W ? store(at, narrowed(y, T())) : store_n(at, narrowed(y, T()), n);
@@ -45,7 +45,7 @@ inline void LogOperators<T>::write_logs(const MeasuredTile<T>& m, size_t from, s
     log_hi[p] = sub(zero, load(m.log_hi + 8 * p));
     log_lo[p] = load(m.log_lo + 8 * p);
   }
-  write_vectors<kExactDistance>(m, logs, from, to, [&](Two<f64x8> d, size_t p, uint32_t lanes) ALWAYS_LAMBDA {
+  write_vectors<kExactDistance>(m, logs, from, to, [&](Two<f64x8> d, size_t p, uint32_t lanes, size_t) ALWAYS_LAMBDA {
     f64x8 y;
     if (kExactDistance) y = fma(d.x, inverse, log_hi[p]);  // far better than a float needs
     else {
@@ -79,8 +79,9 @@ inline void LogOperators<T>::write_gradient(const MeasuredTile<T>& m, size_t fro
   for (size_t i = 0; i < W; i++) {
     bool is_ignored = rows.across() && i < m.n && targets[row_of(m) + i] < 0;
     Pair s = is_ignored || (rows.across() && i >= m.n) ? Pair{0, 0} : scaled_reciprocal(m, i, LogRows<T>::kG);
-    hi[i] = s.hi;
-    lo[i] = s.lo;
+    const double times = terms && !is_ignored ? m.factor[rows.across() ? i : 0] : 1;
+    hi[i] = s.hi * times;
+    lo[i] = s.lo * times;
     constant[i] = is_ignored || !(m.nan_results >> i & 1) ? 0 : not_a_number<double>();
   }
   const ExpVector<double> e(rows.scale, 0);
@@ -96,7 +97,7 @@ inline void LogOperators<T>::write_gradient(const MeasuredTile<T>& m, size_t fro
     share_hi[p] = load(hi + 8 * p);
     share_lo[p] = load(lo + 8 * p);
   }
-  write_vectors<kExactDistance>(m, gradient, from, to, [&](Two<f64x8> d, size_t p, uint32_t lanes) ALWAYS_LAMBDA {
+  const auto result = [&](Two<f64x8> d, size_t p, uint32_t lanes, size_t v) ALWAYS_LAMBDA {
     f64x8 t, rest, g;
     if (kExactDistance) g = mul(mul(exp_below<false>(e, d.x, t), factor), share_hi[p]);
     else {
@@ -104,17 +105,17 @@ inline void LogOperators<T>::write_gradient(const MeasuredTile<T>& m, size_t fro
       g = mul(fma(q, share_hi[p], fma(rest, share_hi[p], mul(q, share_lo[p]))), factor);
     }
     if (!kExactDistance && last != 1) g = mul(g, last_factor);
+    if (terms) g = minus_shares(m, v, p, g);
     if (non_finite) g = select_bits(load(constant + 8 * p), g, non_finite >> 8 * p);
     return !rows.extras.has_mask() ? g : select_bits(g, splat(0.), lanes);
-  });
+  };
+  write_vectors<kExactDistance>(m, gradient, from, to, result);
 }
 
 template <class T>
-NEVER_INLINE typename LogOperators<T>::Target LogOperators<T>::write_loss(const MeasuredTile<T>& m, size_t i) const {
-  size_t row = row_of(m) + i;
-  loss[row] = 0;
-  if (targets[row] < 0) return {0, 0, false};
-  size_t target = (size_t)targets[row], v = rows.across() ? target : target / W;
+NEVER_INLINE typename LogOperators<T>::TargetTerm LogOperators<T>::target_term(const MeasuredTile<T>& m,
+                                                                               size_t i) const {
+  size_t target = (size_t)targets[row_of(m) + i], v = rows.across() ? target : target / W;
   size_t lane = rows.across() ? i : target % W;
   Two<f64x8> z[kParts];
   uint32_t lanes = rows.read_out_of_line(m, v, z);
@@ -126,34 +127,122 @@ NEVER_INLINE typename LogOperators<T>::Target LogOperators<T>::write_loss(const 
     store(x + 8 * p, z[p].x);
     store(low + 8 * p, z[p].low);
   }
-  bool is_non_finite = m.non_finite >> i & 1, is_visible = lanes >> lane & 1;
+  bool is_visible = lanes >> lane & 1, is_top = x[lane] == 0 && low[lane] == 0;
   double temperature = rows.scale.temperature, a = x[lane] / temperature;
   double rest = (FUSED_F64(-a, temperature, x[lane]) + low[lane]) / temperature;
-  loss[row] = !is_visible              ? infinity<double>()
-              : m.nan_results >> i & 1 ? not_a_number<double>()
-              : a - a != 0             ? -a
-                                       : (m.log_hi[i] - a) + (m.log_lo[i] - rest);
-  if (!gradient) return {0, 0, false};
-  UNROLL
-  for (size_t p = 0; p < kParts; p++) {
-    f64x8 t;
-    store(q + 8 * p, exp_below<false>(e, z[p], t));
-  }
-  bool is_top = x[lane] == 0 && low[lane] == 0;
-  Pair others = {m.others[i], m.others_low[i]};  // the sum without the target
-  if (!is_top) {
+  double loss = !is_visible              ? infinity<double>()
+                : m.nan_results >> i & 1 ? not_a_number<double>()
+                : a - a != 0             ? -a
+                                         : (m.log_hi[i] - a) + (m.log_lo[i] - rest);
+  Pair others = {m.others[i], m.others_low[i]};
+  if (!is_top && (gradient || terms)) {
+    UNROLL
+    for (size_t p = 0; p < kParts; p++) {
+      f64x8 t;
+      store(q + 8 * p, exp_below<false>(e, z[p], t));
+    }
     others = two_sum_pair(others.hi, 1);
     others.lo += m.others_low[i] - q[lane] / LogRows<T>::kExpOfZero * LogRows<T>::kInverseG;
   }
-  Pair share = scaled_reciprocal(m, i, 1);
+  return {loss, others, m.first + v * rows.stride() + lane, is_visible, is_top};
+}
+
+template <class T>
+NEVER_INLINE typename LogOperators<T>::Target LogOperators<T>::write_loss(MeasuredTile<T>& m, size_t i) const {
+  size_t row = row_of(m) + i;
+  loss[row] = 0;
+  if (targets[row] < 0) return {0, 0, false};
+  if (terms) return write_loss_with_terms(m, i);
+  const TargetTerm t = target_term(m, i);
+  loss[row] = t.loss;
+  if (!gradient) return {0, 0, false};
+  Pair others = t.others, share = scaled_reciprocal(m, i, 1);
   double scale1 = rows.scale.scale1, scale2 = rows.scale.scale2 * rows.derivative_factor;
-  if (is_top && others.hi < 0x1p-900) {  // S may be subnormal where the gradient is normal
+  if (t.is_top && others.hi < 0x1p-900) {  // S may be subnormal where the gradient is normal
     others = {m.sum[i] * LogRows<T>::kInverseG, 0};
     scale1 *= scale2 / LogRows<T>::kExpOfZero;
     scale2 = 1;
   }
   double g = FUSED_F64(others.hi, share.hi, others.hi * share.lo + others.lo * share.hi) * scale1 * scale2;
-  return {m.first + v * rows.stride() + lane, (T)-g, is_visible && !is_non_finite};
+  return {t.index, (T)-g, t.is_visible && !(m.non_finite >> i & 1)};
+}
+
+template <class T>
+SELDOM typename LogOperators<T>::Shares LogOperators<T>::shares_of(const MeasuredTile<T>& m, size_t i) const {
+  Shares shares = {0, 0, (double)rows.cols};
+  if (!terms->has_shares()) return shares;
+  const double temperature = rows.scale.temperature, log = m.log_hi[i];
+  for (int pass = rows.extras.has_mask() ? 0 : 1; pass < 2; pass++) {  // 0: counts the classes that are not masked
+    if (pass == 0) shares.classes = 0;
+    for (size_t v = 0; v < rows.vectors(); v++) {
+      Two<f64x8> z[kParts];
+      double x[W], low[W];
+      const uint32_t lanes = rows.read_out_of_line(m, v, z);
+      UNROLL
+      for (size_t p = 0; p < kParts; p++) {
+        z[p] = rows.template distance<false>(z[p], load(m.top + 8 * p), load(m.low + 8 * p));
+        store(x + 8 * p, z[p].x);
+        store(low + 8 * p, z[p].low);
+      }
+      const size_t first = rows.across() ? i : 0, n = rows.across() ? i + 1 : rows.width(m, v);
+      for (size_t lane = first; lane < n; lane++) {
+        const bool is_visible = lanes >> lane & 1;
+        if (pass == 0) shares.classes += is_visible;
+        if (pass == 0) continue;
+        const size_t at = m.first + v * rows.stride() + lane, c = rows.across() ? v : v * W + lane;
+        const double b = terms->share_of(at, c, shares.classes);
+        if (b == 0 || (!is_visible && !(terms->soft && terms->soft[at] != 0))) continue;
+        const double a = is_visible ? (x[lane] + low[lane]) / temperature : -infinity<double>();
+        shares.sum += b;
+        shares.loss += b * (log - a);
+      }
+    }
+  }
+  return shares;
+}
+
+template <class T>
+SELDOM typename LogOperators<T>::Target LogOperators<T>::write_loss_with_terms(MeasuredTile<T>& m, size_t i) const {
+  const size_t row = row_of(m) + i, target = (size_t)targets[row];
+  const double whole = 1 + m.others[i], penalty = terms->lse_penalty;
+  const double lse = penalty != 0 ? rows.log_sum_exp(m, i) : 0;
+  const Shares shares = shares_of(m, i);
+  const double beside = shares.sum + 2 * penalty * lse;  // what multiplies p of all classes, beside the target's part
+  double sum = shares.loss + penalty * lse * lse;
+  const double weight = terms->soft ? 0 : terms->weight_of(target) * (1 - terms->smoothing);
+  m.factor[i] = beside * terms->scale;
+  m.more[i] = 1;
+  m.classes[i] = shares.classes;
+  Target result = {0, 0, false};
+  if (weight != 0) {
+    const TargetTerm t = target_term(m, i);
+    const double others = t.others.hi + t.others.lo;
+    const LossOfTarget f = loss_of_target(*terms, t.loss, others, whole);
+    sum += weight * f.loss;
+    m.more[i] = f.more;
+    m.factor[i] = (weight * f.factor + beside / f.more) * terms->scale;
+    const double p = (whole - others) / whole;
+    double g = beside * p - weight * f.factor * (others / whole) * f.more;
+    if (terms->has_shares()) g -= terms->share_of(t.index, target, shares.classes);
+    result = {t.index, (T)(g * terms->scale * slope()), t.is_visible && !(m.non_finite >> i & 1)};
+  }
+  loss[row] = m.nan_results >> i & 1 ? not_a_number<double>() : sum * terms->scale;
+  return result;
+}
+
+template <class T>
+SELDOM f64x8 LogOperators<T>::minus_shares(const MeasuredTile<T>& m, size_t v, size_t p, f64x8 g) const {
+  double slopes[8];
+  store(slopes, g);
+  for (size_t j = 0; j < 8; j++) {
+    const size_t lane = 8 * p + j, i = rows.across() ? lane : 0, c = rows.across() ? v : v * W + lane;
+    if (lane >= rows.width(m, v) || targets[row_of(m) + i] < 0) continue;
+    slopes[j] *= m.more[i];
+    if (!terms->has_shares()) continue;
+    const size_t at = m.first + v * rows.stride() + lane;
+    slopes[j] -= terms->share_of(at, c, m.classes[i]) * terms->scale * slope();
+  }
+  return load(slopes);
 }
 
 template <class T> inline void LogOperators<T>::write_part(void* self, size_t part) {
@@ -176,15 +265,16 @@ template <class T> struct LogResults {
   double *log_sums = nullptr, *loss = nullptr;
   const int32_t* targets = nullptr;
   T* gradient = nullptr;
+  const LossTerms<T>* terms = nullptr;
 };
 template <class T> void log_operators(const Run& run, const T* x, const LogitRows<T>& rows, const LogResults<T>& to) {
   const Extent& e = rows.extent;
   if (e.elements() == 0) return;
   const ExpScale<double> scale = ExpScale<double>::of_call(rows.temperature);
   LogRows<T> log_rows = {x, e.cols, e.inner, scale, Extras<T>(rows), rows.temperature};
-  LogOperators<T>{run, log_rows, e.outer, to.logs, to.log_sums, to.loss, to.targets, to.gradient,
-                  ExpScale<T>::of_call(rows.temperature)}
-      .run_tiles();
+  const LogOperators<T> all{run, log_rows, e.outer, to.logs, to.log_sums, to.loss, to.targets, to.gradient,
+                            ExpScale<T>::of_call(rows.temperature), to.terms};
+  !to.terms && ShortLogRows<T>::may_have(log_rows) ? ShortLogRows<T>(all).run_tiles() : all.run_tiles();
 }
 
 }  // namespace

@@ -30,6 +30,8 @@ template <class T> struct MeasuredTile : LaneReadings<T> {
   double log_hi[W], log_lo[W];      // log(1 + S)
   uint32_t non_finite;              // rows without a finite maximum, or with a NaN: their `sum` is their logSumExp
   uint32_t overflowing;             // rows to measure from smaller copies, as LogRows::overflow_suspects says
+  double factor[W], more[W];        // of the gradient, for a loss with terms
+  double classes[W];                // that are not masked, for such a loss
   uint32_t nan_results;             // rows whose results are NaN. −∞ alone is no fault where a mask was given.
 };
 

@@ -10,7 +10,9 @@
 #include "../rows/half_rows.h"
 #include "../rows/share_rows.h"
 #include "log_long_rows.h"
+#include "log_loss_terms.h"
 #include "log_rounded_distances.h"
+#include "log_short_rows.h"
 
 namespace {
 
@@ -24,6 +26,7 @@ template <class T> struct LogOperators {
   const int32_t* targets;  // a position a row; −1: the row does not count
   T* gradient;
   ExpScale<T> scale;  // of float sums
+  const LossTerms<T>* terms = nullptr;  // null: the loss is −ln p
 
   size_t tiles() const { return rows.across() ? (rows.inner + W - 1) / W : 1; }
 
@@ -45,8 +48,29 @@ template <class T> struct LogOperators {
     T gradient;
     bool is_counted;
   };
+  // What a row's loss is made from: −ln p of its target, and the sum of all terms but the target's.
+  struct TargetTerm {
+    double loss;
+    Pair others;
+    size_t index;
+    bool is_visible, is_top;
+  };
+  NEVER_INLINE TargetTerm target_term(const MeasuredTile<T>& m, size_t i) const;
   // Writes the loss of row i of a tile, and returns its target.
-  NEVER_INLINE Target write_loss(const MeasuredTile<T>& m, size_t i) const;
+  NEVER_INLINE Target write_loss(MeasuredTile<T>& m, size_t i) const;
+  // As write_loss, for a loss with terms. Sets m.factor and m.more.
+  SELDOM Target write_loss_with_terms(MeasuredTile<T>& m, size_t i) const;
+  // The shares of all classes: Σ b and Σ b · −ln p, b = LossTerms::share_of.
+  struct Shares {
+    double sum, loss, classes;
+  };
+  SELDOM Shares shares_of(const MeasuredTile<T>& m, size_t i) const;
+  // Subtracts the shares of eight elements from their gradient.
+  SELDOM f64x8 minus_shares(const MeasuredTile<T>& m, size_t v, size_t p, f64x8 g) const;
+  // 1 / T, with the power of two of a far temperature.
+  double slope() const {
+    return rows.scale.scale1 * (rows.scale.scale2 * rows.derivative_factor) / rows.scale.temperature;
+  }
   // Writes part of a tile's logs, then of its gradient.
   struct WriteTask {
     const LogOperators& s;
@@ -92,7 +116,7 @@ template <class T> struct LogOperators {
         for (size_t c = 0; c < rows.cols; c++) gradient[m.first + c] = 0;
       return;
     }
-    if (!rows.across() && write_long_row(r, row, sums, blocks)) return;
+    if (!rows.across() && !terms && write_long_row(r, row, sums, blocks)) return;
     [[maybe_unused]] bool is_done = measure_and_write(r, m, lanes);
     if constexpr (sizeof(T) == 8)
       if (!is_done) process_overflowing_tile(r, m, lanes);
@@ -127,7 +151,7 @@ template <class T> struct LogOperators {
       if (tile.overflowing >> i & 1)
         process_copy(r, row);
       else
-        LogOperators{run, safe_rows, outer, logs, log_sums, loss, targets, gradient, scale}
+        LogOperators{run, safe_rows, outer, logs, log_sums, loss, targets, gradient, scale, terms}
             .measure_and_write(r, row, lanes);
     }
   }
@@ -137,21 +161,26 @@ template <class T> struct LogOperators {
     const double eighth = rows.temperature < 0x1p-1000 ? 1 : 0.125;
     const size_t cols = rows.cols, row = row_of(m), step = rows.across() ? rows.inner : 1;
     const bool is_shared = rows.extras.bias.length == cols;
-    Buffer<char> memory(run, cols * (2 * sizeof(T) + 1));
-    T *x = (T*)memory.data, *bias = x + cols;
+    Buffer<char> memory(run, cols * (3 * sizeof(T) + 1));
+    T *x = (T*)memory.data, *bias = x + cols, *soft = bias + cols;
     if (!x) return;
-    uint8_t* mask = (uint8_t*)(bias + cols);
+    uint8_t* mask = (uint8_t*)(soft + cols);
+    const T* all_soft = terms ? terms->soft : nullptr;
     for (size_t c = 0, i = m.first; c < cols; c++, i += step) {
       x[c] = rows.x[i] / 8;
       bias[c] = rows.extras.bias.data ? rows.extras.bias.data[is_shared ? c : i] / 8 : 0;
+      if (all_soft) soft[c] = all_soft[i];
       if (rows.extras.has_mask()) mask[c] = (uint8_t)rows.extras.lanes(i, c, 1, rows.across());
     }
     T *copy_logs = logs ? x : nullptr, *copy_gradient = gradient ? x : nullptr;
     const ExpScale<double> copy_scale = ExpScale<double>::of_call(rows.temperature * eighth);
     Extras<T> extras({mask, rows.extras.has_mask() ? (int32_t)kMaskBytes : (int32_t)kNoMask}, {bias, cols});
     LogRows<T> copy = {x, cols, 1, copy_scale, extras, rows.temperature * eighth, eighth, false};
+    LossTerms<T> copy_terms = {};
+    if (terms) copy_terms = *terms;
+    if (all_soft) copy_terms.soft = soft;
     LogOperators{r, copy, 1, copy_logs, log_sums ? log_sums + row : nullptr, loss ? loss + row : nullptr,
-                 targets ? targets + row : nullptr, copy_gradient, scale}
+                 targets ? targets + row : nullptr, copy_gradient, scale, terms ? &copy_terms : nullptr}
         .run_tiles();
     T* out = logs ? logs : gradient;
     if (out && !run.stopped())
@@ -168,7 +197,7 @@ template <class T> struct LogOperators {
   void row(const Run& alone, Memory& memory, size_t i) const {
     process_tile(alone, i / tiles(), i % tiles() * W, &memory.lanes, &memory.sum, memory.blocks);
   }
-  void run_tiles() {
+  void run_tiles() const {
     Run r = for_bytes(run, outer * rows.cols * rows.inner * sizeof(T));
     if (rows.across() || rows.cols <= kSuper)
       return share_rows(r, outer * tiles(), rows.cols * (rows.across() ? W : 1), *this);

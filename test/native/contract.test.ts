@@ -14,26 +14,15 @@ import { inOrder } from '../../lib/call/call.js';
 import { shapeArray } from '../../lib/attention/shape.js';
 import { nativeBackends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
+import { cols, elements, floats, inner, outer, rows } from './contract-rows.js';
 import { detectionCalls } from './detection-calls.js';
+import { lossCalls } from './loss-calls.js';
 import { brokenGroups, routingCalls } from './routing-contract.js';
 
 const table = Object.fromEntries(Object.values(operators).map((operator) => [operator.name, operator])) as Record<
   string,
   AnyOperator
 >;
-
-const [outer, cols, inner] = [3, 5, 2];
-const elements = outer * cols * inner;
-const floats = (n: number) => new Float32Array(n).fill(0.5);
-const rows = {
-  outer,
-  cols,
-  inner,
-  temperature: 1,
-  mask: new Uint8Array(elements).fill(1),
-  maskLayout: 1,
-  bias: floats(elements),
-};
 
 const heads = {
   batch: 2,
@@ -67,43 +56,7 @@ const calls: OperatorArguments = {
   softmax: { x: floats(elements), out: floats(elements), ...rows },
   log_softmax: { x: floats(elements), out: floats(elements), ...rows },
   log_sum_exp: { x: floats(elements), out: new Float64Array(outer * inner), ...rows },
-  cross_entropy: {
-    x: floats(elements),
-    targets: new Int32Array(outer * inner),
-    loss: new Float64Array(outer * inner),
-    gradient: floats(elements),
-    ...rows,
-  },
-  stable_max: { x: floats(elements), out: floats(elements), ...rows },
-  log_stable_max: { x: floats(elements), out: floats(elements), ...rows },
-  taylor_softmax: { x: floats(elements), out: floats(elements), order: 4, ...rows },
-  z_loss: {
-    x: floats(elements),
-    targets: new Int32Array(outer * inner),
-    loss: new Float64Array(outer * inner),
-    gradient: floats(elements),
-    a: 1,
-    b: 1,
-    ...rows,
-  },
-  soft_top_k: {
-    x: floats(elements),
-    out: floats(elements),
-    status: new Int32Array(outer * inner),
-    k: 2,
-    alpha: 1,
-    ...rows,
-  },
-  soft_top_k_backward: {
-    p: floats(elements),
-    dp: floats(elements),
-    out: floats(elements),
-    alpha: 1,
-    outer,
-    cols,
-    inner,
-  },
-  safe_step_radius: { x: floats(elements), out: new Float64Array(outer * inner), reach: 3, ...rows },
+  ...lossCalls,
   softmax_backward: {
     y: floats(elements),
     dy: floats(elements),

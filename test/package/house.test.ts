@@ -22,6 +22,7 @@ const PUBLIC: Readonly<Record<string, string>> = {
   attention_cached: 'decodeAttention',
   kv_append: 'KVCache',
   soft_nms: 'softNMS',
+  row_loss: 'crossEntropy',
 };
 /** Kernels whose results are the sums or the steps of another operator, which the corpus hashes. */
 const HASHED_BY: Readonly<Record<string, string>> = {

@@ -62,6 +62,23 @@ const operators: Record<
     run('cross_entropy', x, Int32Array.of(x.length >> 1), loss, gradient, ...rest, null);
     return [sum, loss, gradient];
   },
+  'crossEntropy with terms, compSum, focalLoss'(run, x, other, rest) {
+    const results: NodeJS.TypedArray[] = [];
+    const weight = Float64Array.from({ length: x.length }, (_, i) => (i % 4) / 2);
+    const target = Int32Array.of(x.length >> 1);
+    for (const [soft, kind, parameter] of [
+      [null, 0, 0],
+      [other, 0, 0],
+      [null, 1, 1.7],
+      [null, 1, 0.2],
+      [null, 2, 2],
+    ]) {
+      const [loss, gradient] = [new Float64Array(1), like(x)];
+      run('row_loss', x, target, soft, weight, loss, gradient, kind, parameter, kind ? 0 : 0.1, 0.01, 2, ...rest, null);
+      results.push(loss, gradient);
+    }
+    return results;
+  },
   softmaxBackward(run, x, other, rest) {
     const [y, dx] = [like(x), like(x)];
     run('softmax', x, y, ...rest, null);

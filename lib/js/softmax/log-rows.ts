@@ -16,21 +16,21 @@ import { eachRow } from '../rows/row.js';
 type Floats = Float32Array | Float64Array;
 
 /** The factor of all weights in a row. */
-const RAISE = 2 ** HEADROOM;
+export const RAISE = 2 ** HEADROOM;
 
 export class LogRows extends DoubleLogits<Floats> {
   /** What measure() finds of a row: its largest logit, S, S · RAISE (normal where S is subnormal), and log(1 + S). */
-  private max = 0;
-  private others = 0;
+  protected max = 0;
+  protected others = 0;
   private raisedOthers = 0;
   private log = 0;
   private logLow = 0;
   /** Whether the row has a NaN or no finite largest logit. */
-  private isNonFinite = false;
+  protected isNonFinite = false;
   /** The logSumExp of such a row. */
-  private nonFiniteSum = 0;
+  protected nonFiniteSum = 0;
   /** The logSoftmax at its visible positions: −∞ if all are −∞ and a mask was given, else NaN. */
-  private nonFiniteLog = NaN;
+  protected nonFiniteLog = NaN;
 
   protected loadValues(at: number, n: number): number {
     const { x, inner } = this;
@@ -124,12 +124,12 @@ export class LogRows extends DoubleLogits<Floats> {
     });
   }
 
-  private visitRows(outer: number, visit: (start: number, row: number) => void): void {
+  protected visitRows(outer: number, visit: (start: number, row: number) => void): void {
     eachRow(outer, this.cols, this.inner, visit);
   }
 
   /** Copies each part of a row again, and visits it. */
-  private visitParts(start: number, visit: (column: number, n: number) => void): void {
+  protected visitParts(start: number, visit: (column: number, n: number) => void): void {
     for (let column = 0; column < this.cols; column += this.partLength) {
       this.load(start, column);
       visit(column, this.lengthAt(column));
@@ -137,7 +137,7 @@ export class LogRows extends DoubleLogits<Floats> {
   }
 
   /** Finds what results are made from. */
-  private measure(start: number): void {
+  protected measure(start: number): void {
     const max = this.findLargest(start);
     this.max = max;
     this.others = 0;
@@ -188,7 +188,7 @@ export class LogRows extends DoubleLogits<Floats> {
   }
 
   /** Returns the logSoftmax of one logit of the measured row. */
-  private logOf(logit: number, rest: number): number {
+  protected logOf(logit: number, rest: number): number {
     const [distance, lost] = twoSum(logit, -this.max);
     const { after, temperature } = this.reduction;
     // A distance that overflows may have a finite quotient. A distance near the end has no rounding error.
@@ -202,7 +202,7 @@ export class LogRows extends DoubleLogits<Floats> {
   }
 
   /** Returns max / T + log(1 + S) of the measured row. */
-  private logSumOf(): number {
+  protected logSumOf(): number {
     const { before } = this.reduction;
     const isWhole = Math.abs(this.max * before) < Infinity;
     const [max, rest, temperature] = isWhole
@@ -215,7 +215,7 @@ export class LogRows extends DoubleLogits<Floats> {
     return sum + (lost + (low + this.logLow));
   }
 
-  private isMasked(at: number, column: number): boolean {
+  protected isMasked(at: number, column: number): boolean {
     return this.mask !== null && !counts(this.mask, this.maskLayout, at, column);
   }
 }

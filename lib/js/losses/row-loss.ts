@@ -1,0 +1,224 @@
+/** The kernels of row_loss: native/losses/cross_entropy.h has the formulas. */
+import type { RowLossKernel } from '../../backend/backend.js';
+import { ROW_LOSS } from '../../backend/operators.js';
+import { exp } from '../../math/exp.js';
+import { log1p } from '../../math/log.js';
+import { cells, remainders } from '../rows/logits.js';
+import { LogRows, RAISE } from '../softmax/log-rows.js';
+import { twinOf } from '../twin.js';
+
+type Floats = Float32Array | Float64Array;
+
+/** The kinds of f, as native/softmax/log_loss_terms.h numbers them. */
+const COMP_SUM = 1;
+const FOCAL = 2;
+
+/** The numbers of a call beside logits and targets. */
+interface Terms {
+  readonly soft: Floats | null;
+  readonly weight: Float64Array | null;
+  readonly kind: number;
+  readonly parameter: number;
+  readonly smoothing: number;
+  readonly penalty: number;
+  readonly scale: number;
+}
+
+/** f(D), and f′(D) as factor · more: the product may overflow where a gradient does not. */
+interface LossOfTarget {
+  readonly loss: number;
+  readonly factor: number;
+  readonly more: number;
+}
+
+/** exp(v): +∞ above the range, 0 below. */
+function expOf(v: number): number {
+  if (!(v < 720)) return v * Infinity;
+  if (v < -750) return 0;
+  const root = exp(v / 2);
+  return root * root;
+}
+
+/** exp(v) − 1. */
+function expMinusOne(v: number): number {
+  if (!(v > -0.5 && v < 0.5)) return expOf(v) - 1;
+  let sum = 0;
+  for (let k = 18; k > 0; k--) sum = ((sum + 1) * v) / k;
+  return sum;
+}
+
+function lossOfTarget({ kind, parameter }: Terms, D: number, others: number, whole: number): LossOfTarget {
+  if (kind === COMP_SUM) {
+    const power = 1 - parameter;
+    if (power === 0) return { loss: D, factor: 1, more: 1 };
+    const h = power * D;
+    const loss = expMinusOne(h) / power;
+    if (!(h > 700)) return { loss, factor: expOf(h), more: 1 };
+    const root = exp(h < 1400 ? h / 2 : 700);
+    return { loss, factor: root, more: root };
+  }
+  if (kind === FOCAL && parameter !== 0) {
+    const missed = others / whole;
+    if (!(missed > 0)) return { loss: missed * 0, factor: missed * 0, more: 1 };
+    const power = expOf(-parameter * log1p((whole - others) / others, 0)[0]);
+    const p = (whole - others) / whole;
+    return { loss: power * D, factor: power * (1 + (p > 0 ? parameter * p * (D / missed) : 0)), more: 1 };
+  }
+  return { loss: D, factor: 1, more: 1 };
+}
+
+class LossRows extends LogRows {
+  /** Set by the kernel, before anything else. */
+  terms!: Terms;
+
+  // What losses are made from, of the row that was measured.
+
+  private valueOfLogSumExp(): number {
+    return this.isNonFinite ? this.nonFiniteSum : this.logSumOf();
+  }
+  private sumOfTerms(): number {
+    return 1 + this.others;
+  }
+  private scaleOfLogits(): number {
+    return this.temperature;
+  }
+  private isNaNRow(): boolean {
+    return this.isNonFinite && !(this.nonFiniteLog < 0);
+  }
+  private isEmptyRow(): boolean {
+    return this.isNonFinite && this.nonFiniteLog < 0;
+  }
+  /** −ln p of a target, and the sum of all terms but its own. */
+  private targetOf(start: number, target: number): { readonly D: number; readonly others: number } {
+    const at = start + target * this.inner;
+    if (this.isMasked(at, target)) return { D: Infinity, others: 1 + this.others };
+    this.loadValues(at, 1);
+    if (this.bias !== null) this.addBias(this.bias, this.isBiasShared ? target : at, 1, 1);
+    const [logit, rest] = [cells[0]!, this.bias === null ? 0 : remainders[0]!];
+    const D = this.isNonFinite ? -this.nonFiniteLog : -this.logOf(logit, rest);
+    const isTop = logit === this.max && rest === this.maxRest;
+    if (isTop || this.isNonFinite) return { D, others: this.others };
+    this.weigh(1, this.max);
+    return { D, others: 1 - (cells[0]! + remainders[0]!) / RAISE + this.others };
+  }
+  /** Calls each(index, column, ln p) for the elements of a row. */
+  private eachLog(start: number, each: (at: number, column: number, log: number) => void): void {
+    this.visitParts(start, (column, n) => {
+      for (let i = 0; i < n; i++) {
+        const log = this.isNonFinite
+          ? this.nonFiniteLog
+          : this.logOf(cells[i]!, this.bias === null ? 0 : remainders[i]!);
+        each(start + (column + i) * this.inner, column + i, log);
+      }
+    });
+  }
+  /** Calls each(index, column, p) for the elements of a row. */
+  private eachProbability(start: number, each: (at: number, column: number, p: number) => void): void {
+    const whole = 1 + this.others;
+    this.visitParts(start, (column, n) => {
+      if (!this.isNonFinite) this.weigh(n, this.max);
+      for (let i = 0; i < n; i++)
+        each(start + (column + i) * this.inner, column + i, (cells[i]! + remainders[i]!) / RAISE / whole);
+    });
+  }
+
+  private weightOf(column: number): number {
+    const { weight } = this.terms;
+    return weight === null ? 1 : weight[column]!;
+  }
+
+  private shareOf(at: number, column: number, classes: number): number {
+    const { soft, smoothing } = this.terms;
+    const given = soft === null ? 0 : (1 - smoothing) * soft[at]!;
+    return this.weightOf(column) * (given + smoothing / classes);
+  }
+
+  private isGiven(at: number): boolean {
+    const { soft } = this.terms;
+    return soft !== null && soft[at] !== 0;
+  }
+
+  /** The shares of all classes: Σ b, Σ b · −ln p, and how many are not masked. */
+  private shares(start: number): readonly [sum: number, loss: number, classes: number] {
+    const { soft, smoothing } = this.terms;
+    let classes = this.cols;
+    if (soft === null && !(smoothing > 0)) return [0, 0, classes];
+    if (this.mask !== null) for (let c = 0; c < this.cols; c++) classes -= +this.isMasked(start + c * this.inner, c);
+    let sum = 0;
+    let loss = 0;
+    this.eachLog(start, (at, column, log) => {
+      const b = this.shareOf(at, column, classes);
+      const isMasked = this.isMasked(at, column);
+      if (b === 0 || (isMasked && !this.isGiven(at))) return;
+      sum += b;
+      loss -= b * (isMasked ? -Infinity : log);
+    });
+    return [sum, loss, classes];
+  }
+
+  rowLoss(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {
+    const { soft, smoothing, penalty, scale } = this.terms;
+    this.visitRows(outer, (start, row) => {
+      const target = targets[row]!;
+      if (target < 0) {
+        loss[row] = 0;
+        for (let c = 0; gradient !== null && c < this.cols; c++) gradient[start + c * this.inner] = 0;
+        return;
+      }
+      this.measure(start);
+      const lse = penalty === 0 ? 0 : this.valueOfLogSumExp();
+      const [sum, sharedLoss, classes] = this.shares(start);
+      const beside = sum + 2 * penalty * lse;
+      const weight = soft === null ? this.weightOf(target) * (1 - smoothing) : 0;
+      const whole = this.sumOfTerms();
+      let total = sharedLoss + penalty * lse * lse;
+      let [factor, more, atTarget] = [beside, 1, 0];
+      if (weight !== 0) {
+        const { D, others } = this.targetOf(start, target);
+        const f = lossOfTarget(this.terms, D, others, whole);
+        total += weight * f.loss;
+        more = f.more;
+        factor = weight * f.factor + beside / more;
+        atTarget = beside * ((whole - others) / whole) - weight * f.factor * (others / whole) * more;
+      }
+      loss[row] = this.isNaNRow() ? NaN : total * scale;
+      if (gradient === null) return;
+      const hasShares = soft !== null || smoothing > 0;
+      const takeBack = weight !== 0 && !this.isMasked(start + target * this.inner, target) ? target : -1;
+      const slope = scale / this.scaleOfLogits();
+      // Elements are written as they are read, so a share is taken before its element, which may be of the same array.
+      this.eachProbability(start, (at, column, p) => {
+        const share = hasShares ? this.shareOf(at, column, classes) : 0;
+        if (this.isMasked(at, column)) gradient[at] = 0;
+        else if (this.isNaNRow()) gradient[at] = NaN;
+        else if (this.isEmptyRow()) gradient[at] = 0;
+        else if (column === takeBack) gradient[at] = (atTarget - share) * slope;
+        else gradient[at] = (p * factor * more - share) * slope;
+      });
+    });
+  }
+}
+
+const rowLoss: RowLossKernel<Floats> = (
+  x,
+  targets,
+  soft,
+  weight,
+  loss,
+  gradient,
+  kind,
+  parameter,
+  smoothing,
+  penalty,
+  scale,
+  outer,
+  cols,
+  inner,
+  ...rest
+) => {
+  const rows = new LossRows(x, cols, inner, ...rest);
+  rows.terms = { soft, weight, kind, parameter, smoothing, penalty, scale };
+  rows.rowLoss(targets, loss, gradient, outer);
+};
+
+export const rowLossKernels = /* @__PURE__ */ twinOf(ROW_LOSS, rowLoss, rowLoss);
