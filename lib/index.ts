@@ -9,6 +9,7 @@ export type { Targets } from './losses/targets.js';
 export { logStableMax, stableMax, type StableMaxOptions } from './losses/stable-max.js';
 export { logSoftmax } from './softmax/log-softmax.js';
 export { logSumExp, type LogSumExpOptions } from './softmax/log-sum-exp.js';
+export type { SignedLogSums, SumWeights, WeightedSumOptions } from './softmax/weighted-log-sum-exp.js';
 export { expSum, type ExpSumOptions } from './softmax/exp-sum.js';
 export type { ExpSums, NewExpSums } from './softmax/exp-sum-state.js';
 export { ExpSumAccumulator, type ChunkOptions } from './softmax/exp-sum-accumulator.js';

@@ -12,6 +12,7 @@ export { elasticMargins, type ElasticMarginsOptions } from './losses/elastic-mar
 export { logSoftmaxBackward } from './losses/log-softmax-backward.js';
 export { marginCrossEntropy, type MarginOptions } from './losses/margins.js';
 export { logStableMax, stableMax, type StableMaxOptions } from './losses/stable-max.js';
+export { stableMaxCrossEntropy, type StableMaxLossOptions } from './losses/stable-max-cross-entropy.js';
 export { safeStepRadius, type SafeStepRadiusOptions } from './losses/step-radius.js';
 export { softTopK, softTopKBackward, type SoftTopKBackwardOptions, type SoftTopKOptions } from './losses/soft-top-k.js';
 export { taylorSoftmax, type TaylorSoftmaxOptions } from './losses/taylor-softmax.js';

@@ -16,6 +16,7 @@ import type { AsyncOptions } from './call/abort.js';
 import type { Call } from './call/call.js';
 import { later } from './call/off-loop.js';
 import { FORM_OPTIONS, type Form } from './call/options.js';
+import { stepsLater } from './call/steps.js';
 import type { LogitArray, NewFloat32Array, NewFloat64Array, Returned } from './call/types.js';
 import { compSumCall, focalLossCall } from './losses/comp-sum.js';
 import { crossEntropyCall } from './losses/cross-entropy.js';
@@ -26,6 +27,7 @@ import { expSumCall } from './softmax/exp-sum.js';
 import type { ExpSums } from './softmax/exp-sum-state.js';
 import { logSoftmaxCall } from './softmax/log-softmax.js';
 import { isState, logSumExpCall, type LogSumExpOptions } from './softmax/log-sum-exp.js';
+import { isWeighted, weightedSteps, type SignedLogSums } from './softmax/weighted-log-sum-exp.js';
 import {
   filterCall,
   sampleCall,
@@ -110,8 +112,14 @@ export const logSoftmax = /* @__PURE__ */ later(logSoftmaxCall, 1);
 
 const logSumExpOfLogits = /* @__PURE__ */ later(logSumExpCall, 1);
 
+const weightedLogSumExp = /* @__PURE__ */ stepsLater(weightedSteps, 1);
+
 /** As logSumExp of the package's root. */
 export function logSumExp(state: ExpSums): Promise<NewFloat64Array>;
+export function logSumExp<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
+  x: A,
+  options: LogSumExpOptions<A, Out> & AsyncOptions & { sign: true },
+): Promise<SignedLogSums<Returned<Out>>>;
 export function logSumExp<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
   x: A,
   options?: LogSumExpOptions<A, Out> & AsyncOptions,
@@ -119,8 +127,9 @@ export function logSumExp<A extends LogitArray, Out extends Float64Array = NewFl
 export async function logSumExp(
   x: LogitArray | ExpSums,
   options?: LogSumExpOptions & AsyncOptions,
-): Promise<Float64Array> {
-  return isState(x) ? logSumExpOfState(x) : logSumExpOfLogits(x, options);
+): Promise<Float64Array | SignedLogSums<Float64Array>> {
+  if (isState(x)) return logSumExpOfState(x);
+  return isWeighted(options) ? weightedLogSumExp(x, options) : logSumExpOfLogits(x, options);
 }
 
 /** As stableMax of the package's root. */

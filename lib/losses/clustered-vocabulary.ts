@@ -19,7 +19,7 @@ import { logSoftmax } from '../softmax/log-softmax.js';
 import { logSumExp } from '../softmax/log-sum-exp.js';
 import { softmax } from '../softmax/softmax.js';
 import { indicesOf, positionsOf, type Targets } from './targets.js';
-import { doublesOf, writerOf } from './read.js';
+import { doublesOf, writerOf } from '../math/read.js';
 
 export interface CodeOptions {
   /** What the logits are divided by: finite and > 0. Default: 1. */

@@ -14,7 +14,7 @@ import { logSumExpCall } from '../softmax/log-sum-exp.js';
 import { softmaxCall } from '../softmax/softmax.js';
 import { gradientFor } from './gradient.js';
 import { HIDDEN, numbersOf, rowsOf, type PositiveRows, type Positives } from './positives.js';
-import { writerOf } from './read.js';
+import { writerOf } from '../math/read.js';
 
 export type { Positives };
 

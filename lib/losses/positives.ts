@@ -3,7 +3,7 @@ import { counts } from '../backend/masks.js';
 import { elementsOf, isDetached, kindOf, lengthOf } from '../call/arrays.js';
 import type { AxisCall } from '../call/axis.js';
 import { describe, outOfRange, wrongType, wrongValue } from '../call/errors.js';
-import { readerOf } from './read.js';
+import { readerOf } from '../math/read.js';
 
 /** The positives of all rows, in compressed rows (CSR): those of row r are entries indptr[r] … indptr[r + 1] − 1. */
 export interface Positives {

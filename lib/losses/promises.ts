@@ -7,6 +7,7 @@ import { decoupledSoftmaxSteps } from './decoupled-softmax.js';
 import { elasticMarginsSteps } from './elastic-margins.js';
 import { softTopKBackwardCall, softTopKCall } from './soft-top-k.js';
 import { safeStepRadiusCall, type SafeStepRadiusOptions } from './step-radius.js';
+import { stableMaxCrossEntropySteps } from './stable-max-cross-entropy.js';
 import { taylorSoftmaxCall } from './taylor-softmax.js';
 import { zLossCall } from './z-loss.js';
 
@@ -20,6 +21,7 @@ export type { DecoupledSoftmaxOptions, Positives } from './decoupled-softmax.js'
 export type { ElasticMarginsOptions } from './elastic-margins.js';
 export type { SoftTopKBackwardOptions, SoftTopKOptions } from './soft-top-k.js';
 export type { SafeStepRadiusOptions } from './step-radius.js';
+export type { StableMaxLossOptions } from './stable-max-cross-entropy.js';
 export type { TaylorSoftmaxOptions } from './taylor-softmax.js';
 export type { ZLossOptions } from './z-loss.js';
 
@@ -37,6 +39,9 @@ export const softTopKBackward = /* @__PURE__ */ later(softTopKBackwardCall, 2);
 
 /** As decoupledSoftmax of flash-softmax/losses. `gradient` and `out` are written when all else has ended. */
 export const decoupledSoftmax = /* @__PURE__ */ stepsLater(decoupledSoftmaxSteps, 2);
+
+/** As stableMaxCrossEntropy of flash-softmax/losses. `gradient` and `out` are written when all else has ended. */
+export const stableMaxCrossEntropy = /* @__PURE__ */ stepsLater(stableMaxCrossEntropySteps, 2);
 
 /** As elasticMargins of flash-softmax/losses. */
 export const elasticMargins = /* @__PURE__ */ stepsLater(elasticMarginsSteps, 1);

@@ -91,7 +91,7 @@ function weightsOf(weight: unknown): Float64Array | null {
   if (!Array.isArray(weight) && !isFloat32Array(weight) && !isFloat64Array(weight))
     throw wrongType('a Float64Array, a Float32Array or an array of numbers', 'weight', weight);
   const list: ArrayLike<unknown> = weight as ArrayLike<unknown>;
-  const copy = new Float64Array(Array.isArray(weight) ? weight.length : lengthOf(weight as Float64Array));
+  const copy = new Float64Array(Array.isArray(weight) ? weight.length : trueLength(weight as Float64Array, 'weight'));
   for (let i = 0; i < copy.length; i++) copy[i] = numberIn(list[i], 'weight', 0);
   return copy;
 }

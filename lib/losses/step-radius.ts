@@ -10,7 +10,7 @@ import { wrongValue } from '../call/errors.js';
 import { optionNames, readable, type Form, type UnscaledOptions } from '../call/options.js';
 import type { ElementType, LogitArray, NewFloat64Array, Returned } from '../call/types.js';
 import { safeStepRadiusKernels } from '../js/losses/step-radius.js';
-import { readerOf } from './read.js';
+import { readerOf } from '../math/read.js';
 
 export interface SafeStepRadiusOptions<A extends LogitArray = LogitArray, Out = Float64Array> extends Omit<
   UnscaledOptions<A, Out>,

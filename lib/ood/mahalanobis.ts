@@ -110,7 +110,9 @@ function* measure(
   { means, covariance, factor }: Parts,
   { dim, classes, scale }: { dim: number; classes: number; scale: number },
 ): Steps<MahalanobisScores> {
-  const l = factor ?? (yield* cholesky(covariance, dim));
+  // Not `??`: the CommonJS build would wrap a yield in a function.
+  let l = factor;
+  if (l === undefined || l === null) l = yield* cholesky(covariance, dim);
   if (l === undefined)
     throw wrongValue('a positive definite matrix', 'model.covariance', 'a singular or indefinite one');
   const samples = features.length / dim;

@@ -4,13 +4,21 @@ import { LOG_SUM_EXP } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
 import { axisCall, type AxisArguments, type AxisOperator } from '../call/axis.js';
 import { callOf, runNow, type Call } from '../call/call.js';
-import { AXIS_NAMES, type AxisOptions, type Form } from '../call/options.js';
+import type { AxisOptions, Form } from '../call/options.js';
+import { runSteps } from '../call/steps.js';
 import type { ElementType, LogitArray, NewFloat64Array, Returned } from '../call/types.js';
 import { logSumExpKernels } from '../js/softmax/log-sum-exp.js';
 import type { ExpSums } from './exp-sum-state.js';
 import { logSumExpOfState } from './merge-exp-sums.js';
+import {
+  isWeighted,
+  LOG_SUM_EXP_NAMES,
+  weightedSteps,
+  type SignedLogSums,
+  type WeightedSumOptions,
+} from './weighted-log-sum-exp.js';
 
-export type LogSumExpOptions<A extends LogitArray = LogitArray, Out = Float64Array> = AxisOptions<A, Out>;
+export type LogSumExpOptions<A extends LogitArray = LogitArray, Out = Float64Array> = WeightedSumOptions<A, Out>;
 
 /**
  * The logarithm of each sum of a state; the same as {@link logSumExpOfState}.
@@ -20,6 +28,21 @@ export type LogSumExpOptions<A extends LogitArray = LogitArray, Out = Float64Arr
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_INVALID_ARG_VALUE) for what is no state.
  */
 export function logSumExp(state: ExpSums): NewFloat64Array;
+/**
+ * log |Σⱼ w[j] exp((x[j] + bias[j]) / temperature)| of each row, and the sign of that sum.
+ *
+ * Terms of either sign are summed apart, in double, and subtracted: the error of |Σ| is below 2^-46 of the larger of
+ * the two sums. An element with the weight 0 does not matter, NaN included.
+ *
+ * @param x Logits, as below.
+ * @param options As below, and `weights`, `sign`: see {@link WeightedSumOptions}.
+ * @returns `{ lse, sign }`; without `sign: true` lse alone.
+ * @throws TypeError, RangeError as below, and for weights that are not finite or do not fit.
+ */
+export function logSumExp<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
+  x: A,
+  options: LogSumExpOptions<A, Out> & { sign: true },
+): SignedLogSums<Returned<Out>>;
 /**
  * log Σⱼ exp((x[j] + bias[j]) / temperature) of each row, as doubles whatever x is:
  *
@@ -44,19 +67,24 @@ export function logSumExp<A extends LogitArray, Out extends Float64Array = NewFl
   x: A,
   options?: LogSumExpOptions<A, Out>,
 ): Returned<Out>;
-export function logSumExp(logits: LogitArray | ExpSums, options?: LogSumExpOptions): Float64Array {
-  return isState(logits) ? logSumExpOfState(logits) : runNow(logSumExpCall('now', logits, options));
+export function logSumExp(
+  logits: LogitArray | ExpSums,
+  options?: LogSumExpOptions,
+): Float64Array | SignedLogSums<Float64Array> {
+  if (isState(logits)) return logSumExpOfState(logits);
+  if (isWeighted(options)) return runSteps(weightedSteps('now', logits, options));
+  return runNow(logSumExpCall('now', logits, options));
 }
 
 export const isState = (logits: LogitArray | ExpSums): logits is ExpSums =>
   typeof logits === 'object' && logits !== null && 'mantissa' in logits;
 
-const CHECKS: AxisOperator = { logits: 'x', result: 'row', names: AXIS_NAMES };
+const CHECKS: AxisOperator = { logits: 'x', result: 'row', names: LOG_SUM_EXP_NAMES };
 
 export function logSumExpCall<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
   form: Form,
   logits: A,
-  options?: LogSumExpOptions<A, Out> & AsyncOptions,
+  options?: AxisOptions<A, Out> & AsyncOptions,
 ): Call<Returned<Out>> {
   const call = axisCall(CHECKS, form, logits, options);
   const { args, elements, type, isOutNew } = call;

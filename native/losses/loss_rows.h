@@ -39,8 +39,8 @@ template <class T> struct LossRows {
   size_t index(const Tile& t, size_t v) const { return t.first + v * rows.stride(); }
   // Calls task(v, z, visible) for each vector of a tile; z is −∞ where masked or outside. Stops with the run.
   template <class Task> ALWAYS void each(const Tile& t, const Task& task) const {
-    for (size_t from = 0, end = rows.vectors(); from < end && !run.stopped(); from += kBlock) {
-      for (size_t v = from; v < end && v < from + kBlock; v++) {
+    for (size_t from = 0, end = rows.vectors(); from < end && !run.stopped(); from += kBlock / W) {
+      for (size_t v = from; v < end && v < from + kBlock / W; v++) {
         Two<f64x8> z[kParts];
         const bool is_large = kRegisters == 4 || rows.extras.bias.data;  // large code, out of line
         const uint32_t visible =
@@ -52,7 +52,9 @@ template <class T> struct LossRows {
   void write(T* out, const Tile& t, size_t v, const f64x8* y) const {
     const size_t n = rows.width(t, v);
     T* at = out + index(t, v);
-    n == W ? store(at, narrowed(y, T())) : store_n(at, narrowed(y, T()), n);
+    f64x8 same[kParts];
+    for (size_t p = 0; p < kParts; p++) same[p] = same_nan(y[p]);
+    n == W ? store(at, narrowed(same, T())) : store_n(at, narrowed(same, T()), n);
   }
   // The sums of a tile's rows. A sum that is not finite has the rest 0.
   void merge(const VectorTotal<double>* total, Lanes& sum, Lanes& rest) const {
@@ -87,10 +89,6 @@ template <class T> struct LossRows {
   }
 };
 
-// The lanes that hold a NaN.
-SIMD_INLINE uint32_t nan_lanes(f64x8 x) {
-  return ~(lanes_above(x, splat(-infinity<double>())) | lanes_above(splat(infinity<double>()), x)) & 0xFF;
-}
 // x without its sign.
 SIMD_INLINE f64x8 size_of(f64x8 x) { return max_skip_nan(x, sub(splat(0.), x)); }
 // 2^n for n clamped to ±1000.

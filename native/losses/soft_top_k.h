@@ -27,6 +27,9 @@ template <class T> struct SoftTopK : LossRows<T> {
   int32_t* status;
   double k, alpha;
 
+  // |s| from which its rounding would show in results.
+  static constexpr double kFar = sizeof(T) == 4 ? 64 : 2;
+
   SoftTopK(const Base& base, T* out, int32_t* status, double k, double alpha)
       : Base(base), out(out), status(status), k(k), alpha(alpha) {}
 
@@ -140,7 +143,7 @@ template <class T> struct SoftTopK : LossRows<T> {
     }
     for (size_t i = 0; i < this->used(t); i++) {
       const double s = r.s.v[i], size = s < 0 ? -s : s;
-      if (size < 64 || !(nearest.v[i] < infinity<double>())) continue;
+      if (size < kFar || !(nearest.v[i] < infinity<double>())) continue;
       const double moved = alpha * (element.v[i] - r.reference.v[i]) + s, reach = size * 0x1p-48 + 1;
       r.reference.v[i] = element.v[i];
       r.s.v[i] = moved;
@@ -215,7 +218,7 @@ template <class T> struct SoftTopK : LossRows<T> {
       if (nan) nan = (1u << W) - 1;
     }
     solve(t, r);
-    for (size_t j = 0; j < used; j++) is_far |= r.s.v[j] > 64 || r.s.v[j] < -64;
+    for (size_t j = 0; j < used; j++) is_far |= r.s.v[j] > kFar || r.s.v[j] < -kFar;
     if (is_far) {
       move_references(t, r);
       solve(t, r);

@@ -118,7 +118,7 @@ template <class T> struct ZLoss : LossRows<T> {
       r.of_all.v[i] = r.of_target.v[i] / n;
       r.of_distance.v[i] = r.of_all.v[i] * (z / std);
     }
-    return (below > 0 ? below : 0) + (log.hi + log.lo) / a;
+    return same_nan((below > 0 ? below : 0) + (log.hi + log.lo) / a);
   }
   void write_gradient(const Tile& t, const Rows& r, size_t row) const {
     this->each(t, [&](size_t v, Two<f64x8>* z, uint32_t visible) ALWAYS_LAMBDA {
@@ -134,7 +134,7 @@ template <class T> struct ZLoss : LossRows<T> {
     for (size_t i = 0; i < this->used(t); i++) {
       if (!(r.of_target.v[i] > 0)) continue;
       const size_t c = (size_t)targets[row + i], at = t.first + (rows.across() ? i + c * rows.inner : c);
-      gradient[at] = (T)(FUSED_F64(r.of_distance.v[i], r.at_target.v[i], r.of_all.v[i]) - r.of_target.v[i]);
+      gradient[at] = (T)same_nan(FUSED_F64(r.of_distance.v[i], r.at_target.v[i], r.of_all.v[i]) - r.of_target.v[i]);
     }
   }
   // The lanes whose gradient is not 0 throughout: NaN counts.

@@ -23,6 +23,14 @@ SIMD_INLINE bool all_reached(const Sum* parts, size_t count) {
   return true;
 }
 
+// The lanes that hold a NaN.
+SIMD_INLINE uint32_t nan_lanes(f64x8 x) {
+  return ~(lanes_above(x, splat(-infinity<double>())) | lanes_above(splat(infinity<double>()), x)) & 0xFF;
+}
+// x; a NaN gets the bits that it has on all processors. The sign of a NaN that was computed differs between them.
+SIMD_INLINE double same_nan(double x) { return x == x ? x : not_a_number<double>(); }
+SIMD_INLINE f64x8 same_nan(f64x8 x) { return select_bits(splat(not_a_number<double>()), x, nan_lanes(x)); }
+
 SIMD_INLINE double pow2_or_zero(int64_t n) { return n < -1000 ? 0 : pow2((int)n); }  // for n ≤ 0
 
 SIMD_INLINE void two_sum(double a, double b, double& s, double& rest) {  // Knuth

@@ -33,19 +33,26 @@ static inline bool are_sound(const Run& run, const int32_t* status, size_t token
   return is_sound;
 }
 
+// What a token needs, in a piece of memory. All pieces are there before a gradient is written.
 struct ScoreMemory {
-  Buffer<float> logits, results;
-  Buffer<double> scores, complements;
-  explicit ScoreMemory(const Run& run) : logits(run), results(run), scores(run), complements(run) {}
-  // False without memory for a token of so many whole vectors.
-  bool has_room(size_t room) { return results.need(room) && scores.need(room) && complements.need(room); }
+  double *scores, *complements;
+  float *logits, *results, *picked;
+
+  // For tokens of so many elements, a multiple of 16.
+  static size_t bytes(size_t room) { return room * (2 * sizeof(double) + 3 * sizeof(float)); }
+  ScoreMemory(char* at, size_t room)
+      : scores((double*)at),
+        complements(scores + room),
+        logits((float*)(complements + room)),
+        results(logits + room),
+        picked(results + room) {}
 };
 
 // Returns Σ shares · q, and writes the gradient to memory.results if that is wanted.
 static NEVER_INLINE double balance_token(ScoreMemory& memory, const float* x, const double* shares, size_t experts,
                                          int32_t score, double factor, bool wants_gradient) {
   size_t room = whole_vectors(experts);
-  double *q = memory.scores.data, *complements = memory.complements.data, sum = 0;
+  double *q = memory.scores, *complements = memory.complements, sum = 0;
   float top = scan_token(x, room).top;
   bool is_sigmoid = score == kSigmoidScore && top >= kSigmoidIsExp;
   if (is_sigmoid) sum = write_sigmoids(x, room, q, complements);
@@ -69,13 +76,14 @@ static NEVER_INLINE double balance_token(ScoreMemory& memory, const float* x, co
       f64x8 slope = mul(mul(load(q + i + 8 * h), steepness), sub(shares_at(i + 8 * h), middle));
       slopes[h] = is_sigmoid ? mul(slope, load(complements + i + 8 * h)) : slope;
     }
-    store(memory.results.data + i, narrow(slopes[0], slopes[1]));
+    store(memory.results + i, narrow(slopes[0], slopes[1]));
   }
   return mean;
 }
 
 template <class X> struct LoadBalance {
-  using Memory = ScoreMemory;
+  using Memory = NoMemory;
+  const Pieces& pieces;
   const Stored<X>* x;
   const double* shares;
   double* means;
@@ -85,29 +93,32 @@ template <class X> struct LoadBalance {
   int32_t score;
   double factor;
 
-  void row(const Run&, Memory& memory, size_t i) const {
+  void row(const Run&, Memory&, size_t i) const {
     Stored<X>* own = gradient ? gradient + i * experts : nullptr;
     if (mask && !mask[i]) {
       means[i] = 0;
       for (size_t j = 0; own && j < experts; j++) own[j] = 0;
       return;
     }
+    const Pieces::Taken piece(pieces);
+    ScoreMemory memory(piece.data(), whole_vectors(experts));
     const float* logits = read_token<X>(x + i * experts, experts, memory.logits);
-    if (!logits || !memory.has_room(whole_vectors(experts))) return;
     means[i] = balance_token(memory, logits, shares, experts, score, factor, own != nullptr);
-    if (own) write_token<X>(memory.results.data, own, experts);
+    if (own) write_token<X>(memory.results, own, experts);
   }
 };
 
 // The kernel.
-template <class X, class Y>
-void load_balance_loss(const Run& run, const Stored<X>* x, const double* shares, double* means, Stored<X>* gradient,
-                       int32_t* status, const uint8_t* mask, size_t tokens, size_t experts, int32_t score,
-                       double factor) {
+template <class X, class Y> void load_balance_loss(const Run& run, const Stored<X>* x, const double* shares,
+                                                   double* means, Stored<X>* gradient, int32_t* status,
+                                                   const uint8_t* mask, size_t tokens, size_t experts, int32_t score,
+                                                   double factor) {
   Run r = for_bytes(run, tokens * experts * sizeof *x);
   share_rows(r, tokens, experts, TokenCheck<X>{x, status, mask, experts, score});
   if (!are_sound(run, status, tokens)) return;
-  share_rows(r, tokens, experts, LoadBalance<X>{x, shares, means, gradient, mask, experts, score, factor});
+  const Pieces pieces(r, ScoreMemory::bytes(whole_vectors(experts)), tokens);
+  if (pieces.there())
+    share_rows(r, tokens, experts, LoadBalance<X>{pieces, x, shares, means, gradient, mask, experts, score, factor});
 }
 
 }  // namespace

@@ -31,8 +31,16 @@ struct RouteMemory {
   ChoiceMemory<double> by_choice;
   GroupMemory groups;
   explicit RouteMemory(const Run& run)
-      : run(run), logits(run), kept_logits(run), picked(run), choices(run), kept_choices(run), terms(run),
-        by_logit(run), by_choice(run), groups(run) {}
+      : run(run),
+        logits(run),
+        kept_logits(run),
+        picked(run),
+        choices(run),
+        kept_choices(run),
+        terms(run),
+        by_logit(run),
+        by_choice(run),
+        groups(run) {}
   ChoiceMemory<float>& of(float) { return by_logit; }
   ChoiceMemory<double>& of(double) { return by_choice; }
   Buffer<float>& kept(float) { return kept_logits; }
@@ -40,9 +48,8 @@ struct RouteMemory {
 };
 
 // Chooses k of n choices, with −∞ behind them up to a whole vector.
-template <class T>
-SIMD_INLINE void choose(const T* x, size_t n, size_t k, const Sixteen<T>& lane_tops, RouteMemory& memory,
-                        uint32_t* chosen) {
+template <class T> SIMD_INLINE void choose(const T* x, size_t n, size_t k, const Sixteen<T>& lane_tops,
+                                           RouteMemory& memory, uint32_t* chosen) {
   if (k > kFewChosen || !choose_few(x, whole_vectors(n), lane_tops, k, chosen))
     choose_many(x, n, k, memory.of(T()), chosen);
 }
@@ -73,7 +80,8 @@ static NEVER_INLINE TokenSum write_choices(const RouteCall& call, const float* x
   double sum = 0;
   if (is_sigmoid) write_sigmoids(x, room, choices, nullptr);
   else if (top > -infinity<float>()) sum = write_exponentials(x, room, top, choices);
-  else for (size_t i = 0; i < room; i++) choices[i] = 0;
+  else
+    for (size_t i = 0; i < room; i++) choices[i] = 0;
   const f64x8 inverse = splat(is_sigmoid || sum == 0 ? 1 : 1 / sum);
   for (size_t i = 0; i < n; i += 8) {
     size_t left = n - i;
@@ -167,17 +175,16 @@ template <class X> struct Route {
 };
 
 // The kernel.
-template <class X, class Y>
-void route(const Run& run, const Stored<X>* x, uint32_t* chosen, float* weights, uint32_t* counts, int32_t* status,
-           const double* bias, const uint8_t* mask, size_t tokens, size_t experts, size_t k, size_t groups,
-           size_t top_groups, int32_t score, int32_t normalize, double scale) {
+template <class X, class Y> void route(const Run& run, const Stored<X>* x, uint32_t* chosen, float* weights,
+                                       uint32_t* counts, int32_t* status, const double* bias, const uint8_t* mask,
+                                       size_t tokens, size_t experts, size_t k, size_t groups, size_t top_groups,
+                                       int32_t score, int32_t normalize, double scale) {
   RouteCall call = {experts, k, {groups, top_groups, experts / groups}, bias, score, normalize, scale};
-  for (size_t e = 0; e < experts; e++) counts[e] = 0;
-  if (k == 0) return;
   Run r = for_bytes(run, tokens * experts * sizeof *x);
-  share_rows(r, tokens, experts, Route<X>{x, chosen, weights, status, mask, call});
+  if (k > 0) share_rows(r, tokens, experts, Route<X>{x, chosen, weights, status, mask, call});
   if (run.stopped()) return;
-  for (size_t t = 0; t < tokens; t++) {
+  for (size_t e = 0; e < experts; e++) counts[e] = 0;
+  for (size_t t = 0; k > 0 && t < tokens; t++) {
     if (status[t] != kIsRouted || (mask && !mask[t])) continue;
     for (size_t j = 0; j < k; j++) counts[chosen[t * k + j]]++;
   }

@@ -19,10 +19,6 @@ struct BackwardCall {
   int32_t score, normalize;
   double scale;
 };
-struct BackwardMemory : ScoreMemory {
-  Buffer<float> picked;
-  explicit BackwardMemory(const Run& run) : ScoreMemory(run), picked(run) {}
-};
 
 static bool has_weight(const float* weights, size_t k) {
   bool has = false;
@@ -34,7 +30,7 @@ static bool has_weight(const float* weights, size_t k) {
 static NEVER_INLINE void spread_backward(const BackwardCall& call, ScoreMemory& memory, const float* x,
                                          const uint32_t* chosen, const float* weights, const float* slopes) {
   size_t room = whole_vectors(call.experts);
-  double *u = memory.scores.data, *g = memory.complements.data, mean = 0;
+  double *u = memory.scores, *g = memory.complements, mean = 0;
   float top = scan_token(x, room).top;
   double sum = top > -infinity<float>() ? write_exponentials(x, room, top, u) : 0;
   for (size_t i = 0; i < room; i++) g[i] = 0;
@@ -48,18 +44,18 @@ static NEVER_INLINE void spread_backward(const BackwardCall& call, ScoreMemory& 
   for (size_t i = 0; i < room; i += 16) {
     f64x8 low = mul(mul(load(u + i), steepness), sub(load(g + i), middle));
     f64x8 high = mul(mul(load(u + i + 8), steepness), sub(load(g + i + 8), middle));
-    store(memory.results.data + i, narrow(low, high));
+    store(memory.results + i, narrow(low, high));
   }
 }
 
 // Adds the gradient of the chosen logits, which the weights depend on alone, to memory.results.
-static NEVER_INLINE void sparse_backward(const BackwardCall& call, BackwardMemory& memory, const float* x,
+static NEVER_INLINE void sparse_backward(const BackwardCall& call, ScoreMemory& memory, const float* x,
                                          const uint32_t* chosen, const float* weights, const float* slopes) {
   size_t k = call.k, room = whole_vectors(k);
-  float *z = memory.picked.data, top = -infinity<float>();
+  float *z = memory.picked, top = -infinity<float>();
   for (size_t j = 0; j < room; j++) z[j] = j < k ? x[chosen[j]] : -infinity<float>();
   for (size_t j = 0; j < k; j++) top = z[j] > top ? z[j] : top;
-  double *u = memory.scores.data, *complements = memory.complements.data, sum = 0, mean = 0;
+  double *u = memory.scores, *complements = memory.complements, sum = 0, mean = 0;
   bool is_sigmoid = call.score == kSigmoidScore && call.normalize != kWeightsOverLogits;
   bool is_plain = call.normalize == kPlainWeights;
   if (is_sigmoid && !is_plain && top < kSigmoidIsExp) is_sigmoid = false;
@@ -70,35 +66,40 @@ static NEVER_INLINE void sparse_backward(const BackwardCall& call, BackwardMemor
   for (size_t j = 0; j < k && !is_plain; j++) mean += weights[j] != 0 ? slopes[j] * (u[j] / sum) : 0;
   for (size_t j = 0; j < k; j++) {
     double slope = call.scale * (u[j] / sum) * ((weights[j] != 0 ? slopes[j] : 0) - mean);
-    memory.results.data[chosen[j]] += (float)(is_sigmoid ? slope * complements[j] : slope);
+    memory.results[chosen[j]] += (float)(is_sigmoid ? slope * complements[j] : slope);
   }
 }
 
 template <class X> struct RouteBackward {
-  using Memory = BackwardMemory;
+  using Memory = NoMemory;
+  const Pieces& pieces;
   const Stored<X>* x;
   const uint32_t* chosen;
   const float *weights, *slopes;
   Stored<X>* out;
   BackwardCall call;
 
-  void row(const Run&, Memory& memory, size_t i) const {
+  // Elements of a token's memory: its experts, or the vectors of the chosen.
+  static size_t room_of(const BackwardCall& call) {
+    return whole_vectors(call.experts < 16 + call.k ? 16 + call.k : call.experts);
+  }
+  void row(const Run&, Memory&, size_t i) const {
     size_t at = i * call.k, room = whole_vectors(call.experts);
     Stored<X>* own = out + i * call.experts;
     if (!has_weight(weights + at, call.k)) {
       for (size_t j = 0; j < call.experts; j++) own[j] = 0;
       return;
     }
+    const Pieces::Taken piece(pieces);
+    ScoreMemory memory(piece.data(), room_of(call));
     const float* logits = read_token<X>(x + i * call.experts, call.experts, memory.logits);
-    if (!logits || !memory.has_room(room < 16 + call.k ? 16 + call.k : room)) return;
-    if (!memory.picked.need(whole_vectors(call.k))) return;
     if (call.score == kSoftmaxScore && call.normalize == kPlainWeights)
       spread_backward(call, memory, logits, chosen + at, weights + at, slopes + at);
     else {
-      for (size_t j = 0; j < room; j++) memory.results.data[j] = 0;
+      for (size_t j = 0; j < room; j++) memory.results[j] = 0;
       sparse_backward(call, memory, logits, chosen + at, weights + at, slopes + at);
     }
-    write_token<X>(memory.results.data, own, call.experts);
+    write_token<X>(memory.results, own, call.experts);
   }
 };
 // Reads tokens that have a weight, and writes their status.
@@ -113,22 +114,22 @@ template <class X> struct BackwardCheck {
     check.status[i] = kIsRouted;
     if (!has_weight(weights + i * k, k)) return;
     const float* logits = read_token<X>(check.x + i * check.experts, check.experts, memory);
-    if (logits)
-      check.status[i] = status_of(scan_token(logits, whole_vectors(check.experts)), check.score, normalize);
+    if (logits) check.status[i] = status_of(scan_token(logits, whole_vectors(check.experts)), check.score, normalize);
   }
 };
 
 // The kernel. `out` may be x: a token is read before it is written.
-template <class X, class Y>
-void route_backward(const Run& run, const Stored<X>* x, const uint32_t* chosen, const float* weights,
-                    const float* slopes, Stored<X>* out, int32_t* status, size_t tokens, size_t experts, size_t k,
-                    int32_t score, int32_t normalize, double scale) {
+template <class X, class Y> void route_backward(const Run& run, const Stored<X>* x, const uint32_t* chosen,
+                                                const float* weights, const float* slopes, Stored<X>* out,
+                                                int32_t* status, size_t tokens, size_t experts, size_t k, int32_t score,
+                                                int32_t normalize, double scale) {
   Run r = for_bytes(run, tokens * experts * sizeof *x);
   TokenCheck<X> check = {x, status, nullptr, experts, score};
   share_rows(r, tokens, experts, BackwardCheck<X>{check, weights, k, normalize});
   if (!are_sound(run, status, tokens)) return;
-  share_rows(r, tokens, experts,
-             RouteBackward<X>{x, chosen, weights, slopes, out, {experts, k, score, normalize, scale}});
+  const BackwardCall call = {experts, k, score, normalize, scale};
+  const Pieces pieces(r, ScoreMemory::bytes(RouteBackward<X>::room_of(call)), tokens);
+  if (pieces.there()) share_rows(r, tokens, experts, RouteBackward<X>{pieces, x, chosen, weights, slopes, out, call});
 }
 
 }  // namespace

@@ -23,17 +23,22 @@ static_assert(ExpTraits<double>::kBias == 513, "the power of two in kOne");
 SIMD_INLINE size_t whole_vectors(size_t n) { return (n + 15) / 16 * 16; }
 SIMD_INLINE ExpVector<double> unit_exp() { return ExpVector<double>(ExpScale<double>::of(1), 0); }
 
-// Returns a token's logits with −∞ behind them, up to a whole vector. Null without memory.
-template <class X> const float* read_token(const Stored<X>* x, size_t n, Buffer<float>& memory) {
+// Whether a token's logits are read where they are: floats in whole vectors.
+template <class X> bool is_read_in_place(size_t n) { return sizeof(Stored<X>) == 4 && n % 16 == 0; }
+// Returns a token's logits with −∞ behind them, up to a whole vector: in `floats`, or where they are.
+template <class X> const float* read_token(const Stored<X>* x, size_t n, float* floats) {
   if constexpr (sizeof *x == 4) {
-    if (n % 16 == 0) return x;
+    if (is_read_in_place<X>(n)) return x;
   }
-  float* floats = memory.need(whole_vectors(n));
-  if (!floats) return nullptr;
   if constexpr (sizeof *x == 4) COPY(floats, x, n * sizeof *x);
   else to_floats<X>(x, floats, n);
   for (size_t i = n; i < whole_vectors(n); i++) floats[i] = -infinity<float>();
   return floats;
+}
+// The same in memory that grows. Null without it.
+template <class X> const float* read_token(const Stored<X>* x, size_t n, Buffer<float>& memory) {
+  float* floats = is_read_in_place<X>(n) ? nullptr : memory.need(whole_vectors(n));
+  return floats || is_read_in_place<X>(n) ? read_token<X>(x, n, floats) : nullptr;
 }
 template <class X> void write_token(const float* from, Stored<X>* to, size_t n) {
   if constexpr (sizeof *to == 4) COPY(to, from, n * sizeof *to);

@@ -224,9 +224,9 @@ SELDOM typename LogOperators<T>::Target LogOperators<T>::write_loss_with_terms(M
     const double p = (whole - others) / whole;
     double g = beside * p - weight * f.factor * (others / whole) * f.more;
     if (terms->has_shares()) g -= terms->share_of(t.index, target, shares.classes);
-    result = {t.index, (T)(g * terms->scale * slope()), t.is_visible && !(m.non_finite >> i & 1)};
+    result = {t.index, (T)same_nan(g * terms->scale * slope()), t.is_visible && !(m.non_finite >> i & 1)};
   }
-  loss[row] = m.nan_results >> i & 1 ? not_a_number<double>() : sum * terms->scale;
+  loss[row] = m.nan_results >> i & 1 ? not_a_number<double>() : same_nan(sum * terms->scale);
   return result;
 }
 
@@ -242,7 +242,7 @@ SELDOM f64x8 LogOperators<T>::minus_shares(const MeasuredTile<T>& m, size_t v, s
     const size_t at = m.first + v * rows.stride() + lane;
     slopes[j] -= terms->share_of(at, c, m.classes[i]) * terms->scale * slope();
   }
-  return load(slopes);
+  return same_nan(load(slopes));
 }
 
 template <class T> inline void LogOperators<T>::write_part(void* self, size_t part) {

@@ -34,7 +34,12 @@ template <class E, class Result> struct SoftTopKCall : MapCall<E, Result, false>
   std::vector<Span> outputs() const { return {room<Result>(this->elements()), room<int32_t>(this->rows())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
     const LogitRows<T> rows = this->rows_of(in);
-    kernel(run, this->x_of(in), (Result*)out[0], (int32_t*)out[1], 1. / 3, 0.75, {rows.extent, rows.mask, rows.bias});
+    int32_t* status = (int32_t*)out[1];
+    kernel(run, this->x_of(in), (Result*)out[0], status, 1. / 3, 0.75, {rows.extent, rows.mask, rows.bias});
+    // Nothing is written if a row has no finite logit: then all calls leave the same.
+    bool is_short = false;
+    for (size_t i = 0; i < this->rows(); i++) is_short = is_short || status[i] == 1;
+    if (is_short) memset(out[0], 0, this->elements() * sizeof(Result));
   }
 };
 

@@ -25,7 +25,10 @@ const compiler = tool('g++', ['g++', '--version']);
 const { header } = process.report.getReport() as { header: object };
 const isGlibc = process.platform === 'linux' && 'glibcVersionRuntime' in header;
 /** Kernels that allocate nothing: they read rows of floats in place, or write existing pages. */
-const needNone = /^(normalize_f32|normalize_f64|argmax_f32|argmax_f64|kv_append_\w+)$/;
+const needNone = new RegExp(
+  '^((normalize|argmax|row_loss|taylor_softmax|z_loss|soft_top_k|soft_top_k_backward|safe_step_radius)_f(32|64)' +
+    '|decode_yolo_f32|kv_append_\\w+)$',
+);
 /** argmax has no promise. */
 const isLater = (name: string): boolean => !name.startsWith('argmax');
 

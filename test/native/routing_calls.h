@@ -23,6 +23,14 @@ template <class E> struct TokensOf : LogitsOf<E> {
   }
 };
 
+// Whether a kernel has found that a token has no route. A kernel that stops leaves other numbers behind.
+static inline bool is_unsound(int32_t status) { return status > 0 && status < 4; }
+static inline bool are_unsound(const int32_t* status, size_t tokens) {
+  bool unsound = false;
+  for (size_t i = 0; i < tokens; i++) unsound = unsound || is_unsound(status[i]);
+  return unsound;
+}
+
 template <class E> struct RouteCallOf : TokensOf<E> {
   using T = typename E::Type;
   using Kernel = void (*)(const Run&, const T*, uint32_t*, float*, uint32_t*, int32_t*, const double*, const uint8_t*,
@@ -45,7 +53,7 @@ template <class E> struct RouteCallOf : TokensOf<E> {
            this->given(this->token_mask, in[2]), this->rows(), this->cols, k, this->groups(), this->top_groups(),
            this->score(), this->normalize(), 2.5);
     for (size_t i = 0; i < this->rows(); i++)
-      for (size_t j = 0; j < k && status[i]; j++) {
+      for (size_t j = 0; j < k && is_unsound(status[i]); j++) {
         chosen[i * k + j] = 0;
         weights[i * k + j] = 0;
       }
@@ -67,13 +75,14 @@ template <class E> struct LoadBalanceCall : TokensOf<E> {
   std::vector<Span> outputs() const {
     return {room<T>(this->elements()), room<double>(this->rows()), room<int32_t>(this->rows())};
   }
-  // Nothing is written to the gradient and the means if a token is no sound one: they are cleared before.
+  // Nothing is written to the gradient and the means if a token is no sound one: they are cleared then.
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    double* means = (double*)out[1];
-    for (size_t i = 0; i < this->rows(); i++) means[i] = 0;
-    if (in[0] != out[0]) memcpy(out[0], in[0], this->elements() * sizeof(T));
-    kernel(run, this->x_of(in), (const double*)in[1], means, (T*)out[0], (int32_t*)out[2],
+    const int32_t* status = (const int32_t*)out[2];
+    kernel(run, this->x_of(in), (const double*)in[1], (double*)out[1], (T*)out[0], (int32_t*)out[2],
            this->given(this->token_mask, in[2]), this->rows(), this->cols, this->score(), 0.5);
+    if (!are_unsound(status, this->rows())) return;
+    memset(out[0], 0, this->elements() * sizeof(T));
+    memset(out[1], 0, this->rows() * sizeof(double));
   }
 };
 
@@ -96,8 +105,8 @@ template <class E> struct RouteBackwardCall : TokensOf<E> {
   std::vector<Span> inputs() const { return {span(this->x), span(chosen), span(weights), span(slopes)}; }
   std::vector<Span> outputs() const { return {room<T>(this->elements()), room<int32_t>(this->rows())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    if (in[0] != out[0]) memcpy(out[0], in[0], this->elements() * sizeof(T));
     kernel(run, this->x_of(in), (const uint32_t*)in[1], (const float*)in[2], (const float*)in[3], (T*)out[0],
            (int32_t*)out[1], this->rows(), this->cols, this->k(), this->score(), this->normalize(), 2.5);
+    if (are_unsound((const int32_t*)out[1], this->rows())) memset(out[0], 0, this->elements() * sizeof(T));
   }
 };

@@ -66,7 +66,8 @@ describe('crossEntropy', () => {
     refused(call([0, NaN]), 'ERR_OUT_OF_RANGE', 'NaN at 1');
     refused(call([0, '1']), 'ERR_INVALID_ARG_TYPE', "received '1'");
     refused(call([0]), 'ERR_INVALID_ARG_VALUE', 'Expected 2 elements, one a row, for targets but received 1');
-    refused(call(new Float32Array(2)), 'ERR_INVALID_ARG_TYPE', 'for targets');
+    refused(call(new Float64Array(2)), 'ERR_INVALID_ARG_TYPE', 'for targets');
+    refused(call(new Float32Array(2)), 'ERR_INVALID_ARG_VALUE', 'Expected 6 elements, as in logits, for targets');
     refused(call([0, 1], { ignoreIndex: 0.5 }), 'ERR_INVALID_ARG_TYPE', 'for ignoreIndex');
     refused(
       call([0, 1], { gradient: new Float64Array(6) }),

@@ -1,5 +1,5 @@
 /** What the row operators of this family share in JavaScript: rows read as doubles, with mask and bias. */
-import { lengthOf } from '../../call/arrays.js';
+import { kindOf, lengthOf } from '../../call/arrays.js';
 import { twoSum } from '../../math/log.js';
 import { counts } from '../../backend/masks.js';
 import { powerOfTwo } from '../../math/extended.js';
@@ -7,11 +7,15 @@ import { LOG2_E, LN2, LN2_LOW, rootsOfTwo, STEP_BITS, STEPS } from '../../math/p
 
 export type Floats = Float32Array | Float64Array;
 
+/** x; a NaN gets the bits that it has on all machines. The sign of a NaN that was computed differs between them. */
+export const sameNaN = (x: number): number => (x === x ? x : NaN);
+
 /** [outer, cols, inner] with rows along cols. A row is named by the index of its first element. */
 export class LossRows {
   readonly cols: number;
   readonly inner: number;
   readonly hasMask: boolean;
+  readonly isSingle: boolean;
   /** What rounding took from the sum that `read` returned last. */
   low = 0;
   readonly #x: Floats;
@@ -31,6 +35,7 @@ export class LossRows {
     this.cols = cols;
     this.inner = inner;
     this.hasMask = mask !== null;
+    this.isSingle = kindOf(x) === 'Float32Array';
     this.#x = x;
     this.#mask = mask;
     this.#layout = maskLayout;

@@ -6,6 +6,7 @@ import { log1p } from '../../math/log.js';
 import { cells, remainders } from '../rows/logits.js';
 import { LogRows, RAISE } from '../softmax/log-rows.js';
 import { twinOf } from '../twin.js';
+import { sameNaN } from './loss-rows.js';
 
 type Floats = Float32Array | Float64Array;
 
@@ -181,7 +182,7 @@ class LossRows extends LogRows {
         factor = weight * f.factor + beside / more;
         atTarget = beside * ((whole - others) / whole) - weight * f.factor * (others / whole) * more;
       }
-      loss[row] = this.isNaNRow() ? NaN : total * scale;
+      loss[row] = this.isNaNRow() ? NaN : sameNaN(total * scale);
       if (gradient === null) return;
       const hasShares = soft !== null || smoothing > 0;
       const takeBack = weight !== 0 && !this.isMasked(start + target * this.inner, target) ? target : -1;
@@ -192,8 +193,8 @@ class LossRows extends LogRows {
         if (this.isMasked(at, column)) gradient[at] = 0;
         else if (this.isNaNRow()) gradient[at] = NaN;
         else if (this.isEmptyRow()) gradient[at] = 0;
-        else if (column === takeBack) gradient[at] = (atTarget - share) * slope;
-        else gradient[at] = (p * factor * more - share) * slope;
+        else if (column === takeBack) gradient[at] = sameNaN((atTarget - share) * slope);
+        else gradient[at] = sameNaN((p * factor * more - share) * slope);
       });
     });
   }

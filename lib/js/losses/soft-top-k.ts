@@ -2,7 +2,7 @@
 import { SOFT_TOP_K, SOFT_TOP_K_BACKWARD } from '../../backend/operators.js';
 import { log1p } from '../../math/log.js';
 import { twinOf } from '../twin.js';
-import { expBelow, LossRows, Total, type Floats } from './loss-rows.js';
+import { expBelow, LossRows, sameNaN, Total, type Floats } from './loss-rows.js';
 
 /** What is written to `status` for a row. */
 const FINE = 0;
@@ -22,9 +22,12 @@ class Root {
   readonly #alpha: number;
   readonly #least: number;
   readonly #count: number;
+  /** |s| from which its rounding would show in results. */
+  readonly #far: number;
 
   constructor(rows: LossRows, start: number, k: number, alpha: number) {
     [this.#rows, this.#start, this.#k, this.#alpha] = [rows, start, k, alpha];
+    this.#far = rows.isSingle ? 64 : 2;
     let [most, least, count] = [-Infinity, Infinity, 0];
     for (let c = 0; c < rows.cols; c++) {
       if (!rows.isVisible(start, c)) continue;
@@ -56,7 +59,7 @@ class Root {
     const high = start + Math.min(spread, 2 ** 1000) * (1 + 2 ** -50) + 2 ** -40;
     this.s = start;
     this.#search(start - 2 ** -40 - 2 ** -50 * Math.abs(start), high);
-    if (Math.abs(this.s) > 64) this.#moveReference();
+    if (Math.abs(this.s) > this.#far) this.#moveReference();
   }
 
   /** The element nearest to the root becomes the reference, as s has lost places behind the point. */
@@ -173,7 +176,7 @@ function softTopKBackward(
     for (let c = 0, at = start; c < cols; c++, at += inner) {
       const v = p[at]! * (1 - p[at]!);
       if (isBad) out[at] = NaN;
-      else out[at] = v === 0 ? 0 : alpha * v * (dp[at]! - mean);
+      else out[at] = v === 0 ? 0 : sameNaN(alpha * v * (dp[at]! - mean));
     }
   });
 }

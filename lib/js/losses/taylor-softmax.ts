@@ -1,7 +1,7 @@
 /** The kernel of taylorSoftmax: T(z) / Σ T(z), T the Taylor polynomial of exp of an even order. */
 import { TAYLOR_SOFTMAX } from '../../backend/operators.js';
 import { twinOf } from '../twin.js';
-import { exponentOf, LossRows, powerWithin, Total, type Floats } from './loss-rows.js';
+import { exponentOf, LossRows, powerWithin, sameNaN, Total, type Floats } from './loss-rows.js';
 
 function kernel(
   x: Floats,
@@ -49,7 +49,7 @@ function kernel(
     const isUsual = sum > 0 && sum < Infinity;
     for (let c = 0, at = start; c < cols; c++, at += inner) {
       if (isEmpty || !rows.isVisible(start, c)) out[at] = 0;
-      else out[at] = isUsual ? term(value(start, c, unit), unit) / sum : NaN;
+      else out[at] = isUsual ? sameNaN(term(value(start, c, unit), unit) / sum) : NaN;
     }
   });
 }

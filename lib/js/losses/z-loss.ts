@@ -3,7 +3,7 @@ import { Z_LOSS } from '../../backend/operators.js';
 import { exactProduct } from '../../math/powers.js';
 import { log1p } from '../../math/log.js';
 import { twinOf } from '../twin.js';
-import { expBelow, exponentOf, LossRows, powerWithin, Total, type Floats } from './loss-rows.js';
+import { expBelow, exponentOf, LossRows, powerWithin, sameNaN, Total, type Floats } from './loss-rows.js';
 
 /** A row's mean (hi + low), deviation and visible logits, in its unit. */
 interface Moments {
@@ -88,14 +88,15 @@ function kernel(
     const below = b - z;
     const e = expBelow(-a * Math.abs(below));
     const sigma = (below < 0 ? e : 1) / (1 + e);
-    loss[row] = Math.max(below, 0) + log1p(e, 0)[0] / a;
+    loss[row] = sameNaN(Math.max(below, 0) + log1p(e, 0)[0] / a);
     if (gradient === null || std === 0) return fill(0);
     const ofTarget = (sigma / std) * unit;
     const ofAll = ofTarget / count;
     const ofDistance = ofAll * (z / std);
     for (let c = 0; c < cols; c++) {
       const at = start + c * inner;
-      gradient[at] = rows.isVisible(start, c) ? ofDistance * distance(c) + ofAll - (c === target ? ofTarget : 0) : 0;
+      const slope = ofDistance * distance(c) + ofAll - (c === target ? ofTarget : 0);
+      gradient[at] = rows.isVisible(start, c) ? sameNaN(slope) : 0;
     }
   });
 }

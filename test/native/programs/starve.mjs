@@ -50,9 +50,10 @@ await eachAllocation(
 );
 const loads = failed;
 
-const entries = await Promise.all(['index', 'attention', 'sampling'].map((entry) => import(`${dist}${entry}.js`)));
+const names = ['index', 'attention', 'losses', 'detection', 'routing', 'sampling'];
+const entries = await Promise.all(names.map((entry) => import(`${dist}${entry}.js`)));
 const sync = Object.assign({}, ...entries);
-const { expSum, KVCache, setThreads, softmax } = sync;
+const { expSum, KVCache, route, setThreads, softmax } = sync;
 const promises = await import(`${dist}promises.js`);
 
 const [cols, length] = [2 ** 18 + 3, 2 * (2 ** 18 + 3)];
@@ -81,11 +82,30 @@ for (const [Kind, dtype] of types) {
   calls.push(['expSum', [x], () => options]);
   const logits = x.slice(0, 40_000);
   const rows = { ...options, cols: 20_000 };
+  for (const Out of Kind === Uint16Array ? [Uint16Array, Float32Array] : [Kind]) {
+    const out = () => ({ ...rows, out: new Out(40_000).fill(7) });
+    calls.push(['taylorSoftmax', [logits], out], ['softTopKBackward', [logits, logits], out]);
+    calls.push(['softTopK', [logits, 5], out]);
+  }
+  const slopes = () => ({ ...rows, gradient: new Kind(40_000).fill(7) });
+  calls.push(['zLoss', [logits, [3, 4]], slopes], ['focalLoss', [logits, [3, 4]], slopes]);
+  calls.push(['safeStepRadius', [logits], () => ({ ...rows, out: new Float64Array(2).fill(7) })]);
+  if (Kind !== Float64Array) {
+    const routing = { experts: 100, k: 4, ...(dtype && { dtype }) };
+    const routes = route(logits, routing);
+    calls.push(['route', [logits], () => routing]);
+    calls.push(['loadBalanceLoss', [routes, logits], () => ({ ...routing, gradient: new Kind(40_000).fill(7) })]);
+    calls.push(['routeBackward', [routes, routes.weights, logits], () => routing]);
+  }
   calls.push(['topK', [logits, 5], () => rows], ['argmax', [logits], () => rows]);
   calls.push(['filterLogits', [logits], () => ({ ...rows, topP: 0.5 })]);
   calls.push(['sample', [logits], () => ({ ...rows, seed: 1, topP: 0.9 })]);
   calls.push(['sample', [logits], () => ({ ...rows, seed: 1, epsilonCutoff: 1e-6 })]);
 }
+const boxes = Float32Array.from({ length: 400 }, (_, i) => (i % 4 > 1 ? 50 : 0) + ((i * 7919) % 101));
+calls.push(['softNMS', [boxes, numbers(Float32Array, 100)], () => ({})]);
+calls.push(['iouMatrix', [boxes, boxes], () => ({})]);
+calls.push(['decodeYolo', [numbers(Float32Array, 600)], () => ({ classes: 2, layout: 'boxes-first' })]);
 const [heads, kvHeads, headDim, tokens] = [4, 2, 64, 3000];
 const q = numbers(Float32Array, heads * headDim);
 const [k, v] = [1, 2].map(() => numbers(Float32Array, kvHeads * headDim * tokens));
@@ -141,5 +161,5 @@ for (const threads of [1, 3]) {
 }
 setThreads(1);
 softmax(numbers(Float32Array, length)); // ends the helpers
-const names = { sync: [...kernels.sync].sort(), promise: [...kernels.promise].sort() };
-console.log(JSON.stringify({ loads, failed, kept: kept() - before, ...names, wrong: [...new Set(wrong)] }));
+const found = { sync: [...kernels.sync].sort(), promise: [...kernels.promise].sort() };
+console.log(JSON.stringify({ loads, failed, kept: kept() - before, ...found, wrong: [...new Set(wrong)] }));

@@ -1,7 +1,7 @@
 /** Elements of logits as numbers, whatever they are stored as. */
 import type { KernelArray } from '../backend/backend.js';
 import { lengthOf } from '../call/arrays.js';
-import { bfloat16, float16 } from '../math/half.js';
+import { bfloat16, float16 } from './half.js';
 
 /** A function that reads elements; the type is one of a kernel, such as 'f32' or 'f16_f32'. */
 export function readerOf(x: KernelArray, type: string): (i: number) => number {

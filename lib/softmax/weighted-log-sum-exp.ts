@@ -1,0 +1,170 @@
+/** logSumExp with weights: the logarithm of a row's weighted sum of exponentials, and its sign. */
+import { NO_EXPONENT } from '../backend/backend.js';
+import { backend } from '../backend/choice.js';
+import { counts } from '../backend/masks.js';
+import { EXP_SUM } from '../backend/operators.js';
+import type { AsyncOptions } from '../call/abort.js';
+import { copyInto, kindOf, lengthOf } from '../call/arrays.js';
+import { axisCall, type AxisArguments, type AxisCall, type AxisOperator } from '../call/axis.js';
+import { callOf, type Call } from '../call/call.js';
+import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
+import { checkWhole } from '../call/memory.js';
+import { AXIS_NAMES, namesWith, type AxisOptions, type Form } from '../call/options.js';
+import type { Steps } from '../call/steps.js';
+import type { LogitArray, NewFloat64Array } from '../call/types.js';
+import { expSumKernels } from '../js/softmax/exp-sum.js';
+import { ln } from '../math/log.js';
+import { powerOfTwo } from '../math/extended.js';
+import { doublesOf } from '../math/read.js';
+import { logSumExpOfState } from './merge-exp-sums.js';
+
+/** Weights as a caller gives them: a number for each element of x, or one row's for all rows. */
+export type SumWeights = Float32Array | Float64Array | readonly number[];
+
+export interface WeightedSumOptions<A extends LogitArray = LogitArray, Out = Float64Array> extends AxisOptions<A, Out> {
+  /** Finite numbers, negative ones too: as long as `x`, or as a row. A weight of 0 drops its element. Default: 1. */
+  weights?: SumWeights | undefined;
+  /** Whether the sign of each sum is wanted. Default: false. */
+  sign?: boolean | undefined;
+}
+
+/** Sums of either sign. */
+export interface SignedLogSums<Out = NewFloat64Array> {
+  /** log |Σ| of each row; −∞ where the sum is 0. */
+  readonly lse: Out;
+  /** 1, −1, or 0 where the sum is 0; NaN where lse is. */
+  readonly sign: NewFloat64Array;
+}
+
+export const LOG_SUM_EXP_NAMES = /* @__PURE__ */ namesWith<AxisOptions, WeightedSumOptions>(AXIS_NAMES, {
+  weights: true,
+  sign: true,
+});
+
+const CHECKS: AxisOperator = { logits: 'x', result: 'row', names: LOG_SUM_EXP_NAMES };
+
+/** Whether a call of logSumExp needs these steps. No getter runs. */
+export const isWeighted = (options: object | undefined): options is WeightedSumOptions =>
+  typeof options === 'object' && options !== null && ('weights' in options || 'sign' in options);
+
+/** The steps of a call with `weights` or `sign`. */
+export function weightedSteps(
+  form: Form,
+  logits: LogitArray,
+  options: WeightedSumOptions & AsyncOptions,
+): Steps<Float64Array | SignedLogSums<Float64Array>> {
+  // A copy: all that could run a caller's code is read before axisCall takes lengths.
+  const given = { ...options };
+  const { weights, sign = false } = given;
+  if (typeof sign !== 'boolean') throw wrongType('a boolean', 'sign', sign);
+  const list: unknown = Array.isArray(weights) ? Array.from(weights as readonly number[]) : weights;
+  const call = axisCall(CHECKS, form, logits, given);
+  return steps(form, call, weightsOf(list, call), sign);
+}
+
+/** A weight for each element. */
+function weightsOf(list: unknown, { args, elements }: AxisCall): Float64Array {
+  if (list === undefined) return new Float64Array(elements).fill(1);
+  const isTyped = ['Float32Array', 'Float64Array'].includes(kindOf(list) ?? '');
+  if (!isTyped && !Array.isArray(list)) throw wrongType('a Float64Array, Float32Array or an array', 'weights', list);
+  const length = isTyped ? trueLength(list as Float64Array, 'weights') : (list as readonly unknown[]).length;
+  const { cols, inner } = args;
+  if (length !== elements && length !== cols)
+    throw wrongValue(`${elements} elements, or ${cols} for all rows,`, 'weights', String(length));
+  const weights = new Float64Array(elements);
+  for (let i = 0; i < elements; i++) {
+    const weight = (list as readonly unknown[])[length === elements ? i : Math.floor(i / inner) % cols];
+    if (typeof weight !== 'number') throw wrongType('numbers', 'weights', weight);
+    if (!Number.isFinite(weight)) throw outOfRange('finite numbers', 'weights', describe(weight));
+    weights[i] = weight;
+  }
+  return weights;
+}
+
+/** The elements of one sign, as logits with a bias. */
+interface Side {
+  readonly mask: Uint8Array;
+  readonly mantissa: Float64Array;
+  readonly exponent: Int32Array;
+}
+
+function* steps(
+  form: Form,
+  call: AxisCall,
+  weights: Float64Array,
+  wantsSign: boolean,
+): Steps<Float64Array | SignedLogSums<Float64Array>> {
+  const { x, bias, outer, inner } = call.args;
+  const out = call.out as Float64Array;
+  const caller = { view: out, name: 'out', length: lengthOf(out) };
+  const z = doublesOf(x, call.type);
+  const shift = shiftOf(bias === null ? null : doublesOf(bias, call.type), weights, call.args);
+  const side = (isPositive: boolean): Side => ({
+    mask: maskOf(weights, isPositive, call.args),
+    mantissa: new Float64Array(outer * inner),
+    exponent: new Int32Array(outer * inner),
+  });
+  const [above, below] = [side(true), side(false)];
+  yield sumCall(z, shift, above, call);
+  if (weights.some((weight) => weight < 0)) yield sumCall(z, shift, below, call);
+  if (form === 'later') checkWhole(caller);
+  const { mantissa, exponent, sign } = differenceOf(above, below);
+  copyInto(out, logSumExpOfState({ mantissa, exponent }));
+  return wantsSign ? { lse: out, sign } : out;
+}
+
+/** bias + T ln |w|, which multiplies an exponential by |w|. */
+function shiftOf(bias: Float64Array | null, weights: Float64Array, { cols, inner, temperature }: AxisArguments) {
+  const isShared = bias !== null && bias.length !== weights.length;
+  const shift = new Float64Array(weights.length);
+  for (let i = 0; i < shift.length; i++) {
+    const size = Math.abs(weights[i]!);
+    const given = bias === null ? 0 : bias[isShared ? Math.floor(i / inner) % cols : i]!;
+    shift[i] = size === 0 || size === 1 ? given : given + temperature * ln(size);
+  }
+  return shift;
+}
+
+function maskOf(weights: Float64Array, isPositive: boolean, { mask, maskLayout, cols, inner }: AxisArguments) {
+  const visible = new Uint8Array(weights.length);
+  for (let i = 0; i < visible.length; i++) {
+    const isWanted = isPositive ? weights[i]! > 0 : weights[i]! < 0;
+    visible[i] = +(isWanted && (mask === null || counts(mask, maskLayout, i, Math.floor(i / inner) % cols)));
+  }
+  return visible;
+}
+
+function sumCall(z: Float64Array, bias: Float64Array, { mask, mantissa, exponent }: Side, call: AxisCall): Call<void> {
+  const { outer, cols, inner, temperature } = call.args;
+  return callOf(EXP_SUM, {
+    backend: backend(expSumKernels),
+    type: 'f64',
+    args: { x: z, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout: 1, bias },
+    own: ['mantissa', 'exponent', 'mask'],
+    work: call.elements,
+    finish() {
+      const beyond = exponent.indexOf(NO_EXPONENT);
+      if (beyond >= 0) throw wrongValue('logits within 1.48e9 temperatures', `row ${beyond} of x`, 'larger ones');
+    },
+  });
+}
+
+/** above − below, as a size and a sign. */
+function differenceOf(above: Side, below: Side) {
+  const rows = above.mantissa.length;
+  const [mantissa, exponent] = [new Float64Array(rows), new Int32Array(rows)];
+  const sign = new Float64Array(rows);
+  for (let r = 0; r < rows; r++) {
+    const [a, b] = [above.mantissa[r]!, below.mantissa[r]!];
+    const [i, j] = [above.exponent[r]!, below.exponent[r]!];
+    const whole = a === 0 ? j : b === 0 ? i : Math.max(i, j);
+    const difference = scaled(a, i - whole) - scaled(b, j - whole);
+    sign[r] = Math.sign(difference);
+    mantissa[r] = Math.abs(difference);
+    exponent[r] = Number.isFinite(difference) && difference !== 0 ? whole : 0;
+  }
+  return { mantissa, exponent, sign };
+}
+
+/** a · 2^n for n ≤ 0. */
+const scaled = (a: number, n: number): number => (a === 0 || n < -1000 ? 0 : a * powerOfTwo(n));
