@@ -1,14 +1,14 @@
 /** What the attention functions that are composed in double share: their sizes, their heads, and their results. */
 import type { AsyncOptions } from '../call/abort.js';
 import { copyInto, isDetached, lengthOf, newArray } from '../call/arrays.js';
-import { apart, count } from '../call/checks.js';
+import { apart } from '../call/checks.js';
 import { wrongType, wrongValue } from '../call/errors.js';
 import { checkWhole } from '../call/memory.js';
 import { checkOptions, FORM_OPTIONS, type Form } from '../call/options.js';
 import { privately, type Steps } from '../call/steps.js';
 import { isFloat32Array, type NewFloat32Array } from '../call/types.js';
 import { exp } from '../math/exp.js';
-import { dimension, floats } from './sizes.js';
+import { dimension, floats, headsOf } from './sizes.js';
 
 /** Sizes and results of a call on q, k and v, which are [batch, heads, positions, dim]. */
 export interface ComposedOptions<Out extends Float32Array = Float32Array> {
@@ -63,11 +63,7 @@ export function composedCall(
   v: Float32Array,
   options: ComposedOptions & AsyncOptions,
 ): ComposedCall {
-  const batch = options.batch === undefined ? 1 : count(options.batch, 'batch');
-  const heads = count(options.heads, 'heads');
-  const kvHeads = options.kvHeads === undefined ? heads : count(options.kvHeads, 'kvHeads');
-  if (heads % kvHeads !== 0) throw wrongValue(`a divisor of heads = ${heads}`, 'kvHeads', String(kvHeads));
-  const headDim = count(options.headDim, 'headDim');
+  const { batch, heads, kvHeads, headDim } = headsOf(options);
   floats(q, 'q');
   floats(k, 'k');
   floats(v, 'v');

@@ -11,7 +11,7 @@ import { scoreInputs } from './inputs.js';
 import { copyOptions, MASK_OPTIONS, OPTION_NAMES, RESULT_OPTIONS, SCORE_OPTIONS, scoresOf } from './options.js';
 import type { MaskOptions, ResultOptions, ScoreOptions } from './options.js';
 import { finishedResults, type AttentionResult, type ResultWithLse, type WithLse, type WithoutLse } from './results.js';
-import { dimension, floats } from './sizes.js';
+import { dimension, floats, headsOf } from './sizes.js';
 
 /** Sizes of q, k and v. */
 export interface DenseOptions extends ScoreOptions, MaskOptions {
@@ -48,11 +48,7 @@ export const DENSE_OPTIONS = [
 /** The checked arguments of a call on q, k and v; `options` is a copy that no getter can change. */
 export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array, options: DenseOptions) {
   const scores = scoresOf(options, false);
-  const batch = options.batch === undefined ? 1 : count(options.batch, 'batch');
-  const heads = count(options.heads, 'heads');
-  const kvHeads = options.kvHeads === undefined ? heads : count(options.kvHeads, 'kvHeads');
-  if (heads % kvHeads !== 0) throw wrongValue(`a divisor of heads = ${heads}`, 'kvHeads', String(kvHeads));
-  const headDim = count(options.headDim, 'headDim');
+  const { batch, heads, kvHeads, headDim } = headsOf(options);
   floats(q, 'q');
   floats(k, 'k');
   floats(v, 'v');

@@ -11,6 +11,17 @@ export function floats(value: unknown, name: string): Float32Array {
   return attached(value, 'Float32Array', name);
 }
 
+/** The numbers of a call that its arrays do not tell. */
+export function headsOf(
+  options: Readonly<Record<'heads' | 'headDim', number>> & { batch?: unknown; kvHeads?: unknown },
+) {
+  const batch = options.batch === undefined ? 1 : count(options.batch, 'batch');
+  const heads = count(options.heads, 'heads');
+  const kvHeads = options.kvHeads === undefined ? heads : count(options.kvHeads, 'kvHeads');
+  if (heads % kvHeads !== 0) throw wrongValue(`a divisor of heads = ${heads}`, 'kvHeads', String(kvHeads));
+  return { batch, heads, kvHeads, headDim: count(options.headDim, 'headDim') };
+}
+
 /** Refuses a detached array. */
 export function attached<A extends ArrayBufferView>(array: A, kind: string, name: string): A {
   if (isDetached(array)) throw wrongType(`a ${kind} that is not detached`, name, array);

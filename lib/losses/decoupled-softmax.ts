@@ -8,7 +8,7 @@ import { checkWhole } from '../call/memory.js';
 import { AXIS_NAMES, optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
 import { privately, runSteps, type Steps } from '../call/steps.js';
 import type { LogitArray, NewFloat64Array, Returned } from '../call/types.js';
-import { exp } from '../math/exp.js';
+import { expBelowZero } from '../math/exp.js';
 import { log1p } from '../math/log.js';
 import { logSumExpCall } from '../softmax/log-sum-exp.js';
 import { softmaxCall } from '../softmax/softmax.js';
@@ -146,7 +146,7 @@ function lossesOf({ indptr, weights, scores }: PositiveRows, lse: Float64Array):
       const score = scores[j]!;
       const isBad = lse[r] === Infinity || score === Infinity;
       const t = lse[r] === -Infinity ? (score === score ? -Infinity : NaN) : isBad ? NaN : lse[r]! - score;
-      const e = t === t ? expOf(-Math.abs(t)) : NaN;
+      const e = t === t ? expBelowZero(-Math.abs(t)) : NaN;
       const share = weights[j]! / whole;
       // A weight of 0 drops a positive, an infinite loss too.
       if (share > 0) sum += share * (Math.max(t, 0) + log1p(e, 0)[0]);
@@ -159,8 +159,6 @@ function lossesOf({ indptr, weights, scores }: PositiveRows, lse: Float64Array):
   }
   return results;
 }
-
-const expOf = (t: number): number => (t < -745.2 ? 0 : t < -700 ? exp(t / 2) * exp(t / 2) : exp(t));
 
 interface Gradient {
   readonly rows: PositiveRows;

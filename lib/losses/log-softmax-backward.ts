@@ -1,17 +1,20 @@
 /** logSoftmaxBackward: the gradient of logSoftmax. */
+import type { KernelArray } from '../backend/backend.js';
 import { backendFor } from '../backend/choice.js';
+import { counts } from '../backend/masks.js';
 import { NORMALIZE } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
-import { kindOf, lengthOf } from '../call/arrays.js';
-import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
-import { callOf, runNow, type Call } from '../call/call.js';
+import { copyOf, lengthOf } from '../call/arrays.js';
+import { axisCall, type AxisArguments, type AxisCall, type AxisOperator } from '../call/axis.js';
+import { callOf } from '../call/call.js';
 import { likeArray, sameOrApart } from '../call/checks.js';
 import { wrongType } from '../call/errors.js';
+import { checkWhole } from '../call/memory.js';
 import { AXIS_NAMES, type Form } from '../call/options.js';
+import { runSteps, type Steps } from '../call/steps.js';
 import type { KindOf, LogitArray, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
 import { normalizeKernels } from '../js/softmax/normalize.js';
-import { bfloat16, float16 } from '../math/half.js';
-import { counts } from '../backend/masks.js';
+import { doublesOf, writerOf } from '../math/read.js';
 import type { SoftmaxBackwardOptions } from '../softmax/softmax-backward.js';
 
 /**
@@ -34,29 +37,35 @@ export function logSoftmaxBackward<A extends LogitArray, Out extends ResultOf<A>
   dy: KindOf<A>,
   ...rest: OptionsFor<A, SoftmaxBackwardOptions<KindOf<A>, Out>>
 ): Returned<Out> {
-  return runNow(logSoftmaxBackwardCall('now', y, dy, ...rest));
+  return runSteps(logSoftmaxBackwardSteps('now', y, dy, ...rest));
 }
 
 const CHECKS: AxisOperator = { logits: 'y', result: 'element', names: AXIS_NAMES };
 
-export function logSoftmaxBackwardCall<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
+export function logSoftmaxBackwardSteps<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   form: Form,
   y: A,
   dy: KindOf<A>,
   ...[options]: OptionsFor<A, SoftmaxBackwardOptions<KindOf<A>, Out> & AsyncOptions>
-): Call<Returned<Out>> {
+): Steps<Returned<Out>> {
   const call = axisCall(CHECKS, form, y, options);
-  const { args, elements, type, out } = call;
-  const { x, outer, cols, inner, mask, maskLayout, bias } = args;
-  if (bias !== null) throw wrongType('no bias, which y has in it already,', 'options', 'bias');
+  if (call.args.bias !== null) throw wrongType('no bias, which y has in it already,', 'options', 'bias');
   const slopes = likeArray(dy, y, 'dy', 'y');
-  sameOrApart(args.out, 'out', slopes, 'dy');
-  const isDouble = type === 'f64';
+  sameOrApart(call.args.out, 'out', slopes, 'dy');
+  return steps(form, call, slopes) as Steps<Returned<Out>>;
+}
+
+/** The caller's arrays are copied before the first turn of the event loop. */
+function* steps(form: Form, call: AxisCall, slopes: KernelArray): Steps<LogitArray> {
+  const { args, elements, type, out } = call;
+  const { x, outer, cols, inner } = args;
+  const caller = { view: out as never, name: 'out', length: lengthOf(out) };
+  const dy = doublesOf(slopes, type);
+  const mask = args.mask === null ? null : form === 'now' ? args.mask : copyOf(args.mask);
+  const terms = type === 'f64' ? new Float64Array(elements) : new Float32Array(elements);
   const rows = outer * inner;
-  const given = doublesOf(dy, type, elements); // a job may not see what becomes of dy
-  const terms = isDouble ? new Float64Array(elements) : new Float32Array(elements);
   // exp(y) / 1, for sums of 1 · 2^0.
-  return callOf(NORMALIZE, {
+  yield callOf(NORMALIZE, {
     backend: backendFor(elements, normalizeKernels),
     type: type === 'f16' ? 'f16_f32' : type === 'bf16' ? 'bf16_f32' : type,
     args: {
@@ -69,45 +78,34 @@ export function logSoftmaxBackwardCall<A extends LogitArray, Out extends ResultO
       inner,
       temperature: 1,
       mask,
-      maskLayout,
+      maskLayout: args.maskLayout,
       bias: null,
     },
     own: ['out', 'mantissa', 'exponent'],
     names: { x: 'y' },
     work: elements,
-    finish: () => {
-      writeResults(call, terms, given);
-      return out as Returned<Out>;
-    },
+    finish: () => terms,
   });
-}
-
-const halfOf = (type: string) => (type[0] === 'b' ? bfloat16 : float16);
-
-/** A copy of an array as doubles. */
-function doublesOf(array: LogitArray, type: string, elements: number): Float64Array {
-  const copy = new Float64Array(elements);
-  const source = array as ArrayLike<number>;
-  const half = kindOf(array) === 'Uint16Array' ? halfOf(type) : null;
-  for (let i = 0; i < elements; i++) copy[i] = half === null ? source[i]! : half.toFloat(source[i]!);
-  return copy;
+  if (form === 'later') checkWhole(caller);
+  writeResults({ ...args, mask }, terms, dy, writerOf(args.out, type.endsWith('_f32') ? 'f32' : type));
+  return out;
 }
 
 /** Writes (dy − exp(y) · Σ dy) / T. */
-function writeResults({ args, type, out }: AxisCall, terms: Float32Array | Float64Array, dy: Float64Array): void {
-  const { outer, cols, inner, temperature, mask, maskLayout } = args;
-  const half = kindOf(out) === 'Uint16Array' ? halfOf(type) : null;
-  const results = out as unknown as number[];
-  const elements = lengthOf(terms);
+function writeResults(
+  { outer, cols, inner, temperature, mask, maskLayout }: AxisArguments,
+  terms: Float32Array | Float64Array,
+  dy: Float64Array,
+  write: (i: number, slope: number) => void,
+): void {
   for (let row = 0; row < outer * inner; row++) {
     const start = Math.floor(row / inner) * cols * inner + (row % inner);
     let sum = 0;
     for (let c = 0, at = start; c < cols; c++, at += inner)
       if (mask === null || counts(mask, maskLayout, at, c)) sum += dy[at]!;
-    for (let c = 0, at = start; c < cols && at < elements; c++, at += inner) {
+    for (let c = 0, at = start; c < cols; c++, at += inner) {
       const isVisible = mask === null || counts(mask, maskLayout, at, c);
-      const slope = isVisible ? (dy[at]! - (sum === 0 ? 0 : terms[at]! * sum)) / temperature : 0;
-      results[at] = half === null ? slope : half.toBits(slope);
+      write(at, isVisible ? (dy[at]! - (sum === 0 ? 0 : terms[at]! * sum)) / temperature : 0);
     }
   }
 }

@@ -1,16 +1,16 @@
 /** marginCrossEntropy: the losses of ArcFace and CosFace on cosines. */
-import { backendFor } from '../backend/choice.js';
-import { CROSS_ENTROPY } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
-import { kindOf, lengthOf } from '../call/arrays.js';
+import { copyInto, lengthOf } from '../call/arrays.js';
 import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
-import { callOf, runNow, type Call } from '../call/call.js';
-import { apart, likeArray, oneOf, positive, sameOrApart } from '../call/checks.js';
-import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
+import { bitsOf, oneOf, positive } from '../call/checks.js';
+import { outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
+import { checkWhole } from '../call/memory.js';
 import { optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
+import { runSteps, type Steps } from '../call/steps.js';
 import { isFloat32Array, isFloat64Array, type LogitArray, type NewFloat64Array, type Returned } from '../call/types.js';
-import { crossEntropyKernels } from '../js/losses/cross-entropy.js';
-import { bfloat16, float16 } from '../math/half.js';
+import { doublesOf, writerOf } from '../math/read.js';
+import { crossEntropyCall } from './cross-entropy.js';
+import { gradientFor } from './gradient.js';
 import { indicesOf, positionsOf, type Targets } from './targets.js';
 
 export interface MarginOptions<A extends LogitArray = LogitArray, Out = Float64Array> extends Omit<
@@ -55,7 +55,7 @@ export function marginCrossEntropy<A extends LogitArray, Out extends Float64Arra
   targets: Targets,
   options: MarginOptions<A, Out>,
 ): Returned<Out> {
-  return runNow(marginCrossEntropyCall('now', cosines, targets, options));
+  return runSteps(marginCrossEntropySteps('now', cosines, targets, options));
 }
 
 const CHECKS: AxisOperator = {
@@ -76,18 +76,17 @@ const CHECKS: AxisOperator = {
   }),
 };
 
-export function marginCrossEntropyCall<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
+export function marginCrossEntropySteps<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
   form: Form,
   cosines: A,
   targets: Targets,
   options: MarginOptions<A, Out> & AsyncOptions,
-): Call<Returned<Out>> {
+): Steps<Returned<Out>> {
   // All that could run a caller's code is read before axisCall takes lengths.
   const { kind, scale = 64, margin, guard = 'none', gradient, ignoreIndex = -100 } = readable(options);
   const list: unknown = Array.isArray(margin) ? Array.from(margin as readonly number[]) : margin;
   const indices = indicesOf(targets);
   const call = axisCall(CHECKS, form, cosines, options);
-  const { elements, out, isOutNew } = call;
   const { outer, cols, inner } = call.args;
   const rows = outer * inner;
   const isArc = oneOf(kind, ['arc', 'cos'], 'kind') === 'arc';
@@ -95,46 +94,58 @@ export function marginCrossEntropyCall<A extends LogitArray, Out extends Float64
   const margins = marginsOf(list, rows, isArc ? 0.5 : 0.35);
   const guarded = oneOf(guard, ['none', 'linear', 'easy'], 'guard');
   const positions = positionsOf(indices, rows, cols, ignoreIndex);
-  const slopes = gradient === undefined ? null : gradientOf(gradient, cosines, call);
-  const given = doublesOf(cosines, call.type);
-  const x = given.map((c) => (c > 1 ? 1 : c < -1 ? -1 : c));
-  const atTargets = new Float64Array(rows);
-  for (let row = 0; row < rows; row++) {
+  gradientFor(gradient, cosines, call);
+  const move = (c: number, row: number) =>
+    isArc ? arc(c, margins[row]!, guarded) : { logit: c - margins[row]!, slope: 1 };
+  return steps({ form, call, gradient, positions, scale: by, move }) as Steps<Returned<Out>>;
+}
+
+interface Parts {
+  readonly form: Form;
+  readonly call: AxisCall;
+  readonly gradient: LogitArray | undefined;
+  readonly positions: Int32Array;
+  readonly scale: number;
+  /** The logit of a target's cosine, over the scale, and its slope. */
+  move(c: number, row: number): { logit: number; slope: number };
+}
+
+/** The caller's cosines are copied before the first turn of the event loop. */
+function* steps({ form, call, gradient, positions, scale, move }: Parts): Steps<Float64Array> {
+  const { x, outer, cols, inner } = call.args;
+  const out = call.out as Float64Array;
+  const callers = [{ view: out, name: 'out', length: lengthOf(out) }];
+  if (gradient !== undefined) callers.push({ view: gradient as never, name: 'gradient', length: lengthOf(gradient) });
+  const given = doublesOf(x, call.type);
+  const logits = given.map((c) => (c > 1 ? 1 : c < -1 ? -1 : c));
+  const atTargets = new Float64Array(outer * inner);
+  for (let row = 0; row < atTargets.length; row++) {
     if (positions[row]! < 0) continue;
-    const at = (Math.floor(row / inner) * cols + positions[row]!) * inner + (row % inner);
-    const moved = isArc ? arc(x[at]!, margins[row]!, guarded) : { logit: x[at]! - margins[row]!, slope: 1 };
-    x[at] = moved.logit;
+    const at = placeOf(row, positions[row]!, call.args);
+    const moved = move(logits[at]!, row);
+    logits[at] = moved.logit;
     atTargets[row] = moved.slope;
   }
-  const loss = out as Returned<Out>;
+  const slopes = gradient === undefined ? undefined : new Float64Array(call.elements);
   // The temperature 1 / scale multiplies cosines by the scale, without an overflow.
-  return callOf(CROSS_ENTROPY, {
-    backend: backendFor(elements, crossEntropyKernels),
-    type: 'f64',
-    args: {
-      x,
-      targets: positions,
-      loss,
-      gradient: slopes === null ? null : x,
-      outer,
-      cols,
-      inner,
-      temperature: 1 / by,
-      mask: null,
-      maskLayout: 0,
-      bias: null,
-    },
-    own: isOutNew ? ['x', 'targets', 'loss', 'gradient'] : ['x', 'targets', 'gradient'],
-    names: { loss: 'out' },
-    work: elements,
-    finish: () => {
-      if (slopes === null) return loss;
-      scaleTargets(x, call, positions, atTargets);
-      writeSlopes(slopes, call.type, x, given);
-      return loss;
-    },
-  });
+  const settings = { shape: [outer, cols, inner], axis: 1, temperature: 1 / scale, ignoreIndex: -1, gradient: slopes };
+  const loss = new Float64Array(outer * inner);
+  if (call.elements > 0) yield crossEntropyCall(form, logits, positions, { ...settings, out: loss });
+  if (form === 'later') callers.forEach(checkWhole);
+  if (slopes !== undefined) {
+    for (let row = 0; row < atTargets.length; row++)
+      if (positions[row]! >= 0) slopes[placeOf(row, positions[row]!, call.args)]! *= atTargets[row]!;
+    // Clamping gives the slope 0 where it changed a cosine.
+    const write = writerOf(bitsOf(gradient!), call.type);
+    for (let i = 0; i < given.length; i++) write(i, given[i]! > 1 || given[i]! < -1 ? 0 : slopes[i]!);
+  }
+  copyInto(out, loss);
+  return out;
 }
+
+/** Where the element `column` of a row stands. */
+const placeOf = (row: number, column: number, { cols, inner }: AxisCall['args']): number =>
+  (Math.floor(row / inner) * cols + column) * inner + (row % inner);
 
 /** cos(θ + m) and its slope by c = cos θ. */
 function arc(c: number, m: number, guard: 'none' | 'linear' | 'easy'): { logit: number; slope: number } {
@@ -153,52 +164,9 @@ function marginsOf(margin: unknown, rows: number, fallback: number): ArrayLike<n
   if (margin === undefined || typeof margin === 'number') return new Float64Array(rows).fill(check(margin ?? fallback));
   if (!Array.isArray(margin) && !isFloat32Array(margin) && !isFloat64Array(margin)) check(margin);
   const list = margin as ArrayLike<unknown>;
-  const length = Array.isArray(margin) ? margin.length : lengthOf(margin as Float64Array);
+  const length = Array.isArray(margin) ? margin.length : trueLength(margin as Float64Array, 'margin');
   if (length !== rows) throw wrongValue(`${rows} elements, one a row,`, 'margin', String(length));
   const copy = new Float64Array(rows);
   for (let i = 0; i < rows; i++) copy[i] = check(list[i]);
   return copy;
-}
-
-const halfOf = (type: string) => (type[0] === 'b' ? bfloat16 : float16);
-
-/** A copy of the cosines as doubles. */
-function doublesOf(cosines: LogitArray, type: string): Float64Array {
-  const copy = new Float64Array(lengthOf(cosines as Float64Array));
-  const source = cosines as ArrayLike<number>;
-  const isBits = kindOf(cosines) === 'Uint16Array';
-  const half = halfOf(type);
-  for (let i = 0; i < copy.length; i++) copy[i] = isBits ? half.toFloat(source[i]!) : source[i]!;
-  return copy;
-}
-
-/** Multiplies the gradient at targets by the slopes of their logits. */
-function scaleTargets(
-  gradient: Float64Array,
-  { args: { outer, cols, inner } }: AxisCall,
-  targets: Int32Array,
-  slopes: Float64Array,
-): void {
-  for (let row = 0; row < outer * inner; row++) {
-    const target = targets[row]!;
-    if (target >= 0) gradient[(Math.floor(row / inner) * cols + target) * inner + (row % inner)]! *= slopes[row]!;
-  }
-}
-
-/** Writes the gradient by the cosines: 0 where clamping changed them. */
-function writeSlopes(to: LogitArray, type: string, gradient: Float64Array, given: Float64Array): void {
-  const isBits = kindOf(to) === 'Uint16Array';
-  const half = halfOf(type);
-  const results = to as unknown as number[];
-  for (let i = 0; i < given.length; i++) {
-    const slope = given[i]! > 1 || given[i]! < -1 ? 0 : gradient[i]!;
-    results[i] = isBits ? half.toBits(slope) : slope;
-  }
-}
-
-function gradientOf(gradient: LogitArray, cosines: LogitArray, { args, out }: AxisCall): LogitArray {
-  const slopes = likeArray(gradient, cosines, 'gradient', 'cosines');
-  sameOrApart(slopes, 'gradient', args.x, 'cosines');
-  apart(slopes, 'gradient', out, 'out');
-  return gradient;
 }

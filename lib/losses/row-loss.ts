@@ -8,7 +8,7 @@ import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
 import { callOf, type Call } from '../call/call.js';
 import { apart, bitsOf, isLike, oneOf } from '../call/checks.js';
 import { outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
-import { optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
+import { AXIS_NAMES, optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
 import {
   isFloat32Array,
   isFloat64Array,
@@ -62,20 +62,7 @@ export const COMP_SUM = 1;
 export const FOCAL = 2;
 export type LossKind = typeof PLAIN | typeof COMP_SUM | typeof FOCAL;
 
-const COMMON = {
-  cols: true,
-  shape: true,
-  axis: true,
-  temperature: true,
-  mask: true,
-  maskFormat: true,
-  bias: true,
-  out: true,
-  dtype: true,
-  gradient: true,
-  ignoreIndex: true,
-  reduction: true,
-} as const;
+const COMMON = { ...AXIS_NAMES.now, gradient: true, ignoreIndex: true, reduction: true } as const;
 
 /** A finite number from `least` to `most`. */
 function numberIn(value: unknown, name: string, least: number, most = Infinity): number {

@@ -7,7 +7,7 @@ import { checkWhole } from '../call/memory.js';
 import { namesWith, readable, UNSCALED_NAMES, type Form, type UnscaledOptions } from '../call/options.js';
 import { runSteps, type Steps } from '../call/steps.js';
 import type { LogitArray, NewFloat64Array, Returned } from '../call/types.js';
-import { exp } from '../math/exp.js';
+import { expBelowZero } from '../math/exp.js';
 import { gradientFor } from './gradient.js';
 import { doublesOf, writerOf } from '../math/read.js';
 import { logStableMaxCall } from './stable-max.js';
@@ -139,17 +139,14 @@ function writeSlopes(write: (i: number, slope: number) => void, rows: Rows, { co
       const log = logs[at]!;
       if (target < 0 || log === -Infinity) write(at, 0);
       else if (log !== log) write(at, NaN);
-      else write(at, (c === target ? expMinusOne(log) : probabilityOf(log)) / (1 + Math.abs(z[at]!)));
+      else write(at, (c === target ? expMinusOne(log) : expBelowZero(log)) / (1 + Math.abs(z[at]!)));
     }
   }
 }
 
-/** The smallest probability of doubles is far above 2^-1074 · 2^-1024: exp does not underflow for it. */
-const probabilityOf = (log: number): number => (log < -700 ? exp(log / 2) * exp(log / 2) : exp(log));
-
 /** exp(log) − 1 for log ≤ 0, without cancellation. */
 function expMinusOne(log: number): number {
-  if (!(log > -0.5)) return probabilityOf(log) - 1;
+  if (!(log > -0.5)) return expBelowZero(log) - 1;
   let sum = 0;
   for (let k = 18; k > 0; k--) sum = ((sum + 1) * log) / k;
   return sum;

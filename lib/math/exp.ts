@@ -8,6 +8,9 @@ export function exp(x: number): number {
   return rootOfTwo(fraction) * powerOfTwo(whole);
 }
 
+/** e^x for x ≤ 0, 0 below the range of doubles. */
+export const expBelowZero = (x: number): number => (x < -745.2 ? 0 : x < -700 ? exp(x / 2) * exp(x / 2) : exp(x));
+
 /** e^x = mantissa · 2^exponent for any finite x, with the steps of native/attention/attention_values.h. */
 export function extendedExp(x: number): [mantissa: number, exponent: number] {
   const octaves = x * LOG2_E;

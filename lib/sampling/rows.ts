@@ -5,7 +5,7 @@ import { axisCall, type AxisCall } from '../call/axis.js';
 import { outOfRange, wrongValue } from '../call/errors.js';
 import { type ElementType, type LogitArray } from '../call/types.js';
 import { type KernelArray } from '../backend/backend.js';
-import { bfloat16, float16 } from '../math/half.js';
+import { readerOf } from '../math/read.js';
 import { lengthOf } from '../call/arrays.js';
 import { twoSum } from '../math/log.js';
 import { counts } from '../backend/masks.js';
@@ -54,13 +54,6 @@ export function rowsOf(logits: LogitArray, options: Given<MaskedOptions>, name =
   return { x, type, rows, cols: length, mask: kernelMask, maskLayout, bias: kernelBias };
 }
 
-/** A function that reads elements as numbers. */
-function readerOf({ x, type }: Pick<Rows, 'x' | 'type'>): (i: number) => number {
-  if (type === 'f16') return (i) => float16.toFloat(x[i]!);
-  if (type === 'bf16') return (i) => bfloat16.toFloat(x[i]!);
-  return (i) => x[i]!;
-}
-
 /** A call with such numbers reads quarters: a sum of two, and the difference of two such sums, do not overflow then. */
 const LARGE = 2 ** 1020;
 
@@ -78,8 +71,8 @@ export class LogitSums {
   constructor(rows: Rows) {
     const { x, type, cols, bias } = rows;
     this.#rows = rows;
-    this.#logit = readerOf(rows);
-    this.#bias = bias && readerOf({ x: bias, type });
+    this.#logit = readerOf(rows.x, rows.type);
+    this.#bias = bias && readerOf(bias, type);
     this.#isBiasShared = bias !== null && lengthOf(bias) === cols;
     this.unit = type === 'f64' && (hasLarge(x) || (bias !== null && hasLarge(bias))) ? 4 : 1;
   }

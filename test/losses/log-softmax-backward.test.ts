@@ -42,4 +42,17 @@ describe('logSoftmaxBackward', () => {
     expect(() => logSoftmaxBackward(y, dy.subarray(1))).toThrow(RangeError);
     expect(logSoftmaxBackward(new Float64Array(0), new Float64Array(0))).toHaveLength(0);
   });
+
+  it('copies what a promise reads before it returns, and looks at out before it writes', async () => {
+    const mask = new Uint8Array(12).map((_, i) => Number(i % 5 > 0));
+    const y = logSoftmax(x, { cols: 4, mask });
+    const wanted = logSoftmaxBackward(y, dy, { cols: 4, mask });
+    const promise = promises.logSoftmaxBackward(y, dy, { cols: 4, mask });
+    mask.fill(0);
+    expect(await promise).toEqual(wanted);
+    const out = new Float64Array(12);
+    const lost = promises.logSoftmaxBackward(y, dy, { cols: 4, out });
+    structuredClone(out, { transfer: [out.buffer] });
+    await expect(lost).rejects.toThrow(RangeError);
+  });
 });

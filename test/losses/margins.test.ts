@@ -70,6 +70,14 @@ describe('marginCrossEntropy', () => {
     expect(slopes[1]).toBeGreaterThan(0x3000);
   });
 
+  it('rejects a promise whose gradient loses its buffer, and writes nothing', async () => {
+    const [gradient, out] = [new Float64Array(3), Float64Array.of(7)];
+    const promise = promises.marginCrossEntropy(Float64Array.of(0.8, 0.3, -0.2), [0], { kind: 'arc', gradient, out });
+    structuredClone(gradient, { transfer: [gradient.buffer] });
+    await expect(promise).rejects.toThrow(RangeError);
+    expect(out[0]).toBe(7);
+  });
+
   it('refuses what makes no sense', () => {
     const refused = (options: object, code: string) =>
       expect(() => marginCrossEntropy(x, [0], options as never)).toThrow(expect.objectContaining({ code }));
