@@ -2,6 +2,7 @@
 //
 // A task takes kTokens tokens and puts each of them, head after head, into its lane of a tile.
 #pragma once
+#include "../rows/run.h"
 #include "attention_keys.h"
 
 namespace {

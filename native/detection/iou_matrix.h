@@ -1,6 +1,7 @@
 // iou_matrix: the IoU of each box with each other box, in double, rounded once to a float. Max error: 0.51 ULP.
 #pragma once
 #include "../rows/items.h"
+#include "../rows/buffer.h"
 #include "../rows/share_rows.h"
 #include "boxes.h"
 

@@ -42,3 +42,6 @@ static inline void serial(size_t count, void (*task)(void*, size_t), void* conte
 // 128,256 evenly, and it costs one thread nothing.
 constexpr size_t kBlock = 65536;
 constexpr size_t kSuper = kBlock;
+
+// Elements up to which the logarithmic operators sum float rows in double, which is as fast there.
+constexpr size_t kShortRow = 128;

@@ -13,9 +13,6 @@
 
 namespace {
 
-// Elements up to which the logarithmic operators sum float rows in double, which is as fast there.
-constexpr size_t kShortRow = 128;
-
 // Whether the shorter polynomial of temperature 1 has code of its own: it saves two of nineteen float operations.
 template <class T> constexpr bool kHasUnitCode = sizeof(T) == 4;
 

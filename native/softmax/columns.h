@@ -7,6 +7,7 @@
 //   4. softmax scales the stored terms. exp_sum writes the sums as states.
 #pragma once
 #include "../rows/share_rows.h"
+#include "../rows/vector_total.h"
 #include "reciprocal.h"
 #include "state.h"
 

@@ -11,6 +11,7 @@
 #include "../rows/half_rows.h"
 #include "../rows/share_rows.h"
 #include "columns.h"
+#include "row_sum.h"
 #include "state.h"
 #include "write_row.h"
 

@@ -12,6 +12,7 @@
 //   4. Terms are summed, and parts and lanes merge in order: the same bits on any number of threads.
 //   5. log(1 + S) is computed for each row.
 #pragma once
+#include "../rows/run.h"
 #include "log_rows.h"
 
 namespace {

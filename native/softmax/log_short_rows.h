@@ -6,6 +6,7 @@
 //   3. Its logs or its gradient, by columns or by rows, as the sums were made.
 //   4. A special row is computed by log_tiles.h, which reads it again. So are rows with the target −1.
 #pragma once
+#include "../rows/run.h"
 #include "log_short_sums.h"
 
 namespace {

@@ -55,6 +55,26 @@ async function compile(program: string, units: typeof x64, args: (source: string
   await Promise.all([worker(), worker()]);
 }
 
+describe('the headers of kernels', () => {
+  itWith(
+    tool('g++', ['g++', '--version']),
+    'compile one by one: each includes what it uses, but for the vectors',
+    async () => {
+      const native = path.join(root, 'native');
+      const headers = (readdirSync(native, { recursive: true }) as string[])
+        .filter((name) => /^(?!simd|host|platform).*\.h$/.test(name))
+        .map((name) => {
+          const source = path.join(folder, `${name.replaceAll(path.sep, '-')}.cc`);
+          writeFileSync(source, `#include "simd/scalar.h"\n#include "${name.replaceAll(path.sep, '/')}"\n`);
+          return { source, flags: [`-I${native}`] };
+        });
+      expect(headers.length).toBeGreaterThan(50);
+      await compile('g++', headers, () => ['-std=c++17', '-fsyntax-only', '-fdiagnostics-color=never']);
+    },
+    300_000,
+  );
+});
+
 describe('clang', () => {
   itWith(
     [clang, linux],
