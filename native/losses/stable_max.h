@@ -7,9 +7,7 @@
 // A row whose sum overflows is read in a smaller unit u, a power of two: with z' = u z, u s = z' + u or u² / (u - z').
 // So is a row with logits near the lower end of the range, or below it: s / u = 1 / (u - z') is no subnormal.
 #pragma once
-#include "../rows/half_rows.h"
-#include "../rows/share_rows.h"
-#include "../softmax/log_rows.h"
+#include "stable_max_rows.h"
 
 namespace {
 
@@ -206,9 +204,17 @@ template <class T> struct StableMax {
   void row(const Run& alone, Memory& memory, size_t i) const { tile(alone, i, &memory.lanes); }
   void go() const {
     Run r = for_bytes(run, outer * rows.cols * rows.inner * sizeof(T));
-    if (parts().count() < 2) return share_rows(r, outer * tiles(), rows.cols * (rows.across() ? W : 1), *this);
+    const StableMaxRows<T> contiguous = {*this};
+    const bool is_contiguous = contiguous.may_have(*this);
+    if (parts().count() < 2) {
+      if (is_contiguous) return share_rows(r, outer, rows.cols, contiguous);
+      return share_rows(r, outer * tiles(), rows.cols * (rows.across() ? W : 1), *this);
+    }
     LongRow memory(run, parts().count() * sizeof(LaneReadings<T>));
-    for (size_t o = 0; o < outer && !run.stopped(); o++) tile(r, o, (LaneReadings<T>*)memory.data);
+    for (size_t o = 0; o < outer && !run.stopped(); o++) {
+      if (is_contiguous && contiguous.compute(r, o, (typename StableMaxRows<T>::PartSum*)memory.data)) continue;
+      tile(r, o, (LaneReadings<T>*)memory.data);
+    }
   }
 };
 

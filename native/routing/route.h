@@ -47,9 +47,9 @@ struct RouteMemory {
   Buffer<double>& kept(double) { return kept_choices; }
 };
 
-// Chooses k of n choices, with −∞ behind them up to a whole vector.
-template <class T> SIMD_INLINE void choose(const T* x, size_t n, size_t k, const Sixteen<T>& lane_tops,
-                                           RouteMemory& memory, uint32_t* chosen) {
+// Chooses k of n choices, with −∞ behind them up to a whole vector. Out of line, as the code is large.
+template <class T> NEVER_INLINE void choose(const T* x, size_t n, size_t k, const Sixteen<T>& lane_tops,
+                                            RouteMemory& memory, uint32_t* chosen) {
   if (k > kFewChosen || !choose_few(x, whole_vectors(n), lane_tops, k, chosen))
     choose_many(x, n, k, memory.of(T()), chosen);
 }

@@ -85,6 +85,7 @@ SIMD_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) {
 SIMD_INLINE f64x8 fma(f64x8 x, f64x8 y, f64x8 z) {
   return {_mm256_fmadd_pd(x.a, y.a, z.a), _mm256_fmadd_pd(x.b, y.b, z.b)};
 }
+SIMD_INLINE f32x16 div(f32x16 x, f32x16 y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
 SIMD_INLINE f64x8 div(f64x8 x, f64x8 y) { return {_mm256_div_pd(x.a, y.a), _mm256_div_pd(x.b, y.b)}; }
 // x86 min/max return the second operand where either is a NaN, so the order of operands decides whether a NaN is kept.
 SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) { return {_mm256_max_ps(low.a, x.a), _mm256_max_ps(low.b, x.b)}; }
@@ -268,8 +269,7 @@ SIMD_INLINE void transpose16(const float* rows, size_t stride, float* out) {
   for (size_t j = 0; j < 16; j += 8) transpose8(rows + i * stride + j, stride, out + 16 * j + i);
 }
 
-// Sixteen half floats or signed bytes in memory: `half` is float16, `brain` is bfloat16. Stores round to nearest, ties
-// to even.
+// Sixteen floats in memory as float16 (half), bfloat16 (brain) or bytes. Stores round to nearest, ties to even.
 SIMD_INLINE f32x16 load_half(const uint16_t* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)),
           _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};

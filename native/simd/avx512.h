@@ -65,6 +65,7 @@ SIMD_INLINE f32x16 mul(f32x16 a, f32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 SIMD_INLINE f64x8 mul(f64x8 a, f64x8 b) { return {_mm512_mul_pd(a.v, b.v)}; }
 SIMD_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 SIMD_INLINE f64x8 fma(f64x8 a, f64x8 b, f64x8 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+SIMD_INLINE f32x16 div(f32x16 a, f32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
 SIMD_INLINE f64x8 div(f64x8 a, f64x8 b) { return {_mm512_div_pd(a.v, b.v)}; }
 // x86 min/max return the second operand where either is a NaN, so the order of operands decides whether a NaN is kept.
 SIMD_INLINE f32x16 max_keep_nan(f32x16 low, f32x16 x) { return {_mm512_max_ps(low.v, x.v)}; }

@@ -120,6 +120,10 @@ SIMD_INLINE f64x8 fma(f64x8 x, f64x8 y, f64x8 z) {
   f64x8 r;
   EACH(vfmaq_f64(z.v[i], x.v[i], y.v[i]));
 }
+SIMD_INLINE f32x16 div(f32x16 x, f32x16 y) {
+  f32x16 r;
+  EACH(vdivq_f32(x.v[i], y.v[i]));
+}
 SIMD_INLINE f64x8 div(f64x8 x, f64x8 y) {
   f64x8 r;
   EACH(vdivq_f64(x.v[i], y.v[i]));
@@ -217,8 +221,7 @@ SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) {
   }
   return lanes;
 }
-// Writes the lanes whose bits are set to `to`, without gaps; a whole vector may be written there. `from` is where the
-// vector was loaded. Returns how many lanes these are.
+// Copies the lanes whose bits are set to `to`, without gaps, from where the vector was loaded. Returns their number.
 SIMD_INLINE unsigned pack(float* to, const float* from, f32x16, uint32_t lanes) { return pack_bits(to, from, lanes); }
 SIMD_INLINE unsigned pack(double* to, const double* from, f64x8, uint32_t lanes) { return pack_bits(to, from, lanes); }
 

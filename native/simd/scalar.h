@@ -78,6 +78,7 @@ LANES f32x16 mul(f32x16 x, f32x16 y) { EACH_F32(x.v[i] * y.v[i]); }
 LANES f64x8 mul(f64x8 x, f64x8 y) { EACH_F64(x.v[i] * y.v[i]); }
 LANES f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { EACH_F32(fma1(x.v[i], y.v[i], z.v[i])); }
 LANES f64x8 fma(f64x8 x, f64x8 y, f64x8 z) { EACH_F64(fma1(x.v[i], y.v[i], z.v[i])); }
+LANES f32x16 div(f32x16 x, f32x16 y) { EACH_F32(x.v[i] / y.v[i]); }
 LANES f64x8 div(f64x8 x, f64x8 y) { EACH_F64(x.v[i] / y.v[i]); }
 // The larger number. The first form keeps a NaN of x, the second passes over it. `low` and `acc` are no NaN.
 LANES f32x16 max_keep_nan(f32x16 low, f32x16 x) { EACH_F32(low.v[i] > x.v[i] ? low.v[i] : x.v[i]); }

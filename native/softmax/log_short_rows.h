@@ -75,12 +75,11 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
       else t.target[i] = s.rows.x[at + (size_t)target];
     }
   }
-  // Writes losses, and returns the gradient at targets. As LogOperators::write_loss.
-  ALWAYS Slopes write_losses(Tile& t) const {
-    Slopes slopes;
+  // Writes losses, and the gradient at targets to `slopes`. As LogOperators::write_loss.
+  NEVER_INLINE void write_losses(Tile& t, Slopes& slopes) const {
     const f64x8 zero = splat(0.), one = splat(1.), temperature = splat(s.rows.temperature);
     const ExpVector<double> e(s.rows.scale, 0);
-    UNROLL for (size_t p = 0; p < kParts; p++) {
+    for (size_t p = 0; p < t.parts; p++) {
       const Two<f64x8> d = exact_sum(load(t.target + 8 * p), sub(zero, load(t.top + 8 * p)));
       const f64x8 a = div(d.x, temperature), rest = div(add(fma(sub(zero, a), temperature, d.x), d.low), temperature);
       const f64x8 log_hi = load(t.log_hi + 8 * p), log_lo = load(t.log_lo + 8 * p);
@@ -99,7 +98,6 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
       const f64x8 slope = fma(others.x, r.x, add(mul(others.x, r.low), mul(others.low, r.x)));
       store(slopes.at + 8 * p, sub(zero, slope));
     }
-    return slopes;
   }
 
   // ---- 3. One number an element.
@@ -109,9 +107,9 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
     return exact_sum(x, sub(splat(0.), top));
   }
   // Writes result(v) for each vector v of logits, result = results_of(row). row is W where the lanes are rows.
-  template <bool kMasked, class F> ALWAYS void write_each(Tile& t, T* out, bool by_columns, F results_of) const {
+  template <class F> ALWAYS void write_each(Tile& t, T* out, F results_of) const {
     const size_t cols = s.rows.cols;
-    if (by_columns) {
+    if (t.by_columns) {
       alignas(64) T square[W * W];
       const auto result = results_of(W);
       for (size_t c = 0; c < cols; c++) store(t.columns[c], result(load(t.columns[c])));
@@ -134,7 +132,7 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
       const auto write = [&](V v, size_t c, size_t n) ALWAYS_LAMBDA {
         n < W ? store_n(to + c, result(v), n) : store(to + c, result(v));
       };
-      this->template each_vector<kMasked>(this->row_of(t.first + i), 0, cols, write);
+      this->each_vector(t.x + i * cols, 0, cols, write);
     }
   }
   // A number a row, for the lanes of a vector: of all rows (row = W), or of one.
@@ -144,9 +142,9 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
       UNROLL for (size_t p = 0; p < kParts; p++) of[p] = row == W ? load(numbers + 8 * p) : splat(numbers[row]);
     }
   };
-  template <bool kMasked> ALWAYS void write_logs(Tile& t, bool by_columns) const {
+  NEVER_INLINE void write_logs(Tile& t) const {
     const f64x8 zero = splat(0.), inverse = splat(1 / s.rows.temperature), temperature = splat(-s.rows.temperature);
-    write_each<kMasked>(t, s.logs, by_columns, [&](size_t row) ALWAYS_LAMBDA {
+    write_each(t, s.logs, [&](size_t row) ALWAYS_LAMBDA {
       const OfRow top(t.top, row), log_hi(t.log_hi, row), log_lo(t.log_lo, row);
       return [=](V v) ALWAYS_LAMBDA {
         f64x8 x[kParts];
@@ -165,7 +163,7 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
       };
     });
   }
-  template <bool kMasked> ALWAYS void write_gradient(Tile& t, const Slopes& slopes, bool by_columns) const {
+  NEVER_INLINE void write_gradient(Tile& t, const Slopes& slopes) const {
     const ExpVector<double> e(s.rows.scale, 0);
     const double g = LogRows<T>::kG, down = 1 / LogRows<T>::kExpOfZero;
     double share_hi[W], share_lo[W];
@@ -174,7 +172,7 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
       store(share_hi + 8 * p, r.x);
       store(share_lo + 8 * p, r.low);
     }
-    write_each<kMasked>(t, s.gradient, by_columns, [&](size_t row) ALWAYS_LAMBDA {
+    write_each(t, s.gradient, [&](size_t row) ALWAYS_LAMBDA {
       const OfRow top(t.top, row), hi(share_hi, row), lo(share_lo, row);
       return [=, &e](V v) ALWAYS_LAMBDA {
         f64x8 x[kParts];
@@ -199,35 +197,31 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
 
   // ---- The tile.
 
-  template <bool kExact, bool kMasked> NEVER_INLINE void process(Tile& t) const {
-    const bool by_columns = s.rows.cols <= kTransposedRow && t.n > kFewRows;
-    if (by_columns) {
-      this->template read_columns<kMasked>(t);
-      this->template sum_columns<kExact>(t);
-    } else {
-      this->template sum_rows<kExact, kMasked>(t);
-    }
-    this->finish(t, kExact);
+  NEVER_INLINE void process(Tile& t) const {
+    const bool is_exact = !kIsFloat || ((s.log_sums || s.targets) && s.rows.cols <= kShortRow);
+    if (t.by_columns) is_exact ? this->template sum_columns<true>(t) : this->template sum_columns<!kIsFloat>(t);
+    else is_exact ? this->template sum_rows<true>(t) : this->template sum_rows<!kIsFloat>(t);
+    this->finish(t, is_exact);
     if (s.log_sums) write_log_sums(t);
     Slopes slopes;
     if (s.targets) {
       read_targets(t);
-      slopes = write_losses(t);
+      write_losses(t, slopes);
     }
-    if (s.logs) write_logs<kMasked>(t, by_columns);
-    if (s.gradient) write_gradient<kMasked>(t, slopes, by_columns);
+    if (s.logs) write_logs(t);
+    if (s.gradient) write_gradient(t, slopes);
   }
-  static constexpr size_t kFewRows = W / 4;  // rows that are not worth a transposition
+  NEVER_INLINE void process_copy(Tile& t) const {
+    T copy[Sums::kCopied];
+    this->copy_rows(t, copy);
+    process(t);
+  }
 
   // Tile i of the call, for share_rows.
   void row(const Run& alone, Memory& memory, size_t i) const {
     Tile t;
-    t.first = i * W;
-    t.n = s.outer - t.first < W ? s.outer - t.first : W;
-    t.special = 0;
-    const bool is_exact = !kIsFloat || ((s.log_sums || s.targets) && s.rows.cols <= kShortRow);
-    if (!s.rows.extras.has_mask()) is_exact ? process<true, false>(t) : process<!kIsFloat, false>(t);
-    else is_exact ? process<true, true>(t) : process<!kIsFloat, true>(t);
+    this->place(t, i);
+    this->needs_copy(t) ? process_copy(t) : process(t);
     for (uint32_t special = t.special; special; special &= special - 1)
       s.process_tile(alone, t.first + lowest_bit(special), 0, &memory.lanes, &memory.sum, memory.blocks);
   }

@@ -5,6 +5,7 @@
 //      Both make the same eight sums, so a row has the same bits wherever it stands.
 //   2. S and log(1 + S) of all rows, in vectors (log_row_sum.h defines S).
 //
+// Masked rows are copied first, −∞ in place of masked logits, so that no step reads a mask.
 // A row that needs more is special: it has a NaN, no finite maximum, or distances from it that no double holds.
 #pragma once
 #include "log_rows.h"
@@ -29,6 +30,9 @@ template <class T> struct ShortLogSums {
 
   struct Tile {
     size_t first, n;  // the first row, and the number of rows
+    size_t parts;     // f64x8 of rows
+    bool by_columns;  // the lanes are rows
+    const T* x;       // the logits of the rows, −∞ where masked
     alignas(64) double top[W], count[W];
     double sums[8][W], rests[8][W];     // of terms below the maximum, on the exponent of exp(0)
     double others[W], others_low[W];    // S
@@ -41,51 +45,56 @@ template <class T> struct ShortLogSums {
 
   // ---- Reading.
 
-  // A row of the call, in registers.
-  struct Row {
-    const T* x;
-    size_t cols, mask_at;
-    const Mask& mask;
-  };
-  ALWAYS Row row_of(size_t row) const {
-    const size_t cols = logits.cols, at = row * cols;
-    return {logits.x + at, cols, logits.extras.shared_mask() ? 0 : at, logits.extras.mask};
+  // Elements of a copied tile: its rows, and a vector behind them.
+  static constexpr size_t kCopied = W * (kLogTileRow + 1);
+  // Rows that are not worth a transposition.
+  static constexpr size_t kFewRows = W / 4;
+
+  // Elements that a transposition reads.
+  ALWAYS size_t transposed() const { return (W - 1) * logits.cols + (logits.cols + W - 1) / W * W; }
+  ALWAYS void place(Tile& t, size_t i) const {
+    t.first = i * W;
+    t.n = row_count - t.first < W ? row_count - t.first : W;
+    t.by_columns = logits.cols <= kTransposedRow && t.n > kFewRows;
+    t.parts = t.by_columns ? kParts : (t.n + 7) / 8;
+    t.x = logits.x + t.first * logits.cols;
+    t.special = 0;
   }
-  // Returns elements [c, c + n), n ≤ W: −∞ where masked or outside.
-  template <bool kMasked> static ALWAYS V read(const Row& row, size_t c, size_t n) {
-    const V v = n < W ? load_n(row.x + c, n, -infinity<T>()) : load(row.x + c);
-    return kMasked ? without_masked(row, v, c, n) : v;
+  // Masked rows are copied, so that no later step reads a mask. So are rows whose transposition would read beyond the
+  // end of x: zeros stand behind their copy.
+  ALWAYS bool needs_copy(const Tile& t) const {
+    if (logits.extras.has_mask()) return true;
+    return t.by_columns && t.first * logits.cols + transposed() > row_count * logits.cols;
   }
-  static NEVER_INLINE V without_masked(const Row& row, V v, size_t c, size_t n) {
-    const uint32_t lanes = mask_lanes(row.mask.data, row.mask.layout, row.mask_at + c, n);
-    return select_bits(v, splat(-infinity<T>()), lanes);
+  NEVER_INLINE void copy_rows(Tile& t, T* copy) const {
+    const size_t cols = logits.cols, from = t.first * cols, length = t.n * cols;
+    // Rows with masks of their own are neighbours in the mask too.
+    const bool is_shared = logits.extras.shared_mask();
+    const size_t step = is_shared ? cols : length;
+    const Mask& mask = logits.extras.mask;
+    for (size_t at = 0; at < length; at += step) {
+      for (size_t c = 0; c < step; c += W) {
+        const size_t n = step - c < W ? step - c : W, mask_at = is_shared ? c : from + c;
+        V v = n < W ? load_n(t.x + at + c, n, (T)0) : load(t.x + at + c);
+        if (mask.layout != kNoMask)
+          v = select_bits(v, splat(-infinity<T>()), mask_lanes(mask.data, mask.layout, mask_at, n));
+        store(copy + at + c, v);
+      }
+    }
+    for (size_t at = length; t.by_columns && at < transposed(); at += W) store(copy + at, splat((T)0));
+    t.x = copy;
   }
-  // Calls each(vector, column, width) for the vectors of a row.
-  template <bool kMasked, class Each>
-  static ALWAYS void each_vector(const Row& row, size_t from, size_t to, Each each) {
+  // Calls each(vector, column, width) for the vectors of elements [from, to).
+  template <class Each> static ALWAYS void each_vector(const T* x, size_t from, size_t to, Each each) {
     size_t c = from;
-    for (; c + W <= to; c += W) each(read<kMasked>(row, c, W), c, W);
-    if (c < to) each(read<kMasked>(row, c, to - c), c, to - c);
+    for (; c + W <= to; c += W) each(load(x + c), c, W);
+    if (c < to) each(load_n(x + c, to - c, -infinity<T>()), c, to - c);
   }
   // Transposes a W × W square. The rows of `from` are `stride` apart, those of `to` adjacent.
-  static ALWAYS void transpose(const float* from, size_t stride, float* to) { transpose16(from, stride, to); }
+  static NEVER_INLINE void transpose(const float* from, size_t stride, float* to) { transpose16(from, stride, to); }
   static ALWAYS void transpose(const double* from, size_t stride, double* to) {
     for (size_t i = 0; i < 8; i++)
       for (size_t j = 0; j < 8; j++) to[8 * j + i] = from[i * stride + j];
-  }
-  template <bool kMasked> ALWAYS void read_columns(Tile& t) const {
-    alignas(64) T square[W * W];
-    const size_t cols = logits.cols, end = (t.first + W - 1) * cols + (cols + W - 1) / W * W;
-    const bool is_inside = !kMasked && end <= row_count * cols;  // whole vectors of all rows lie within x
-    for (size_t c = 0; c < cols; c += W) {
-      if (is_inside) {
-        transpose(logits.x + t.first * cols + c, cols, t.columns[c]);
-        continue;
-      }
-      const size_t n = cols - c < W ? cols - c : W;
-      for (size_t i = 0; i < W; i++) store(square + i * W, read<kMasked>(row_of(t.first + (i < t.n ? i : 0)), c, n));
-      transpose(square, W, t.columns[c]);
-    }
   }
 
   // ---- Terms.
@@ -125,28 +134,32 @@ template <class T> struct ShortLogSums {
     t.count[i] = 1;
     for (size_t j = 0; j < 8; j++) t.sums[j][i] = t.rests[j][i] = 0;
   }
+  static NEVER_INLINE T top_of(const T* x, size_t cols) {
+    V tops = splat(-infinity<T>());
+    each_vector(x, 0, cols, [&](V v, size_t, size_t) ALWAYS_LAMBDA { tops = max_skip_nan(tops, v); });
+    return reduce_max(tops);
+  }
   // Sums rows whose vectors are neighbours in a row.
-  template <bool kExact, bool kMasked> ALWAYS void sum_rows(Tile& t) const {
+  template <bool kExact> NEVER_INLINE void sum_rows(Tile& t) const {
     const size_t cols = logits.cols;
     const ExpVector<double> e(logits.scale, 0);
     const f64x8 zero = splat(0.);
     for (size_t i = t.n; i < W; i++) fill_lane(t, i);
     for (size_t i = 0; i < t.n; i++) {
-      const Row row = row_of(t.first + i);
-      V tops = splat(-infinity<T>()), count = splat((T)0), small = splat((T)0);
-      each_vector<kMasked>(row, 0, cols, [&](V v, size_t, size_t) ALWAYS_LAMBDA { tops = max_skip_nan(tops, v); });
-      const T top = reduce_max(tops);
+      const T* x = t.x + i * cols;
+      const T top = top_of(x, cols);
+      V count = splat((T)0), small = splat((T)0);
       const V top_vector = splat(top), limit = splat(small_limit(top));
       const f64x8 wide_top = splat((double)top);
       Total total = {zero, zero};
       for (size_t c = 0; c < cols; c += 8 * kChain) {
         f64x8 sum = zero;
         const size_t end = cols - c < 8 * kChain ? cols : c + 8 * kChain;
-        each_vector<kMasked>(row, c, end, [&](V v, size_t, size_t) ALWAYS_LAMBDA {
+        each_vector(x, c, end, [&](V v, size_t, size_t) ALWAYS_LAMBDA {
           if (kExact && kIsFloat) small = small_logits(small, v, limit);
-          f64x8 x[kParts];
-          widen(below_top(v, top_vector, count), x);
-          UNROLL for (size_t p = 0; p < kParts; p++) sum = add(sum, term<kExact>(e, x[p], wide_top));
+          f64x8 z[kParts];
+          widen(below_top(v, top_vector, count), z);
+          UNROLL for (size_t p = 0; p < kParts; p++) sum = add(sum, term<kExact>(e, z[p], wide_top));
         });
         total.take(sum);
       }
@@ -165,8 +178,9 @@ template <class T> struct ShortLogSums {
     }
   }
   // Sums rows that are lanes.
-  template <bool kExact> ALWAYS void sum_columns(Tile& t) const {
+  template <bool kExact> NEVER_INLINE void sum_columns(Tile& t) const {
     const size_t cols = logits.cols;
+    for (size_t c = 0; c < cols; c += W) transpose(t.x + c, cols, t.columns[c]);
     const ExpVector<double> e(logits.scale, 0);
     const f64x8 zero = splat(0.);
     V top = splat(-infinity<T>()), count = splat((T)0), small = splat((T)0), limit = small;
@@ -207,12 +221,12 @@ template <class T> struct ShortLogSums {
   // ---- S, log(1 + S), and the rows that are special.
 
   // As LogRows::finish_row.
-  ALWAYS void finish(Tile& t, bool is_exact) const {
+  NEVER_INLINE void finish(Tile& t, bool is_exact) const {
     constexpr double kInverseG = LogRows<T>::kInverseG;
     const double inverse_low = FUSED_F64(-kInverseG, LogRows<T>::kG, 1) * kInverseG, temperature = logits.temperature;
     const f64x8 zero = splat(0.), inverse = splat(kInverseG), down = splat(1 / LogRows<T>::kExpOfZero);
     const f64x8 most = splat(kIsFloat ? infinity<double>() : 0x1p900);
-    UNROLL for (size_t p = 0; p < kParts; p++) {
+    for (size_t p = 0; p < t.parts; p++) {
       Two<f64x8> a[8];
       for (size_t j = 0; j < 8; j++) a[j] = {load(t.sums[j] + 8 * p), load(t.rests[j] + 8 * p)};
       for (size_t half = 4; half > 0; half /= 2) {
