@@ -2,14 +2,24 @@
 //
 //     npm run compile && node bench/losses.mjs
 //
+// TensorFlow.js (WebAssembly, one thread) runs beside what it has, if `npm ci` was run in bench/peers.
 // Rounds are taken in turns, so that a clock that changes falls on all alike; a figure is the median of its rounds.
-import { setThreads } from '../dist/index.js';
+import { createRequire } from 'node:module';
+import { cpus } from 'node:os';
+import { logSoftmax, logSumExp, setThreads } from '../dist/index.js';
 import {
   ClusteredVocabulary,
+  compSum,
+  crossEntropy,
   decoupledSoftmax,
+  focalLoss,
+  logSoftmaxBackward,
+  marginCrossEntropy,
   safeStepRadius,
   softTopK,
   softTopKBackward,
+  stableMax,
+  stableMaxCrossEntropy,
   taylorSoftmax,
   zLoss,
 } from '../dist/losses.js';
@@ -89,8 +99,119 @@ const loops = {
       for (let i = from; i < to; i++) sum += gradient[i] = Math.exp(x[i] - top);
       for (let i = from; i < to; i++) gradient[i] /= sum;
     }),
+  stableMax: () => stableLoop(),
+  stableMaxCrossEntropy: () => {
+    stableLoop();
+    for (let r = 0; r < rows; r++) {
+      const target = r * cols + targets[r];
+      losses[r] = -Math.log(out[target]);
+      for (let i = r * cols; i < (r + 1) * cols; i++) {
+        gradient[i] = (out[i] - (i === target ? 1 : 0)) / (1 + Math.abs(x[i]));
+      }
+    }
+  },
+  logSoftmaxBackward: () =>
+    eachRow((from, to) => {
+      let sum = 0;
+      for (let i = from; i < to; i++) sum += dp[i];
+      for (let i = from; i < to; i++) out[i] = dp[i] - Math.exp(logs[i]) * sum;
+    }),
+  'logSumExp, row weights': () => weightedLoop((i, column) => rowWeights[column]),
+  'logSumExp, all weights': () => weightedLoop((i) => weights[i]),
+};
+const losses = new Float64Array(rows);
+const cosines = x.map((v) => v / 4.01);
+const logs = logSoftmax(x, { cols });
+const classWeights = Float64Array.from({ length: cols }, (_, i) => 0.5 + (i % 3));
+const rowWeights = Float64Array.from({ length: cols }, (_, i) => (i % 5) - 2.25);
+const weights = Float64Array.from({ length: n }, (_, i) => (i % 5) - 2.25);
+
+function stableLoop() {
+  eachRow((from, to) => {
+    let sum = 0;
+    for (let i = from; i < to; i++) sum += out[i] = x[i] < 0 ? 1 / (1 - x[i]) : x[i] + 1;
+    for (let i = from; i < to; i++) out[i] /= sum;
+  });
+}
+function weightedLoop(weightOf) {
+  for (let r = 0; r < rows; r++) {
+    let [top, sum] = [-Infinity, 0];
+    for (let c = 0; c < cols; c++) if (x[r * cols + c] > top) top = x[r * cols + c];
+    for (let c = 0; c < cols; c++) sum += weightOf(r * cols + c, c) * Math.exp(x[r * cols + c] - top);
+    losses[r] = top + Math.log(Math.abs(sum));
+  }
+}
+/** A cross-entropy with its gradient, as a person writes it: f gives the loss of p, g what multiplies p − [target]. */
+function lossLoop(logits, count, { scale = 1, loss = (p) => -Math.log(p), slope = () => 1, target = (v) => v } = {}) {
+  for (let r = 0, from = 0; from < n; r++, from += count) {
+    const at = from + classOf(r, count);
+    const moved = target(logits[at]) * scale;
+    let [top, sum] = [moved, 0];
+    for (let i = from; i < from + count; i++) if (i !== at && logits[i] * scale > top) top = logits[i] * scale;
+    for (let i = from; i < from + count; i++) {
+      sum += gradient[i] = Math.exp((i === at ? moved : logits[i] * scale) - top);
+    }
+    const p = gradient[at] / sum;
+    losses[r % rows] = loss(p);
+    const factor = slope(p);
+    for (let i = from; i < from + count; i++) gradient[i] *= factor / sum;
+    gradient[at] -= factor;
+  }
+}
+const classOf = (r, count) => (r * 37) % count;
+const smoothLoop = (epsilon, weightOf = () => 1) => {
+  lossLoop(x, cols, { slope: () => 1 });
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < cols; c++) gradient[r * cols + c] -= (epsilon / cols) * weightOf(c);
+  }
+};
+const focal = {
+  loss: (p) => -((1 - p) ** 2) * Math.log(p),
+  slope: (p) => (1 - p) ** 2 - 2 * (1 - p) * p * Math.log(p),
+};
+const power = { loss: (p) => (1 - p ** 0.7) / 0.7, slope: (p) => p ** 0.7 };
+const arc = { scale: 64, target: (c) => c * Math.cos(0.5) - Math.sqrt(1 - c * c) * Math.sin(0.5) };
+Object.assign(loops, {
+  crossEntropy: () => lossLoop(x, cols),
+  "crossEntropy, 'mean'": () => lossLoop(x, cols, { slope: () => 1 / rows }),
+  'crossEntropy, class weights': () => lossLoop(x, cols, { slope: () => 2 }),
+  'crossEntropy, lsePenalty': () => lossLoop(x, cols, { slope: () => 1.001 }),
+  'crossEntropy, labelSmoothing': () => smoothLoop(0.1),
+  'crossEntropy, soft targets': () => smoothLoop(0.1, (c) => cosines[c]),
+  compSum: () => lossLoop(x, cols, power),
+  focalLoss: () => lossLoop(x, cols, focal),
+  marginCrossEntropy: () => lossLoop(cosines, cols, arc),
+});
+const short = Int32Array.from({ length: n / 10 }, (_, r) => classOf(r, 10));
+const shortLoops = {
+  crossEntropy: () => lossLoop(x, 10),
+  "crossEntropy, 'mean'": () => lossLoop(x, 10, { slope: () => 10 / n }),
+  compSum: () => lossLoop(x, 10, power),
+  focalLoss: () => lossLoop(x, 10, focal),
+  marginCrossEntropy: () => lossLoop(cosines, 10, arc),
+};
+const shortOurs = {
+  crossEntropy: () => crossEntropy(x, short, { cols: 10, gradient }),
+  "crossEntropy, 'mean'": () => crossEntropy(x, short, { cols: 10, gradient, reduction: 'mean' }),
+  compSum: () => compSum(x, short, { cols: 10, gradient, tau: 1.7 }),
+  focalLoss: () => focalLoss(x, short, { cols: 10, gradient }),
+  marginCrossEntropy: () => marginCrossEntropy(cosines, short, { cols: 10, gradient, kind: 'arc' }),
 };
 const ours = {
+  crossEntropy: () => crossEntropy(x, targets, { cols, gradient }),
+  "crossEntropy, 'mean'": () => crossEntropy(x, targets, { cols, gradient, reduction: 'mean' }),
+  'crossEntropy, class weights': () => crossEntropy(x, targets, { cols, gradient, weight: classWeights }),
+  'crossEntropy, lsePenalty': () => crossEntropy(x, targets, { cols, gradient, lsePenalty: 1e-4 }),
+  'crossEntropy, labelSmoothing': () => crossEntropy(x, targets, { cols, gradient, labelSmoothing: 0.1 }),
+  'crossEntropy, soft targets': () => crossEntropy(x, cosines, { cols, gradient }),
+  compSum: () => compSum(x, targets, { cols, gradient, tau: 1.7 }),
+  focalLoss: () => focalLoss(x, targets, { cols, gradient }),
+  marginCrossEntropy: () => marginCrossEntropy(cosines, targets, { cols, gradient, kind: 'arc' }),
+  stableMax: () => stableMax(x, { cols, out }),
+  stableMaxCrossEntropy: () => stableMaxCrossEntropy(x, targets, { cols, gradient }),
+  logSoftmaxBackward: () => logSoftmaxBackward(logs, dp, { cols, out }),
+  'logSumExp, row weights': () => logSumExp(x, { cols, weights: rowWeights, sign: true }),
+  'logSumExp, all weights': () => logSumExp(x, { cols, weights, sign: true }),
   taylorSoftmax: () => taylorSoftmax(x, { cols, out }),
   zLoss: () => zLoss(x, targets, { cols, gradient }),
   softTopK: () => softTopK(x, 5, { cols, out }),
@@ -111,11 +232,53 @@ function race(tasks, rounds = 15) {
   return times.map(median);
 }
 
-console.log(`${rows} rows of ${cols} float32, ns an element: ours, a loop, memcpy`);
+const peers = await peersOf();
+console.log(cpus()[0].model);
+console.log(`${rows} rows of ${cols} float32, ns an element: ours, a loop, memcpy${peers ? ', TensorFlow.js' : ''}`);
+const ns = (ms) => ((ms * 1e6) / n).toFixed(2).padStart(8);
 for (const name of Object.keys(ours)) {
-  const times = race([ours[name], loops[name], () => copy.set(x)]);
-  console.log(name.padEnd(18), ...times.map((ms) => ((ms * 1e6) / n).toFixed(2).padStart(8)));
+  const tasks = [ours[name], loops[name], () => copy.set(x)];
+  if (peers?.[name]) tasks.push(peers[name]);
+  console.log(name.padEnd(30), ...race(tasks).map(ns));
 }
+console.log(`${n / 10} rows of 10 float32, ns an element: ours, a loop, memcpy`);
+for (const name of Object.keys(shortOurs)) {
+  console.log(name.padEnd(30), ...race([shortOurs[name], shortLoops[name], () => copy.set(x)]).map(ns));
+}
+
+/** What TensorFlow.js has: the mean cross-entropy of one-hot targets with its gradient, its smoothing, logSumExp. */
+async function peersOf() {
+  const require = createRequire(new URL('peers/package.json', import.meta.url));
+  let tf;
+  try {
+    tf = require('@tensorflow/tfjs-core');
+    require('@tensorflow/tfjs-backend-wasm').setThreadsCount(1);
+  } catch {
+    return null;
+  }
+  await tf.setBackend('wasm');
+  const logits = tf.tensor2d(x, [rows, cols]);
+  const hot = new Float32Array(n);
+  targets.forEach((c, r) => (hot[r * cols + c] = 1));
+  const labels = tf.tensor2d(hot, [rows, cols]);
+  const step = (smoothing) => () =>
+    tf.tidy(() => {
+      const loss = (z) => tf.losses.softmaxCrossEntropy(labels, z, undefined, smoothing).asScalar();
+      const { grad } = tf.valueAndGrad(loss)(logits);
+      gradient.set(grad.dataSync());
+    });
+  const tasks = { "crossEntropy, 'mean'": step(0), 'crossEntropy, labelSmoothing': step(0.1) };
+  for (const [name, task] of Object.entries(tasks)) {
+    try {
+      task();
+    } catch (error) {
+      console.log(`TensorFlow.js: no ${name}: ${error.message.split('\n')[0]}`);
+      delete tasks[name];
+    }
+  }
+  return tasks;
+}
+
 const spread = new Float32Array(8 * 128_000);
 const [fast, plain, copied] = race([
   () => vocabulary.probabilities(l),

@@ -20,7 +20,7 @@ import { stepsLater } from './call/steps.js';
 import type { LogitArray, NewFloat32Array, NewFloat64Array, Returned } from './call/types.js';
 import { compSumCall, focalLossCall } from './losses/comp-sum.js';
 import { crossEntropyCall } from './losses/cross-entropy.js';
-import { logSoftmaxBackwardSteps } from './losses/log-softmax-backward.js';
+import { logSoftmaxBackwardCall } from './losses/log-softmax-backward.js';
 import { marginCrossEntropySteps } from './losses/margins.js';
 import { logStableMaxCall, stableMaxCall } from './losses/stable-max.js';
 import { expSumCall } from './softmax/exp-sum.js';
@@ -148,7 +148,7 @@ export const compSum = /* @__PURE__ */ later(compSumCall, 2);
 export const focalLoss = /* @__PURE__ */ later(focalLossCall, 2);
 
 /** As logSoftmaxBackward of flash-softmax/losses. */
-export const logSoftmaxBackward = /* @__PURE__ */ stepsLater(logSoftmaxBackwardSteps, 2);
+export const logSoftmaxBackward = /* @__PURE__ */ later(logSoftmaxBackwardCall, 2);
 
 /** As marginCrossEntropy of flash-softmax/losses. */
 export const marginCrossEntropy = /* @__PURE__ */ stepsLater(marginCrossEntropySteps, 2);

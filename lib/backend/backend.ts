@@ -50,7 +50,8 @@ export type CrossEntropyKernel<X> = Kernel<'cross_entropy', X>;
 
 /**
  * A loss with class weights, smoothing, soft targets or another function of −ln p (native/losses/cross_entropy.h), and
- * its gradient. `targets` as in cross_entropy; beside `soft` they say which rows count.
+ * its gradient. `targets` as in cross_entropy; beside `soft` they say which rows count. `given` has two numbers a row:
+ * the logit of its target, whose element of x is −∞, and the slope that multiplies its gradient.
  */
 export type RowLossKernel<X> = Kernel<'row_loss', X>;
 
@@ -65,7 +66,7 @@ export const NO_EXPONENT = -(2 ** 31);
 /** out[o, c, i] = exp(z[c]) / sum[o, i], for sums that are given. */
 export type NormalizeKernel<X, Y = X> = Kernel<'normalize', X, Y>;
 
-/** y · (dy − Σ y · dy) / temperature. `out` may be y or dy itself. */
+/** y · (dy − Σ y · dy) / temperature; if isLog, (dy − exp(y) · Σ dy) / temperature. `out` may be y or dy itself. */
 export type BackwardKernel<X, Y = X> = Kernel<'softmax_backward', X, Y>;
 
 /**

@@ -46,14 +46,14 @@ export const CROSS_ENTROPY: OperatorOf<'cross_entropy'> = {
 export const ROW_LOSS: OperatorOf<'row_loss'> = {
   name: 'row_loss', types: SAME, inPlace: ['gradient', 'x'],
   parameters: [
-    'x', 'targets', 'soft', 'weight', 'loss', 'gradient', 'kind', 'parameter', 'smoothing', 'lsePenalty', 'scale',
-    'outer', 'cols', 'inner', 'temperature', 'mask', 'maskLayout', 'bias',
+    'x', 'targets', 'soft', 'weight', 'given', 'loss', 'gradient', 'kind', 'parameter', 'smoothing', 'lsePenalty',
+    'scale', 'outer', 'cols', 'inner', 'temperature', 'mask', 'maskLayout', 'bias',
   ],
-  inputs: ['x', 'targets', 'soft', 'weight', 'mask', 'bias'], outputs: ['loss', 'gradient'],
+  inputs: ['x', 'targets', 'soft', 'weight', 'given', 'mask', 'bias'], outputs: ['loss', 'gradient'],
   logits: ['x', 'soft', 'gradient', 'bias'], results: [],
   call: (kernel, a) => kernel(
-    a.x, a.targets, a.soft, a.weight, a.loss, a.gradient, a.kind, a.parameter, a.smoothing, a.lsePenalty, a.scale,
-    a.outer, a.cols, a.inner, a.temperature, a.mask, a.maskLayout, a.bias,
+    a.x, a.targets, a.soft, a.weight, a.given, a.loss, a.gradient, a.kind, a.parameter, a.smoothing, a.lsePenalty,
+    a.scale, a.outer, a.cols, a.inner, a.temperature, a.mask, a.maskLayout, a.bias,
   ),
 };
 
@@ -115,9 +115,11 @@ export const SAFE_STEP_RADIUS: OperatorOf<'safe_step_radius'> = {
 
 export const SOFTMAX_BACKWARD: OperatorOf<'softmax_backward'> = {
   name: 'softmax_backward', types: SAME_OR_WIDER, inPlace: ['out', 'y'],
-  parameters: ['y', 'dy', 'out', 'outer', 'cols', 'inner', 'temperature', 'mask', 'maskLayout'],
+  parameters: ['y', 'dy', 'out', 'isLog', 'outer', 'cols', 'inner', 'temperature', 'mask', 'maskLayout'],
   inputs: ['y', 'dy', 'mask'], outputs: ['out'], logits: ['y', 'dy'], results: ['out'],
-  call: (kernel, a) => kernel(a.y, a.dy, a.out, a.outer, a.cols, a.inner, a.temperature, a.mask, a.maskLayout),
+  call: (kernel, a) => kernel(
+    a.y, a.dy, a.out, a.isLog, a.outer, a.cols, a.inner, a.temperature, a.mask, a.maskLayout,
+  ),
 };
 
 export const EXP_SUM: OperatorOf<'exp_sum'> = {

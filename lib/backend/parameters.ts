@@ -47,8 +47,9 @@ export interface NamedParameters<X, Y> {
   log_sum_exp: { x: X; out: Float64Array } & LogitRows<X>;
   cross_entropy: { x: X; targets: Int32Array; loss: Float64Array; gradient: X | null } & LogitRows<X>;
   row_loss: {
-    x: X; targets: Int32Array; soft: X | null; weight: Float64Array | null; loss: Float64Array; gradient: X | null;
-    kind: number; parameter: number; smoothing: number; lsePenalty: number; scale: number;
+    x: X; targets: Int32Array; soft: X | null; weight: Float64Array | null; given: Float64Array | null;
+    loss: Float64Array; gradient: X | null; kind: number; parameter: number; smoothing: number; lsePenalty: number;
+    scale: number;
   } & LogitRows<X>;
   stable_max: { x: X; out: Y } & UnscaledRows<X>;
   log_stable_max: { x: X; out: Y } & UnscaledRows<X>;
@@ -59,7 +60,7 @@ export interface NamedParameters<X, Y> {
   soft_top_k: { x: X; out: Y; status: Int32Array; k: number; alpha: number } & UnscaledRows<X>;
   soft_top_k_backward: { p: X; dp: X; out: Y; alpha: number; outer: number; cols: number; inner: number };
   safe_step_radius: { x: X; out: Float64Array; reach: number } & UnscaledRows<X>;
-  softmax_backward: { y: X; dy: X; out: Y } & Rows;
+  softmax_backward: { y: X; dy: X; out: Y; isLog: number } & Rows;
   exp_sum: { x: X; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
   normalize: { x: X; out: Y; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
   attention: {
@@ -115,9 +116,9 @@ export interface OrderedParameters<X, Y> {
     x: X, targets: Int32Array, loss: Float64Array, gradient: X | null, ...logitRows: OrderedLogitRows<X>,
   ];
   row_loss: [
-    x: X, targets: Int32Array, soft: X | null, weight: Float64Array | null, loss: Float64Array, gradient: X | null,
-    kind: number, parameter: number, smoothing: number, lsePenalty: number, scale: number,
-    ...logitRows: OrderedLogitRows<X>,
+    x: X, targets: Int32Array, soft: X | null, weight: Float64Array | null, given: Float64Array | null,
+    loss: Float64Array, gradient: X | null, kind: number, parameter: number, smoothing: number, lsePenalty: number,
+    scale: number, ...logitRows: OrderedLogitRows<X>,
   ];
   stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
   log_stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
@@ -129,7 +130,7 @@ export interface OrderedParameters<X, Y> {
   soft_top_k: [x: X, out: Y, status: Int32Array, k: number, alpha: number, ...unscaledRows: OrderedUnscaledRows<X>];
   soft_top_k_backward: [p: X, dp: X, out: Y, alpha: number, outer: number, cols: number, inner: number];
   safe_step_radius: [x: X, out: Float64Array, reach: number, ...unscaledRows: OrderedUnscaledRows<X>];
-  softmax_backward: [y: X, dy: X, out: Y, ...rows: OrderedRows];
+  softmax_backward: [y: X, dy: X, out: Y, isLog: number, ...rows: OrderedRows];
   exp_sum: [x: X, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
   normalize: [x: X, out: Y, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
   attention: [

@@ -45,12 +45,16 @@ export function stepsLater<Args extends unknown[], R>(
 /** Bytes copied between two turns of the event loop. */
 const SLICE = 2 ** 20;
 
-/** A caller's array itself, or for a promise a copy that no one else can write, made in slices. */
+/** A caller's array itself, or for a promise a copy that no one else can write. */
 export function* privately<A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> {
-  if (form === 'now' || isShared(view)) return view;
+  return form === 'now' || isShared(view) ? view : yield* ownCopy(form, view, name);
+}
+
+/** A copy of a caller's array, for a promise made in slices. */
+export function* ownCopy<A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> {
   const caller = { view, name, length: lengthOf(view) };
   const copy = newLike(view, caller.length, false);
-  const step = SLICE / bytesPerElement(view);
+  const step = form === 'now' ? Infinity : SLICE / bytesPerElement(view);
   for (let at = 0; at < caller.length; at += step) {
     if (at > 0) yield undefined;
     checkWhole(caller);

@@ -1,20 +1,26 @@
 /** decoupledSoftmax: a loss of many positives a row, each against the negatives alone. */
 import type { KernelArray } from '../backend/backend.js';
+import { backendFor } from '../backend/choice.js';
+import { counts } from '../backend/masks.js';
+import { LOG_SUM_EXP, NORMALIZE } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
 import { copyInto, lengthOf } from '../call/arrays.js';
-import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
+import { axisCall, type AxisArguments, type AxisCall, type AxisOperator } from '../call/axis.js';
+import { callOf } from '../call/call.js';
 import { bitsOf } from '../call/checks.js';
 import { checkWhole } from '../call/memory.js';
 import { AXIS_NAMES, optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
-import { privately, runSteps, type Steps } from '../call/steps.js';
-import type { LogitArray, NewFloat64Array, Returned } from '../call/types.js';
-import { expBelowZero } from '../math/exp.js';
+import { ownCopy, privately, runSteps, type Steps } from '../call/steps.js';
+import type { ElementType, LogitArray, NewFloat64Array, Returned } from '../call/types.js';
+import { logSumExpKernels } from '../js/softmax/log-sum-exp.js';
+import { normalizeKernels } from '../js/softmax/normalize.js';
+import { expBelowZero, extendedExp } from '../math/exp.js';
+import { extended } from '../math/extended.js';
 import { log1p } from '../math/log.js';
-import { logSumExpCall } from '../softmax/log-sum-exp.js';
-import { softmaxCall } from '../softmax/softmax.js';
+import { lowestOf, readerOf, writerOf } from '../math/read.js';
+import { settle } from '../softmax/exp-sum-state.js';
 import { gradientFor } from './gradient.js';
 import { HIDDEN, numbersOf, rowsOf, type PositiveRows, type Positives } from './positives.js';
-import { writerOf } from '../math/read.js';
 
 export type { Positives };
 
@@ -37,8 +43,8 @@ export interface DecoupledSoftmaxOptions<A extends LogitArray = LogitArray, Out 
  * without negatives too. A masked positive, or one of −∞, costs +∞. Masked positions have gradient 0. Otherwise a row
  * with an unmasked NaN or +∞ has NaN for both. Losses are one a row, not reduced.
  *
- * It is composed of logSumExp and softmax with a mask. Largest error seen: of a loss 2⁻⁵⁰ · (1 + |lse| + |s|),
- * relative; of a float32 gradient 4 ULP.
+ * It is composed of logSumExp and normalize over a copy in which positives are −∞. Largest error seen: of a loss
+ * 2⁻⁵⁰ · (1 + |lse| + |s|), relative; of a float32 gradient 4 ULP, of a float64 gradient 2⁻⁵⁰ · (1 + |lse|), relative.
  *
  * @param logits Row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless
  *   `gradient`.
@@ -76,50 +82,124 @@ export function decoupledSoftmaxSteps<A extends LogitArray, Out extends Float64A
   const call = axisCall(CHECKS, form, logits, given);
   gradientFor(gradient, logits, call);
   const rows = rowsOf(csr, call);
-  return steps({ form, logits, gradient, call, options: given, rows }) as Steps<Returned<Out>>;
+  return steps({ form, gradient, call, rows }) as Steps<Returned<Out>>;
 }
 
 interface Parts {
   readonly form: Form;
-  readonly logits: LogitArray;
   readonly gradient: LogitArray | undefined;
   readonly call: AxisCall;
-  readonly options: AxisOptions<LogitArray, LogitArray>;
   readonly rows: PositiveRows;
 }
 
-/** Elements whose gradients are written between two turns of the event loop. */
-const PIECE = 2 ** 18;
-
-function* steps({ form, logits, gradient, call, options, rows }: Parts): Steps<Float64Array> {
-  const { bias, temperature, dtype } = options;
-  const { outer, cols, inner } = call.args;
-  const { type } = call;
+function* steps({ form, call, gradient, rows }: Parts): Steps<Float64Array> {
+  const { args, elements } = call;
+  const { x, outer, cols, inner, temperature, maskLayout } = args;
+  const type = call.type as ElementType;
   const loss = call.out as Float64Array;
   const callers = {
     out: { view: loss, name: 'out', length: lengthOf(loss) },
     gradient: gradient && { view: gradient, name: 'gradient', length: lengthOf(gradient) },
   };
-  const x = yield* privately(form, logits, 'logits');
-  const shift = bias === undefined ? undefined : yield* privately(form, bias, 'bias');
-  const settings = { shape: [outer, cols, inner], axis: 1, mask: rows.negatives, bias: shift, temperature, dtype };
-  const lse = new Float64Array(outer * inner);
-  if (call.elements > 0) yield logSumExpCall(form, x, { ...settings, out: lse });
-  else lse.fill(-Infinity);
+  const negatives = yield* ownCopy(form, x, 'logits');
+  const lowest = lowestOf(type);
+  for (const at of rows.places) if (at !== HIDDEN) negatives[at] = lowest;
+  const bias = args.bias === null ? null : yield* privately(form, args.bias, 'bias');
+  const mask = args.mask === null ? null : yield* privately(form, args.mask, 'mask');
+  const shared = { x: negatives, outer, cols, inner, temperature, mask, maskLayout, bias } as const;
+  const lse = new Float64Array(outer * inner).fill(-Infinity);
+  if (elements > 0) {
+    yield callOf(LOG_SUM_EXP, {
+      backend: backendFor(elements, logSumExpKernels),
+      type,
+      args: { ...shared, out: lse },
+      own: ['x', 'out'],
+      work: elements,
+      finish: () => undefined,
+    });
+  }
   const results = lossesOf(rows, lse);
-  if (gradient !== undefined && call.elements > 0) {
-    const isDouble = type === 'f64';
-    const probabilities = isDouble ? new Float64Array(call.elements) : new Float32Array(call.elements);
-    yield softmaxCall(form, x, { ...settings, out: probabilities } as never);
-    if (form === 'later') for (const caller of [callers.gradient!, callers.out]) checkWhole(caller);
+  if (gradient !== undefined && elements > 0) {
     const slopes = bitsOf(gradient);
-    yield* writeGradient(slopes, type, probabilities, { rows, results, call, turns: form === 'later' });
-    // A promise looks again where it was written in turns.
-    if (form === 'later') checkWhole(callers.gradient!);
+    const sums = sumsOf(results.factors, lse, temperature);
+    // exp(x / T) over exp(lse) · T / factor: the gradient of all negatives.
+    yield callOf(NORMALIZE, {
+      backend: backendFor(elements, normalizeKernels),
+      type,
+      args: { ...shared, out: slopes, ...sums },
+      own: ['x', 'mantissa', 'exponent'],
+      names: { out: 'gradient' },
+      work: elements,
+      finish: () => undefined,
+    });
+    if (form === 'later') for (const caller of [callers.gradient!, callers.out]) checkWhole(caller);
+    const write = writerOf(slopes, type);
+    const far = {
+      args: { ...args, ...shared },
+      read: readerOf(negatives, type),
+      readBias: biasReaderOf(bias, shared, type),
+    };
+    for (let r = 0; r < lse.length; r++) {
+      if (results.factors[r] === 0) clearRow(slopes, r, args);
+      else if (Math.abs(lse[r]!) > FARTHEST && lse[r] !== Infinity) writeFarRow(write, far, r, results.factors[r]!);
+    }
+    rows.places.forEach((at, j) => {
+      if (at !== HIDDEN) write(at, -results.slopes[j]! / temperature + 0);
+    });
   }
   if (form === 'later') checkWhole(callers.out);
   copyInto(loss, results.loss);
   return loss;
+}
+
+/** The sum of each row that makes normalize give factor / T · exp(z) / exp(lse), as mantissa · 2^exponent. */
+function sumsOf(factors: Float64Array, lse: Float64Array, temperature: number) {
+  const [mantissa, exponent] = [new Float64Array(lse.length), new Int32Array(lse.length)];
+  for (let r = 0; r < lse.length; r++) {
+    const isFinite = Math.abs(lse[r]!) <= FARTHEST && factors[r]! > 0;
+    const [m, e] = isFinite ? extendedExp(lse[r]!) : [NaN, 0];
+    const [f, shift] = extended(factors[r]!, 0);
+    const [t, octaves] = extended(temperature, 0);
+    mantissa[r] = (m * t) / f;
+    exponent[r] = e + octaves - shift;
+    settle(mantissa, exponent, r);
+  }
+  return { mantissa, exponent };
+}
+
+/** Writes 0 to a row, where normalize gave NaN: one without positives or negatives. */
+function clearRow(slopes: KernelArray, row: number, { cols, inner }: AxisArguments): void {
+  const start = Math.floor(row / inner) * cols * inner + (row % inner);
+  for (let c = 0; c < cols; c++) slopes[start + c * inner] = 0;
+}
+
+/** The logarithm of the largest sum that normalize takes. */
+const FARTHEST = 2 ** 30;
+
+interface FarRows {
+  readonly args: AxisArguments;
+  read(i: number): number;
+  readBias(i: number, column: number): number;
+}
+
+function biasReaderOf(bias: KernelArray | null, { cols }: { cols: number }, type: ElementType) {
+  if (bias === null) return () => 0;
+  const [read, isShared] = [readerOf(bias, type), lengthOf(bias) === cols];
+  return (i: number, column: number) => read(isShared ? column : i);
+}
+
+/** The gradient of the negatives of a row whose sum is beyond the exponents of normalize. */
+function writeFarRow(write: (i: number, v: number) => void, rows: FarRows, row: number, factor: number): void {
+  const { cols, inner, temperature, mask, maskLayout } = rows.args;
+  const start = Math.floor(row / inner) * cols * inner + (row % inner);
+  const at = (c: number): number => start + c * inner;
+  const logit = (c: number): number =>
+    mask === null || counts(mask, maskLayout, at(c), c) ? rows.read(at(c)) + rows.readBias(at(c), c) : -Infinity;
+  let [top, sum] = [-Infinity, 0];
+  for (let c = 0; c < cols; c++) top = Math.max(top, logit(c));
+  const term = (c: number): number => expBelowZero((logit(c) - top) / temperature);
+  for (let c = 0; c < cols; c++) sum += term(c);
+  for (let c = 0; c < cols; c++) write(at(c), (factor * (term(c) / sum)) / temperature);
 }
 
 interface Results {
@@ -158,58 +238,4 @@ function lossesOf({ indptr, weights, scores }: PositiveRows, lse: Float64Array):
     results.factors[r] = factor;
   }
   return results;
-}
-
-interface Gradient {
-  readonly rows: PositiveRows;
-  readonly results: Results;
-  readonly call: AxisCall;
-  readonly turns: boolean;
-}
-
-function* writeGradient(
-  slopes: KernelArray,
-  type: string,
-  probabilities: Float32Array | Float64Array,
-  { rows, results, call, turns }: Gradient,
-): Steps<void> {
-  const { outer, cols, inner, temperature } = call.args;
-  const write = writerOf(slopes, type);
-  const factors = results.factors.map((factor) => factor / temperature);
-  const group = Math.max(1, Math.floor(PIECE / Math.max(1, cols * inner)));
-  for (let o = 0; o < outer; o++) {
-    for (let i = 0; i < inner; i++) {
-      const range = { start: o * cols * inner + i, cols, inner, factor: factors[o * inner + i]! };
-      if (type === 'f32' || type === 'f64') scaleRow(slopes as Float32Array, probabilities as Float32Array, range);
-      else roundRow(write, probabilities, range);
-    }
-    if (turns && o % group === group - 1) yield undefined;
-  }
-  for (let r = 0; r < outer * inner; r++) {
-    if (results.factors[r] === 0) continue;
-    for (let j = rows.indptr[r]!; j < rows.indptr[r + 1]!; j++) {
-      if (rows.places[j] !== HIDDEN) write(rows.places[j]!, -results.slopes[j]! / temperature + 0);
-    }
-  }
-}
-
-/** A row of elements that lie `inner` apart, and what they are multiplied by; 0 makes them 0, NaN as well. */
-interface Range {
-  readonly start: number;
-  readonly cols: number;
-  readonly inner: number;
-  readonly factor: number;
-}
-
-/** Functions of their own: V8 does not optimise a loop inside of a generator. */
-function scaleRow(to: Float32Array, from: Float32Array, { start, cols, inner, factor }: Range): void {
-  for (let c = 0, at = start; c < cols; c++, at += inner) to[at] = factor === 0 ? 0 : from[at]! * factor;
-}
-
-function roundRow(
-  write: (i: number, value: number) => void,
-  from: Float32Array | Float64Array,
-  { start, cols, inner, factor }: Range,
-): void {
-  for (let c = 0, at = start; c < cols; c++, at += inner) write(at, factor === 0 ? 0 : from[at]! * factor);
 }

@@ -1,4 +1,4 @@
-/** The positives of decoupledSoftmax: compressed rows, their checks, and the negatives that they leave. */
+/** The positives of decoupledSoftmax: compressed rows and their checks. */
 import { counts } from '../backend/masks.js';
 import { elementsOf, isDetached, kindOf, lengthOf } from '../call/arrays.js';
 import type { AxisCall } from '../call/axis.js';
@@ -55,11 +55,9 @@ export interface PositiveRows {
   readonly weights: Float64Array;
   /** (x + bias) / temperature; −∞ where it is masked. */
   readonly scores: Float64Array;
-  /** A byte for each element: whether it is a negative that counts. */
-  readonly negatives: Uint8Array;
 }
 
-export function rowsOf({ indptr, indices, weights }: Numbers, { args, elements, type }: AxisCall): PositiveRows {
+export function rowsOf({ indptr, indices, weights }: Numbers, { args, type }: AxisCall): PositiveRows {
   const { x, outer, cols, inner, mask, maskLayout, bias, temperature } = args;
   const count = outer * inner;
   if (indptr.length !== count + 1) {
@@ -77,7 +75,6 @@ export function rowsOf({ indptr, indices, weights }: Numbers, { args, elements, 
   weights?.forEach((w, i) => {
     if (!(w >= 0 && w < Infinity)) throw outOfRange('finite numbers from 0', 'positives.weights', `${w} at ${i}`);
   });
-  const negatives = negativesOf(args, elements);
   const places = new Float64Array(indices.length);
   const scores = new Float64Array(indices.length);
   const read = readerOf(x, type);
@@ -94,7 +91,6 @@ export function rowsOf({ indptr, indices, weights }: Numbers, { args, elements, 
       const at = start + c * inner;
       if (seen.has(c)) throw wrongValue('each position once a row', 'positives.indices', `${c} again at ${j}`);
       seen.add(c);
-      negatives[at] = 0;
       const isVisible = mask === null || counts(mask, maskLayout, at, c);
       places[j] = isVisible ? at : HIDDEN;
       scores[j] = isVisible ? (read(at) + biasAt(isShared ? c : at)) / temperature : -Infinity;
@@ -104,18 +100,6 @@ export function rowsOf({ indptr, indices, weights }: Numbers, { args, elements, 
     indptr,
     places,
     scores,
-    negatives,
     weights: Float64Array.from(weights ?? indices, (w) => (weights ? w : 1)),
   };
-}
-
-/** A byte for each element that is not masked. */
-function negativesOf({ outer, cols, inner, mask, maskLayout }: AxisCall['args'], elements: number): Uint8Array {
-  const negatives = new Uint8Array(elements).fill(1);
-  for (let o = 0, at = 0; mask !== null && o < outer; o++) {
-    for (let c = 0; c < cols; c++) {
-      for (let i = 0; i < inner; i++, at++) if (!counts(mask, maskLayout, at, c)) negatives[at] = 0;
-    }
-  }
-  return negatives;
 }

@@ -6,28 +6,17 @@ import type { AsyncOptions } from '../call/abort.js';
 import { lengthOf } from '../call/arrays.js';
 import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
 import { callOf, type Call } from '../call/call.js';
-import { apart, bitsOf, isLike, oneOf } from '../call/checks.js';
+import { apart, bitsOf, isLike } from '../call/checks.js';
 import { outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
 import { AXIS_NAMES, optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
-import {
-  isFloat32Array,
-  isFloat64Array,
-  isUint16Array,
-  type ElementType,
-  type LogitArray,
-  type Returned,
-} from '../call/types.js';
+import { isFloat32Array, isFloat64Array, isUint16Array, type ElementType, type LogitArray } from '../call/types.js';
 import { crossEntropyKernels } from '../js/losses/cross-entropy.js';
 import { rowLossKernels } from '../js/losses/row-loss.js';
-import { twoSum } from '../math/log.js';
 import { gradientFor } from './gradient.js';
+import { reducerOf, reductionOf, totalOf, type Reduction } from './reduce.js';
 import { indicesOf, positionsOf, type Targets } from './targets.js';
 
-/** What becomes of the losses: one a row, their sum, or their mean. */
-export type Reduction = 'none' | 'mean' | 'sum';
-
-/** The result of a loss: an array of one a row, or a number. */
-export type LossOf<R extends Reduction, Out> = R extends 'none' ? Returned<Out> : number;
+export type { LossOf, Reduction } from './reduce.js';
 
 export interface LossOptions<
   A extends LogitArray = LogitArray,
@@ -98,7 +87,7 @@ function termsOf(kind: LossKind, options: ReturnType<typeof readTerms>) {
   return {
     gradient,
     ignoreIndex,
-    reduction: oneOf(reduction, ['none', 'mean', 'sum'], 'reduction'),
+    reduction: reductionOf(reduction),
     weight: weightsOf(weight),
     smoothing: numberIn(labelSmoothing, 'labelSmoothing', 0, 1),
     penalty: numberIn(lsePenalty, 'lsePenalty', 0),
@@ -167,8 +156,8 @@ function callWith(
   if (gradient !== null) apart(gradient, 'gradient', given, 'targets');
   if (given !== null) apart(loss, 'out', given, 'targets');
   const total = reduction === 'mean' ? totalOf(targets, soft === null ? weight : null) : 1;
-  const scale = reduction === 'mean' && total > 0 ? terms.scale / total : terms.scale;
-  const finish = (): Float64Array | number => (reduction === 'none' ? loss : total > 0 ? sumOf(loss) : NaN);
+  const { factor: scale, result } = reducerOf(reduction, total, terms.scale);
+  const finish = (): Float64Array | number => result(loss);
   const names = { x: 'logits', loss: 'out', soft: 'targets' } as const;
   const isPlain = kind === PLAIN && weight === null && smoothing === 0 && lsePenalty === 0 && soft === null;
   if (isPlain && scale === 1) {
@@ -188,29 +177,10 @@ function callWith(
   return callOf(ROW_LOSS, {
     backend: backendFor(elements, rowLossKernels),
     type: call.type as ElementType,
-    args: { x, targets, soft, weight, loss, gradient, ...numbers, ...rest },
+    args: { x, targets, soft, weight, given: null, loss, gradient, ...numbers, ...rest },
     own: weight === null ? own.filter((name) => name !== 'weight') : own,
     names,
     work: elements,
     finish,
   });
-}
-
-/** The sum of the weights of the rows that count. */
-function totalOf(targets: Int32Array, weight: Float64Array | null): number {
-  let total = 0;
-  for (const target of targets) if (target >= 0) total += weight === null ? 1 : weight[target]!;
-  return total;
-}
-
-/** The sum of all losses, rounded once or twice. */
-function sumOf(loss: Float64Array): number {
-  let sum = 0;
-  let low = 0;
-  for (let i = 0; i < lengthOf(loss); i++) {
-    const [next, lost] = twoSum(sum, loss[i]!);
-    sum = next;
-    low += lost;
-  }
-  return Number.isFinite(sum) ? sum + low : sum;
 }

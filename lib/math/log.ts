@@ -73,7 +73,7 @@ export function ln(x: number): number {
   const h = f / (2 + f);
   const z = h * h;
   // |h| ≤ 0.172: the first omitted term, 2 h²³ / 23, is below 2^-60 of the result.
-  let p = 2 / 21;
-  for (let k = 19; k >= 3; k -= 2) p = p * z + 2 / k;
+  let p = TERMS[1]!;
+  for (let i = 2; i < TERMS.length; i++) p = p * z + TERMS[i]!;
   return n * LN2_HIGH + (2 * h + (h * z * p + n * LN2_LOW));
 }

@@ -40,7 +40,16 @@ export function softmaxBackward<A extends LogitArray, Out extends ResultOf<A> = 
 
 const CHECKS: AxisOperator = { logits: 'y', result: 'element', names: AXIS_NAMES };
 
-export function softmaxBackwardCall<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
+export const softmaxBackwardCall = <A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
+  form: Form,
+  y: A,
+  dy: KindOf<A>,
+  ...rest: OptionsFor<A, SoftmaxBackwardOptions<KindOf<A>, Out> & AsyncOptions>
+): Call<Returned<Out>> => backwardCall(0, form, y, dy, ...rest);
+
+/** The call of softmaxBackward, or with `isLog` 1 of logSoftmaxBackward. */
+export function backwardCall<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
+  isLog: 0 | 1,
   form: Form,
   y: A,
   dy: KindOf<A>,
@@ -55,7 +64,7 @@ export function softmaxBackwardCall<A extends LogitArray, Out extends ResultOf<A
   return callOf(SOFTMAX_BACKWARD, {
     backend: backendFor(elements, softmaxBackwardKernels),
     type,
-    args: { y: x, dy: other, out: args.out, outer, cols, inner, temperature, mask, maskLayout },
+    args: { y: x, dy: other, out: args.out, isLog, outer, cols, inner, temperature, mask, maskLayout },
     own: isOutNew ? ['out'] : [],
     work: elements,
     finish: () => out as Returned<Out>,

@@ -1,11 +1,11 @@
 /** logSumExp with weights: the logarithm of a row's weighted sum of exponentials, and its sign. */
-import { NO_EXPONENT } from '../backend/backend.js';
+import { MASK_BYTES, MASK_ROW_BYTES, NO_EXPONENT } from '../backend/backend.js';
 import { backend } from '../backend/choice.js';
 import { counts } from '../backend/masks.js';
 import { EXP_SUM } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
 import { copyInto, kindOf, lengthOf } from '../call/arrays.js';
-import { axisCall, type AxisArguments, type AxisCall, type AxisOperator } from '../call/axis.js';
+import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
 import { callOf, type Call } from '../call/call.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
 import { checkWhole } from '../call/memory.js';
@@ -62,18 +62,18 @@ export function weightedSteps(
   return steps(form, call, weightsOf(list, call), sign);
 }
 
-/** A weight for each element. */
+/** A weight for each element, or for each column. */
 function weightsOf(list: unknown, { args, elements }: AxisCall): Float64Array {
-  if (list === undefined) return new Float64Array(elements).fill(1);
+  if (list === undefined) return new Float64Array(args.cols).fill(1);
   const isTyped = ['Float32Array', 'Float64Array'].includes(kindOf(list) ?? '');
   if (!isTyped && !Array.isArray(list)) throw wrongType('a Float64Array, Float32Array or an array', 'weights', list);
   const length = isTyped ? trueLength(list as Float64Array, 'weights') : (list as readonly unknown[]).length;
-  const { cols, inner } = args;
+  const { cols } = args;
   if (length !== elements && length !== cols)
     throw wrongValue(`${elements} elements, or ${cols} for all rows,`, 'weights', String(length));
-  const weights = new Float64Array(elements);
-  for (let i = 0; i < elements; i++) {
-    const weight = (list as readonly unknown[])[length === elements ? i : Math.floor(i / inner) % cols];
+  const weights = new Float64Array(length);
+  for (let i = 0; i < length; i++) {
+    const weight = (list as readonly unknown[])[i];
     if (typeof weight !== 'number') throw wrongType('numbers', 'weights', weight);
     if (!Number.isFinite(weight)) throw outOfRange('finite numbers', 'weights', describe(weight));
     weights[i] = weight;
@@ -84,6 +84,7 @@ function weightsOf(list: unknown, { args, elements }: AxisCall): Float64Array {
 /** The elements of one sign, as logits with a bias. */
 interface Side {
   readonly mask: Uint8Array;
+  readonly maskLayout: number;
   readonly mantissa: Float64Array;
   readonly exponent: Int32Array;
 }
@@ -98,9 +99,9 @@ function* steps(
   const out = call.out as Float64Array;
   const caller = { view: out, name: 'out', length: lengthOf(out) };
   const z = doublesOf(x, call.type);
-  const shift = shiftOf(bias === null ? null : doublesOf(bias, call.type), weights, call.args);
+  const shift = shiftOf(bias === null ? null : doublesOf(bias, call.type), weights, call);
   const side = (isPositive: boolean): Side => ({
-    mask: maskOf(weights, isPositive, call.args),
+    ...maskOf(weights, isPositive, call),
     mantissa: new Float64Array(outer * inner),
     exponent: new Int32Array(outer * inner),
   });
@@ -113,33 +114,47 @@ function* steps(
   return wantsSign ? { lse: out, sign } : out;
 }
 
-/** bias + T ln |w|, which multiplies an exponential by |w|. */
-function shiftOf(bias: Float64Array | null, weights: Float64Array, { cols, inner, temperature }: AxisArguments) {
-  const isShared = bias !== null && bias.length !== weights.length;
-  const shift = new Float64Array(weights.length);
-  for (let i = 0; i < shift.length; i++) {
+/** bias + T ln |w|, which multiplies an exponential by |w|: a number for each column where all rows have the same. */
+function shiftOf(bias: Float64Array | null, weights: Float64Array, { args, elements }: AxisCall): Float64Array {
+  const { cols, inner, temperature } = args;
+  const logs = new Float64Array(weights.length);
+  for (let i = 0; i < logs.length; i++) {
     const size = Math.abs(weights[i]!);
-    const given = bias === null ? 0 : bias[isShared ? Math.floor(i / inner) % cols : i]!;
-    shift[i] = size === 0 || size === 1 ? given : given + temperature * ln(size);
+    logs[i] = size === 0 || size === 1 ? 0 : temperature * ln(size);
+  }
+  if (bias === null) return logs;
+  const shift = new Float64Array(elements);
+  for (let i = 0; i < elements; i++) {
+    const column = Math.floor(i / inner) % cols;
+    shift[i] = bias[bias.length === elements ? i : column]! + logs[logs.length === elements ? i : column]!;
   }
   return shift;
 }
 
-function maskOf(weights: Float64Array, isPositive: boolean, { mask, maskLayout, cols, inner }: AxisArguments) {
-  const visible = new Uint8Array(weights.length);
-  for (let i = 0; i < visible.length; i++) {
-    const isWanted = isPositive ? weights[i]! > 0 : weights[i]! < 0;
-    visible[i] = +(isWanted && (mask === null || counts(mask, maskLayout, i, Math.floor(i / inner) % cols)));
+function maskOf(weights: Float64Array, isPositive: boolean, { args, elements }: AxisCall) {
+  const { mask, maskLayout, cols, inner } = args;
+  const sign = isPositive ? 1 : -1;
+  if (mask === null) {
+    const wanted = new Uint8Array(weights.length);
+    for (let i = 0; i < wanted.length; i++) wanted[i] = weights[i]! * sign > 0 ? 1 : 0;
+    return { mask: wanted, maskLayout: weights.length === elements ? MASK_BYTES : MASK_ROW_BYTES };
   }
-  return visible;
+  const visible = new Uint8Array(elements);
+  for (let i = 0; i < elements; i++) {
+    const column = Math.floor(i / inner) % cols;
+    const weight = weights[weights.length === elements ? i : column]!;
+    visible[i] = weight * sign > 0 && counts(mask, maskLayout, i, column) ? 1 : 0;
+  }
+  return { mask: visible, maskLayout: MASK_BYTES };
 }
 
-function sumCall(z: Float64Array, bias: Float64Array, { mask, mantissa, exponent }: Side, call: AxisCall): Call<void> {
+function sumCall(z: Float64Array, bias: Float64Array, side: Side, call: AxisCall): Call<void> {
+  const { mask, maskLayout, mantissa, exponent } = side;
   const { outer, cols, inner, temperature } = call.args;
   return callOf(EXP_SUM, {
     backend: backend(expSumKernels),
     type: 'f64',
-    args: { x: z, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout: 1, bias },
+    args: { x: z, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias },
     own: ['mantissa', 'exponent', 'mask'],
     work: call.elements,
     finish() {

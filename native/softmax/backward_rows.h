@@ -1,12 +1,13 @@
-// Rows of softmax_backward of any length: the gradient by x, from y = softmax(x / T) and dy, the gradient by y:
+// Rows of softmax_backward of any length: the gradient by x, from dy, the gradient by y:
 //
-//   dx = y (dy − Σ y dy) / T
+//   dx = y (dy − Σ y dy) / T         y = softmax(x / T)
+//   dx = (dy − exp(y) Σ dy) / T      y = logSoftmax(x / T), for is_log
 //
 //   1. A tile is one row, or along an axis that is not the last W rows side by side: log_rows.h has the same tiles.
 //   2. sum_part sums y dy of each lane in doubles. A double holds a product of two floats exactly; the product of two
 //      doubles is the sum of two, and rounding errors are carried along.
 //   3. Rows whose sum overflows, or is tiny, are summed again with a scaled dy.
-//   4. write_part computes dx in double, and rounds it once, subnormal results included.
+//   4. write_part computes dx in double, and rounds it once, subnormal results included; log_backward.h for is_log.
 #pragma once
 #include "../rows/buffer.h"
 #include "../rows/share_rows.h"
@@ -24,6 +25,7 @@ template <class T> struct SoftmaxBackward {
   double inverse;  // 1 / T, T being brought near 1 by scale1 · scale2 = 2^-n
   double scale1, scale2;
   Extras<T> extras;
+  bool is_log;
 
   using Tile = BackwardTile<T>;
 
@@ -71,7 +73,7 @@ template <class T> struct SoftmaxBackward {
         for (size_t c = 0; c < kChains && v < stop; c++, v++) {
           t.s.template read<kMayBeScaled>(t, v, i, a, b, lanes);
           UNROLL
-          for (size_t p = 0; p < kParts; p++) sums[c][p] = fma(a[p], b[p], sums[c][p]);
+          for (size_t p = 0; p < kParts; p++) sums[c][p] = fma(t.s.is_log ? splat(1.) : a[p], b[p], sums[c][p]);
         }
       }
       UNROLL
@@ -82,6 +84,7 @@ template <class T> struct SoftmaxBackward {
       t.s.template read<kMayBeScaled>(t, v, i, a, b, lanes);
       UNROLL
       for (size_t p = 0; p < kParts; p++) {
+        if (t.s.is_log) a[p] = splat(1.);
         f64x8 product = mul(a[p], b[p]);
         total[p].add_pair(product, fma(a[p], b[p], sub(splat(0.), product)));
       }
@@ -98,12 +101,14 @@ template <class T> struct SoftmaxBackward {
   static void write_part(void* self, size_t part) {
     const Tile& t = *(const Tile*)self;
     if (t.s.run.stopped()) return;
+    if (t.s.is_log) return t.s.write_log_part(t, part);
     if (t.is_zero) return t.s.write_zeros(t, part);
     if (!t.is_usual) return t.s.template write_part<true, !kExactProducts>(t, part);
     // A subnormal product that is multiplied by 1 / T is off by half a unit times 1 / T.
     t.s.inverse > 2 ? t.s.template write_part<false, !kExactProducts>(t, part)
                     : t.s.template write_part<false, false>(t, part);
   }
+  NEVER_INLINE void write_log_part(const Tile& t, size_t part) const;  // log_backward.h
   // Writes y · 0.
   void write_zeros(const Tile& t, size_t part) const {
     for (size_t v = part * kVectors; v < end(part); v++) {
@@ -178,7 +183,7 @@ template <class T> struct SoftmaxBackward {
     sum_tile(r, t);
     bool is_finite = t.has_finite_sums();
     if (!is_finite) sum_large(r, t);
-    if (!kExactProducts && scale1 == 1 && t.has_tiny_sums()) sum_tiny(r, t);
+    if (!kExactProducts && scale1 == 1 && !is_log && t.has_tiny_sums()) sum_tiny(r, t);
     t.is_usual = is_finite && scale1 == 1 && !t.is_scaled;
     each_part(r, t, write_part);
   }

@@ -23,7 +23,9 @@ template <class T> struct BackwardShortRows {
   void row(const Run& alone, Memory& memory, size_t index) const {
     const size_t first = index * W, n = s.outer - first < W ? s.outer - first : W;
     const size_t lanes = s.cols < W ? s.cols : W;  // those behind are 0
-    if (s.cols <= W && n == W && !s.extras.has_mask() && s.scale1 == 1 && write_columns(s.y, first * s.cols)) return;
+    if (s.cols <= W && n == W && !s.extras.has_mask() && s.scale1 == 1 && !s.is_log &&
+        write_columns(s.y, first * s.cols))
+      return;
     for (size_t j = 0; j < n; j++) {
       Tile t{s, (first + j) * s.cols, 1, &memory.row, {}};
       s.sum_part(&t, 0);
@@ -60,7 +62,9 @@ template <class T> struct BackwardShortRows {
       store(memory.rests[0] + 8 * p, rest);
     }
   }
-  static bool is_usual(double sum) { return sum < 1e290 && sum > -1e290 && (sizeof(T) == 4 || !Tile::is_tiny(sum)); }
+  bool is_usual(double sum) const {
+    return sum < 1e290 && sum > -1e290 && (sizeof(T) == 4 || s.is_log || !Tile::is_tiny(sum));
+  }
 
   // Returns false, with nothing written, if a row is not usual. Double rows never are here.
   bool write_columns(const double*, size_t) const { return false; }

@@ -30,15 +30,18 @@ static NEVER_INLINE double exp_minus_one(double v) {
 template <class T> struct LossTerms {
   const T* soft;         // a probability an element, in place of targets; or null
   const double* weight;  // one a class; or null
+  const double* given;   // two a row: the target's logit, in place of its element of −∞, and its slope; or null
   int32_t kind;
   double parameter, smoothing, lse_penalty, scale;
 
   bool has_shares() const { return soft || smoothing > 0; }
   double weight_of(size_t c) const { return weight ? weight[c] : 1; }
+  // Whether the loss is −ln p, times a number of its row.
+  bool is_multiple() const { return kind == kPlainLoss && !has_shares() && !given && lse_penalty == 0; }
   // The share of −ln p of class c in the loss, beside a target's. `classes`: those that are not masked.
   double share_of(size_t at, size_t c, double classes) const {
-    const double uniform = smoothing / classes, given = soft ? (1 - smoothing) * (double)soft[at] : 0;
-    return weight_of(c) * (given + uniform);
+    const double uniform = smoothing / classes, share = soft ? (1 - smoothing) * (double)soft[at] : 0;
+    return weight_of(c) * (share + uniform);
   }
 };
 

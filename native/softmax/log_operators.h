@@ -75,14 +75,20 @@ template <class T>
 template <bool kExactDistance>
 inline void LogOperators<T>::write_gradient(const MeasuredTile<T>& m, size_t from, size_t to) const {
   const uint32_t non_finite = m.non_finite;
+  const bool has_shares = terms && terms->has_shares();
   double hi[W], lo[W], constant[W];
   for (size_t i = 0; i < W; i++) {
     bool is_ignored = rows.across() && i < m.n && targets[row_of(m) + i] < 0;
-    Pair s = is_ignored || (rows.across() && i >= m.n) ? Pair{0, 0} : scaled_reciprocal(m, i, LogRows<T>::kG);
-    const double times = terms && !is_ignored ? m.factor[rows.across() ? i : 0] : 1;
+    constant[i] = is_ignored || !(m.nan_results >> i & 1) ? 0 : not_a_number<double>();
+    if (i > 0 && !rows.across()) {
+      hi[i] = hi[0];
+      lo[i] = lo[0];
+      continue;
+    }
+    Pair s = is_ignored || i >= m.n ? Pair{0, 0} : scaled_reciprocal(m, i, LogRows<T>::kG);
+    const double times = terms && !is_ignored ? m.factor[i] : 1;
     hi[i] = s.hi * times;
     lo[i] = s.lo * times;
-    constant[i] = is_ignored || !(m.nan_results >> i & 1) ? 0 : not_a_number<double>();
   }
   const ExpVector<double> e(rows.scale, 0);
   // The power of two of a far temperature. A factor below 1 comes last, so that a subnormal result is rounded once.
@@ -105,7 +111,7 @@ inline void LogOperators<T>::write_gradient(const MeasuredTile<T>& m, size_t fro
       g = mul(fma(q, share_hi[p], fma(rest, share_hi[p], mul(q, share_lo[p]))), factor);
     }
     if (!kExactDistance && last != 1) g = mul(g, last_factor);
-    if (terms) g = minus_shares(m, v, p, g);
+    if (terms) g = has_shares ? minus_shares(m, v, p, g) : same_nan(mul(g, load(m.more + 8 * p)));
     if (non_finite) g = select_bits(load(constant + 8 * p), g, non_finite >> 8 * p);
     return !rows.extras.has_mask() ? g : select_bits(g, splat(0.), lanes);
   };
@@ -165,84 +171,6 @@ NEVER_INLINE typename LogOperators<T>::Target LogOperators<T>::write_loss(Measur
   }
   double g = FUSED_F64(others.hi, share.hi, others.hi * share.lo + others.lo * share.hi) * scale1 * scale2;
   return {t.index, (T)-g, t.is_visible && !(m.non_finite >> i & 1)};
-}
-
-template <class T>
-SELDOM typename LogOperators<T>::Shares LogOperators<T>::shares_of(const MeasuredTile<T>& m, size_t i) const {
-  Shares shares = {0, 0, (double)rows.cols};
-  if (!terms->has_shares()) return shares;
-  const double temperature = rows.scale.temperature, log = m.log_hi[i];
-  for (int pass = rows.extras.has_mask() ? 0 : 1; pass < 2; pass++) {  // 0: counts the classes that are not masked
-    if (pass == 0) shares.classes = 0;
-    for (size_t v = 0; v < rows.vectors(); v++) {
-      Two<f64x8> z[kParts];
-      double x[W], low[W];
-      const uint32_t lanes = rows.read_out_of_line(m, v, z);
-      UNROLL
-      for (size_t p = 0; p < kParts; p++) {
-        z[p] = rows.template distance<false>(z[p], load(m.top + 8 * p), load(m.low + 8 * p));
-        store(x + 8 * p, z[p].x);
-        store(low + 8 * p, z[p].low);
-      }
-      const size_t first = rows.across() ? i : 0, n = rows.across() ? i + 1 : rows.width(m, v);
-      for (size_t lane = first; lane < n; lane++) {
-        const bool is_visible = lanes >> lane & 1;
-        if (pass == 0) shares.classes += is_visible;
-        if (pass == 0) continue;
-        const size_t at = m.first + v * rows.stride() + lane, c = rows.across() ? v : v * W + lane;
-        const double b = terms->share_of(at, c, shares.classes);
-        if (b == 0 || (!is_visible && !(terms->soft && terms->soft[at] != 0))) continue;
-        const double a = is_visible ? (x[lane] + low[lane]) / temperature : -infinity<double>();
-        shares.sum += b;
-        shares.loss += b * (log - a);
-      }
-    }
-  }
-  return shares;
-}
-
-template <class T>
-SELDOM typename LogOperators<T>::Target LogOperators<T>::write_loss_with_terms(MeasuredTile<T>& m, size_t i) const {
-  const size_t row = row_of(m) + i, target = (size_t)targets[row];
-  const double whole = 1 + m.others[i], penalty = terms->lse_penalty;
-  const double lse = penalty != 0 ? rows.log_sum_exp(m, i) : 0;
-  const Shares shares = shares_of(m, i);
-  const double beside = shares.sum + 2 * penalty * lse;  // what multiplies p of all classes, beside the target's part
-  double sum = shares.loss + penalty * lse * lse;
-  const double weight = terms->soft ? 0 : terms->weight_of(target) * (1 - terms->smoothing);
-  m.factor[i] = beside * terms->scale;
-  m.more[i] = 1;
-  m.classes[i] = shares.classes;
-  Target result = {0, 0, false};
-  if (weight != 0) {
-    const TargetTerm t = target_term(m, i);
-    const double others = t.others.hi + t.others.lo;
-    const LossOfTarget f = loss_of_target(*terms, t.loss, others, whole);
-    sum += weight * f.loss;
-    m.more[i] = f.more;
-    m.factor[i] = (weight * f.factor + beside / f.more) * terms->scale;
-    const double p = (whole - others) / whole;
-    double g = beside * p - weight * f.factor * (others / whole) * f.more;
-    if (terms->has_shares()) g -= terms->share_of(t.index, target, shares.classes);
-    result = {t.index, (T)same_nan(g * terms->scale * slope()), t.is_visible && !(m.non_finite >> i & 1)};
-  }
-  loss[row] = m.nan_results >> i & 1 ? not_a_number<double>() : same_nan(sum * terms->scale);
-  return result;
-}
-
-template <class T>
-SELDOM f64x8 LogOperators<T>::minus_shares(const MeasuredTile<T>& m, size_t v, size_t p, f64x8 g) const {
-  double slopes[8];
-  store(slopes, g);
-  for (size_t j = 0; j < 8; j++) {
-    const size_t lane = 8 * p + j, i = rows.across() ? lane : 0, c = rows.across() ? v : v * W + lane;
-    if (lane >= rows.width(m, v) || targets[row_of(m) + i] < 0) continue;
-    slopes[j] *= m.more[i];
-    if (!terms->has_shares()) continue;
-    const size_t at = m.first + v * rows.stride() + lane;
-    slopes[j] -= terms->share_of(at, c, m.classes[i]) * terms->scale * slope();
-  }
-  return same_nan(load(slopes));
 }
 
 template <class T> inline void LogOperators<T>::write_part(void* self, size_t part) {

@@ -30,8 +30,9 @@ template <class T> struct MeasuredTile : LaneReadings<T> {
   double log_hi[W], log_lo[W];      // log(1 + S)
   uint32_t non_finite;              // rows without a finite maximum, or with a NaN: their `sum` is their logSumExp
   uint32_t overflowing;             // rows to measure from smaller copies, as LogRows::overflow_suspects says
-  double factor[W], more[W];        // of the gradient, for a loss with terms
-  double classes[W];                // that are not masked, for such a loss
+  // For a loss with terms: factors of the gradient; the classes that are not masked, and the sums of their shares.
+  double factor[W], more[W], classes[W], share_sum[W], share_loss[W];
+  uint32_t ignored;                 // rows that do not count, for such a loss
   uint32_t nan_results;             // rows whose results are NaN. −∞ alone is no fault where a mask was given.
 };
 

@@ -59,14 +59,20 @@ template <class T> struct LogOperators {
   // Writes the loss of row i of a tile, and returns its target.
   NEVER_INLINE Target write_loss(MeasuredTile<T>& m, size_t i) const;
   // As write_loss, for a loss with terms. Sets m.factor and m.more.
-  SELDOM Target write_loss_with_terms(MeasuredTile<T>& m, size_t i) const;
-  // The shares of all classes: Σ b and Σ b · −ln p, b = LossTerms::share_of.
-  struct Shares {
-    double sum, loss, classes;
+  NEVER_INLINE Target write_loss_with_terms(MeasuredTile<T>& m, size_t i) const;
+  // −ln p of a target whose logit is given beside the row; the sums of all terms but the target's, and of all.
+  struct GivenTerm {
+    double loss, others, whole;
   };
-  SELDOM Shares shares_of(const MeasuredTile<T>& m, size_t i) const;
+  NEVER_INLINE GivenTerm given_term(MeasuredTile<T>& m, size_t i) const;
+  // Finds the numbers of a tile that a loss with terms needs beside the measured ones.
+  NEVER_INLINE void prepare_terms(MeasuredTile<T>& m) const;
+  // Sums the shares of all classes, b = LossTerms::share_of, and b · −ln p.
+  NEVER_INLINE void sum_shares(MeasuredTile<T>& m) const;
+  // Returns b of eight elements; 0 where one is masked and no soft target says otherwise.
+  ALWAYS f64x8 shares_at(const MeasuredTile<T>& m, size_t v, size_t p, uint32_t lanes) const;
   // Subtracts the shares of eight elements from their gradient.
-  SELDOM f64x8 minus_shares(const MeasuredTile<T>& m, size_t v, size_t p, f64x8 g) const;
+  NEVER_INLINE f64x8 minus_shares(const MeasuredTile<T>& m, size_t v, size_t p, f64x8 g) const;
   // 1 / T, with the power of two of a far temperature.
   double slope() const {
     return rows.scale.scale1 * (rows.scale.scale2 * rows.derivative_factor) / rows.scale.temperature;
@@ -131,6 +137,7 @@ template <class T> struct LogOperators {
       if (log_sums || targets) correct_rounded_distances(rows, r, m);
     if (log_sums)
       for (size_t i = 0; i < m.n; i++) log_sums[row + i] = rows.log_sum_exp(m, i);
+    if (terms) prepare_terms(m);
     Target target[W];  // found before the gradient overwrites the logits
     if (targets)
       for (size_t i = 0; i < m.n; i++) target[i] = write_loss(m, i);
@@ -179,6 +186,7 @@ template <class T> struct LogOperators {
     LossTerms<T> copy_terms = {};
     if (terms) copy_terms = *terms;
     if (all_soft) copy_terms.soft = soft;
+    if (copy_terms.given) copy_terms.given += 2 * row;
     LogOperators{r, copy, 1, copy_logs, log_sums ? log_sums + row : nullptr, loss ? loss + row : nullptr,
                  targets ? targets + row : nullptr, copy_gradient, scale, terms ? &copy_terms : nullptr}
         .run_tiles();

@@ -114,38 +114,10 @@ template <class E> struct CrossEntropyCall : LogitsOf<E> {
   }
 };
 
-// As CrossEntropyCall, with soft targets in one of three calls, class weights, smoothing and a kind of loss.
-template <class E> struct RowLossCall : CrossEntropyCall<E> {
-  using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, const int32_t*, const T*, const double*, double*, T*, int32_t, double,
-                          double, double, double, const LogitRows<T>&);
-  std::vector<T> soft;
-  std::vector<double> weight;
-
-  explicit RowLossCall(const Shape& s) : CrossEntropyCall<E>(s) {
-    Random random{s.seed + 7};
-    if (s.seed % 3 == 1) soft = row_of<E>(kOrdinary[s.seed % 4], s.elements(), s.seed + 1);
-    for (size_t i = 0; s.seed % 2 && i < s.cols; i++) weight.push_back((double)(random.bits() % 8) / 4);
-  }
-  std::vector<Span> inputs() const {
-    std::vector<Span> all = CrossEntropyCall<E>::inputs();
-    all.push_back(span(soft));
-    all.push_back(span(weight));
-    return all;
-  }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    const size_t seed = this->seed;
-    kernel(run, this->x_of(in), (const int32_t*)in[3], soft.empty() ? nullptr : (const T*)in[4],
-           weight.empty() ? nullptr : (const double*)in[5], (double*)out[1],
-           this->with_gradient() ? (T*)out[0] : nullptr, (int32_t)(seed % 3), (double)(seed % 5) / 2,
-           seed % 4 ? 0 : 0.1, seed % 5 ? 0 : 0.01, 1.5, this->rows_of(in));
-  }
-};
-
-// The kernel does not ask that probabilities sum to 1, so that y is a row of any numbers.
+// The kernel does not ask that probabilities sum to 1, so that y is a row of any numbers. One of two calls is is_log.
 template <class E, class Result> struct BackwardCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, const T*, Result*, const MaskedRows&);
+  using Kernel = void (*)(const Run&, const T*, const T*, Result*, int32_t, const MaskedRows&);
   static constexpr bool kInPlace = sizeof(T) == sizeof(Result);
   std::vector<T> dy;
 
@@ -154,7 +126,7 @@ template <class E, class Result> struct BackwardCall : LogitsOf<E> {
   std::vector<Span> inputs() const { return {span(this->x), span(this->mask), span(dy)}; }
   std::vector<Span> outputs() const { return {room<Result>(this->elements())}; }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    kernel(run, this->x_of(in), (const T*)in[2], (Result*)out[0], this->rows_of(in));
+    kernel(run, this->x_of(in), (const T*)in[2], (Result*)out[0], (int32_t)(this->seed % 2), this->rows_of(in));
   }
 };
 
@@ -234,7 +206,7 @@ CrossEntropyCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, co
                                                         const LogitRows<T>&));
 template <bool kBrain, bool kOneARow, class T>
 RowLossCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, const T*, const double*,
-                                                   double*, T*, int32_t, double, double, double, double,
+                                                   const double*, double*, T*, int32_t, double, double, double, double,
                                                    const LogitRows<T>&));
 template <bool kBrain, bool kOneARow, class T, class R>
 TaylorCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, size_t, const LogitRows<T>&));
@@ -250,7 +222,8 @@ SoftTopKBackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const
 template <bool kBrain, bool kOneARow, class T>
 RadiusCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, double, const UnscaledRows<T>&));
 template <bool kBrain, bool kOneARow, class T, class R>
-BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, const MaskedRows&));
+BackwardCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, const T*, R*, int32_t,
+                                                       const MaskedRows&));
 template <bool kBrain, bool kOneARow, class T>
 ExpSumCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, double*, int32_t*, const LogitRows<T>&));
 template <bool kBrain, bool kOneARow, class T, class R>

@@ -61,6 +61,7 @@ const calls: OperatorArguments = {
     y: floats(elements),
     dy: floats(elements),
     out: floats(elements),
+    isLog: 0,
     outer,
     cols,
     inner,

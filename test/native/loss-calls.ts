@@ -18,6 +18,7 @@ export const lossCalls = {
     targets: targets(),
     soft: floats(elements),
     weight: new Float64Array(cols).fill(1),
+    given: new Float64Array(2 * outer * inner),
     loss: losses(),
     gradient: floats(elements),
     kind: 0,

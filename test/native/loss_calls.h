@@ -1,6 +1,37 @@
 // Calls of the kernels of flash-softmax/losses. calls.h includes this file, behind the classes that they stand on.
 #pragma once
 
+// As CrossEntropyCall, with soft targets in one of three calls, class weights, smoothing and a kind of loss.
+template <class E> struct RowLossCall : CrossEntropyCall<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, const int32_t*, const T*, const double*, const double*, double*, T*,
+                          int32_t, double, double, double, double, const LogitRows<T>&);
+  std::vector<T> soft;
+  std::vector<double> weight, given;
+
+  explicit RowLossCall(const Shape& s) : CrossEntropyCall<E>(s) {
+    Random random{s.seed + 7};
+    if (s.seed % 3 == 1) soft = row_of<E>(kOrdinary[s.seed % 4], s.elements(), s.seed + 1);
+    for (size_t i = 0; s.seed % 2 && i < s.cols; i++) weight.push_back((double)(random.bits() % 8) / 4);
+    for (size_t i = 0; soft.empty() && s.seed % 7 == 3 && i < 2 * s.rows(); i++)
+      given.push_back((double)(random.bits() % 64) / 8 - 3);
+  }
+  std::vector<Span> inputs() const {
+    std::vector<Span> all = CrossEntropyCall<E>::inputs();
+    all.push_back(span(soft));
+    all.push_back(span(weight));
+    all.push_back(span(given));
+    return all;
+  }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    const size_t seed = this->seed;
+    kernel(run, this->x_of(in), (const int32_t*)in[3], soft.empty() ? nullptr : (const T*)in[4],
+           weight.empty() ? nullptr : (const double*)in[5], given.empty() ? nullptr : (const double*)in[6],
+           (double*)out[1], this->with_gradient() ? (T*)out[0] : nullptr, (int32_t)(seed / 5 % 3),
+           (double)(seed % 5) / 2, seed % 4 ? 0 : 0.1, seed % 5 ? 0 : 0.01, 1.5, this->rows_of(in));
+  }
+};
+
 // taylorSoftmax: an order, and all that softmax has.
 template <class E, class Result> struct TaylorCall : MapCall<E, Result, false> {
   using T = typename E::Type;

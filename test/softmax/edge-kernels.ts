@@ -98,8 +98,8 @@ export function runBackward(
   const { type, x, shape, temperature, mask, layout } = call;
   const kernel = kernelsOf(name, type)('softmax_backward');
   const [out, inPlace] = [x.slice().fill(7), x.slice()];
-  kernel(x, dy, out, ...shape, temperature, mask, layout);
-  kernel(inPlace, dy, inPlace, ...shape, temperature, mask, layout);
+  kernel(x, dy, out, 0, ...shape, temperature, mask, layout);
+  kernel(inPlace, dy, inPlace, 0, ...shape, temperature, mask, layout);
   if (!sameBits(out, inPlace)) differs('softmax_backward');
   return out;
 }

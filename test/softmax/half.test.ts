@@ -117,9 +117,15 @@ for (const type of ['f16', 'bf16'] as const) {
 
             const y = halvesOf(type, probabilities);
             const dx = backwardOn(name, floatsOf(type, y), z, options);
-            (backend[`softmax_backward_${type}`] as BackwardKernel<Uint16Array>)(y, x, out, ...rest);
+            (backend[`softmax_backward_${type}`] as BackwardKernel<Uint16Array>)(y, x, out, 0, ...rest);
             same(out, dx, 'softmaxBackward');
-            (backend[`softmax_backward_${type}_f32`] as BackwardKernel<Uint16Array, Float32Array>)(y, x, wide, ...rest);
+            (backend[`softmax_backward_${type}_f32`] as BackwardKernel<Uint16Array, Float32Array>)(
+              y,
+              x,
+              wide,
+              0,
+              ...rest,
+            );
             expect(firstDifference(wide, dx), what).toBe(-1);
           }
         }
@@ -135,6 +141,7 @@ for (const type of ['f16', 'bf16'] as const) {
           all,
           all.slice().reverse(),
           out,
+          0,
           20_000,
           2,
           1,

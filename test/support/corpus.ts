@@ -74,7 +74,23 @@ const operators: Record<
       [null, 2, 2],
     ]) {
       const [loss, gradient] = [new Float64Array(1), like(x)];
-      run('row_loss', x, target, soft, weight, loss, gradient, kind, parameter, kind ? 0 : 0.1, 0.01, 2, ...rest, null);
+      run(
+        'row_loss',
+        x,
+        target,
+        soft,
+        weight,
+        null,
+        loss,
+        gradient,
+        kind,
+        parameter,
+        kind ? 0 : 0.1,
+        0.01,
+        2,
+        ...rest,
+        null,
+      );
       results.push(loss, gradient);
     }
     return results;
@@ -82,8 +98,20 @@ const operators: Record<
   softmaxBackward(run, x, other, rest) {
     const [y, dx] = [like(x), like(x)];
     run('softmax', x, y, ...rest, null);
-    run('softmax_backward', y, other, dx, ...rest);
+    run('softmax_backward', y, other, dx, 0, ...rest);
     return [dx];
+  },
+  'logSoftmaxBackward, and crossEntropy of a given logit'(run, x, other, rest) {
+    const [y, dx, loss, gradient] = [like(x), like(x), new Float64Array(1), like(x)];
+    run('log_softmax', x, y, ...rest, null);
+    run('softmax_backward', y, other, dx, 1, ...rest);
+    const target = x.length >> 1;
+    const others = x.slice();
+    others[target] = x instanceof Uint16Array ? 0xfc00 : -Infinity; // of bfloat16 a number
+    const given = Float64Array.of(0.75, 1.5);
+    const results = [loss, gradient];
+    run('row_loss', others, Int32Array.of(target), null, null, given, ...results, 0, 0, 0, 0, 1, ...rest, null);
+    return [dx, loss, gradient];
   },
   'expSum and normalize'(run, x, _, rest) {
     const [mantissa, exponent, y] = [new Float64Array(1), new Int32Array(1), like(x)];

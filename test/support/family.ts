@@ -69,7 +69,7 @@ export function backwardOn(
   out = like(y),
 ): Floats {
   const run = backendNamed(name)[`softmax_backward_${typeOf(y)}`] as BackwardKernel<Floats>;
-  run(y, dy, out, ...shapeOf(y, options), options.mask ?? null, options.maskLayout ?? 0);
+  run(y, dy, out, 0, ...shapeOf(y, options), options.mask ?? null, options.maskLayout ?? 0);
   return out;
 }
 

@@ -2,7 +2,8 @@
 import type { RowLossKernel } from '../../backend/backend.js';
 import { ROW_LOSS } from '../../backend/operators.js';
 import { exp } from '../../math/exp.js';
-import { log1p } from '../../math/log.js';
+import { log1p, twoSum } from '../../math/log.js';
+import { exactProduct } from '../../math/powers.js';
 import { cells, remainders } from '../rows/logits.js';
 import { LogRows, RAISE } from '../softmax/log-rows.js';
 import { twinOf } from '../twin.js';
@@ -18,6 +19,7 @@ const FOCAL = 2;
 interface Terms {
   readonly soft: Floats | null;
   readonly weight: Float64Array | null;
+  readonly given: Float64Array | null;
   readonly kind: number;
   readonly parameter: number;
   readonly smoothing: number;
@@ -68,6 +70,12 @@ function lossOfTarget({ kind, parameter }: Terms, D: number, others: number, who
   return { loss: D, factor: 1, more: 1 };
 }
 
+interface GivenTerm {
+  readonly D: number;
+  readonly others: number;
+  readonly whole: number;
+}
+
 class LossRows extends LogRows {
   /** Set by the kernel, before anything else. */
   terms!: Terms;
@@ -101,6 +109,22 @@ class LossRows extends LogRows {
     if (isTop || this.isNonFinite) return { D, others: this.others };
     this.weigh(1, this.max);
     return { D, others: 1 - (cells[0]! + remainders[0]!) / RAISE + this.others };
+  }
+  /** −ln p of a target whose logit is given beside the row, the sum of all terms but its own, and the sum of all. */
+  private givenTerm(row: number): GivenTerm {
+    const target = this.terms.given![2 * row]!;
+    if (this.isNonFinite && this.nonFiniteSum === -Infinity)
+      return { D: target === target ? 0 : NaN, others: 0, whole: 1 };
+    if (this.isNonFinite) return { D: NaN, others: 1, whole: 1 };
+    const [high, low] = twoSum(this.max, -target);
+    const a = high / this.temperature;
+    if (!Number.isFinite(a)) return { D: a > 0 ? a : a === a ? 0 : a, others: a > 0 ? 1 : 0, whole: 1 };
+    const [product, error] = exactProduct(a, this.temperature);
+    const rest = (high - product - error + (low + this.maxRest)) / this.temperature;
+    const others = 1 + this.others;
+    const term = expOf(-Math.abs(a)) * (1 + (a < 0 ? rest : -rest));
+    if (a < 0) return { D: log1p(others * term, 0)[0], others: others * term, whole: 1 + others * term };
+    return { D: a + (log1p(this.others + term, 0)[0] + rest), others, whole: others + term };
   }
   /** Calls each(index, column, ln p) for the elements of a row. */
   private eachLog(start: number, each: (at: number, column: number, log: number) => void): void {
@@ -158,7 +182,7 @@ class LossRows extends LogRows {
   }
 
   rowLoss(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {
-    const { soft, smoothing, penalty, scale } = this.terms;
+    const { soft, given, smoothing, penalty, scale } = this.terms;
     this.visitRows(outer, (start, row) => {
       const target = targets[row]!;
       if (target < 0) {
@@ -167,32 +191,36 @@ class LossRows extends LogRows {
         return;
       }
       this.measure(start);
-      const lse = penalty === 0 ? 0 : this.valueOfLogSumExp();
+      const term = given === null ? null : this.givenTerm(row);
+      const lse = penalty === 0 ? 0 : term ? given![2 * row]! / this.temperature + term.D : this.valueOfLogSumExp();
+      const isAlone = term !== null && term.others === 0 && this.isNonFinite;
       const [sum, sharedLoss, classes] = this.shares(start);
       const beside = sum + 2 * penalty * lse;
       const weight = soft === null ? this.weightOf(target) * (1 - smoothing) : 0;
-      const whole = this.sumOfTerms();
       let total = sharedLoss + penalty * lse * lse;
       let [factor, more, atTarget] = [beside, 1, 0];
       if (weight !== 0) {
-        const { D, others } = this.targetOf(start, target);
+        const { D, others, whole } = term ?? { ...this.targetOf(start, target), whole: this.sumOfTerms() };
         const f = lossOfTarget(this.terms, D, others, whole);
         total += weight * f.loss;
         more = f.more;
         factor = weight * f.factor + beside / more;
         atTarget = beside * ((whole - others) / whole) - weight * f.factor * (others / whole) * more;
+        if (given !== null) atTarget *= given[2 * row + 1]!;
       }
-      loss[row] = this.isNaNRow() ? NaN : sameNaN(total * scale);
+      if (term !== null) factor *= term.others / term.whole;
+      loss[row] = this.isNaNRow() && !isAlone ? NaN : sameNaN(total * scale);
       if (gradient === null) return;
       const hasShares = soft !== null || smoothing > 0;
-      const takeBack = weight !== 0 && !this.isMasked(start + target * this.inner, target) ? target : -1;
+      const isVisible = given !== null || !this.isMasked(start + target * this.inner, target);
+      const takeBack = weight !== 0 && isVisible ? target : -1;
       const slope = scale / this.scaleOfLogits();
       // Elements are written as they are read, so a share is taken before its element, which may be of the same array.
       this.eachProbability(start, (at, column, p) => {
         const share = hasShares ? this.shareOf(at, column, classes) : 0;
         if (this.isMasked(at, column)) gradient[at] = 0;
+        else if (isAlone || this.isEmptyRow()) gradient[at] = 0;
         else if (this.isNaNRow()) gradient[at] = NaN;
-        else if (this.isEmptyRow()) gradient[at] = 0;
         else if (column === takeBack) gradient[at] = sameNaN((atTarget - share) * slope);
         else gradient[at] = sameNaN((p * factor * more - share) * slope);
       });
@@ -205,6 +233,7 @@ const rowLoss: RowLossKernel<Floats> = (
   targets,
   soft,
   weight,
+  given,
   loss,
   gradient,
   kind,
@@ -218,7 +247,7 @@ const rowLoss: RowLossKernel<Floats> = (
   ...rest
 ) => {
   const rows = new LossRows(x, cols, inner, ...rest);
-  rows.terms = { soft, weight, kind, parameter, smoothing, penalty, scale };
+  rows.terms = { soft, weight, given, kind, parameter, smoothing, penalty, scale };
   rows.rowLoss(targets, loss, gradient, outer);
 };
 

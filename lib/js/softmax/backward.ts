@@ -1,5 +1,6 @@
 /**
- * softmaxBackward: dx = y (dy − Σ y dy) / T. Products and sums carry their rounding errors along.
+ * softmaxBackward: dx = y (dy − Σ y dy) / T. If isLog: dx = (dy − exp(y) Σ dy) / T. Products and sums carry their
+ * rounding errors along.
  *
  * Doubles near the ends of their range would overflow, or become subnormal where a quotient by the temperature is not.
  * Such a row is computed with dy multiplied by a power of two.
@@ -8,7 +9,9 @@ import { kindOf } from '../../call/arrays.js';
 import { extended, powerOfTwo } from '../../math/extended.js';
 import { twoSum } from '../../math/log.js';
 import { counts } from '../../backend/masks.js';
+import { exp, expBelowZero } from '../../math/exp.js';
 import { exactProduct, type Pair } from '../../math/powers.js';
+import { sameNaN } from '../losses/loss-rows.js';
 import { eachRow } from '../rows/row.js';
 
 type Floats = Float32Array | Float64Array;
@@ -17,6 +20,7 @@ export function softmaxBackward(
   y: Floats,
   dy: Floats,
   out: Floats,
+  isLog: number,
   outer: number,
   cols: number,
   inner: number,
@@ -24,7 +28,7 @@ export function softmaxBackward(
   mask: Uint8Array | null,
   maskLayout: number,
 ): void {
-  const rows = new BackwardRows(y, dy, cols, inner, mask, maskLayout);
+  const rows = new BackwardRows(y, dy, cols, inner, mask, maskLayout, isLog !== 0);
   const isFar = !(temperature >= 2 ** -20 && temperature <= 2 ** 20);
   const isDouble = kindOf(y) === 'Float64Array';
   const farQuotient = quotientBy(temperature);
@@ -35,13 +39,17 @@ export function softmaxBackward(
     if (isDouble && !(Math.abs(sum) < 1e290)) {
       factor = 2 ** -64;
       [sum, low] = rows.sumOfProducts(start, factor);
-    } else if (isDouble && !isFar && Math.abs(sum) < 2 ** -900 && rows.isTiny(start)) {
+    } else if (isDouble && !isFar && isLog === 0 && Math.abs(sum) < 2 ** -900 && rows.isTiny(start)) {
       factor = 2 ** 128;
       [sum, low] = rows.sumOfProducts(start, factor);
     }
     for (let c = 0, at = start; c < cols; c++, at += inner) {
       if (!rows.isVisible(at, c)) {
         out[at] = 0;
+        continue;
+      }
+      if (isLog !== 0) {
+        out[at] = logSlope(y[at]!, dy[at]! * factor, sum + low) / temperature / factor;
         continue;
       }
       const [difference, error] = twoSum(dy[at]! * factor, -sum);
@@ -55,6 +63,12 @@ export function softmaxBackward(
   });
 }
 
+/** dy − exp(y) · sum; +∞ in place of exp(y) from e^355 on, as in native kernels. */
+function logSlope(y: number, dy: number, sum: number): number {
+  const p = y > 0 ? (y > 355 ? Infinity : exp(y)) : y === y ? expBelowZero(y) : y;
+  return sameNaN(dy - p * sum);
+}
+
 /** Reads the rows of y and dy at their visible positions. */
 class BackwardRows {
   constructor(
@@ -64,6 +78,7 @@ class BackwardRows {
     private readonly inner: number,
     private readonly mask: Uint8Array | null,
     private readonly maskLayout: number,
+    private readonly isLog: boolean,
   ) {}
 
   isVisible(at: number, column: number): boolean {
@@ -72,12 +87,12 @@ class BackwardRows {
 
   /** Returns Σ y · dy · factor of a row, and its rounding error. */
   sumOfProducts(start: number, factor: number): Pair {
-    const { y, dy, cols, inner } = this;
+    const { y, dy, cols, inner, isLog } = this;
     let sum = 0;
     let low = 0;
     for (let c = 0, at = start; c < cols; c++, at += inner) {
       if (!this.isVisible(at, c)) continue;
-      const [product, rest] = exactProduct(y[at]!, dy[at]! * factor);
+      const [product, rest] = isLog ? [dy[at]! * factor, 0] : exactProduct(y[at]!, dy[at]! * factor);
       const [next, error] = twoSum(sum, product);
       sum = next;
       // A number near the end of the range has no exact product, and needs none.
