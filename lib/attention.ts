@@ -27,5 +27,18 @@ export {
   type TaylorAttentionOptions,
 } from './attention/softmax-free.js';
 export { softmaxFreeAttention, type SoftmaxFreeAttentionOptions } from './attention/gaussian-kernel.js';
+export {
+  injectiveLinearAttention,
+  magnitudeAwareAttention,
+  type InjectiveLinearAttentionOptions,
+  type MagnitudeAwareAttentionOptions,
+} from './attention/linear-attention.js';
+export type {
+  FeatureMapName,
+  LinearAttentionStateOptions,
+  LinearFormName,
+  LinearQueryOptions,
+} from './attention/linear-options.js';
+export { LinearAttentionState } from './attention/linear-state.js';
 export type { ComposedOptions } from './attention/composed.js';
 export type { Returned } from './call/types.js';

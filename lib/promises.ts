@@ -67,6 +67,7 @@ export { setThreads } from './threads.js';
 export {
   AttentionPartial,
   KVCache,
+  LinearAttentionState,
   alibiSlopes,
   mergeAttentionPartials,
   type AttentionOptions,
@@ -101,6 +102,7 @@ export type {
 export type { FitOptions, GaussianModel, GaussianModelLike, MahalanobisOptions, MahalanobisScores } from './ood.js';
 export { fitGaussians, mahalanobis } from './ood/promises.js';
 export { dispatchPlan, loadBalanceLoss, route, routeBackward, updateSelectBias } from './routing/promises.js';
+export * from './attention/linear-promises.js';
 export * from './attention/softmax-free-promises.js';
 export * from './losses/promises.js';
 

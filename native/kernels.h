@@ -21,6 +21,9 @@
 #define SUPPRESSION , const Suppression&
 #define SCORE_CHANGES(seen) , const ScoreChanges&
 #define ATTENTION_RESULTS , const AttentionResults&
+#define LINEAR_SIZES , const LinearSizes&
+#define FEATURE_MAP , const FeatureMap&
+#define LINEAR_FORM , const LinearForm&
 #define SHAPE(name) , const double*
 #define SLABS(T, name) , const Slabs<T>&
 #define END(op) );

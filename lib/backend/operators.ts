@@ -175,6 +175,28 @@ export const KV_APPEND: OperatorOf<'kv_append'> = {
   call: (kernel, a) => kernel(a.shape, a.k, a.v, a.slabs, a.scales, a.table, a.from),
 };
 
+export const LINEAR_APPEND: OperatorOf<'linear_append'> = {
+  name: 'linear_append', types: SINGLE, inPlace: ['out', 'sums'],
+  parameters: ['sums', 'k', 'v', 'out', 'tokens', 'heads', 'depth', 'valueDepth', 'feature', 'featureScale'],
+  inputs: ['sums', 'k', 'v'], outputs: ['out'], logits: [], results: [],
+  call: (kernel, a) => kernel(
+    a.sums, a.k, a.v, a.out, a.tokens, a.heads, a.depth, a.valueDepth, a.feature, a.featureScale,
+  ),
+};
+
+export const LINEAR_QUERY: OperatorOf<'linear_query'> = {
+  name: 'linear_query', types: SINGLE, inPlace: null,
+  parameters: [
+    'q', 'sums', 'out', 'queries', 'heads', 'depth', 'valueDepth', 'feature', 'featureScale', 'keys', 'form', 'scale',
+    'epsilon',
+  ],
+  inputs: ['q', 'sums'], outputs: ['out'], logits: [], results: [],
+  call: (kernel, a) => kernel(
+    a.q, a.sums, a.out, a.queries, a.heads, a.depth, a.valueDepth, a.feature, a.featureScale, a.keys, a.form, a.scale,
+    a.epsilon,
+  ),
+};
+
 export const ARGMAX: OperatorOf<'argmax'> = {
   name: 'argmax', types: SAME, inPlace: null,
   parameters: ['x', 'indices', 'rows', 'cols'],

@@ -39,6 +39,12 @@ type OrderedAttentionResults = [
   out: Float32Array | null, lse: Float64Array | null, sums: Float64Array | null, mantissa: Float64Array | null,
   exponent: Int32Array | null,
 ];
+type LinearSizes = { heads: number; depth: number; valueDepth: number };
+type OrderedLinearSizes = [heads: number, depth: number, valueDepth: number];
+type FeatureMap = { feature: number; featureScale: number };
+type OrderedFeatureMap = [feature: number, featureScale: number];
+type LinearForm = { keys: number; form: number; scale: number; epsilon: number };
+type OrderedLinearForm = [keys: number, form: number, scale: number, epsilon: number];
 
 /** The parameters of an operator by name: X is the type of its logits, Y that of its results. */
 export interface NamedParameters<X, Y> {
@@ -74,6 +80,12 @@ export interface NamedParameters<X, Y> {
     shape: Float64Array; k: Float32Array; v: Float32Array; slabs: readonly X[]; scales: readonly Float32Array[];
     table: Uint32Array; from: number;
   };
+  linear_append: {
+    sums: Float64Array; k: Float32Array; v: Float32Array; out: Float64Array; tokens: number;
+  } & LinearSizes & FeatureMap;
+  linear_query: {
+    q: Float32Array; sums: Float64Array; out: Float32Array; queries: number;
+  } & LinearSizes & FeatureMap & LinearForm;
   argmax: { x: X; indices: Uint32Array; rows: number; cols: number };
   top_k: { x: X; indices: Uint32Array; values: X; rows: number; cols: number; k: number } & MaskAndBias<X>;
   sample: {
@@ -145,6 +157,14 @@ export interface OrderedParameters<X, Y> {
   kv_append: [
     shape: Float64Array, k: Float32Array, v: Float32Array, slabs: readonly X[], scales: readonly Float32Array[],
     table: Uint32Array, from: number,
+  ];
+  linear_append: [
+    sums: Float64Array, k: Float32Array, v: Float32Array, out: Float64Array, tokens: number,
+    ...linearSizes: OrderedLinearSizes, ...featureMap: OrderedFeatureMap,
+  ];
+  linear_query: [
+    q: Float32Array, sums: Float64Array, out: Float32Array, queries: number, ...linearSizes: OrderedLinearSizes,
+    ...featureMap: OrderedFeatureMap, ...linearForm: OrderedLinearForm,
   ];
   argmax: [x: X, indices: Uint32Array, rows: number, cols: number];
   top_k: [
@@ -229,6 +249,8 @@ export interface OperatorTypes {
   attention: Single;
   attention_cached: Stored;
   kv_append: Stored;
+  linear_append: Single;
+  linear_query: Single;
   argmax: Same;
   top_k: Same;
   sample: AtLeastSingle;

@@ -2,6 +2,7 @@
 import type { Backend } from '../backend/backend.js';
 import { attentionKernels } from './attention/attention.js';
 import { appendKernels } from './attention/append.js';
+import { linearKernels } from './attention/linear.js';
 import { decodeYoloKernels } from './detection/decode-yolo.js';
 import { iouMatrixKernels } from './detection/iou-matrix.js';
 import { softNmsKernels } from './detection/soft-nms.js';
@@ -42,6 +43,7 @@ export const js: Backend = {
   ...normalizeKernels,
   ...attentionKernels,
   ...appendKernels,
+  ...linearKernels,
   ...routeKernels,
   ...loadBalanceKernels,
   ...routeBackwardKernels,

@@ -95,3 +95,21 @@ struct AttentionResults {
   double *lse, *sums, *mantissa;
   int32_t* exponent;
 };
+
+// States of linear attention (attention/linear_features.h): how many heads, and the sizes of each.
+struct LinearSizes {
+  size_t heads, depth, value_depth;
+};
+
+// φ, and what queries and keys are multiplied by before it.
+struct FeatureMap {
+  int32_t kind;
+  double scale;
+};
+
+// How a result follows from a state over `keys` keys (attention/linear_query.h).
+struct LinearForm {
+  double keys;
+  int32_t kind;
+  double scale, epsilon;
+};

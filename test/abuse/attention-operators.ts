@@ -41,6 +41,15 @@ function cacheOf(api: Api): [cache: unknown, ids: number[]] {
   return [cache, [id]];
 }
 
+/** A new state of linear attention. */
+function linearStateOf(api: Api, options: object) {
+  type Method = (...args: unknown[]) => unknown;
+  const State = api.LinearAttentionState as unknown as new (
+    options: object,
+  ) => Record<'append' | 'query' | 'attend' | 'toBytes', Method>;
+  return new State(options);
+}
+
 export const attentionOperators: Operator[] = [
   {
     name: 'attention',
@@ -135,5 +144,57 @@ export const attentionOperators: Operator[] = [
       cache.append(id!, k, v, options);
       return cache.read(id!);
     },
+  },
+  ...['magnitudeAwareAttention', 'injectiveLinearAttention'].map((name): Operator => ({
+    name,
+    hasPromise: true,
+    arrays: () => (({ q, k, v, out }) => ({ q, k, v, out }))(attentionArrays()) as Arrays,
+    written: ['out'],
+    options: ({ out }) => ({
+      batch: 1,
+      heads: HEADS,
+      kvHeads: HEADS,
+      headDim: DIM,
+      out,
+      ...(name[0] === 'm' ? { epsilon: 1e-6, scale: 'code' } : { featureMap: 'exp', featureScale: 0.2 }),
+    }),
+    call: (api, { q, k, v }, options) => api[name]!(q, k, v, options),
+  })),
+  {
+    name: 'LinearAttentionState',
+    hasPromise: false,
+    arrays: () => ({ k: floats(KEYS * HEADS * DIM, 12), v: floats(KEYS * HEADS * DIM, 13) }),
+    written: [],
+    options: () => ({ kvHeads: HEADS, headDim: DIM, valueDim: DIM, featureMap: 'elu', featureScale: 1, batch: 1 }),
+    call(api, { k, v }, options) {
+      const state = linearStateOf(api, options);
+      state.append(k, v);
+      return state.toBytes();
+    },
+  },
+  {
+    name: 'LinearAttentionState.query',
+    hasPromise: false,
+    arrays: () => (({ q, out }) => ({ q, out }))(attentionArrays()) as Arrays,
+    written: ['out'],
+    options: ({ out }) => ({ heads: HEADS, form: 'magnitudeAware', epsilon: 1e-6, scale: 'code', out }),
+    call(api, { q }, options) {
+      const state = linearStateOf(api, { kvHeads: HEADS, headDim: DIM });
+      state.append(floats(KEYS * HEADS * DIM, 12), floats(KEYS * HEADS * DIM, 13));
+      return state.query(q, options);
+    },
+  },
+  {
+    name: 'LinearAttentionState.attend',
+    hasPromise: false,
+    arrays: () => ({
+      q: floats(QUERIES * HEADS * DIM, 11),
+      k: floats(QUERIES * HEADS * DIM, 12),
+      v: floats(QUERIES * HEADS * DIM, 13),
+      out: new Float32Array(QUERIES * HEADS * DIM),
+    }),
+    written: ['out'],
+    options: ({ out }) => ({ heads: HEADS, form: 'normalized', epsilon: 0, out }),
+    call: (api, { q, k, v }, options) => linearStateOf(api, { kvHeads: HEADS, headDim: DIM }).attend(q, k, v, options),
   },
 ];

@@ -1,6 +1,7 @@
 // Calls of the attention kernels (see calls.h). A Shape's seed draws their sizes and options. A call has one key for
 // each column of the shape, up to 2,599, and scores of the shape's kind.
 #pragma once
+#include "linear_calls.h"
 #include "shapes.h"
 
 struct AttentionSizes : Shape {

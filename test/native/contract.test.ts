@@ -16,6 +16,7 @@ import { nativeBackends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
 import { cols, elements, floats, inner, outer, rows } from './contract-rows.js';
 import { detectionCalls } from './detection-calls.js';
+import { linearCalls } from './linear-calls.js';
 import { lossCalls } from './loss-calls.js';
 import { brokenGroups, routingCalls } from './routing-contract.js';
 
@@ -107,6 +108,7 @@ const calls: OperatorArguments = {
     table: Uint32Array.of(1, 0),
     from: 5,
   },
+  ...linearCalls,
   ...routingCalls,
   argmax: { x: floats(elements), indices: new Uint32Array(6), rows: 6, cols: 5 },
   top_k: {
@@ -182,6 +184,7 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
   if ('topGroups' in args) yield* brokenGroups(args);
   if ('order' in args) yield ['an odd order', 'order', { ...args, order: 3 }];
   if ('a' in args) yield ['a target beyond cols', 'targets', { ...args, targets: new Int32Array(6).fill(cols) }];
+  if ('depth' in args) yield ['a size that wraps around', '', { ...args, heads: 2 ** 53 - 1, depth: 2 ** 53 - 1 }];
   if ('outer' in args) yield ['a size that wraps around', '', { ...args, outer: 2 ** 53 - 1, cols: 2 ** 53 - 1 }];
 }
 

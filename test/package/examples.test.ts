@@ -12,6 +12,7 @@ const sizes: Record<string, string[]> = {
   'shard-over-workers.mjs': ['2000003', '3'],
   'decode.mjs': ['200'],
   'attention-over-workers.mjs': ['3000', '3'],
+  'linear-attention.mjs': ['500', '3'],
 };
 
 for (const file of readdirSync(path.join(root, 'examples')).filter((name) => name.endsWith('.mjs'))) {
@@ -25,6 +26,7 @@ for (const file of readdirSync(path.join(root, 'examples')).filter((name) => nam
       });
       expect(output).not.toBe('');
       if (file === 'shard-over-workers.mjs') expect(output).toContain('the same bits');
+      if (file === 'linear-attention.mjs') expect(output).toContain('the result of one state with all tokens');
       if (file === 'attention-over-workers.mjs') expect(output).toContain('the result of one cache with all keys');
     });
   }

@@ -21,6 +21,8 @@ const operators = Object.values(operatorTable as unknown as Record<string, AnyOp
 const PUBLIC: Readonly<Record<string, string>> = {
   attention_cached: 'decodeAttention',
   kv_append: 'KVCache',
+  linear_append: 'LinearAttentionState',
+  linear_query: 'LinearAttentionState',
   soft_nms: 'softNMS',
   row_loss: 'crossEntropy',
 };
@@ -29,6 +31,8 @@ const HASHED_BY: Readonly<Record<string, string>> = {
   attention: 'test/native/bits.cc',
   attention_cached: 'test/native/bits.cc',
   kv_append: 'test/native/bits.cc',
+  linear_append: 'test/native/bits.cc',
+  linear_query: 'test/native/bits.cc',
   argmax: 'test/native/bits.cc',
   top_k: 'test/native/bits.cc',
   sample: 'test/native/bits.cc',

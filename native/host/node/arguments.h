@@ -206,6 +206,9 @@ template <> struct Parameter<ScoreChanges>
     : StructParameter<ScoreChanges, const float*, const float*, const uint8_t*, const float*> {};
 template <> struct Parameter<AttentionResults>
     : StructParameter<AttentionResults, float*, double*, double*, double*, int32_t*> {};
+template <> struct Parameter<LinearSizes> : StructParameter<LinearSizes, size_t, size_t, size_t> {};
+template <> struct Parameter<FeatureMap> : StructParameter<FeatureMap, int32_t, double> {};
+template <> struct Parameter<LinearForm> : StructParameter<LinearForm, double, int32_t, double, double> {};
 template <class T> struct Parameter<const T&> : Parameter<T> {};
 
 }  // namespace binding

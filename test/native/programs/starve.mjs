@@ -112,6 +112,8 @@ const [k, v] = [1, 2].map(() => numbers(Float32Array, kvHeads * headDim * tokens
 const results = () => ({ out: new Float32Array(q.length).fill(7), lse: new Float64Array(heads).fill(7) });
 calls.push(['attention', [q, k, v], () => ({ heads, kvHeads, headDim, ...results() })]);
 calls.push(['attentionPartial', [q, k, v], () => ({ heads, kvHeads, headDim })]);
+const ofAll = () => ({ heads, kvHeads, headDim, out: new Float32Array(q.length).fill(7) });
+calls.push(['magnitudeAwareAttention', [q, k, v], ofAll], ['injectiveLinearAttention', [q, k, v], ofAll]);
 for (const dtype of ['float32', 'float16', 'bfloat16', 'int8']) {
   const cache = new KVCache({ kvHeads, headDim, dtype });
   const sequence = cache.create();
