@@ -2,9 +2,9 @@
 //
 //     npm run compile && node bench/losses.mjs
 //
-// TensorFlow.js (WebAssembly, one thread) runs beside what it has, if `npm ci` was run in bench/peers.
-// Rounds are taken in turns, so that a clock that changes falls on all alike; a figure is the median of its rounds.
-import { createRequire } from 'node:module';
+// tfjs-core has no gradient of its softmaxCrossEntropy, and is not measured.
+// Rounds are taken in turns, so that a clock that changes falls on all alike; a figure is the median of its rounds, in
+// processor time, which other jobs of the machine change least.
 import { cpus } from 'node:os';
 import { logSoftmax, logSumExp, setThreads } from '../dist/index.js';
 import {
@@ -221,62 +221,27 @@ const ours = {
 };
 const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
 const timed = (task) => {
-  const start = performance.now();
+  const start = process.cpuUsage();
   task();
-  return performance.now() - start;
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1000;
 };
-function race(tasks, rounds = 15) {
+function race(tasks, rounds = 7) {
   const times = tasks.map(() => []);
   for (const task of tasks) timed(task);
   for (let round = 0; round < rounds; round++) tasks.forEach((task, i) => times[i].push(timed(task)));
   return times.map(median);
 }
 
-const peers = await peersOf();
 console.log(cpus()[0].model);
-console.log(`${rows} rows of ${cols} float32, ns an element: ours, a loop, memcpy${peers ? ', TensorFlow.js' : ''}`);
+console.log(`${rows} rows of ${cols} float32, ns an element: ours, a loop, memcpy`);
 const ns = (ms) => ((ms * 1e6) / n).toFixed(2).padStart(8);
 for (const name of Object.keys(ours)) {
-  const tasks = [ours[name], loops[name], () => copy.set(x)];
-  if (peers?.[name]) tasks.push(peers[name]);
-  console.log(name.padEnd(30), ...race(tasks).map(ns));
+  console.log(name.padEnd(30), ...race([ours[name], loops[name], () => copy.set(x)]).map(ns));
 }
 console.log(`${n / 10} rows of 10 float32, ns an element: ours, a loop, memcpy`);
 for (const name of Object.keys(shortOurs)) {
   console.log(name.padEnd(30), ...race([shortOurs[name], shortLoops[name], () => copy.set(x)]).map(ns));
-}
-
-/** What TensorFlow.js has: the mean cross-entropy of one-hot targets with its gradient, its smoothing, logSumExp. */
-async function peersOf() {
-  const require = createRequire(new URL('peers/package.json', import.meta.url));
-  let tf;
-  try {
-    tf = require('@tensorflow/tfjs-core');
-    require('@tensorflow/tfjs-backend-wasm').setThreadsCount(1);
-  } catch {
-    return null;
-  }
-  await tf.setBackend('wasm');
-  const logits = tf.tensor2d(x, [rows, cols]);
-  const hot = new Float32Array(n);
-  targets.forEach((c, r) => (hot[r * cols + c] = 1));
-  const labels = tf.tensor2d(hot, [rows, cols]);
-  const step = (smoothing) => () =>
-    tf.tidy(() => {
-      const loss = (z) => tf.losses.softmaxCrossEntropy(labels, z, undefined, smoothing).asScalar();
-      const { grad } = tf.valueAndGrad(loss)(logits);
-      gradient.set(grad.dataSync());
-    });
-  const tasks = { "crossEntropy, 'mean'": step(0), 'crossEntropy, labelSmoothing': step(0.1) };
-  for (const [name, task] of Object.entries(tasks)) {
-    try {
-      task();
-    } catch (error) {
-      console.log(`TensorFlow.js: no ${name}: ${error.message.split('\n')[0]}`);
-      delete tasks[name];
-    }
-  }
-  return tasks;
 }
 
 const spread = new Float32Array(8 * 128_000);

@@ -40,5 +40,6 @@ export type {
   LinearQueryOptions,
 } from './attention/linear-options.js';
 export { LinearAttentionState } from './attention/linear-state.js';
+export { lucidAttention, type LucidAttentionOptions } from './attention/lucid.js';
 export type { ComposedOptions } from './attention/composed.js';
 export type { Returned } from './call/types.js';

@@ -1,13 +1,14 @@
 /** What the attention functions that are composed in double share: their sizes, their heads, and their results. */
 import type { AsyncOptions } from '../call/abort.js';
-import { copyInto, isDetached, lengthOf, newArray } from '../call/arrays.js';
+import { copyInto, isDetached, lengthOf, newArray, viewOf } from '../call/arrays.js';
 import { apart } from '../call/checks.js';
 import { wrongType, wrongValue } from '../call/errors.js';
 import { checkWhole } from '../call/memory.js';
 import { checkOptions, FORM_OPTIONS, type Form } from '../call/options.js';
 import { privately, type Steps } from '../call/steps.js';
 import { isFloat32Array, type NewFloat32Array } from '../call/types.js';
-import { exp } from '../math/exp.js';
+import { exp2 } from '../math/exp2.js';
+import { LOG2_E } from '../math/powers.js';
 import { dimension, floats, headsOf } from './sizes.js';
 
 /** Sizes and results of a call on q, k and v, which are [batch, heads, positions, dim]. */
@@ -83,6 +84,12 @@ export function composedCall(
   return { sizes: { batch, heads, kvHeads, headDim, queries, keys, valueDim }, arrays: { q, k, v }, out };
 }
 
+/** The arrays of a call, for a promise as copies. */
+export function* privateArrays(form: Form, arrays: ComposedCall['arrays']): Generator<undefined, typeof arrays> {
+  const [q, k, v] = [privately(form, arrays.q, 'q'), privately(form, arrays.k, 'k'), privately(form, arrays.v, 'v')];
+  return { q: yield* q, k: yield* k, v: yield* v };
+}
+
 /** Computes head after head, and writes the output when all are done. */
 export function* eachHead(
   form: Form,
@@ -90,15 +97,15 @@ export function* eachHead(
   attend: (head: Head, sizes: Sizes) => Steps<void>,
 ): Steps<Float32Array> {
   const { batch, heads, kvHeads, headDim, queries, keys, valueDim } = sizes;
-  const [q, k, v] = [
-    yield* privately(form, arrays.q, 'q'),
-    yield* privately(form, arrays.k, 'k'),
-    yield* privately(form, arrays.v, 'v'),
-  ];
+  const { q, k, v } = yield* privateArrays(form, arrays);
   const result = newArray('Float32Array', batch * heads * queries * valueDim) as NewFloat32Array;
   for (let h = 0; h < batch * heads; h++) {
     const kv = Math.floor(h / heads) * kvHeads + Math.floor(((h % heads) * kvHeads) / heads);
-    const part = (x: Float32Array, at: number, n: number) => Float64Array.from({ length: n }, (_, i) => x[at * n + i]!);
+    const part = (x: Float32Array, at: number, n: number): Float64Array => {
+      const numbers = new Float64Array(n);
+      copyInto(numbers, viewOf(x, at * n, (at + 1) * n));
+      return numbers;
+    };
     const head = {
       q: part(q, h, queries * headDim),
       k: part(k, kv, keys * headDim),
@@ -115,11 +122,49 @@ export function* eachHead(
   return out;
 }
 
-/** Σ a[i] b[i] of two rows. */
-export function dot(a: Float64Array, i: number, b: Float64Array, j: number, n: number): number {
-  let sum = 0;
-  for (let d = 0; d < n; d++) sum += a[i * n + d]! * b[j * n + d]!;
-  return sum;
+/** into[j] = Σ a[i, d] b[j, d] for as many rows of b as `into` has. Four sums at a time do not wait for one another. */
+export function dots(a: Float64Array, i: number, b: Float64Array, into: Float64Array, dim: number): void {
+  const at = i * dim;
+  let j = 0;
+  for (; j + 4 <= into.length; j += 4) {
+    const k0 = j * dim;
+    const [k1, k2, k3] = [k0 + dim, k0 + 2 * dim, k0 + 3 * dim];
+    let s0 = 0;
+    let s1 = 0;
+    let s2 = 0;
+    let s3 = 0;
+    for (let d = 0; d < dim; d++) {
+      const x = a[at + d]!;
+      s0 += x * b[k0 + d]!;
+      s1 += x * b[k1 + d]!;
+      s2 += x * b[k2 + d]!;
+      s3 += x * b[k3 + d]!;
+    }
+    into[j] = s0;
+    into[j + 1] = s1;
+    into[j + 2] = s2;
+    into[j + 3] = s3;
+  }
+  for (; j < into.length; j++) {
+    let sum = 0;
+    for (let d = 0; d < dim; d++) sum += a[at + d]! * b[j * dim + d]!;
+    into[j] = sum;
+  }
+}
+
+/** out[m] += Σ w[j] v[j] over the weights, in their order. */
+export function addRows(out: Float64Array, m: number, v: Float64Array, w: Float64Array, dim: number): void {
+  const at = m * dim;
+  let j = 0;
+  for (; j + 4 <= w.length; j += 4) {
+    const v0 = j * dim;
+    const [v1, v2, v3] = [v0 + dim, v0 + 2 * dim, v0 + 3 * dim];
+    const [w0, w1, w2, w3] = [w[j]!, w[j + 1]!, w[j + 2]!, w[j + 3]!];
+    for (let d = 0; d < dim; d++) {
+      out[at + d] = out[at + d]! + w0 * v[v0 + d]! + w1 * v[v1 + d]! + w2 * v[v2 + d]! + w3 * v[v3 + d]!;
+    }
+  }
+  for (; j < w.length; j++) for (let d = 0; d < dim; d++) out[at + d]! += w[j]! * v[j * dim + d]!;
 }
 
 /** A function that adds w times row j of one array to row m of another, rows of n numbers. */
@@ -136,8 +181,8 @@ export const seenBy = (m: number, { queries, keys }: Sizes, causal: boolean): nu
 /** Products of a query and a key between two turns of the event loop. */
 const PIECE = 2 ** 14;
 
-/** e^t for t ≤ 0; 0 far below, and NaN for NaN. */
-export const expBelow = (t: number): number => (t < -700 ? 0 : t === t ? exp(t) : NaN);
+/** e^t for t ≤ 0; 0 far below, and NaN for NaN. Max error: (1 + |t|) · 2^-52 of the result. */
+export const expBelow = (t: number): number => exp2(t * LOG2_E);
 
 /** Calls a task for each query, with turns. */
 export function* eachQuery({ queries, keys }: Sizes, task: (m: number) => void): Steps<void> {

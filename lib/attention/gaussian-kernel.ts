@@ -7,6 +7,7 @@ import type { Form } from '../call/options.js';
 import { runSteps, type Steps } from '../call/steps.js';
 import type { NewFloat32Array, Returned } from '../call/types.js';
 import {
+  addRows,
   composedCall,
   composedOptions,
   divideRow,
@@ -93,9 +94,10 @@ function* softHead({ q, v, out }: Head, sizes: Sizes, landmarks: number[] | unde
     return sum === sum ? expBelow(-sum / 2 / Math.sqrt(headDim)) : NaN;
   };
   if (landmarks === undefined) {
-    const add = rowAdder(out, v, valueDim);
+    const weights = new Float64Array(queries);
     return yield* eachQuery(sizes, (m) => {
-      for (let j = 0; j < queries; j++) add(m, j, kernel(m, j));
+      for (let j = 0; j < queries; j++) weights[j] = kernel(m, j);
+      addRows(out, m, v, weights, valueDim);
     });
   }
   const n = landmarks.length;

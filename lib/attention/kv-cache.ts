@@ -1,25 +1,17 @@
 /** KVCache: keys and values of many sequences in pages, for decodeAttention. */
 import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { oneOf } from '../call/values.js';
-import { backend } from '../backend/choice.js';
-import { KV_APPEND } from '../backend/operators.js';
-import { callOf, runNow } from '../call/call.js';
-import { appendKernels } from '../js/attention/append.js';
 import { CACHE_VIEW, checkedView, viewFunctionOf, type CacheView } from './cache-view.js';
+import { appendTokens, type Sequence, type TokenLayout } from './kv-append.js';
 import { formatOf, KINDS, tokensIn } from './kv-format.js';
 import type { AppendOptions, KVCacheOptions, KVType, NewTokens, ReadOptions, SequenceId } from './kv-types.js';
 import { copyOptions, layoutFlag } from './options.js';
 import { PageStore } from './pages.js';
+import { preconditionedValues } from './precondition-cache.js';
 import { readTokens } from './read.js';
-import { shapeArray } from './shape.js';
 import type { CacheSizes } from './tiles.js';
 
 export type { AppendOptions, KVCacheOptions, KVType, ReadOptions, SequenceId, Tokens } from './kv-types.js';
-
-interface Sequence {
-  readonly pages: number[];
-  length: number;
-}
 
 /** Access to the private parts of a cache, for this package alone. */
 let ownView: (cache: KVCache, ids: readonly SequenceId[]) => CacheView;
@@ -36,10 +28,10 @@ export interface KVCache {
 /**
  * Keys and values of many sequences of any lengths, in pages of one store. {@link decodeAttention} reads them.
  *
- * Sequences begin with `create`, grow with `append`, and give their pages back with `free`. `fork` makes a sequence
- * that begins with all tokens of another one and shares their pages; a shared page is copied when one of its owners
- * writes to it, and not before. A call that throws has changed nothing. `dispose` ends the cache and gives its memory
- * back.
+ * Sequences begin with `create`, grow with `append` or `appendPreconditioned`, and give their pages back with `free`.
+ * `fork` makes a sequence that begins with all tokens of another one and shares their pages; a shared page is copied
+ * when one of its owners writes to it, and not before. A call that throws has changed nothing. `dispose` ends the cache
+ * and gives its memory back.
  *
  * Each call uses the backend that is in force then; all backends read and write the same pages.
  */
@@ -135,39 +127,44 @@ export class KVCache {
    * @throws Error (ERR_MEMORY_ALLOCATION_FAILED) for memory that the system does not give. The cache is as it was then.
    */
   append(sequence: SequenceId, k: Float32Array, v: Float32Array, options: AppendOptions = {}): number {
+    return this.#append(sequence, k, v, options, () => v);
+  }
+
+  /**
+   * As `append`, with LUCID's preconditioned values instead of `v` (see {@link lucidAttention}): then `decodeAttention`
+   * over this sequence is LUCID attention. All tokens of the sequence must come this way.
+   *
+   *     Y[n] = v[n] − Σ_{j < n} exp(√d · (cos(k[n], k[j]) − 1)) Y[j]      d = headDim, in double
+   *
+   * Each Y is computed from keys and earlier Ys as they are stored, that is, rounded to the type of the cache, the ones
+   * of the same call too. So the bits do not depend on how tokens are divided into calls, nor on the backend. Rounding
+   * is not amplified: errors of all Ys of a head, as a vector, are at most twice as long as their roundings. An int8
+   * cache, or a bfloat16 one, rounds noticeably: prefer float32 or float16.
+   *
+   * A call reads the whole sequence once, in JavaScript: (length + tokens) · tokens products of keys and of values a
+   * head. Returns, and throws, as `append` does; the cache is as it was then.
+   */
+  appendPreconditioned(sequence: SequenceId, k: Float32Array, v: Float32Array, options: AppendOptions = {}): number {
+    const values = (layout: TokenLayout) => preconditionedValues(this.#view([sequence]), k, v, layout);
+    return this.#append(sequence, k, v, options, values);
+  }
+
+  /** `values` are computed when all checks have passed and pages were taken. */
+  #append(
+    sequence: SequenceId,
+    k: Float32Array,
+    v: Float32Array,
+    options: AppendOptions,
+    values: (layout: TokenLayout) => Float32Array,
+  ): number {
     const { layout = 'shd' } = copyOptions(options, ['layout'], true);
     const positionsFirst = layoutFlag(layout, 'shd', 'hsd');
     const store = this.#pages();
     const own = this.#sequence(sequence);
     const tokens = tokensIn(k, v, this.#sizes);
     if (tokens === 0) return own.length;
-    const length = own.length + tokens;
-    if (length >= 2 ** 31) throw outOfRange('fewer than 2^31 tokens', 'the sequence', length);
-
-    const { pageSize, kvHeads } = this.#sizes;
-    const partial = own.length % pageSize === 0 ? undefined : own.pages.at(-1)!;
-    const isShared = partial !== undefined && store.owners(partial) > 1;
-    const taken = store.take(Math.ceil(length / pageSize) - own.pages.length + (isShared ? 1 : 0));
-    try {
-      if (isShared) store.copy(partial, taken[0]!);
-      const table = new Uint32Array(partial !== undefined && !isShared ? [partial, ...taken] : taken);
-      const shape = shapeArray({ ...this.#sizes, batch: 1, heads: kvHeads, queries: 0, keys: tokens, positionsFirst });
-      const call = callOf(KV_APPEND, {
-        backend: backend(appendKernels),
-        type: KINDS[this.#dtype],
-        args: { shape, k, v, slabs: store.slabs, scales: store.scales, table, from: own.length % pageSize },
-        own: ['shape', 'table'],
-        work: tokens,
-        finish: () => undefined,
-      });
-      runNow(call);
-    } catch (error) {
-      store.giveBack(taken);
-      throw error;
-    }
-    if (isShared) store.giveBack([own.pages.pop()!]);
-    for (const page of taken) own.pages.push(page);
-    return (own.length = length);
+    const target = { store, sequence: own, sizes: this.#sizes, kind: KINDS[this.#dtype] };
+    return appendTokens(target, { tokens, positionsFirst }, k, values);
   }
 
   /** A new sequence with all tokens of another one. A page of both is copied when one of them writes to it. */

@@ -117,9 +117,8 @@ function linearSteps(
   const stateSizes = { batch, kvHeads, headDim, valueDim };
   const rows = (heads / kvHeads) * queries;
   return (function* (): Steps<Float32Array> {
-    const k = yield* privately(form, arrays.k, 'k');
-    const v = yield* privately(form, arrays.v, 'v');
-    const q = yield* privately(form, arrays.q, 'q');
+    const copies = [privately(form, arrays.q, 'q'), privately(form, arrays.k, 'k'), privately(form, arrays.v, 'v')];
+    const [q, k, v] = [yield* copies[0]!, yield* copies[1]!, yield* copies[2]!];
     const sums = allocate('Float64Array', stateLength(stateSizes), 'the state');
     const isDirect = form === 'now' && out !== undefined;
     const result = isDirect ? out : allocate('Float32Array', batch * kvHeads * rows * valueDim, 'out');

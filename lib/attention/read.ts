@@ -6,7 +6,8 @@ import { allocate } from './memory.js';
 import { slabOf, TILE, tokenPlace } from './tiles.js';
 
 const identity = (x: number): number => x;
-const TO_NUMBER = { f32: identity, f16: float16.toFloat, bf16: bfloat16.toFloat, i8: identity };
+/** The number that a stored one stands for, but for its scale. */
+export const TO_NUMBER = { f32: identity, f16: float16.toFloat, bf16: bfloat16.toFloat, i8: identity };
 
 /** The tokens [from, to) of the first sequence of a view. Each product of an int8 and its scale is exact in float64. */
 export function readTokens(

@@ -10,13 +10,13 @@ import { ln, log1p } from '../math/log.js';
 import {
   composedCall,
   composedOptions,
+  addRows,
   divideRow,
-  dot,
+  dots,
   eachHead,
   eachQuery,
   expBelow,
   lengthOfRow,
-  rowAdder,
   seenBy,
   type ComposedOptions,
   type Head,
@@ -82,12 +82,12 @@ export function l2NormalizedAttentionSteps(
   const scale = finite(own.scale ?? 1 / Math.sqrt(call.sizes.headDim), 'scale');
   return eachHead(form, call, (head, sizes) => {
     const { out } = head;
-    const add = rowAdder(out, head.v, sizes.valueDim);
     return eachQuery(sizes, (m) => {
-      const n = seenBy(m, sizes, causal);
-      const scores = Float64Array.from({ length: n }, (_, j) => scale * dot(head.q, m, head.k, j, sizes.headDim));
-      const top = scores.reduce((a, b) => (b > a || b !== b ? b : a), -Infinity);
-      for (let j = 0; j < n; j++) add(m, j, expBelow(scores[j]! - top));
+      const scores = scoresOf(head, m, sizes, { causal, scale });
+      let top = -Infinity;
+      for (let j = 0; j < scores.length; j++) if (!(scores[j]! <= top)) top = scores[j]!;
+      for (let j = 0; j < scores.length; j++) scores[j] = expBelow(scores[j]! - top);
+      addRows(out, m, head.v, scores, sizes.valueDim);
       divideRow(out, m, sizes.valueDim, lengthOfRow(out, m, sizes.valueDim));
     });
   });
@@ -126,22 +126,39 @@ export function taylorAttentionSteps(
   const call = composedCall(q, k, v, own);
   const scale = finite(own.scale ?? 1 / Math.sqrt(call.sizes.headDim), 'scale');
   return eachHead(form, call, (head, sizes) => {
-    const add = rowAdder(head.out, head.v, sizes.valueDim);
     return eachQuery(sizes, (m) => {
-      const n = seenBy(m, sizes, causal);
-      const scores = Float64Array.from({ length: n }, (_, j) => scale * dot(head.q, m, head.k, j, sizes.headDim));
-      // In a unit in which the largest score is at most 1, no power of it overflows.
-      const size = scores.reduce((a, b) => Math.max(a, Math.abs(b)), 1);
-      let sum = 0;
-      for (let j = 0; j < n; j++) {
-        let term = 1;
-        for (let i = order, power = 1 / size; i > 0; i--, power /= size) term = (term * scores[j]!) / size / i + power;
-        sum += term;
-        add(m, j, term);
-      }
+      const scores = scoresOf(head, m, sizes, { causal, scale });
+      const sum = toPolynomials(scores, order);
+      addRows(head.out, m, head.v, scores, sizes.valueDim);
       divideRow(head.out, m, sizes.valueDim, sum);
     });
   });
+}
+
+/** The scores of query m with all keys that it sees. */
+function scoresOf(head: Head, m: number, sizes: Sizes, by: { causal: boolean; scale: number }): Float64Array {
+  const scores = new Float64Array(seenBy(m, sizes, by.causal));
+  dots(head.q, m, head.k, scores, sizes.headDim);
+  for (let j = 0; j < scores.length; j++) scores[j]! *= by.scale;
+  return scores;
+}
+
+/**
+ * Puts Taylor polynomials in the place of scores; returns their sum. In a unit in which the largest score is at most 1,
+ * no power of it overflows.
+ */
+function toPolynomials(scores: Float64Array, order: number): number {
+  let size = 1;
+  for (let j = 0; j < scores.length; j++) size = Math.max(size, Math.abs(scores[j]!));
+  let sum = 0;
+  for (let j = 0; j < scores.length; j++) {
+    const x = scores[j]! / size;
+    let term = 1;
+    for (let i = order, power = 1 / size; i > 0; i--, power /= size) term = (term * x) / i + power;
+    sum += term;
+    scores[j] = term;
+  }
+  return sum;
 }
 
 /**
@@ -198,17 +215,17 @@ function softplusRow({ q, k, v, out }: Head, sizes: Sizes, { m, lengths, power }
   const factor = ln(headDim) * ln(Math.max(n, 1));
   const length = lengthOfRow(q, m, headDim);
   const weights = new Float64Array(n);
+  dots(q, m, k, weights, headDim);
   let sum = 0;
   for (let j = 0; j < n; j++) {
     const both = length * lengths[j]!;
-    const t = both === 0 ? 0 : factor * (dot(q, m, k, j, headDim) / both);
+    const t = both === 0 ? 0 : factor * (weights[j]! / both);
     weights[j] = Math.max(t, 0) + log1p(expBelow(-Math.abs(t)), 0)[0];
     sum += weights[j]!;
   }
   for (let j = 0; j < n; j++) weights[j]! /= sum;
   if (power !== undefined) sharpen(weights, power);
-  const add = rowAdder(out, v, valueDim);
-  for (let j = 0; j < n; j++) add(m, j, weights[j]!);
+  addRows(out, m, v, weights, valueDim);
 }
 
 /** relu(A n − O)^p over its sum; A itself where nothing is above 0. */

@@ -22,6 +22,8 @@ interface CallParts<O extends Operator, R> {
   readonly work: number;
   /** For a job: keeps the pages of a cache, until the function that it returns is called. */
   hold?(): () => void;
+  /** Throws what the kernel found wrong: it has written `own` arrays alone then, and so does a job. */
+  check?(): void;
   /** Makes the result from the arguments when the kernel has run. */
   finish(): R;
 }
@@ -36,6 +38,7 @@ export interface Call<R> {
     readonly names?: Readonly<Record<string, string | undefined>>;
     readonly work: number;
     hold?(): () => void;
+    check?(): void;
     finish(): R;
   };
 }
@@ -84,6 +87,7 @@ export function elementCalls<Absent extends keyof AxisOptions = never>(
 
 export function runNow<R>(call: Call<R>): R {
   call.operator.call(kernelOf(call), call.parts.args);
+  call.parts.check?.();
   return call.parts.finish();
 }
 

@@ -75,16 +75,16 @@ async function runOnCopies<R>(call: Call<R>, signal: AbortSignal | undefined): P
   signal?.throwIfAborted();
 
   const results = outputs.filter((name) => name in moved);
-  for (const name of results) if (callers.has(name)) checkWhole(callers.get(name)!);
-  for (const name of results) {
-    await copy(
-      moved[name] as ArrayBufferView,
-      args[name] as ArrayBufferView,
-      lengthIn(name),
-      callers.get(name),
-      signal,
-    );
-  }
+  const copyBack = async (name: string) => {
+    const [from, to] = [moved[name], args[name]] as [ArrayBufferView, ArrayBufferView];
+    await copy(from, to, lengthIn(name), callers.get(name), signal);
+  };
+  // What the kernel found wrong stands in an array of the call: it is read before the caller's are written.
+  for (const name of results) if (!callers.has(name)) await copyBack(name);
+  parts.check?.();
+  const written = results.filter((name) => callers.has(name));
+  for (const name of written) checkWhole(callers.get(name)!);
+  for (const name of written) await copyBack(name);
   return parts.finish();
 }
 

@@ -7,7 +7,7 @@ import { signalOf } from './abort.js';
 import { bytesPerElement, copyInto, isShared, lengthOf, viewOf } from './arrays.js';
 import { runNow, type Call } from './call.js';
 import { turn } from './js-jobs.js';
-import { checkWhole, newLike } from './memory.js';
+import { checkWhole, newLike, type CallerArray } from './memory.js';
 import { offLoop } from './off-loop.js';
 import type { Form } from './options.js';
 
@@ -45,14 +45,22 @@ export function stepsLater<Args extends unknown[], R>(
 /** Bytes copied between two turns of the event loop. */
 const SLICE = 2 ** 20;
 
-/** A caller's array itself, or for a promise a copy that no one else can write. */
-export function* privately<A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> {
-  return form === 'now' || isShared(view) ? view : yield* ownCopy(form, view, name);
+/**
+ * A caller's array itself, or for a promise a copy that no one else can write, made in slices. Takes the length when it
+ * is called: call it for all arrays before the first of their copies is made.
+ */
+export const privately = <A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> =>
+  form === 'now' || isShared(view) ? itself(view) : ownCopy(form, view, name);
+
+/** A copy of a caller's array, for a promise made in slices. Takes the length when it is called. */
+export const ownCopy = <A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> =>
+  copyOf(form, view, { view, name, length: lengthOf(view) });
+
+function* itself<A>(view: A): Generator<undefined, A> {
+  return view;
 }
 
-/** A copy of a caller's array, for a promise made in slices. */
-export function* ownCopy<A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> {
-  const caller = { view, name, length: lengthOf(view) };
+function* copyOf<A extends ArrayBufferView>(form: Form, view: A, caller: CallerArray): Generator<undefined, A> {
   const copy = newLike(view, caller.length, false);
   const step = form === 'now' ? Infinity : SLICE / bytesPerElement(view);
   for (let at = 0; at < caller.length; at += step) {

@@ -40,7 +40,8 @@ function halfKernel(operator: AnyOperator, f32: Positional, type: string): Posit
       else if (name === inPlace?.[0]) floats[i] = floats[parameters.indexOf(inPlace[1])];
       else floats[i] = new Float32Array(lengthOf(array));
     });
-    Reflect.apply(f32, undefined, floats);
+    // A kernel returns false if it has written nothing but why.
+    if ((Reflect.apply(f32, undefined, floats) as unknown) === false) return;
     parameters.forEach((name, i) => {
       if (isHalf(name, i) && !inputs.includes(name)) narrow(floats[i] as Float32Array, args[i] as Uint16Array, half);
     });

@@ -93,63 +93,88 @@ interface Parts {
 }
 
 function* steps({ form, call, gradient, rows }: Parts): Steps<Float64Array> {
-  const { args, elements } = call;
-  const { x, outer, cols, inner, temperature, maskLayout } = args;
-  const type = call.type as ElementType;
+  const { outer, inner } = call.args;
   const loss = call.out as Float64Array;
-  const callers = {
-    out: { view: loss, name: 'out', length: lengthOf(loss) },
-    gradient: gradient && { view: gradient, name: 'gradient', length: lengthOf(gradient) },
-  };
-  const negatives = yield* ownCopy(form, x, 'logits');
-  const lowest = lowestOf(type);
-  for (const at of rows.places) if (at !== HIDDEN) negatives[at] = lowest;
-  const bias = args.bias === null ? null : yield* privately(form, args.bias, 'bias');
-  const mask = args.mask === null ? null : yield* privately(form, args.mask, 'mask');
-  const shared = { x: negatives, outer, cols, inner, temperature, mask, maskLayout, bias } as const;
+  const callers = [{ view: loss, name: 'out', length: lengthOf(loss) }];
+  if (gradient !== undefined) callers.push({ view: gradient as never, name: 'gradient', length: lengthOf(gradient) });
+  const shared = yield* negativesOf(form, call, rows);
   const lse = new Float64Array(outer * inner).fill(-Infinity);
-  if (elements > 0) {
+  if (call.elements > 0) {
     yield callOf(LOG_SUM_EXP, {
-      backend: backendFor(elements, logSumExpKernels),
-      type,
+      backend: backendFor(call.elements, logSumExpKernels),
+      type: call.type as ElementType,
       args: { ...shared, out: lse },
       own: ['x', 'out'],
-      work: elements,
+      work: call.elements,
       finish: () => undefined,
     });
   }
   const results = lossesOf(rows, lse);
-  if (gradient !== undefined && elements > 0) {
+  if (gradient !== undefined && call.elements > 0) {
     const slopes = bitsOf(gradient);
-    const sums = sumsOf(results.factors, lse, temperature);
-    // exp(x / T) over exp(lse) · T / factor: the gradient of all negatives.
-    yield callOf(NORMALIZE, {
-      backend: backendFor(elements, normalizeKernels),
-      type,
-      args: { ...shared, out: slopes, ...sums },
-      own: ['x', 'mantissa', 'exponent'],
-      names: { out: 'gradient' },
-      work: elements,
-      finish: () => undefined,
-    });
-    if (form === 'later') for (const caller of [callers.gradient!, callers.out]) checkWhole(caller);
-    const write = writerOf(slopes, type);
-    const far = {
-      args: { ...args, ...shared },
-      read: readerOf(negatives, type),
-      readBias: biasReaderOf(bias, shared, type),
-    };
-    for (let r = 0; r < lse.length; r++) {
-      if (results.factors[r] === 0) clearRow(slopes, r, args);
-      else if (Math.abs(lse[r]!) > FARTHEST && lse[r] !== Infinity) writeFarRow(write, far, r, results.factors[r]!);
-    }
-    rows.places.forEach((at, j) => {
-      if (at !== HIDDEN) write(at, -results.slopes[j]! / temperature + 0);
-    });
+    yield gradientOfNegatives(call, { ...shared, out: slopes, ...sumsOf(results.factors, lse, shared.temperature) });
+    if (form === 'later') callers.forEach(checkWhole);
+    writeRest(slopes, { call, shared, rows, results, lse });
   }
-  if (form === 'later') checkWhole(callers.out);
+  if (form === 'later') checkWhole(callers[0]!);
   copyInto(loss, results.loss);
   return loss;
+}
+
+/** The arguments that both kernels share: a copy of the logits without its positives, and what belongs to it. */
+function* negativesOf(form: Form, { args, type }: AxisCall, rows: PositiveRows) {
+  const { x, outer, cols, inner, temperature, maskLayout } = args;
+  const copies = [
+    ownCopy(form, x, 'logits'),
+    args.bias === null ? null : privately(form, args.bias, 'bias'),
+    args.mask === null ? null : privately(form, args.mask, 'mask'),
+  ] as const;
+  const negatives = yield* copies[0];
+  const lowest = lowestOf(type as ElementType);
+  for (const at of rows.places) if (at !== HIDDEN) negatives[at] = lowest;
+  const bias = copies[1] === null ? null : yield* copies[1];
+  const mask = copies[2] === null ? null : yield* copies[2];
+  return { x: negatives, outer, cols, inner, temperature, mask, maskLayout, bias } as const;
+}
+
+type Shared = ReturnType<typeof negativesOf> extends Generator<undefined, infer Args> ? Args : never;
+
+/** exp(x / T) over exp(lse) · T / factor: the gradient of all negatives. */
+const gradientOfNegatives = (call: AxisCall, args: Shared & ReturnType<typeof sumsOf> & { out: KernelArray }) =>
+  callOf(NORMALIZE, {
+    backend: backendFor(call.elements, normalizeKernels),
+    type: call.type as ElementType,
+    args,
+    own: ['x', 'mantissa', 'exponent'],
+    names: { out: 'gradient' },
+    work: call.elements,
+    finish: () => undefined,
+  });
+
+interface Computed {
+  readonly call: AxisCall;
+  readonly shared: Shared;
+  readonly rows: PositiveRows;
+  readonly results: ReturnType<typeof lossesOf>;
+  readonly lse: Float64Array;
+}
+
+/** Writes the gradient of positives, and of rows that normalize cannot give. */
+function writeRest(slopes: KernelArray, { call, shared, rows, results, lse }: Computed): void {
+  const type = call.type as ElementType;
+  const write = writerOf(slopes, type);
+  const far = {
+    args: { ...call.args, ...shared },
+    read: readerOf(shared.x, type),
+    readBias: biasReaderOf(shared.bias, shared, type),
+  };
+  for (let r = 0; r < lse.length; r++) {
+    if (results.factors[r] === 0) clearRow(slopes, r, call.args);
+    else if (Math.abs(lse[r]!) > FARTHEST && lse[r] !== Infinity) writeFarRow(write, far, r, results.factors[r]!);
+  }
+  rows.places.forEach((at, j) => {
+    if (at !== HIDDEN) write(at, -results.slopes[j]! / shared.temperature + 0);
+  });
 }
 
 /** The sum of each row that makes normalize give factor / T · exp(z) / exp(lse), as mantissa · 2^exponent. */

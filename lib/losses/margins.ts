@@ -6,7 +6,7 @@ import type { AsyncOptions } from '../call/abort.js';
 import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
 import { callOf } from '../call/call.js';
 import { oneOf, positive } from '../call/checks.js';
-import { checkWhole, newLike } from '../call/memory.js';
+import { checkWhole, newLike, scratchLike } from '../call/memory.js';
 import { optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
 import { runSteps, type Steps } from '../call/steps.js';
 import type { ElementType, LogitArray, NewFloat64Array } from '../call/types.js';
@@ -151,7 +151,7 @@ function* steps(parts: Parts): Steps<Float64Array | number> {
   const type = call.type as ElementType;
   const loss = call.out as Float64Array;
   const caller = { view: x, name: 'cosines', length: elements };
-  const copy = newLike(x, elements, false) as KernelArray;
+  const copy = (form === 'now' ? scratchLike(x, elements) : newLike(x, elements, false)) as KernelArray;
   const changed: number[] = [];
   for (let at = 0; at < elements; at += PIECE) {
     if (form === 'later' && at > 0) {

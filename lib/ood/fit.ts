@@ -1,6 +1,6 @@
 /** fitGaussians: the mean of each class, and one covariance of all. */
 import type { AsyncOptions } from '../call/abort.js';
-import { copyOf, kindOf } from '../call/arrays.js';
+import { copyOf, kindOf, viewOf } from '../call/arrays.js';
 import { count } from '../call/checks.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
 import { FORM_OPTIONS, optionsOf, type Form } from '../call/options.js';
@@ -41,7 +41,8 @@ export interface FitOptions {
  * @returns The model, for {@link mahalanobis}. It holds nothing but arrays: it can be stored and sent.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for lengths that do not fit, labels out of range, a
- * class without a sample, a feature that is not finite (each is named), and a covariance that is singular.
+ * class without a sample, a feature that is not finite (each is named), and a covariance that is singular: what the
+ * others leave of a variance is below dim · 2⁻⁴⁶ of it.
  */
 export function fitGaussians(features: FloatArray, labels: Targets, options?: FitOptions): GaussianModel {
   return runAll(fitSteps('now', features, labels, options));
@@ -68,13 +69,13 @@ export function fitSteps(
   return fit(values, own, { classes, dim: length / samples, shrinkage });
 }
 
-/** Features, checked; in a job a private copy. */
+/** Features, checked, as a plain array whose length is true; in a job a private copy. */
 export function featuresOf(features: unknown, form: Form): FloatArray {
   if (!isFloat32Array(features) && !isFloat64Array(features)) {
     throw wrongType('a Float32Array or Float64Array', 'features', features);
   }
   trueLength(features, 'features');
-  return form === 'now' ? features : (copyOf(features) as FloatArray);
+  return form === 'now' ? viewOf(features) : (copyOf(features) as FloatArray);
 }
 
 const isInteger = (kind: string | undefined): boolean => /^((Ui|I)nt(8|16|32)|BigInt64)Array$/.test(kind ?? '');
@@ -85,9 +86,9 @@ function labelsOf(labels: Targets, most: number): Int32Array {
   if (!Array.isArray(labels) && !isInteger(kind)) {
     throw wrongType('an Int32Array, another array of integers,', 'labels', labels);
   }
+  if (kind !== undefined) trueLength(labels as Int32Array, 'labels');
   const list: ArrayLike<unknown> =
     kind === undefined ? Array.from(labels as readonly number[]) : copyOf(labels as Int32Array);
-  if (kind !== undefined) trueLength(labels as Int32Array, 'labels');
   const own = new Int32Array(list.length);
   for (let i = 0; i < list.length; i++) {
     const given = list[i];

@@ -96,9 +96,7 @@ export function routeBackwardCall<A extends ExpertLogits, Out extends ExpertLogi
     own: out === undefined ? ['chosen', 'weights', 'out', 'status'] : ['chosen', 'weights', 'status'],
     names: { x: 'logits', slopes: 'dWeights' },
     work: tokens * experts,
-    finish() {
-      checkStatus(status);
-      return results as Returned<Out>;
-    },
+    check: () => void checkStatus(status),
+    finish: () => results as Returned<Out>,
   });
 }

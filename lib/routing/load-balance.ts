@@ -80,10 +80,8 @@ export function loadBalanceCall<A extends ExpertLogits>(
     own: ['shares', 'means', 'status', 'mask'],
     names: { x: 'logits' },
     work: tokens * experts,
-    finish() {
-      checkStatus(status);
-      return means.reduce((sum, mean) => sum + mean, 0) * factor;
-    },
+    check: () => void checkStatus(status),
+    finish: () => means.reduce((sum, mean) => sum + mean, 0) * factor,
   });
 }
 

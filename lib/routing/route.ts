@@ -41,7 +41,8 @@ export interface RouteOptions extends RoutingOptions {
  *
  * Without a selectBias, scores are compared as the logits are: exactly. With one they are compared in double, with an
  * error of 4 · 2⁻⁵³. Weights are computed in double and rounded once. Largest error: 0.51 ULP; natively 2 ULP for
- * normalize 'none' of a softmax, whose exponentials of all experts are added as floats.
+ * normalize 'none' of a softmax, whose exponentials of all experts are added as floats (2.4 ULP of a weight just below
+ * 1 that is rounded above it).
  *
  * Logits of −∞ have score 0. Where scores are 0/0, weights are 1/k: all k scores are 0 with 'sum', all k logits are −∞
  * with 'softmax', or all logits of the token are −∞ with softmax scores. +∞ has the score 1 of a sigmoid; otherwise it

@@ -124,7 +124,8 @@ struct DecodeYolo {
     if (!(best.score[i] >= score_threshold)) return;
     const size_t to = index * n + counts[index]++;
     write(boxes + 4 * to, image, from + i);
-    scores[to] = best.score[i];
+    // Not best.score[i]: which of +0 and -0 a maximum is depends on the instruction set.
+    scores[to] = at(image, from + i, 4 + (size_t)best.label[i]);
     labels[to] = (int32_t)best.label[i];
     indices[to] = (uint32_t)(from + i);
   }

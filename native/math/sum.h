@@ -30,6 +30,10 @@ SIMD_INLINE uint32_t nan_lanes(f64x8 x) {
 // x; a NaN gets the bits that it has on all processors. The sign of a NaN that was computed differs between them.
 SIMD_INLINE double same_nan(double x) { return x == x ? x : not_a_number<double>(); }
 SIMD_INLINE f64x8 same_nan(f64x8 x) { return select_bits(splat(not_a_number<double>()), x, nan_lanes(x)); }
+SIMD_INLINE f64x8 zero_unless_finite(f64x8 v) {
+  f64x8 most = splat(infinity<double>());
+  return select_bits(v, splat(0.), lanes_above(most, v) & lanes_above(v, sub(splat(0.), most)));
+}
 
 SIMD_INLINE double pow2_or_zero(int64_t n) { return n < -1000 ? 0 : pow2((int)n); }  // for n ≤ 0
 

@@ -42,9 +42,5 @@ SIMD_INLINE f64x8 one_nan(f64x8 v) {
   f64x8 most = splat(infinity<double>());
   return select_bits(v, splat(not_a_number<double>()), lanes_above(most, v) | lanes_above(v, sub(splat(0.), most)));
 }
-SIMD_INLINE f64x8 zero_unless_finite(f64x8 v) {
-  f64x8 most = splat(infinity<double>());
-  return select_bits(v, splat(0.), lanes_above(most, v) & lanes_above(v, sub(splat(0.), most)));
-}
 
 }  // namespace

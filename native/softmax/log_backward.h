@@ -1,7 +1,7 @@
 // The gradient of logSoftmax by x, from y = logSoftmax(x / T) and dy, the gradient by y: dx = (dy − exp(y) Σ dy) / T.
-// softmax_backward.h sums dy and shares rows.
+// backward_rows.h sums dy and shares rows.
 #pragma once
-#include "softmax_backward.h"
+#include "backward_rows.h"
 
 namespace {
 

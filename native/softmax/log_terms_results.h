@@ -26,8 +26,8 @@ ALWAYS f64x8 LogOperators<T>::shares_at(const MeasuredTile<T>& m, size_t v, size
 
 template <class T> NEVER_INLINE void LogOperators<T>::sum_shares(MeasuredTile<T>& m) const {
   const f64x8 zero = splat(0.), inverse = splat(1 / rows.scale.temperature), lowest = splat(-infinity<double>());
-  f64x8 sum[kParts], loss_sum[kParts];
-  for (size_t p = 0; p < kParts; p++) sum[p] = loss_sum[p] = zero;
+  f64x8 sum[kParts], loss_sum[kParts], rest[kParts];  // rest: what rounding takes from loss_sum
+  for (size_t p = 0; p < kParts; p++) sum[p] = loss_sum[p] = rest[p] = zero;
   if (rows.extras.has_mask()) {
     double classes[W] = {};
     for (size_t v = 0; v < rows.vectors(); v++) {
@@ -46,12 +46,14 @@ template <class T> NEVER_INLINE void LogOperators<T>::sum_shares(MeasuredTile<T>
       const f64x8 b = shares_at(m, v, p, lanes), part = mul(b, sub(load(m.log_hi + 8 * p), a));
       const uint32_t counted = lanes_above(b, zero) | lanes_above(zero, b) | nan_lanes(b);
       sum[p] = add(sum[p], b);
-      loss_sum[p] = add(loss_sum[p], select_bits(part, zero, counted));  // a share of 0 of a loss of +∞ is 0
+      const Two<f64x8> next = two_sum(loss_sum[p], select_bits(part, zero, counted));  // 0 of a loss of +∞ is 0
+      loss_sum[p] = next.x;
+      rest[p] = add(rest[p], next.low);
     }
   }
   for (size_t p = 0; p < kParts; p++) {
     store(m.share_sum + 8 * p, sum[p]);
-    store(m.share_loss + 8 * p, loss_sum[p]);
+    store(m.share_loss + 8 * p, add(loss_sum[p], zero_unless_finite(rest[p])));
   }
   for (size_t i = 1; !rows.across() && i < W; i++) {
     m.share_sum[0] += m.share_sum[i];

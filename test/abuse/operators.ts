@@ -4,6 +4,7 @@ import { bytes, COLS, doubles, floats, halves, integers, ROWS, SIZE } from './op
 import type { Operator } from './operator.js';
 
 import { attentionOperators } from './attention-operators.js';
+import { composedOperators } from './composed-operators.js';
 import { detectionOperators } from './detection-operators.js';
 import { routingOperators } from './routing-operators.js';
 import { lossOperators } from './loss-operators.js';
@@ -247,5 +248,6 @@ export const operators: readonly Operator[] = [
   ...detectionOperators,
   ...routingOperators,
   ...lossOperators,
+  ...composedOperators,
   ...samplingOperators,
 ];

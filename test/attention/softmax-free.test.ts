@@ -131,6 +131,16 @@ describe('random heads', () => {
     expect(await promises.softmaxFreeAttention(q, v, one)).toEqual(softmaxFreeAttention(q, v, one));
   });
 
+  it('are rejected for a key that loses its memory while queries are copied', async () => {
+    const many = new Float32Array(2 ** 18 + 64); // more than one turn copies
+    for (const name of ['l2NormalizedAttention', 'lucidAttention'] as const) {
+      const [keys, values] = [new Float32Array(64), new Float32Array(64)];
+      const promise = promises[name](many, keys, values, { heads: 1, headDim: 64 });
+      structuredClone(keys.buffer, { transfer: [keys.buffer] });
+      await expect(promise).rejects.toThrow(/for k but received 0/);
+    }
+  });
+
   it('have edges', () => {
     const far = Float32Array.of(1e18, 1e18);
     expect([...l2NormalizedAttention(far, far, Float32Array.of(3, 4), one)]).toEqual([

@@ -71,6 +71,17 @@ for (const name of backends) {
       }
     });
 
+    it('has the score of the class, where +0 and −0 are equal', () => {
+      for (const classes of [2, 3, 17, 40]) {
+        for (const layout of ['boxes-first', 'channels-first'] as const) {
+          const output = new Float32Array(4 + classes).fill(1, 0, 4).fill(-0, classes + 3);
+          expect(decodeYolo(output, { classes, layout }).scores[0]).toBe(0);
+          const turned = output.map((x, i) => (i < 4 ? x : -x));
+          expect(decodeYolo(turned, { classes, layout }).scores[0]).toBe(-0);
+        }
+      }
+    });
+
     it('has boxes in every format', () => {
       const output = Float32Array.of(10, 20, 4, 6, 0.5);
       const boxes = { xyxy: [8, 17, 12, 23], yxyx: [17, 8, 23, 12], xywh: [8, 17, 4, 6], cxcywh: [10, 20, 4, 6] };

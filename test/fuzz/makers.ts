@@ -3,9 +3,13 @@ import type { Maker } from './case.js';
 import type { Draw } from './draw.js';
 import { attentionMakers } from './attention-cases.js';
 import { cacheMakers } from './cache-cases.js';
+import { detectionMakers } from './detection-cases.js';
 import { lossMakers } from './loss-cases.js';
+import { termMakers } from './loss-terms.js';
 import { noiseMakers } from './noise-cases.js';
+import { oodMakers } from './ood-cases.js';
 import { penaltyMakers } from './penalty-cases.js';
+import { routingMakers } from './routing-cases.js';
 import { rowMakers } from './row-cases.js';
 import { samplingMakers } from './sampling-cases.js';
 import { stableMakers } from './stable-cases.js';
@@ -21,6 +25,10 @@ export const makers: Readonly<Record<string, Maker>> = {
   ...samplingMakers,
   ...noiseMakers,
   ...penaltyMakers,
+  ...detectionMakers,
+  ...routingMakers,
+  ...oodMakers,
+  ...termMakers,
 };
 export const operators: readonly string[] = Object.keys(makers);
 

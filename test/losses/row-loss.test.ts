@@ -126,6 +126,15 @@ describe.each(typeNames)('losses of rows of %s', (type) => {
     }
   });
 
+  it('adds the shares of thousands of classes without their rounding errors', () => {
+    for (const name of backends) {
+      for (const n of type === 'f64' ? [1025, 5001, 20_001] : []) {
+        const { loss } = run(name, new A(n).fill(0.3) as Floats, 0, 1, { smoothing: 0.5 });
+        expect(Math.abs(loss / Math.log(n) - 1), `${name}, ${n}`).toBeLessThan(2 ** -50);
+      }
+    }
+  });
+
   it('edges: NaN, infinities, one class, ignored rows', () => {
     for (const name of backends) {
       for (const terms of Object.values(cases(4))) {

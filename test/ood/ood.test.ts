@@ -52,6 +52,24 @@ describe('fitGaussians', () => {
     }
   });
 
+  it('finds a covariance of too few samples singular, however it is rounded', () => {
+    for (let seed = 0; seed < 50; seed++) {
+      const [dim, classes] = [3 + (seed % 5), 1 + (seed % 3)];
+      const random = generator(seed);
+      const labels = Array.from({ length: classes + dim - 1 }, (_, i) => i % classes);
+      const features = Float64Array.from({ length: labels.length * dim }, () => normal(random));
+      expect(() => fitGaussians(features, labels), `seed ${seed}`).toThrow(/singular/);
+    }
+  });
+
+  it('reads the true length of an array that lies about it', () => {
+    const { features, labels } = samplesOf(2, 3, 9, 4);
+    const wanted = fitGaussians(features, labels);
+    const lying = Object.defineProperty(features.slice(), 'length', { value: features.length + 8 });
+    expect(fitGaussians(lying, labels)).toEqual(wanted);
+    expect(mahalanobis(lying, wanted)).toEqual(mahalanobis(features, wanted));
+  });
+
   it('does not lose digits to a mean far from 0', () => {
     const { features, labels } = samplesOf(2, 3, 30, 5);
     const far = Float64Array.from(features, (x) => x + 2 ** 30);

@@ -255,4 +255,19 @@ describe('the public functions', () => {
     }
     expect(gradient).toEqual(new Float32Array(12).fill(9));
   });
+
+  it('leaves halves, and the arrays of promises, as they are where a token has a NaN', async () => {
+    const [type, dtype, g] = ['f16', 'float16', new Float32Array(6)] as const;
+    const own = route(normals(12, 1), { experts: 4, k: 2 });
+    const bits = halvesOf(type, normals(12, 1).with(9, NaN));
+    const result = () => new Uint16Array(12).fill(0x5a5a);
+    for (const api of [{ loadBalanceLoss, routeBackward }, promises]) {
+      const [slopes, out] = [result(), result()];
+      await expect((async () => api.loadBalanceLoss(own, bits, { dtype, gradient: slopes }))()).rejects.toThrow(
+        /token 2/,
+      );
+      await expect((async () => api.routeBackward(own, g, bits, { dtype, out }))()).rejects.toThrow(/token 2/);
+      expect([slopes, out]).toEqual([result(), result()]);
+    }
+  });
 });

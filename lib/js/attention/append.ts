@@ -1,4 +1,5 @@
 /** Appends keys and values to the pages of a cache, with the bits that native kernels store there. */
+import type { CacheKind } from '../../attention/cache-view.js';
 import { shapeOf } from '../../attention/shape.js';
 import { slabOf, TILE, tokenPlace } from '../../attention/tiles.js';
 import type { AppendKernel, BackendOf } from '../../backend/backend.js';
@@ -34,9 +35,17 @@ const encodeInt8: Encode = (x, from, n, put) => {
   const inverse = isUsual ? Math.fround(1 / scale) : 0;
   for (let d = 0; d < n; d++) {
     const scaled = Math.fround(x[from + d]! * inverse);
-    put(d, isUsual ? Math.fround(Math.fround(scaled + ROUNDER) - ROUNDER) : 0);
+    put(d, isUsual ? Math.fround(Math.fround(scaled + ROUNDER) - ROUNDER) + 0 : 0); // a byte has no −0
   }
   return isUsual || scale !== scale ? scale : 0;
+};
+
+/** How each type stores the numbers of one head. */
+export const ENCODERS: Readonly<Record<CacheKind, Encode>> = {
+  f32: encodeEach((x) => x),
+  f16: encodeEach(float16.toBits),
+  bf16: encodeEach(bfloat16.toBits),
+  i8: encodeInt8,
 };
 
 function appendKernel<A extends Stored>(encode: Encode): AppendKernel<A> {
@@ -62,8 +71,8 @@ function appendKernel<A extends Stored>(encode: Encode): AppendKernel<A> {
 
 export const appendKernels: BackendOf<'kv_append'> = /* @__PURE__ */ (() => ({
   name: 'js',
-  kv_append_f32: appendKernel<Float32Array>(encodeEach((x) => x)),
-  kv_append_f16: appendKernel<Uint16Array>(encodeEach(float16.toBits)),
-  kv_append_bf16: appendKernel<Uint16Array>(encodeEach(bfloat16.toBits)),
-  kv_append_i8: appendKernel<Int8Array>(encodeInt8),
+  kv_append_f32: appendKernel<Float32Array>(ENCODERS.f32),
+  kv_append_f16: appendKernel<Uint16Array>(ENCODERS.f16),
+  kv_append_bf16: appendKernel<Uint16Array>(ENCODERS.bf16),
+  kv_append_i8: appendKernel<Int8Array>(ENCODERS.i8),
 }))();

@@ -5,9 +5,10 @@
 import { shapeOf } from '../../attention/shape.js';
 import { slabOf, tokenPlace, TILE, type TokenPlace } from '../../attention/tiles.js';
 import type { AttentionShape, BackendOf, CachedAttentionKernel } from '../../backend/backend.js';
-import { isOrdinary, powerOfTwo } from '../../math/extended.js';
+import { exp2 } from '../../math/exp2.js';
+import { isOrdinary } from '../../math/extended.js';
 import { bfloat16, float16 } from '../../math/half.js';
-import { LN2, LOG2_E, rootsOfTwo, STEP_BITS, STEPS } from '../../math/powers.js';
+import { LOG2_E } from '../../math/powers.js';
 import { finish, shareValues, type Results, type RowSums } from './results.js';
 
 /** Query rows whose scores are held at a time. */
@@ -73,20 +74,6 @@ function cachedSource(s: AttentionShape, pages: Pages, toNumber: (stored: number
       for (let d = 0; d < s.valueDim; d++) into[d] = toNumber(numbers[place.value + d]!) * scale;
     },
   };
-}
-
-const { high: roots, low: rootsLow } = rootsOfTwo();
-
-/** 2^x for x below 1000. Max error: about 2^-52 of the result. */
-function exp2(x: number): number {
-  if (!(x > -1100)) return x === x ? 0 : NaN;
-  const step = Math.round(x * STEPS);
-  const t = (x - step / STEPS) * LN2;
-  const root = step & (STEPS - 1);
-  const e = step >> STEP_BITS;
-  const exponential = t + t * t * (1 / 2 + t * (1 / 6 + t * (1 / 24)));
-  const mantissa = roots[root]! + (rootsLow[root]! + (roots[root]! + rootsLow[root]!) * exponential);
-  return e < -1000 ? mantissa * powerOfTwo(e + 200) * powerOfTwo(-200) : mantissa * powerOfTwo(e);
 }
 
 /** q · k: each product of two floats is exact, and the products are added in order. */

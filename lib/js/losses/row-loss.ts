@@ -171,14 +171,18 @@ class LossRows extends LogRows {
     if (this.mask !== null) for (let c = 0; c < this.cols; c++) classes -= +this.isMasked(start + c * this.inner, c);
     let sum = 0;
     let loss = 0;
+    let rest = 0; // what rounding takes from `loss`
     this.eachLog(start, (at, column, log) => {
       const b = this.shareOf(at, column, classes);
       const isMasked = this.isMasked(at, column);
       if (b === 0 || (isMasked && !this.isGiven(at))) return;
       sum += b;
-      loss -= b * (isMasked ? -Infinity : log);
+      const term = b * (isMasked ? Infinity : -log);
+      const next = loss + term;
+      rest += Math.abs(loss) < Math.abs(term) ? term - next + loss : loss - next + term;
+      loss = next;
     });
-    return [sum, loss, classes];
+    return [sum, Number.isFinite(loss) ? loss + rest : loss, classes];
   }
 
   rowLoss(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {

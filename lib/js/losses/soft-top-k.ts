@@ -128,14 +128,14 @@ function softTopK(
   mask: Uint8Array | null,
   maskLayout: number,
   bias: Floats | null,
-): void {
+): boolean {
   const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
   let areFine = true;
   rows.each(outer, (start, row) => {
     status[row] = new Root(rows, start, k, alpha).status;
     areFine &&= status[row] !== TOO_SHORT;
   });
-  if (!areFine) return;
+  if (!areFine) return false;
   const places = new Float64Array(cols);
   rows.each(outer, (start, row) => {
     const isNaNRow = status[row] === IS_NAN;
@@ -151,6 +151,7 @@ function softTopK(
     }
     for (let c = 0; c < cols; c++) out[start + c * inner] = places[c]!;
   });
+  return true;
 }
 
 function softTopKBackward(

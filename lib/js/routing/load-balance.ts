@@ -21,7 +21,7 @@ const loadBalanceLoss: Kernel<'load_balance_loss', Float32Array, Float32Array> =
   for (let t = 0; t < tokens; t++) {
     status[t] = isCounted(t) ? statusOf(x, t * experts, experts, score, PLAIN) : TOKEN_STATUS.routed;
   }
-  if (status.some((each) => each !== TOKEN_STATUS.routed)) return;
+  if (status.some((each) => each !== TOKEN_STATUS.routed)) return false;
   const scores = new Scores(experts);
   for (let t = 0; t < tokens; t++) {
     const start = t * experts;

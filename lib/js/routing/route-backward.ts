@@ -100,7 +100,7 @@ const routeBackward: Kernel<'route_backward', Float32Array, Float32Array> = (
   for (let t = 0; t < tokens; t++) {
     status[t] = own.hasWeight(t) ? statusOf(x, t * experts, experts, score, normalize) : TOKEN_STATUS.routed;
   }
-  if (status.some((each) => each !== TOKEN_STATUS.routed)) return;
+  if (status.some((each) => each !== TOKEN_STATUS.routed)) return false;
   for (let t = 0; t < tokens; t++) {
     if (!own.hasWeight(t)) own.gradients.fill(0);
     else if (score === SOFTMAX && normalize === PLAIN) own.spread(t);
