@@ -15,8 +15,8 @@ const NAMES = ['format', 'coordinates'] as const satisfies readonly (keyof BoxOp
 
 /**
  * The intersection over union of each box with each of the others: |a ∩ b| / (|a| + |b| − |a ∩ b|), and 0 for an empty
- * box. Largest error: 0.51 ULP, of corners in double. All backends, JavaScript too, have the same bits; the IoU of a box
- * and itself is 1.
+ * box. Largest error: 0.51 ULP, of corners in double. All backends, JavaScript too, have the same bits; the IoU of a
+ * box and itself is 1.
  *
  * @param boxes [n, 4]: four numbers a box, finite. See {@link BoxOptions}.
  * @param others [m, 4]: the boxes that they are compared with. `boxes` itself gives a symmetric matrix.

@@ -93,9 +93,9 @@ const NAMES = [
  * way round too, has the IoU 0 with every box.
  *
  * Corners, IoU and scores are computed in double: selected scores are within 0.51 ULP of exact for the boxes before
- * them (with 'linear' 1e-16 of the score before, where o is within 2⁻²⁶ of 1), and two boxes change places only if their
- * scores differ by less than 1e-11 of themselves. All backends, JavaScript too, select the same boxes, with the same
- * bits.
+ * them (with 'linear' 1e-16 of the score before, where o is within 2⁻²⁶ of 1), and two boxes change places only if
+ * their scores differ by less than 1e-11 of themselves. All backends, JavaScript too, select the same boxes, with the
+ * same bits.
  *
  * @param boxes Four numbers a box, finite: [n, 4], or [batch, n, 4]. See {@link BoxOptions}.
  * @param scores A score for each box, neither NaN nor +∞.

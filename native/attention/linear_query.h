@@ -103,7 +103,8 @@ struct LinearQuery {
     const size_t width = sizes.value_depth;
     size_t j = 0;
     if (kQueries == 1)
-      for (; j + 16 * kWide <= width; j += 16 * kWide) multiply<kQueries, kQueries == 1 ? kWide : 1>(state, phi, each, to, j, 16);
+      for (; j + 16 * kWide <= width; j += 16 * kWide)
+        multiply<kQueries, kQueries == 1 ? kWide : 1>(state, phi, each, to, j, 16);
     for (; j < width; j += 16) multiply<kQueries, 1>(state, phi, each, to, j, width - j);
   }
   static void task(void* self, size_t index) {

@@ -92,7 +92,7 @@ describe.each(backends)('%s', (name) => {
         exact.forEach(({ value, size }, i) => {
           const error = Math.abs(numberOf(fixed(out[h * queries * valueDim + i]!) - value));
           const bound = Math.abs(numberOf(value)) * 2 ** -24 + (keys + headDim + 20) * 2 ** -53 * size;
-          worst = Math.max(worst, error / bound);
+          worst = Math.max(worst, error === 0 ? 0 : error / bound);
         });
       }
       expect(worst).toBeLessThanOrEqual(1);

@@ -133,9 +133,9 @@ function checkTerms(
       return `loss ${r} is ${losses![r]! * divisor}, exactly ${of.loss}, within ${of.slack}`;
     for (const c of slopes ? seen : []) {
       const { value, size } = of.slope(c);
-      const unit = axis.type === 'f64' ? 64 * EPSILON : 6 * 2 ** -23;
+      const unit = axis.type === 'f64' ? 2 ** -38 : 6 * 2 ** -23; // no bound of doubles is promised
       const by = 1 / (axis.temperature * divisor);
-      if (Math.abs(size * by) > 1e38 || Math.abs(by) > 1e300) continue;
+      if (Math.abs(size * by) > 1e38 || Math.abs(by) > 1e300 || Math.abs(by) < 1e-280) continue;
       const error = errorOfElement(axis.type, slopes!, at(c), dd(value * by), 2, unit * size * by);
       if (!(error <= 2) && !(isHalf(axis.type) && Math.abs(value * by) > 6e4))
         return `gradient of row ${r}, column ${c} is ${slopes![at(c)]}, exactly ${value * by}`;
