@@ -69,8 +69,29 @@ show(
       'softmax, 8 rows in turn': (seed) => softmax(flats[seed % 8], { out }),
       'sample: topP 0.95, logits N(0,1), 8 rows in turn': (seed) => sample(flats[seed % 8], { topP: 0.95, seed }),
       'logProbs, top 20': () => logProbs(flat, 0, { top: 20 }),
+      'sample and logProbs: 20': (seed) => sample(peaked, { ...usual, seed, logProbs: 20 }),
     },
     rounds,
+  ),
+  'softmax',
+);
+
+const words = new Int32Array(Math.ceil(cols / 32)).fill(-1);
+show(
+  'filters in any order, one row, one thread',
+  await measure(
+    {
+      softmax: () => softmax(peaked, { out }),
+      "order 'llama.cpp': topK 40, topP, minP, temperature": (seed) =>
+        sample(peaked, { topK: 40, topP: 0.95, minP: 0.05, temperature: 0.8, order: 'llama.cpp', seed }),
+      'topK 50, xtc': (seed) => sample(peaked, { topK: 50, xtc: { threshold: 0.1, probability: 0.5 }, seed }),
+      'topNSigma 1': (seed) => sample(peaked, { topNSigma: 1, seed }),
+      'minP 0.05, xtc': (seed) => sample(peaked, { minP: 0.05, xtc: { threshold: 0.1, probability: 0.5 }, seed }),
+      'etaCutoff 3e-4': (seed) => sample(peaked, { etaCutoff: 3e-4, seed }),
+      'mirostat 2': (seed) => sample(peaked, { mirostat: { version: 2 }, seed }),
+      'topK 50, a mask of words': (seed) => sample(peaked, { topK: 50, mask: words, maskFormat: 'bits', seed }),
+    },
+    Math.ceil(rounds / 4),
   ),
   'softmax',
 );
@@ -82,12 +103,15 @@ const sampleOn = (threads, given) => {
   return sample(batch, given);
 };
 const nucleus = { cols, topP: 0.95, seed: 1 };
+const each = (value) => new Array(64).fill(value);
+const aRow = { cols, temperature: each(0.8), topK: each(50), topP: each(0.95), minP: each(0.05), seed: each(1) };
 const times = await measure(
   {
     'sample, one thread': () => sampleOn(1, options),
     [`sample, ${allThreads} threads`]: () => sampleOn(allThreads, options),
     'topP 0.95, one thread': () => sampleOn(1, nucleus),
     [`topP 0.95, ${allThreads} threads`]: () => sampleOn(allThreads, nucleus),
+    [`options a row, ${allThreads} threads`]: () => sampleOn(allThreads, aRow),
   },
   Math.ceil(rounds / 12),
 );

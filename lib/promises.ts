@@ -13,11 +13,9 @@
  * that the function throws, or with the reason of `signal`.
  */
 import type { AsyncOptions } from './call/abort.js';
-import type { Call } from './call/call.js';
 import { later } from './call/off-loop.js';
-import { FORM_OPTIONS, type Form } from './call/options.js';
 import { stepsLater } from './call/steps.js';
-import type { LogitArray, NewFloat32Array, NewFloat64Array, Returned } from './call/types.js';
+import type { LogitArray, NewFloat32Array, NewFloat64Array, NewUint32Array, Returned } from './call/types.js';
 import { compSumCall, focalLossCall } from './losses/comp-sum.js';
 import { crossEntropyCall } from './losses/cross-entropy.js';
 import { logSoftmaxBackwardCall } from './losses/log-softmax-backward.js';
@@ -28,14 +26,16 @@ import type { ExpSums } from './softmax/exp-sum-state.js';
 import { logSoftmaxCall } from './softmax/log-softmax.js';
 import { isState, logSumExpCall, type LogSumExpOptions } from './softmax/log-sum-exp.js';
 import { isWeighted, weightedSteps, type SignedLogSums } from './softmax/weighted-log-sum-exp.js';
-import {
-  filterCall,
-  sampleCall,
-  sampleManyCall,
-  type FilteredLogits,
-  type FilterOptions,
-  type SampleOptions,
-} from './sampling/sample.js';
+import { filterSteps, sampleManySteps, sampleSteps } from './sampling/sample.js';
+import type {
+  Detailed,
+  FilteredLogits,
+  FilterLogitsOptions,
+  Plain,
+  SampleOneOptions,
+  SampleOptions,
+  SampleResult,
+} from './sampling/sample-options.js';
 import { topKCall } from './selection/select.js';
 import { logSumExpOfState } from './softmax/merge-exp-sums.js';
 import { normalizeCall } from './softmax/normalize.js';
@@ -53,9 +53,16 @@ export type { ChunkOptions } from './softmax/exp-sum-accumulator.js';
 export type { ExpSumOptions } from './softmax/exp-sum.js';
 export type { ExpSums, NewExpSums } from './softmax/exp-sum-state.js';
 export type { LogSumExpOptions } from './softmax/log-sum-exp.js';
-export type { FilteredLogits, FilterOptions, SampleOptions } from './sampling/sample.js';
+export type { FilterOptions } from './sampling/filter-options.js';
+export type {
+  FilteredLogits,
+  FilterLogitsOptions,
+  SampleOneOptions,
+  SampleOptions,
+  SampleResult,
+} from './sampling/sample-options.js';
 export type { RowOptions } from './sampling/rows.js';
-export type { TopK } from './selection/select.js';
+export type { TopK, TopKOptions } from './selection/select.js';
 export type { SoftmaxBackwardOptions } from './softmax/softmax-backward.js';
 export type { SoftmaxOptions } from './softmax/softmax.js';
 export type { NewLike, Returned } from './call/types.js';
@@ -164,28 +171,33 @@ export const expSum = /* @__PURE__ */ later(expSumCall, 1);
 /** As normalize of the package's root. */
 export const normalize = /* @__PURE__ */ later(normalizeCall, 2);
 
+type Later<O> = O & AsyncOptions;
+
 /** As sample of flash-softmax/sampling. */
-export const sample = /* @__PURE__ */ later(
-  <A extends LogitArray>(form: Form, logits: A, options?: SampleOptions<A> & AsyncOptions) =>
-    sampleCall(logits, options, FORM_OPTIONS[form]),
-  1,
-);
+export const sample = /* @__PURE__ */ stepsLater(sampleSteps, 1) as {
+  <A extends LogitArray>(logits: A, options: Later<SampleOneOptions<A> & Detailed>): Promise<SampleResult>;
+  <A extends LogitArray>(logits: A, options?: Later<SampleOneOptions<A> & Plain>): Promise<NewUint32Array>;
+  <A extends LogitArray>(logits: A, options?: Later<SampleOneOptions<A>>): Promise<NewUint32Array | SampleResult>;
+};
 
 /** As sampleMany of flash-softmax/sampling. */
-export const sampleMany = /* @__PURE__ */ later(
-  <A extends LogitArray>(form: Form, logits: A, n: number, options?: SampleOptions<A> & AsyncOptions) =>
-    sampleManyCall(logits, n, options, FORM_OPTIONS[form]),
-  2,
-);
+export const sampleMany = /* @__PURE__ */ stepsLater(sampleManySteps, 2) as {
+  <A extends LogitArray>(logits: A, n: number, options: Later<SampleOptions<A> & Detailed>): Promise<SampleResult>;
+  <A extends LogitArray>(logits: A, n: number, options?: Later<SampleOptions<A> & Plain>): Promise<NewUint32Array>;
+  <A extends LogitArray>(
+    logits: A,
+    n: number,
+    options?: Later<SampleOptions<A>>,
+  ): Promise<NewUint32Array | SampleResult>;
+};
 
 type FilteredOf<A> = FilteredLogits<A extends Float64Array ? NewFloat64Array : NewFloat32Array>;
 
 /** As filterLogits of flash-softmax/sampling. */
-export const filterLogits = /* @__PURE__ */ later(
-  <A extends LogitArray>(form: Form, logits: A, options?: FilterOptions<A> & AsyncOptions) =>
-    filterCall(logits, options, FORM_OPTIONS[form]) as Call<FilteredOf<A>>,
-  1,
-);
+export const filterLogits = /* @__PURE__ */ stepsLater(filterSteps, 1) as <A extends LogitArray>(
+  logits: A,
+  options?: Later<FilterLogitsOptions<A>>,
+) => Promise<FilteredOf<A>>;
 
 /** As topK of flash-softmax/sampling. */
 export const topK = /* @__PURE__ */ later(topKCall, 2);

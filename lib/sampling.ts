@@ -10,19 +10,28 @@ export {
   type GumbelSoftmaxOptions,
   type GumbelTopK,
 } from './sampling/gumbel.js';
-export { logProbs, type LogProbs, type LogProbsOptions } from './sampling/log-probs.js';
-export { penalize, type PenalizeOptions, type PenaltyOptions, type Tokens } from './sampling/penalties.js';
 export {
-  filterLogits,
-  sample,
-  sampleMany,
-  type FilteredLogits,
+  FILTER_ORDERS,
+  type DynamicTemperature,
+  type FilterName,
   type FilterOptions,
-  type SampleOptions,
-} from './sampling/sample.js';
+  type MirostatOptions,
+  type XtcOptions,
+} from './sampling/filter-options.js';
+export { logProbs, type LogProbs, type LogProbsOptions, type TopLogProbs } from './sampling/log-probs.js';
+export type { PerRow } from './sampling/per-row.js';
+export { penalize, type PenalizeOptions, type PenaltyOptions, type Tokens } from './sampling/penalties.js';
+export { filterLogits, sample, sampleMany } from './sampling/sample.js';
+export type {
+  FilteredLogits,
+  FilterLogitsOptions,
+  SampleOneOptions,
+  SampleOptions,
+  SampleResult,
+} from './sampling/sample-options.js';
 export { Sampler, type SamplerOptions, type SamplerState } from './sampling/sampler.js';
-export type { SeedOptions } from './sampling/random.js';
+export type { RowSeedOptions, SeedOptions } from './sampling/random.js';
 export type { MaskedOptions, RowOptions } from './sampling/rows.js';
-export { argmax, topK, type TopK } from './selection/select.js';
+export { argmax, topK, type TopK, type TopKOptions } from './selection/select.js';
 export type { NewLike, Returned } from './call/types.js';
 export { softToken, type SoftToken, type SoftTokenOptions } from './sampling/soft-token.js';

@@ -206,22 +206,25 @@ export const ARGMAX: OperatorOf<'argmax'> = {
 
 export const TOP_K: OperatorOf<'top_k'> = {
   name: 'top_k', types: SAME, inPlace: null,
-  parameters: ['x', 'indices', 'values', 'rows', 'cols', 'k', 'mask', 'maskLayout', 'bias'],
-  inputs: ['x', 'mask', 'bias'], outputs: ['indices', 'values'], logits: ['x', 'values', 'bias'], results: [],
-  call: (kernel, a) => kernel(a.x, a.indices, a.values, a.rows, a.cols, a.k, a.mask, a.maskLayout, a.bias),
+  parameters: ['x', 'indices', 'values', 'targets', 'ranks', 'rows', 'cols', 'k', 'mask', 'maskLayout', 'bias'],
+  inputs: ['x', 'targets', 'mask', 'bias'], outputs: ['indices', 'values', 'ranks'], logits: ['x', 'values', 'bias'],
+  results: [],
+  call: (kernel, a) => kernel(
+    a.x, a.indices, a.values, a.targets, a.ranks, a.rows, a.cols, a.k, a.mask, a.maskLayout, a.bias,
+  ),
 };
 
 export const SAMPLE: OperatorOf<'sample'> = {
   name: 'sample', types: AT_LEAST_SINGLE, inPlace: null,
   parameters: [
-    'x', 'tokens', 'kept', 'probabilities', 'status', 'uniforms', 'rows', 'cols', 'draws', 'topK', 'temperature',
-    'topP', 'minDistance', 'typicalP', 'epsilon', 'mask', 'maskLayout', 'bias',
+    'x', 'tokens', 'kept', 'probabilities', 'status', 'uniforms', 'rowFilters', 'rows', 'cols', 'draws', 'topK',
+    'temperature', 'topP', 'minDistance', 'typicalP', 'epsilon', 'mask', 'maskLayout', 'bias',
   ],
-  inputs: ['x', 'uniforms', 'mask', 'bias'], outputs: ['tokens', 'kept', 'probabilities', 'status'],
+  inputs: ['x', 'uniforms', 'rowFilters', 'mask', 'bias'], outputs: ['tokens', 'kept', 'probabilities', 'status'],
   logits: ['x', 'bias'], results: ['kept', 'probabilities'],
   call: (kernel, a) => kernel(
-    a.x, a.tokens, a.kept, a.probabilities, a.status, a.uniforms, a.rows, a.cols, a.draws, a.topK, a.temperature,
-    a.topP, a.minDistance, a.typicalP, a.epsilon, a.mask, a.maskLayout, a.bias,
+    a.x, a.tokens, a.kept, a.probabilities, a.status, a.uniforms, a.rowFilters, a.rows, a.cols, a.draws, a.topK,
+    a.temperature, a.topP, a.minDistance, a.typicalP, a.epsilon, a.mask, a.maskLayout, a.bias,
   ),
 };
 

@@ -87,10 +87,13 @@ export interface NamedParameters<X, Y> {
     q: Float32Array; sums: Float64Array; out: Float32Array; queries: number;
   } & LinearSizes & FeatureMap & LinearForm;
   argmax: { x: X; indices: Uint32Array; rows: number; cols: number };
-  top_k: { x: X; indices: Uint32Array; values: X; rows: number; cols: number; k: number } & MaskAndBias<X>;
+  top_k: {
+    x: X; indices: Uint32Array; values: X; targets: Uint32Array | null; ranks: Uint32Array | null; rows: number;
+    cols: number; k: number;
+  } & MaskAndBias<X>;
   sample: {
     x: X; tokens: Uint32Array; kept: Y | null; probabilities: Y | null; status: Int32Array; uniforms: Float64Array;
-    rows: number; cols: number; draws: number;
+    rowFilters: Float64Array | null; rows: number; cols: number; draws: number;
   } & Filters & MaskAndBias<X>;
   soft_nms: {
     boxes: Float32Array; scores: Float32Array; classes: Int32Array | null; indices: Uint32Array; kept: Float32Array;
@@ -168,12 +171,13 @@ export interface OrderedParameters<X, Y> {
   ];
   argmax: [x: X, indices: Uint32Array, rows: number, cols: number];
   top_k: [
-    x: X, indices: Uint32Array, values: X, rows: number, cols: number, k: number,
-    ...maskAndBias: OrderedMaskAndBias<X>,
+    x: X, indices: Uint32Array, values: X, targets: Uint32Array | null, ranks: Uint32Array | null, rows: number,
+    cols: number, k: number, ...maskAndBias: OrderedMaskAndBias<X>,
   ];
   sample: [
     x: X, tokens: Uint32Array, kept: Y | null, probabilities: Y | null, status: Int32Array, uniforms: Float64Array,
-    rows: number, cols: number, draws: number, ...filters: OrderedFilters, ...maskAndBias: OrderedMaskAndBias<X>,
+    rowFilters: Float64Array | null, rows: number, cols: number, draws: number, ...filters: OrderedFilters,
+    ...maskAndBias: OrderedMaskAndBias<X>,
   ];
   soft_nms: [
     boxes: Float32Array, scores: Float32Array, classes: Int32Array | null, indices: Uint32Array, kept: Float32Array,

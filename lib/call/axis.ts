@@ -8,7 +8,7 @@ import { MASK_NONE, type KernelArray } from '../backend/backend.js';
 import { byteOffsetOf, bytesPerElement, kindOf, lengthOf, newArray, overlap, type ArrayKind } from './arrays.js';
 import { apart, bitsOf, count, isLike, oneOf, positive } from './checks.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from './errors.js';
-import { biasOf, maskLayoutOf } from './mask.js';
+import { biasOf, maskOf } from './mask.js';
 import { checkNames, type AxisOptions, type Form, type OptionNames } from './options.js';
 import { isFloat32Array, isFloat64Array, type ElementType, type FloatArray, type LogitArray } from './types.js';
 
@@ -67,7 +67,7 @@ export function axisCall(
 
   const elements = trueLength(x, logits); // behind all that could run a caller's code
   const rows = sizes === undefined ? rowsOf(elements, cols) : rowsAlong(sizes, axis, elements);
-  const maskLayout = mask === undefined ? MASK_NONE : maskLayoutOf(mask, maskFormat, elements, rows.cols);
+  const kernelMask = mask === undefined ? undefined : maskOf(mask, maskFormat, elements, rows);
   const kernelBias = bias === undefined ? null : biasOf(bias, x, elements, rows.cols, logits);
   if (out !== undefined) {
     checkOut(operator, out, x, result === 'row' ? rows.outer * rows.inner : elements);
@@ -84,8 +84,8 @@ export function axisCall(
       cols: length,
       inner,
       temperature,
-      mask: mask ?? null,
-      maskLayout,
+      mask: kernelMask?.mask ?? null,
+      maskLayout: kernelMask?.maskLayout ?? MASK_NONE,
       bias: kernelBias,
     },
     elements,
@@ -115,7 +115,9 @@ function elementTypeOf(x: LogitArray, dtype: unknown, name: string): ElementType
   }
   const type: ElementType | undefined = TYPES[kind as keyof typeof TYPES];
   if (type === undefined) {
-    throw wrongType('a Float32Array or Float64Array, a Float16Array, or a Uint16Array with a dtype', name, x);
+    const isNumbers = Array.isArray(x) || (kind !== undefined && !kind.startsWith('Big'));
+    const hint = isNumbers ? ` (Float32Array.from(${name}) makes one of these numbers)` : '';
+    throw wrongType(`a Float32Array or Float64Array, a Float16Array, or a Uint16Array with a dtype${hint}`, name, x);
   }
   if (dtype !== undefined) throw wrongValue(`no value beside a ${kind}`, 'dtype', describe(dtype));
   return type;

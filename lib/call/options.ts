@@ -19,11 +19,13 @@ export interface AxisOptions<A extends LogitArray = LogitArray, Out = A> {
   temperature?: number | undefined;
   /**
    * Which positions count; the others have probability 0 and their logits, NaN included, do not matter. One entry for
-   * each element of `x`, or for each position of a row and the same for all rows. Default: all of them.
+   * each element of `x`, or for each position of a row and the same for all rows. With 'bits' also an Int32Array, the
+   * words of grammars (xgrammar, llguidance): ⌈cols / 32⌉ a row, or of one row for all. Default: all of them.
    */
-  mask?: Uint8Array | undefined;
+  mask?: Uint8Array | Int32Array | undefined;
   /**
-   * 'bytes': an entry is a byte, any but 0 counts. 'bits': an entry is a bit, bit i & 7 of byte i >> 3. So few of them
+   * 'bytes': an entry is a byte, any but 0 counts. 'bits': an entry is a bit, bit i & 7 of byte i >> 3 or, of an
+   * Int32Array, bit i & 31 of word i >> 5. So few bits of bytes
    * that one row and all rows take the same number of bytes are an error, as nobody can tell. Default: 'bytes'.
    */
   maskFormat?: 'bytes' | 'bits' | undefined;

@@ -17,14 +17,19 @@ export const SEED_OPTIONS = ['seed', 'step', 'firstRow'] as const;
 
 /** Checked options, for a call of so many rows. */
 export function seedOf({ seed, step, firstRow }: SeedOptions, rows: number) {
-  const [at, first] = [step ?? 0, firstRow ?? 0];
-  if (typeof at !== 'number') throw wrongType('an integer', 'step', at);
-  if (!(Number.isInteger(at) && at >= 0 && at < 2 ** 32)) throw outOfRange('an integer from 0 to 2^32 − 1', 'step', at);
+  const [at, first] = [stepOf(step ?? 0), firstRow ?? 0];
   if (typeof first !== 'number') throw wrongType('an integer', 'firstRow', first);
   if (!(Number.isInteger(first) && first >= 0 && first + rows <= 2 ** 32)) {
     throw outOfRange('an integer from 0 that leaves all rows below 2^32', 'firstRow', first);
   }
   return { key: wordsOf(seed ?? randomSeed()), step: at, firstRow: first };
+}
+
+/** A checked step. */
+export function stepOf(step: unknown, name = 'step'): number {
+  if (typeof step !== 'number') throw wrongType('an integer', name, step);
+  if (Number.isInteger(step) && step >= 0 && step < 2 ** 32) return step;
+  throw outOfRange('an integer from 0 to 2^32 − 1', name, step);
 }
 
 export const randomSeed = (): number => Math.floor(Math.random() * 2 ** 53);
@@ -39,12 +44,12 @@ function wordsOf(seed: number | bigint): Key {
 }
 
 /** A checked seed, as the generator's key of 64 bits. */
-export function keyOf(seed: number | bigint): bigint {
-  if (typeof seed !== 'number' && typeof seed !== 'bigint') throw wrongType('an integer', 'seed', seed);
+export function keyOf(seed: number | bigint, name = 'seed'): bigint {
+  if (typeof seed !== 'number' && typeof seed !== 'bigint') throw wrongType('an integer', name, seed);
   if (typeof seed === 'number' && !(Number.isSafeInteger(seed) && seed >= 0)) {
-    throw outOfRange('an integer from 0 to 2^53 − 1, or a bigint,', 'seed', seed);
+    throw outOfRange('an integer from 0 to 2^53 − 1, or a bigint,', name, seed);
   }
   const key = BigInt(seed);
-  if (key < 0n || key >= 2n ** 64n) throw outOfRange('an integer from 0 to 2^64 − 1', 'seed', seed);
+  if (key < 0n || key >= 2n ** 64n) throw outOfRange('an integer from 0 to 2^64 − 1', name, seed);
   return key;
 }

@@ -11,12 +11,18 @@ import { types, type NewFloat32Array, type NewFloat64Array, type NewUint32Array 
 import { twoSum } from '../math/log.js';
 import { optionsOf, type Given } from './options.js';
 import { checkCount, checkEither, noiseOf, SEED_OPTIONS, streamOf, type Noise, type SeedOptions } from './random.js';
-import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
+import { hasNaN, inCallersOrder, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, transposed } from './rows.js';
+import type { MaskedOptions, Rows } from './rows.js';
 import { topOf } from '../selection/select.js';
 
 export interface GumbelOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A>, SeedOptions {
   /** Instead of a seed: Gumbel(0, 1) noise for each logit, −ln(−ln u), below Infinity. */
   noise?: Noise | null | undefined;
+  /**
+   * The generator's number of the first column: of the shards of a vocabulary, the one that has the largest value of
+   * `gumbelTopK` has the token that the whole vocabulary draws. Default: 0.
+   */
+  firstColumn?: number | null | undefined;
 }
 
 export interface GumbelMaxOptions<A extends LogitArray = LogitArray> extends GumbelOptions<A> {
@@ -31,7 +37,7 @@ export interface GumbelSoftmaxOptions<A extends LogitArray = LogitArray> extends
   hard?: boolean | null | undefined;
 }
 
-const OPTIONS = [...MASKED_OPTIONS, ...SEED_OPTIONS, 'noise'];
+const OPTIONS = [...MASKED_OPTIONS, ...SEED_OPTIONS, 'noise', 'firstColumn'];
 
 /** Perturbed logits, relative to the largest logit of each row, in double. */
 interface Perturbed extends Rows {
@@ -48,10 +54,14 @@ interface Perturbed extends Rows {
  */
 function perturb(logits: LogitArray, options: Given<GumbelOptions>, temperature: number): Perturbed {
   checkEither(options);
-  const noise = noiseOf(options.noise, 'numbers below Infinity', (g) => g < Infinity);
+  const first = count(options.firstColumn ?? 0, 'firstColumn', 0);
+  if (first > 0 && options.noise !== undefined) throw wrongValue('no value', 'firstColumn beside noise', String(first));
+  const given = noiseOf(options.noise, 'numbers below Infinity', (g) => g < Infinity);
   const call = rowsOf(logits, options);
-  const { rows, cols } = call;
-  if (noise !== undefined) checkCount(noise, rows * cols);
+  const { rows, cols, inner } = call;
+  if (given !== undefined) checkCount(given, rows * cols);
+  if (first + cols > 2 ** 32) throw wrongValue('columns below 2^32', 'firstColumn', String(first));
+  const noise = given === undefined || inner === 1 ? given : transposed(given, cols, inner);
   const stream = noise === undefined ? streamOf(options, rows) : undefined;
 
   const sums = new LogitSums(call);
@@ -68,12 +78,13 @@ function perturb(logits: LogitArray, options: Given<GumbelOptions>, temperature:
       z[at + i] = scaledDistance(logit - top + ((call.bias === null ? 0 : lows[i]!) - topLow), temperature) + g / unit;
       if (z[at + i]! > best) best = z[at + i]!;
     };
-    if (noise === undefined) stream!.gumbel(row, cols, take);
+    if (noise === undefined) stream!.gumbel(row, cols, take, first);
     else for (let i = 0; i < cols; i++) take(i, noise[at + i]!);
     if (best === -Infinity) throw wrongValue('a finite number beside a finite logit', `row ${row} of noise`, 'none');
   }
-  const noiseAt = (row: number, i: number) => (noise === undefined ? stream!.gumbelAt(row, i) : noise[row * cols + i]!);
-  return { x: z, unit, sums, noiseAt, type: 'f64', rows, cols, mask: null, maskLayout: MASK_NONE, bias: null };
+  const noiseAt = (row: number, i: number) =>
+    noise === undefined ? stream!.gumbelAt(row, first + i) : noise[row * cols + i]!;
+  return { ...call, x: z, unit, sums, noiseAt, type: 'f64', mask: null, maskLayout: MASK_NONE, bias: null };
 }
 
 /** A distance over the temperature. Finite: a token 1e308 temperatures below the largest can still be drawn, last. */
@@ -191,7 +202,8 @@ export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions
   } else {
     softmax(z, { cols: Math.max(cols, 1), temperature: Math.max(temperature / unit, Number.MIN_VALUE), out: z });
   }
-  return types.isFloat64Array(logits) ? z : new Float32Array(z);
+  const results = inCallersOrder(perturbed, z);
+  return types.isFloat64Array(logits) ? results : new Float32Array(results);
 }
 
 /**

@@ -3,13 +3,14 @@ import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { NO_INDEX } from '../backend/backend.js';
 import { backendFor } from '../backend/choice.js';
 import { CROSS_ENTROPY } from '../backend/operators.js';
-import { callOf, runNow } from '../call/call.js';
+import { callOf, type Call } from '../call/call.js';
 import { crossEntropyKernels } from '../js/losses/cross-entropy.js';
 import { count, positive } from '../call/checks.js';
+import { runSteps, type Steps } from '../call/steps.js';
 import type { LogitArray, NewFloat64Array, NewUint32Array } from '../call/types.js';
 import { listOf, optionsOf } from './options.js';
 import { hasNaN, LogitSums, MASKED_OPTIONS, nothingFinite, rowsOf, type MaskedOptions, type Rows } from './rows.js';
-import { topOf } from '../selection/select.js';
+import { topCall } from '../selection/top-call.js';
 
 export interface LogProbsOptions<A extends LogitArray = LogitArray> extends MaskedOptions<A> {
   /** The divisor of the logits: finite and > 0. Default: 1. */
@@ -18,16 +19,30 @@ export interface LogProbsOptions<A extends LogitArray = LogitArray> extends Mask
   top?: number | null | undefined;
 }
 
+/** The most probable tokens of each row. */
+export interface TopLogProbs {
+  /** Of each row, `n` tokens, the most probable first. */
+  readonly indices: NewUint32Array;
+  /** Their ln p. */
+  readonly logProbs: NewFloat64Array;
+  readonly n: number;
+}
+
 export interface LogProbs {
   /** ln p of the chosen token of each row. */
   readonly logProbs: NewFloat64Array;
+  /**
+   * The rank of the chosen token of each row, from 1: how many tokens come before it in the order of probability, lower
+   * indices first among equals, plus 1. Sums with a bias are rounded to a double for it.
+   */
+  readonly ranks: NewUint32Array;
   /** Of each row, `n` tokens, the most probable first; and their ln p. */
-  readonly top: { readonly indices: NewUint32Array; readonly logProbs: NewFloat64Array; readonly n: number };
+  readonly top: TopLogProbs;
 }
 
 /**
- * ln softmax((logits + bias) / temperature) of one chosen token of each row, and of the most probable ones. No softmax
- * is written: it takes the loss of crossEntropy, and with `top` the selection of `topK`.
+ * ln softmax((logits + bias) / temperature) of one chosen token of each row, its rank, and the most probable tokens. No
+ * softmax is written: it takes the loss of crossEntropy and the selection of `topK`.
  *
  *     ln p = (logit − largest) / temperature − log1p(S)        S: the other weights, relative to the largest's
  *
@@ -51,53 +66,95 @@ export function logProbs<A extends LogitArray>(
   const list = tokensOf(tokens);
   const call = rowsOf(logits, given);
   const { rows, cols } = call;
-  if (cols >= 2 ** 31) throw outOfRange('rows of less than 2^31 logits', 'logits', cols);
+  checkShort(cols);
   const chosen = checkedTokens(list, rows, cols);
-  const n = Math.min(wanted, cols);
-  if (n > 0) return withTop(call, chosen, temperature, n);
   if (rows > 0 && cols === 0) throw nothingFinite(0);
-
-  const losses = lossesOf(call, chosen, temperature);
-  for (let row = 0; row < rows; row++) if (!(losses[row]! < Infinity)) checkRow(call, row);
-  return {
-    logProbs: losses.map((loss) => 0 - loss),
-    top: { indices: new Uint32Array(0), logProbs: new Float64Array(0), n },
-  };
+  const n = Math.min(wanted, cols);
+  const results = runSteps(logSteps(call, chosen, temperature, n));
+  for (let row = 0; row < rows; row++) if (!(results.logProbs[row]! > -Infinity)) checkRow(call, row);
+  return results;
 }
 
-/** −ln p of a token of each row. */
-function lossesOf(call: Rows, targets: Int32Array, temperature: number): NewFloat64Array {
-  const { x, type, rows: outer, cols, mask, maskLayout, bias } = call;
-  const loss = new Float64Array(outer);
-  const losses = callOf(CROSS_ENTROPY, {
-    backend: backendFor(outer * cols, crossEntropyKernels),
-    type,
-    args: { x, targets, loss, gradient: null, outer, cols, inner: 1, temperature, mask, maskLayout, bias },
-    own: ['targets', 'loss'],
-    work: outer * cols,
-    finish: () => loss,
-  });
-  return runNow(losses);
+/** ln p of a row, with the targets of losses, has rows of less than 2^31. */
+function checkShort(cols: number): void {
+  if (cols >= 2 ** 31) throw outOfRange('rows of less than 2^31 logits', 'logits', cols);
+}
+
+/** The tokens of a call of `sample`, and which rows have one. */
+export interface ChosenTokens {
+  readonly tokens: NewUint32Array;
+  readonly status: Int32Array;
+}
+
+/** ln p of drawn tokens, with the n most probable ones; empty where n is undefined. Rows without a token have NaN. */
+export function* chosenLogs(call: Rows, { tokens, status }: ChosenTokens, wanted: number | undefined): Steps<LogProbs> {
+  if (wanted === undefined) {
+    const top = { indices: new Uint32Array(0), logProbs: new Float64Array(0), n: 0 };
+    return { logProbs: new Float64Array(0), ranks: new Uint32Array(0), top };
+  }
+  checkShort(call.cols);
+  const n = Math.min(wanted, call.cols);
+  const isSampled = (row: number): boolean => status[row] === 0;
+  const chosen = Int32Array.from(tokens, (token, row) => (isSampled(row) ? token : 0));
+  const results = call.cols === 0 ? noLogs(call.rows) : yield* logSteps(call, chosen, 1, n);
+  for (let row = 0; row < call.rows; row++) {
+    if (isSampled(row)) continue;
+    results.logProbs[row] = NaN;
+    results.ranks[row] = NO_INDEX;
+    results.top.indices.fill(NO_INDEX, row * n, (row + 1) * n);
+    results.top.logProbs.fill(NaN, row * n, (row + 1) * n);
+  }
+  return results;
+}
+
+const noLogs = (rows: number): LogProbs => ({
+  logProbs: new Float64Array(rows),
+  ranks: new Uint32Array(rows),
+  top: { indices: new Uint32Array(0), logProbs: new Float64Array(0), n: 0 },
+});
+
+/** ln p of a token of each row. Rows without a finite largest logit have NaN or −∞. */
+function* logSteps(call: Rows, chosen: Int32Array, temperature: number, n: number): Steps<LogProbs> {
+  const { rows } = call;
+  // With a bias, one token more shows whether the last one is tied.
+  const seen = n === 0 || call.bias === null ? n : Math.min(n + 1, call.cols);
+  const best = new Uint32Array(rows * seen);
+  const ranks = new Uint32Array(rows);
+  yield topCall(call, seen, { indices: best, targets: Uint32Array.from(chosen), ranks });
+  if (n === 0) {
+    const loss = new Float64Array(rows);
+    yield lossCall(call, chosen, temperature, loss);
+    const logProbs = loss.map((each) => 0 - each);
+    return { logProbs, ranks, top: { indices: new Uint32Array(0), logProbs: new Float64Array(0), n } };
+  }
+  const sums = new LogitSums(call);
+  const indices = call.bias === null ? best : topOfSums(call, sums, n, best);
+  return { ...(yield* logsFromTop(call, sums, chosen, temperature, indices)), ranks };
 }
 
 /** ln p of each token: ln p of the row's most probable token, plus a distance of 0 or less. */
-function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number): LogProbs {
+function* logsFromTop(
+  call: Rows,
+  sums: LogitSums,
+  chosen: Int32Array,
+  temperature: number,
+  indices: NewUint32Array,
+): Steps<Omit<LogProbs, 'ranks'>> {
   const { rows } = call;
-  const sums = new LogitSums(call);
-  const indices = call.bias === null ? topOf(call, n).indices : topOfSums(call, sums, n);
+  const n = rows === 0 ? 0 : indices.length / rows;
+  const firsts = Int32Array.from({ length: rows }, (_, row) => {
+    const first = indices[row * n]!;
+    return first === NO_INDEX ? 0 : first;
+  });
+  const losses = new Float64Array(rows);
+  yield lossCall(call, firsts, temperature, losses);
   const [tops, lows] = [new Float64Array(rows), new Float64Array(rows)];
   for (let row = 0; row < rows; row++) {
-    if (indices[row * n] === NO_INDEX) throw hasNaN(row);
-    tops[row] = sums.read(row, indices[row * n]!);
+    tops[row] = indices[row * n] === NO_INDEX ? NaN : sums.read(row, firsts[row]!);
     lows[row] = sums.low;
-    if (!(Math.abs(tops[row]!) < Infinity)) checkRow(call, row);
   }
-  const losses = lossesOf(
-    call,
-    Int32Array.from({ length: rows }, (_, row) => indices[row * n]!),
-    temperature,
-  );
   const logOf = (row: number, column: number): number => {
+    if (!(Math.abs(tops[row]!) < Infinity)) return NaN;
     const high = sums.read(row, column);
     return sums.distance(high, sums.low, tops[row]!, lows[row]!, temperature) - losses[row]!;
   };
@@ -107,11 +164,23 @@ function withTop(call: Rows, chosen: Int32Array, temperature: number, n: number)
   };
 }
 
+/** −ln p of a token of each row. */
+function lossCall(call: Rows, targets: Int32Array, temperature: number, loss: Float64Array): Call<void> {
+  const { x, type, rows: outer, cols, mask, maskLayout, bias } = call;
+  return callOf(CROSS_ENTROPY, {
+    backend: backendFor(outer * cols, crossEntropyKernels),
+    type,
+    args: { x, targets, loss, gradient: null, outer, cols, inner: 1, temperature, mask, maskLayout, bias },
+    own: ['targets', 'loss', ...call.own],
+    work: outer * cols,
+    finish: () => undefined,
+  });
+}
+
 /** The n largest exact sums of each row. topK compares sums that are rounded to a double: its ties are sorted again. */
-function topOfSums(call: Rows, sums: LogitSums, n: number): NewUint32Array {
+function topOfSums(call: Rows, sums: LogitSums, n: number, indices: Uint32Array): NewUint32Array {
   const { rows, cols } = call;
   const seen = Math.min(n + 1, cols);
-  const { indices } = topOf(call, seen);
   const tops = new Uint32Array(rows * n);
   for (let row = 0; row < rows; row++) {
     const best = indices.subarray(row * seen, (row + 1) * seen);

@@ -5,11 +5,12 @@
 import { describe, outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { copyInto } from '../call/arrays.js';
 import { trueLength } from '../call/errors.js';
-import { types } from '../call/types.js';
+import { types, type NewFloat64Array } from '../call/types.js';
 import { ln } from '../math/log.js';
-import { seedOf, SEED_OPTIONS, type SeedOptions } from '../call/seed.js';
+import { keyOf, randomSeed, seedOf, SEED_OPTIONS, stepOf, type SeedOptions } from '../call/seed.js';
 import { block, philox, PURPOSE, uniformOf, type Key } from '../math/philox.js';
 import { listOf, type Given } from './options.js';
+import { perRow, type RowNumbers } from './per-row.js';
 
 export { keyOf, randomSeed, SEED_OPTIONS, type SeedOptions } from '../call/seed.js';
 
@@ -43,20 +44,27 @@ export class Stream {
     return uniformOf(block[0]!, block[1]!);
   }
 
-  /** −ln(−ln u) for elements 0 … n − 1 of a row, two a block. */
-  gumbel(row: number, n: number, take: (i: number, g: number) => void): void {
-    for (let i = 0; i < n; i += 2) {
-      this.#draw(i >>> 1, row, PURPOSE.gumbel);
+  /** The number that decides whether a row's top choices are excluded, in (0, 1). */
+  chance(row: number): number {
+    this.#draw(0, row, PURPOSE.xtc);
+    return uniformOf(block[0]!, block[1]!);
+  }
+
+  /** −ln(−ln u) for elements `first` … first + n − 1 of a row, two a block; `take` gets i from 0 on. */
+  gumbel(row: number, n: number, take: (i: number, g: number) => void, first = 0): void {
+    for (let i = 0; i < n;) {
+      const at = first + i;
+      this.#draw(Math.floor(at / 2), row, PURPOSE.gumbel);
       const second = uniformOf(block[2]!, block[3]!);
-      take(i, -ln(-ln(uniformOf(block[0]!, block[1]!))));
-      if (i + 1 < n) take(i + 1, -ln(-ln(second)));
+      if (at % 2 === 0) take(i++, -ln(-ln(uniformOf(block[0]!, block[1]!))));
+      if (i < n) take(i++, -ln(-ln(second)));
     }
   }
 
   /** −ln(−ln u) for element i of a row. */
   gumbelAt(row: number, i: number): number {
-    this.#draw(i >>> 1, row, PURPOSE.gumbel);
-    return -ln(-ln(i & 1 ? uniformOf(block[2]!, block[3]!) : uniformOf(block[0]!, block[1]!)));
+    this.#draw(Math.floor(i / 2), row, PURPOSE.gumbel);
+    return -ln(-ln(i % 2 === 1 ? uniformOf(block[2]!, block[3]!) : uniformOf(block[0]!, block[1]!)));
   }
 
   /** ln of a Gamma(shape) variate for element i of a row. */
@@ -96,11 +104,74 @@ export function streamOf(options: SeedOptions, rows: number): Stream {
   return new Stream(key, step, firstRow);
 }
 
+/** Seed options whose seed and step may be one a row. */
+export interface RowSeedOptions {
+  /**
+   * The key of the generator: an integer from 0 to 2^64 − 1 (a bigint beyond 2^53). An array has one a row, each of
+   * which then draws as row 0. Default: another one for each call.
+   */
+  seed?: number | bigint | ArrayLike<number | bigint> | null | undefined;
+  /** The step of a sequence, 0 … 2^32 − 1, or one a row: each step has draws of its own. Default: 0. */
+  step?: number | ArrayLike<number> | null | undefined;
+  /** The generator's number of the first row: a batch that is cut in two draws the same tokens. Default: 0. */
+  firstRow?: number | null | undefined;
+}
+
+/** Seeds and steps, read from the caller's lists; they are checked with the rows. */
+export interface Seeds {
+  readonly seed: RowNumbers<number | bigint | undefined>;
+  readonly step: RowNumbers<number | undefined>;
+  readonly firstRow: number | undefined;
+}
+
+const seedValue = (value: unknown, name: string): number | bigint | undefined => {
+  if (value !== undefined && name !== 'seed') keyOf(value as number, name);
+  return value as number | bigint | undefined;
+};
+const stepValue = (value: unknown, name: string): number | undefined => {
+  if (value !== undefined && name !== 'step') stepOf(value, name);
+  return value as number | undefined;
+};
+
+/** Copies of the caller's seeds and steps. */
+export const seedsOf = ({ seed, step, firstRow }: Given<RowSeedOptions>): Seeds => ({
+  seed: perRow(seed, 'seed', seedValue),
+  step: perRow(step, 'step', stepValue),
+  firstRow,
+});
+
+/** The draws of one row. */
+export interface RowDraws {
+  token(d: number): number;
+  chance(): number;
+}
+
+/** The draws of each row of a call. */
+export function rowDrawsOf({ seed, step, firstRow }: Seeds, rows: number): (row: number) => RowDraws {
+  seed.checkRows(rows);
+  step.checkRows(rows);
+  if (seed.each === undefined && step.each === undefined) {
+    const stream = streamOf({ seed: seed.first, step: step.first, firstRow }, rows);
+    return (row) => ({ token: (d) => stream.token(row, d), chance: () => stream.chance(row) });
+  }
+  const own = seed.each === undefined ? (seed.first ?? randomSeed()) : undefined;
+  const first = seedOf({ seed: own ?? 0, step: 0, firstRow }, rows).firstRow;
+  return (row) => {
+    const stream = streamOf({ seed: own ?? seed.at(row), step: step.at(row) }, 1);
+    const at = own === undefined ? 0 : first + row;
+    return { token: (d) => stream.token(at, d), chance: () => stream.chance(at) };
+  };
+}
+
 /**
  * A copy of a caller's noise; undefined if there is none. Each number must pass `fits`. Call it before any length is
  * taken, as elements may have getters; `checkCount` compares its length once the length of the logits is known.
  */
-export function noiseOf(noise: unknown, expected: string, fits: (value: number) => boolean): Float64Array | undefined {
+export function noiseOf(
+  noise: unknown,
+  expected: string,
+  fits: (value: number) => boolean,
+): NewFloat64Array | undefined {
   if (noise === undefined) return undefined;
   const isTyped = types.isFloat32Array(noise) || types.isFloat64Array(noise);
   if (!isTyped && !Array.isArray(noise)) throw wrongType('a Float64Array, a Float32Array or an array', 'noise', noise);
@@ -122,7 +193,9 @@ export function checkCount(noise: Float64Array, n: number): void {
 }
 
 /** Refuses seed options beside noise. */
-export function checkEither(options: Given<SeedOptions> & { noise?: unknown }): void {
+export function checkEither(
+  options: { [Name in (typeof SEED_OPTIONS)[number]]?: unknown } & { noise?: unknown },
+): void {
   if (options.noise === undefined) return;
   for (const name of SEED_OPTIONS) {
     if (options[name] !== undefined) throw wrongValue('no value', `${name} beside noise`, describe(options[name]));

@@ -4,16 +4,25 @@
 import { axisCall, type AxisCall } from '../call/axis.js';
 import { outOfRange, wrongValue } from '../call/errors.js';
 import { type ElementType, type LogitArray } from '../call/types.js';
-import { type KernelArray } from '../backend/backend.js';
+import { MASK_BYTES, type KernelArray } from '../backend/backend.js';
 import { readerOf } from '../math/read.js';
-import { lengthOf } from '../call/arrays.js';
+import { kindOf, lengthOf, newArray, type ArrayKind } from '../call/arrays.js';
+import { privately } from '../call/steps.js';
+import { HAS_NAN } from '../js/sampling/sample-row.js';
 import { twoSum } from '../math/log.js';
-import { counts } from '../backend/masks.js';
+import { counts, isBits, isShared } from '../backend/masks.js';
 import type { Given } from './options.js';
 
 export interface RowOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */
   cols?: number | null | undefined;
+  /**
+   * The dimensions of the logits, if rows do not follow one another. Excludes `cols`. Rows, and results with a number a
+   * row, have the order of the other axes.
+   */
+  shape?: readonly number[] | null | undefined;
+  /** The axis of `shape` that rows run along; negative ones count from the end. Default: −1, the last. */
+  axis?: number | null | undefined;
   /** The type of the numbers in a Uint16Array. For a Uint16Array only, and needed there. */
   dtype?: 'float16' | 'bfloat16' | null | undefined;
 }
@@ -21,18 +30,19 @@ export interface RowOptions {
 export interface MaskedOptions<A extends LogitArray = LogitArray> extends RowOptions {
   /**
    * Which positions count, as for softmax: an entry for each element, or for each position of a row and the same for
-   * all rows.
+   * all rows. With 'bits' also an Int32Array of the words of grammars (xgrammar, llguidance), ⌈cols / 32⌉ a row.
    */
-  mask?: Uint8Array | null | undefined;
+  mask?: Uint8Array | Int32Array | null | undefined;
   /** 'bytes' or 'bits', as for softmax. Default: 'bytes'. */
   maskFormat?: 'bytes' | 'bits' | null | undefined;
   /** Added to the logits before all else, in double: as long as the logits, or as a row and the same for all rows. */
   bias?: A | null | undefined;
 }
 
-export const ROW_OPTIONS = ['cols', 'dtype'] as const;
+export const ROW_OPTIONS = ['cols', 'shape', 'axis', 'dtype'] as const;
 export const MASKED_OPTIONS = [...ROW_OPTIONS, 'mask', 'maskFormat', 'bias'] as const;
 
+/** Rows that follow one another. */
 export interface Rows {
   readonly x: KernelArray;
   readonly type: ElementType;
@@ -41,17 +51,87 @@ export interface Rows {
   readonly mask: Uint8Array | null;
   readonly maskLayout: number;
   readonly bias: KernelArray | null;
+  /** The product of the dimensions behind the axis: 1, or the rows are a transposed copy. */
+  readonly inner: number;
+  /** The arrays that are not the caller's. */
+  readonly own: readonly ('x' | 'mask' | 'bias')[];
 }
 
 /** Checks logits and their rows. Lengths are taken here: copy a caller's lists before. */
 export function rowsOf(logits: LogitArray, options: Given<MaskedOptions>, name = 'logits'): Rows {
-  const { cols, dtype, mask, maskFormat, bias } = options;
-  const given = { cols, dtype, mask, maskFormat: maskFormat ?? 'bytes', bias } as const;
+  const { cols, shape, axis, dtype, mask, maskFormat, bias } = options;
+  const given = { cols, shape, axis, dtype, mask, maskFormat: maskFormat ?? 'bytes', bias } as const;
   const call: AxisCall = axisCall({ logits: name, result: 'state' }, 'now', logits, given);
-  const { x, outer: rows, cols: length, mask: kernelMask, maskLayout, bias: kernelBias } = call.args;
+  const { x, outer, cols: length, inner, mask: kernelMask, maskLayout, bias: kernelBias } = call.args;
   if (length >= 2 ** 32 - 1) throw outOfRange('rows of less than 2^32 − 1 logits', name, length);
   const type = call.type as ElementType;
-  return { x, type, rows, cols: length, mask: kernelMask, maskLayout, bias: kernelBias };
+  const rows: Rows = {
+    x,
+    type,
+    rows: outer * inner,
+    cols: length,
+    mask: kernelMask,
+    maskLayout,
+    bias: kernelBias,
+    inner,
+    own: [],
+  };
+  return inner === 1 ? rows : transposedRows(rows);
+}
+
+/** Rows along an inner axis, copied so that they follow one another. */
+function transposedRows(call: Rows): Rows {
+  const { x, mask, maskLayout, bias, cols, inner, rows } = call;
+  const elements = rows * cols;
+  const isMaskOfAll = mask !== null && !isShared(maskLayout);
+  const isBiasOfAll = bias !== null && lengthOf(bias) === elements;
+  const bytes = isMaskOfAll && isBits(maskLayout) ? bytesOf(mask, elements) : mask;
+  return {
+    ...call,
+    x: transposed(x, cols, inner),
+    mask: isMaskOfAll ? transposed(bytes!, cols, inner) : mask,
+    maskLayout: isMaskOfAll ? MASK_BYTES : maskLayout,
+    bias: isBiasOfAll ? transposed(bias, cols, inner) : bias,
+    own: ['x', ...(isMaskOfAll ? (['mask'] as const) : []), ...(isBiasOfAll ? (['bias'] as const) : [])],
+  };
+}
+
+/** The bits of a mask as bytes. */
+const bytesOf = (mask: Uint8Array, elements: number): Uint8Array =>
+  Uint8Array.from({ length: elements }, (_, i) => (mask[Math.floor(i / 8)]! >> (i & 7)) & 1);
+
+/** Copies [outer, n, inner] to [outer, inner, n], in tiles that the caches hold. */
+export function transposed<A extends ArrayBufferView>(x: A, n: number, inner: number): A {
+  const [from, length] = [x as unknown as Float32Array, lengthOf(x)];
+  const to = newArray(kindOf(x) as ArrayKind, length) as unknown as Float32Array;
+  const size = n * inner;
+  for (let start = 0; start < length; start += size) {
+    for (let c0 = 0; c0 < n; c0 += 16) {
+      for (let i = 0; i < inner; i++) {
+        const end = Math.min(n, c0 + 16);
+        for (let c = c0; c < end; c++) to[start + i * n + c] = from[start + c * inner + i]!;
+      }
+    }
+  }
+  return to as unknown as A;
+}
+
+/** Results of [rows, n] in the caller's order of axes, [outer, n, inner]. */
+export const inCallersOrder = <A extends ArrayBufferView>({ inner, rows }: Rows, values: A): A =>
+  inner === 1 || rows === 0 ? values : transposed(values, inner, lengthOf(values) / rows);
+
+/** Rows whose arrays no caller can write. */
+export function* privateRows(call: Rows): Generator<undefined, Rows> {
+  const { x, mask, bias, own } = call;
+  const of = function* <A extends ArrayBufferView>(view: A, name: 'x' | 'mask' | 'bias'): Generator<undefined, A> {
+    return own.includes(name) ? view : yield* privately('later', view, name === 'x' ? 'logits' : name);
+  };
+  return {
+    ...call,
+    x: yield* of(x, 'x'),
+    mask: mask === null ? null : yield* of(mask, 'mask'),
+    bias: bias === null ? null : yield* of(bias, 'bias'),
+  };
 }
 
 /** A call with such numbers reads quarters: a sum of two, and the difference of two such sums, do not overflow then. */
@@ -108,3 +188,6 @@ export const hasNaN = (row: number, name = 'logits') => wrongValue('no NaN', `ro
 /** The error for a row without a finite largest logit. */
 export const nothingFinite = (row: number, name = 'logits') =>
   wrongValue('a finite largest logit', `row ${row} of ${name}`, 'none');
+
+/** The error for a row with a status of the kernel. */
+export const invalidRow = (status: number, row: number) => (status === HAS_NAN ? hasNaN(row) : nothingFinite(row));

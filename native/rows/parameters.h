@@ -68,6 +68,11 @@ template <class T> struct MaskAndBias {
 struct Filters {
   size_t top_k;
   double temperature, top_p, min_distance, typical_p, epsilon;
+
+  // Returns the filters of one row of `cols` logits, six numbers in the order of the members.
+  static Filters of_row(const double* f, size_t cols) {
+    return {f[0] >= 1 && f[0] < (double)cols ? (size_t)f[0] : cols, f[1], f[2], f[3], f[4], f[5]};
+  }
 };
 
 // How the four floats of a box are read: a format (detection/boxes.h), and what is added to its far corners.

@@ -47,10 +47,61 @@ template <class T> struct RowSampler : KeptList {
       list_from(weights.top + filters.min_distance);
       weigh_list();
       keep_likely();
-    } else {
+    } else if (!(filters.top_p < 1 && filter_few(scan.top))) {
       filter_chunks();
     }
     return kSampled;
+  }
+
+  // Applies the filters to a list of the most probable tokens, if these are sure to hold the nucleus. Returns false,
+  // without effect, if they do not, or if rough sums do not decide where it ends.
+  bool filter_few(T top) {
+    if constexpr (sizeof(T) == 4) {
+      if (n < kFewestForRough || !RoughSum::is_usable(weights, filters.temperature, n)) return false;
+      constexpr size_t kFew = 64;
+      double least_total = sum_group_tops();
+      // The first kFew tokens weigh at most 1 each.
+      if (filters.top_p * least_total > (double)kFew) return false;
+      double listed = list_top_items(top, kFew);
+      if (listed < filters.top_p * least_total * weights.integer_of_one) return drop_list();
+      const RoughSum rough(weights, filters.temperature);
+      double all = 0;
+      for (size_t from = 0; from < n && !stopped(); from += kSuper)
+        all += (double)rough.sum(x + from, n - from < kSuper ? n - from : kSuper, -largest<T>());
+      double target = filters.top_p * all, slack = filters.top_p * (all * (RoughSum::kError + 0x1p-44) + (double)n);
+      if (listed < target && n >= 4 * kFew * kGroup && listed * 4 > target * 3) listed = list_top_items(top, 4 * kFew);
+      if (listed - target < slack || !is_apart(target, slack)) return drop_list();
+      filter_list_to(target);
+      return true;
+    }
+    return false;
+  }
+  static constexpr size_t kFewestForRough = 1 << 14;
+  bool drop_list() {
+    memory.list.size = 0;
+    return false;
+  }
+  // Returns a lower bound of the sum of weights, in weights of 1: that of the group tops, less their error.
+  double sum_group_tops() const {
+    constexpr size_t W = ExpTraits<T>::kLanes;
+    const double deepest = weights.top - 512 / weights.eighths;
+    f64x8 sum = splat(0.);
+    for (size_t g = 0, groups = (n + kGroup - 1) / kGroup; g < groups; g += W) {
+      f64x8 z[W / 8];
+      widen(ChunkSums<T>::load_vector(group_tops, groups, g), z);
+      UNROLL for (size_t p = 0; p < W / 8; p++)
+        sum = add_from(sum, weights.approximate(max_keep_nan(splat(deepest), z[p])), z[p], splat(deepest));
+    }
+    return reduce_add(sum) * (1 - 0x1p-30);
+  }
+  // Lists the first k tokens with their weights. Returns the sum of these.
+  double list_top_items(T top, size_t k) {
+    memory.list.size = 0;
+    if (!memory.list.need(k)) return 0;
+    find_top_items(x, n, group_tops, top, k, memory.list.data);
+    memory.list.size = k;
+    weigh_list();
+    return (double)sum_list();
   }
 
   // Whether few groups have a logit of at least `least`: few enough for a list.

@@ -55,16 +55,15 @@ struct KeptList {
         weights(0, filters.temperature == 0 ? 1 : eighths_per_logit(filters.temperature), n) {}
 
   // Applies the filters after top-k to a list in the order of logits.
-  NEVER_INLINE void filter_list() {
+  void filter_list() { filter_list_to(filters.top_p < 1 ? filters.top_p * (double)sum_list() : infinity<double>()); }
+  // Keeps the first items whose sum reaches `target`, then applies the filters after top-p.
+  NEVER_INLINE void filter_list_to(double target) {
     Buffer<Item>& items = memory.list;
-    if (filters.top_p < 1) {
-      double target = filters.top_p * (double)sum_list();
-      uint64_t sum = 0;
-      size_t kept = 0;
-      do sum += weights.to_integer(items.data[kept++].weight);
-      while (kept < items.size && (double)sum < target);
-      items.size = kept;
-    }
+    uint64_t sum = 0;
+    size_t kept = 0;
+    do sum += weights.to_integer(items.data[kept++].weight);
+    while (kept < items.size && (double)sum < target);
+    items.size = kept;
     keep_if([&](const Item& item) ALWAYS_LAMBDA {
       return item.z >= weights.top + filters.min_distance || item.z == weights.top;
     });
@@ -116,6 +115,15 @@ struct KeptList {
     uint64_t sum = 0;
     for (size_t i = 0; i < memory.list.size; i++) sum += weights.to_integer(memory.list.data[i].weight);
     return sum;
+  }
+  // Whether no sum of the first items is within `slack` of `target`.
+  bool is_apart(double target, double slack) const {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < memory.list.size && (double)sum < target + slack; i++) {
+      sum += weights.to_integer(memory.list.data[i].weight);
+      if ((double)sum - target <= slack && target - (double)sum <= slack) return false;
+    }
+    return true;
   }
   void weigh_list() { weigh_items(weights, memory.list.data, memory.list.size); }
   // Makes the list the kept tokens: by index, with its total.

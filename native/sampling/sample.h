@@ -17,12 +17,15 @@ template <class R> struct SampleOutputs {
   uint32_t* tokens;
   R *kept, *probabilities;
   int32_t* status;
-  const double* uniforms;
+  const double *uniforms, *row_filters;  // row_filters: six numbers a row, or null
   size_t cols, draws;
-  FiltersInUnits filters;
+  Filters filters;  // of all rows, without row_filters
+
+  Filters filters_of(size_t i) const { return row_filters ? Filters::of_row(row_filters + 6 * i, cols) : filters; }
 
   // Samples row i and writes its outputs. Without memory `logits` is null, and nothing is written.
-  template <class F> NEVER_INLINE void sample_row(SampleMemory& memory, const F* logits, size_t i) const {
+  template <class F>
+  NEVER_INLINE void sample_row(SampleMemory& memory, const FiltersInUnits& filters, const F* logits, size_t i) const {
     if (!logits) return;
     RowSampler<F> row(memory, filters, logits, cols, kept || probabilities);
     int32_t outcome = row.filter();
@@ -63,27 +66,26 @@ template <class X, class R> struct Sample {
     size_t cols = outputs.cols;
     const T* floats = LogitReader<X>::read(x + i * cols, cols, memory.logits(T()));
     if (!floats) return;
-    const double temperature = outputs.filters.temperature;
+    const FiltersInUnits filters(outputs.filters_of(i), 1);
+    const double temperature = filters.temperature;
     bool is_quartered = false, is_large = sizeof(T) == 8 && temperature >= kLargeTemperature;
     bool is_small = sizeof(T) == 8 && temperature > 0 && temperature < kSmallTemperature;
-    if (!extras.any() && !is_large && !is_small) return outputs.sample_row(memory, floats, i);
+    if (!extras.any() && !is_large && !is_small) return outputs.sample_row(memory, filters, floats, i);
     const double* logits =
         is_large ? apply_mask_and_bias<X, sizeof(T) == 8>(memory, extras, floats, cols, i, is_quartered)
                  : apply_mask_and_bias<X>(memory, extras, floats, cols, i, is_quartered);
     bool is_raised = is_small && !is_quartered && logits && raise_logits(memory.doubles.data, cols);
-    if (!is_quartered && !is_raised) return outputs.sample_row(memory, logits, i);
-    SampleOutputs<R> outputs_of_units = outputs;
-    outputs_of_units.filters = outputs.filters.in_units(is_quartered ? 4 : kRaisedUnit);
-    outputs_of_units.sample_row(memory, logits, i);
+    if (!is_quartered && !is_raised) return outputs.sample_row(memory, filters, logits, i);
+    outputs.sample_row(memory, filters.in_units(is_quartered ? 4 : kRaisedUnit), logits, i);
   }
 };
 
 // The kernel.
 template <class X, class Y>
 void sample(const Run& run, const Stored<X>* x, uint32_t* tokens, Y* kept, Y* probabilities, int32_t* status,
-            const double* uniforms, size_t rows, size_t cols, size_t draws, const Filters& filters,
-            const MaskAndBias<Stored<X>>& mask_and_bias) {
-  SampleOutputs<Y> outputs = {tokens, kept, probabilities, status, uniforms, cols, draws, {filters, 1}};
+            const double* uniforms, const double* row_filters, size_t rows, size_t cols, size_t draws,
+            const Filters& filters, const MaskAndBias<Stored<X>>& mask_and_bias) {
+  SampleOutputs<Y> outputs = {tokens, kept, probabilities, status, uniforms, row_filters, cols, draws, filters};
   Sample<X, Y> work = {x, outputs, Extras<Stored<X>>(mask_and_bias)};
   share_rows(for_bytes(run, rows * cols * sizeof *x), rows, cols, work);
 }

@@ -42,6 +42,58 @@ export const samplingOperators: Operator[] = [
       api.sample!(x, Object.defineProperty(options, 'noise', { value: noise, enumerable: true })),
   },
   {
+    name: 'sample, options a row',
+    hasPromise: true,
+    arrays: () => ({ ...logits(), topP: Float32Array.from({ length: ROWS }, () => 0.9) }),
+    written: [],
+    options: (arrays) => ({ ...masked(arrays), topK: 50, topP: arrays.topP, invalid: 'mark', logProbs: 3 }),
+    lists: () => ({ seed: integers(ROWS), temperature: uniforms(ROWS) }),
+    call: (api, { x }, options, { seed, temperature }) =>
+      api.sample!(
+        x,
+        Object.defineProperties(options, {
+          seed: { value: seed, enumerable: true },
+          temperature: { value: temperature, enumerable: true },
+        }),
+      ),
+  },
+  {
+    name: 'sample, filters in an order',
+    hasPromise: true,
+    arrays: logits,
+    written: [],
+    options: (arrays) => ({
+      ...masked(arrays),
+      topNSigma: 2,
+      topK: 50,
+      xtc: { threshold: 0.1, probability: 0.5 },
+      dynamicTemperature: { range: 0.5 },
+      mirostat: { version: 2 },
+      seed: 1,
+    }),
+    lists: () => ({ order: ['topNSigma', 'topK', 'xtc', 'temperature', 'mirostat'] }),
+    call: (api, { x }, options, { order }) =>
+      api.sample!(x, Object.defineProperty(options, 'order', { value: order, enumerable: true })),
+  },
+  {
+    name: 'sample, words of a grammar',
+    hasPromise: true,
+    arrays: () => ({ x: floats(SIZE, 21), mask: new Int32Array(ROWS * Math.ceil(COLS / 32)).fill(-1) }),
+    written: [],
+    options: ({ mask }) => ({ cols: COLS, mask, maskFormat: 'bits', topK: 20, seed: 1 }),
+    call: (api, { x }, options) => api.sample!(x, options),
+  },
+  {
+    name: 'topK of an inner axis, smallest',
+    hasPromise: true,
+    arrays: () => ({ x: floats(SIZE, 21) }),
+    written: [],
+    options: () => ({ axis: 0, largest: false }),
+    lists: () => ({ shape: [COLS, ROWS] }),
+    call: (api, { x }, options, { shape }) =>
+      api.topK!(x, 5, Object.defineProperty(options, 'shape', { value: shape, enumerable: true })),
+  },
+  {
     name: 'sampleMany, typed noise',
     hasPromise: true,
     arrays: () => ({ ...logits(), noise: Float64Array.from(uniforms(3 * ROWS)) }),

@@ -25,10 +25,12 @@ describe('x', () => {
 
   it('is an array of floats', () => {
     for (const [value, described] of others) {
+      const isNumbers = [Array, Int32Array, Uint8Array].some((Kind) => value instanceof Kind);
+      const hint = isNumbers ? ' (Float32Array.from(x) makes one of these numbers)' : '';
       const expected =
         value instanceof Uint16Array
           ? "dtype 'float16' or 'bfloat16' beside a Uint16Array"
-          : 'a Float32Array or Float64Array, a Float16Array, or a Uint16Array with a dtype';
+          : `a Float32Array or Float64Array, a Float16Array, or a Uint16Array with a dtype${hint}`;
       const message = `Expected ${expected} for x but received ${described}`;
       expectError(() => call(value), TypeError, 'ERR_INVALID_ARG_TYPE', message);
     }

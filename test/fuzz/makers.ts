@@ -12,6 +12,7 @@ import { penaltyMakers } from './penalty-cases.js';
 import { routingMakers } from './routing-cases.js';
 import { rowMakers } from './row-cases.js';
 import { samplingMakers } from './sampling-cases.js';
+import { chainMakers } from './chain-cases.js';
 import { stableMakers } from './stable-cases.js';
 import { sumMakers } from './sum-cases.js';
 
@@ -23,6 +24,7 @@ export const makers: Readonly<Record<string, Maker>> = {
   ...attentionMakers,
   ...cacheMakers,
   ...samplingMakers,
+  ...chainMakers,
   ...noiseMakers,
   ...penaltyMakers,
   ...detectionMakers,

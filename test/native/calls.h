@@ -1,6 +1,5 @@
 // Calls of kernels: each signature of kernels.def has a class here. Tests that stamp their loops from kernels.def find
 // it by CALL_OF(name); a kernel with a new signature does not compile until it has a class.
-//
 // A call is made of a Shape. `inputs()` are the buffers that it reads and `outputs()` the buffers that it writes.
 // `kInPlace`: the first output may be the first input. `run` calls the kernel on buffers that a test has placed.
 #pragma once
@@ -232,11 +231,12 @@ NormalizeCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*
 template <bool kBrain, bool kOneARow, class T>
 ArgmaxCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, size_t, size_t));
 template <bool kBrain, bool kOneARow, class T>
-TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t,
-                                                const MaskAndBias<T>&));
+TopKCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, T*, const uint32_t*, uint32_t*, size_t,
+                                                size_t, size_t, const MaskAndBias<T>&));
 template <bool kBrain, bool kOneARow, class T, class R>
-SampleCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*,
-                                                     size_t, size_t, size_t, const Filters&, const MaskAndBias<T>&));
+SampleCall<ElementOf<T, kBrain>, R> call_of(
+    void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*, const double*, size_t, size_t, size_t,
+             const Filters&, const MaskAndBias<T>&));
 template <bool kBrain, bool kOneARow, class T>
 RouteCallOf<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, float*, uint32_t*, int32_t*,
                                                    const double*, const uint8_t*, size_t, size_t, size_t, size_t,

@@ -115,6 +115,8 @@ const calls: OperatorArguments = {
     x: floats(elements),
     indices: new Uint32Array(12),
     values: floats(12),
+    targets: new Uint32Array(6),
+    ranks: new Uint32Array(6),
     rows: 6,
     cols: 5,
     k: 2,
@@ -129,6 +131,7 @@ const calls: OperatorArguments = {
     probabilities: floats(elements),
     status: new Int32Array(6),
     uniforms: new Float64Array(12),
+    rowFilters: Float64Array.from({ length: 36 }, (_, i) => [5, 1, 1, -Infinity, 1, 0][i % 6]!),
     rows: 6,
     cols: 5,
     draws: 2,
@@ -155,8 +158,9 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
   for (const name of [...operator.inputs, ...operator.outputs]) {
     const array = args[name] as Float32Array | null;
     if (array === null) continue;
-    yield [`${name} that lacks one element`, name, { ...args, [name]: array.slice(0, -1) }];
-    yield [`${name} without elements`, name, { ...args, [name]: array.slice(0, 0) }];
+    const native = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    yield [`${name} that lacks one element`, native, { ...args, [name]: array.slice(0, -1) }];
+    yield [`${name} without elements`, native, { ...args, [name]: array.slice(0, 0) }];
   }
   const shape = args.shape as Float64Array | undefined;
   for (const [i, value] of [

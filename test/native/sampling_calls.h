@@ -17,26 +17,38 @@ template <class E> struct ArgmaxCall : LogitsOf<E> {
 
 template <class E> struct TopKCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, uint32_t*, T*, size_t, size_t, size_t, const MaskAndBias<T>&);
+  using Kernel = void (*)(const Run&, const T*, uint32_t*, T*, const uint32_t*, uint32_t*, size_t, size_t, size_t,
+                          const MaskAndBias<T>&);
   static constexpr bool kInPlace = false;
+  std::vector<uint32_t> targets;  // of every second call
 
-  using LogitsOf<E>::LogitsOf;
+  explicit TopKCall(const Shape& s) : LogitsOf<E>(s) {
+    for (size_t r = 0; s.seed % 2 && r < s.rows(); r++) targets.push_back((uint32_t)((r * 7 + s.seed) % s.cols));
+  }
   size_t k() const { return 1 + this->seed * 7 % (this->cols < 90 ? this->cols : 90); }
-  std::vector<Span> inputs() const { return this->logits(); }
-  std::vector<Span> outputs() const { return {room<uint32_t>(this->rows() * k()), room<T>(this->rows() * k())}; }
+  std::vector<Span> inputs() const {
+    std::vector<Span> all = this->logits();
+    all.push_back(span(targets));
+    return all;
+  }
+  std::vector<Span> outputs() const {
+    return {room<uint32_t>(this->rows() * k()), room<T>(this->rows() * k()), room<uint32_t>(targets.size())};
+  }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    kernel(run, this->x_of(in), (uint32_t*)out[0], (T*)out[1], this->rows(), this->cols, k(), this->added_of(in));
+    bool has_targets = !targets.empty();
+    kernel(run, this->x_of(in), (uint32_t*)out[0], (T*)out[1], has_targets ? (const uint32_t*)in[3] : nullptr,
+           has_targets ? (uint32_t*)out[2] : nullptr, this->rows(), this->cols, k(), this->added_of(in));
   }
 };
 
 // Draws with some of the filters. Every second call writes no probabilities, so that it needs no exact sums.
 template <class E, class Result> struct SampleCall : LogitsOf<E> {
   using T = typename E::Type;
-  using Kernel = void (*)(const Run&, const T*, uint32_t*, Result*, Result*, int32_t*, const double*, size_t, size_t,
-                          size_t, const Filters&, const MaskAndBias<T>&);
+  using Kernel = void (*)(const Run&, const T*, uint32_t*, Result*, Result*, int32_t*, const double*, const double*,
+                          size_t, size_t, size_t, const Filters&, const MaskAndBias<T>&);
   static constexpr bool kInPlace = false;
   static constexpr size_t kDraws = 3;
-  std::vector<double> uniforms;
+  std::vector<double> uniforms, row_filters;  // every third call has filters a row
   size_t top_k;
   double top_p, min_distance, typical_p, epsilon;
 
@@ -48,11 +60,17 @@ template <class E, class Result> struct SampleCall : LogitsOf<E> {
     min_distance = random.bits() % 3 ? -kInfinity : -5 * s.temperature * random.unit();
     typical_p = random.bits() % 4 ? 1 : random.unit();
     epsilon = random.bits() % 4 ? 0 : random.unit() * random.unit() / 10;
+    for (size_t r = 0; s.seed % 3 == 0 && r < s.rows(); r++) {
+      double each[] = {(double)(1 + random.bits() % (2 * s.cols + 1)), r % 5 ? s.temperature : 0, random.unit(),
+                       min_distance, random.bits() % 4 ? 1 : random.unit(), epsilon};
+      row_filters.insert(row_filters.end(), each, each + 6);
+    }
   }
   size_t written() const { return this->seed % 2 ? this->elements() : 0; }
   std::vector<Span> inputs() const {
     std::vector<Span> all = this->logits();
     all.push_back(span(uniforms));
+    all.push_back(span(row_filters));
     return all;
   }
   std::vector<Span> outputs() const {
@@ -62,7 +80,7 @@ template <class E, class Result> struct SampleCall : LogitsOf<E> {
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
     Result *kept = written() ? (Result*)out[1] : nullptr, *probabilities = written() ? (Result*)out[2] : nullptr;
     kernel(run, this->x_of(in), (uint32_t*)out[0], kept, probabilities, (int32_t*)out[3], (const double*)in[3],
-           this->rows(), this->cols, kDraws, {top_k, this->temperature, top_p, min_distance, typical_p, epsilon},
-           this->added_of(in));
+           row_filters.empty() ? nullptr : (const double*)in[4], this->rows(), this->cols, kDraws,
+           {top_k, this->temperature, top_p, min_distance, typical_p, epsilon}, this->added_of(in));
   }
 };

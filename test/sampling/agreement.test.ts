@@ -47,6 +47,7 @@ function run(name: (typeof backends)[number], { x, cols, filters, mask, bias, wr
     probabilities,
     status,
     uniforms,
+    null,
     rows,
     cols,
     DRAWS,

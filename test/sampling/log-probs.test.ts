@@ -19,6 +19,7 @@ describe('logProbs', () => {
     expect(logProbs(Float32Array.of(0, 0), 1).logProbs[0]).toBeCloseTo(-Math.LN2, 7);
     expect(logProbs(Float32Array.of(0, -Infinity), 1, { top: 9 })).toEqual({
       logProbs: Float64Array.of(-Infinity),
+      ranks: Uint32Array.of(2),
       top: { indices: Uint32Array.of(0, 1), logProbs: Float64Array.of(0, -Infinity), n: 2 },
     });
     expect(logProbs(Uint16Array.of(0x3c00, 0x3c00), 0, { dtype: 'float16' }).logProbs[0]).toBeCloseTo(-Math.LN2, 7);
@@ -35,7 +36,11 @@ describe('logProbs', () => {
         mask,
         bias: bias as Float64Array,
       });
-      const { logProbs: chosen, top } = logProbs(x as Float64Array, [7, 8], {
+      const {
+        logProbs: chosen,
+        ranks,
+        top,
+      } = logProbs(x as Float64Array, [7, 8], {
         cols: 900,
         temperature: 0.8,
         top: 700,
@@ -59,7 +64,7 @@ describe('logProbs', () => {
           maskFormat: 'bits',
           bias: bias as Float64Array,
         }),
-      ).toEqual({ logProbs: chosen, top });
+      ).toEqual({ logProbs: chosen, ranks, top });
     }
     expect(() => logProbs(new Float32Array(3), 0, { mask: new Uint8Array(3) })).toThrow('row 0');
     expect(() => logProbs(new Float32Array(3), 0, { mask: new Uint8Array(2) })).toThrow('for mask but received 2');

@@ -12,7 +12,19 @@ for (const name of backends) {
   describe(`${name}: sums of x and bias beyond the doubles`, () => {
     const topK = (x: Float64Array, bias: Float64Array, k: number, mask: Uint8Array | null = null): number[] => {
       const [indices, values] = [new Uint32Array(k), new Float64Array(k)];
-      (backend.top_k_f64 as TopKKernel<Float64Array>)(x, indices, values, 1, x.length, k, mask, mask ? 1 : 0, bias);
+      (backend.top_k_f64 as TopKKernel<Float64Array>)(
+        x,
+        indices,
+        values,
+        null,
+        null,
+        1,
+        x.length,
+        k,
+        mask,
+        mask ? 1 : 0,
+        bias,
+      );
       return [...indices];
     };
 
@@ -44,6 +56,7 @@ for (const name of backends) {
         out,
         status,
         new Float64Array(0),
+        null,
         1,
         x.length,
         0,

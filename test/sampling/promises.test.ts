@@ -41,7 +41,7 @@ for (const name of backends.filter((each) => each !== 'scalar')) {
       const x = new Float32Array(9000);
       await expect(later.sample(x, { topP: 2 })).rejects.toMatchObject({ code: 'ERR_OUT_OF_RANGE' });
       await expect(later.sample(x, { other: 2 } as never)).rejects.toThrow(/Expected only .*signal for options/);
-      await expect(later.topK(x, 0)).rejects.toThrow(RangeError);
+      await expect(later.topK(x, -1)).rejects.toThrow(RangeError);
       await expect(later.sample(x.slice().fill(NaN), { cols: 3000 })).rejects.toThrow('no NaN for row 0');
       await expect(later.filterLogits(x.slice().fill(-Infinity), { cols: 3000 })).rejects.toThrow(
         'a finite largest logit for row 0',

@@ -104,6 +104,7 @@ describe('frequencies', () => {
         null,
         new Int32Array(1),
         uniforms,
+        null,
         1,
         4000,
         draws,

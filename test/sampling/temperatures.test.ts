@@ -30,6 +30,7 @@ describe.each(backends)('on %s', (name) => {
         probabilities,
         status,
         Float64Array.from(uniforms),
+        null,
         1,
         n,
         uniforms.length,

@@ -14,7 +14,7 @@ for (const name of backends) {
   const topOn = (x: Floats, k: number) => {
     const [indices, values] = [new Uint32Array(k), x.slice(0, k)];
     const top = backend[x instanceof Float32Array ? 'top_k_f32' : 'top_k_f64'] as TopKKernel<Floats>;
-    top(x, indices, values as Floats, 1, x.length, k, null, MASK_NONE, null);
+    top(x, indices, values as Floats, null, null, 1, x.length, k, null, MASK_NONE, null);
     return { indices, values };
   };
 
@@ -44,7 +44,8 @@ for (const name of backends) {
   const top = (x: Floats, k: number, mask: Uint8Array | null, bias: Floats | null) => {
     const indices = new Uint32Array(k);
     const kernel = backendNamed(name)[x instanceof Float32Array ? 'top_k_f32' : 'top_k_f64'] as TopKKernel<Floats>;
-    kernel(x, indices, x.slice(0, k) as Floats, 1, x.length, k, mask, mask === null ? MASK_NONE : MASK_ROW_BYTES, bias);
+    const layout = mask === null ? MASK_NONE : MASK_ROW_BYTES;
+    kernel(x, indices, x.slice(0, k) as Floats, null, null, 1, x.length, k, mask, layout, bias);
     return [...indices];
   };
 

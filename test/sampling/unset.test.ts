@@ -92,6 +92,8 @@ it('functions have all the options that this test is for', async () => {
   ]);
   expect(await namesOf(functions['softToken']!)).toEqual([
     'cols',
+    'shape',
+    'axis',
     'dtype',
     'mask',
     'maskFormat',
@@ -121,7 +123,7 @@ it('the options of a generation_config.json', () => {
 it('what has a meaning keeps it', () => {
   expect(sampling.sample(x, { temperature: 0 })).toEqual(sampling.argmax(x));
   expect(sampling.penalize(x, [1], { presencePenalty: 1, penaltyWindow: 0 })).toEqual(x);
-  expect(() => sampling.topK(x, 0)).toThrow(RangeError);
+  expect(() => sampling.topK(x, -1)).toThrow(RangeError);
   expect(() => sampling.topK(x, null as never)).toThrow(TypeError);
   expect(() => sampling.penalize(x, null as never)).toThrow(TypeError);
   expect(() => sampling.sample(x, null as never)).toThrow(TypeError);

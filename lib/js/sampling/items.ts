@@ -27,6 +27,15 @@ export function indexOfLargest(x: Floats, start: number, n: number): number {
   return index;
 }
 
+/** How many logits come before the one at `target`, plus 1; NO_INDEX for a target beyond the row. */
+export function rankOf(x: Floats, start: number, n: number, target: number): number {
+  if (target >= n) return NO_INDEX;
+  const z = x[start + target]!;
+  let rank = 1;
+  for (let i = 0; i < n; i++) if (x[start + i]! > z || (i < target && x[start + i] === z)) rank++;
+  return rank;
+}
+
 /** The first k items in order, of a row without NaN. */
 export function bestItems(x: Floats, start: number, n: number, k: number): Item[] {
   const heap: Item[] = []; // its root comes last in order

@@ -14,6 +14,19 @@ export interface Filters {
   readonly epsilon: number;
 }
 
+/** The filters of row r, six numbers a row in the order of native/rows/parameters.h. */
+export function filtersOfRow(numbers: Float64Array, r: number, cols: number): Filters {
+  const [k, temperature, topP, minDistance, typicalP, epsilon] = numbers.subarray(6 * r, 6 * r + 6) as unknown as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  return { topK: k >= 1 && k < cols ? Math.floor(k) : cols, temperature, topP, minDistance, typicalP, epsilon };
+}
+
 export interface MaskAndBias {
   readonly mask: Uint8Array | null;
   readonly maskLayout: number;

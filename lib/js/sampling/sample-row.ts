@@ -6,8 +6,8 @@ import type { Filters, Floats, UnitRow } from './rows.js';
 
 /** The status of a row. */
 export const SAMPLED = 0;
-const HAS_NAN = 1;
-const NOTHING_FINITE = 2;
+export const HAS_NAN = 1;
+export const NOTHING_FINITE = 2;
 
 export class SampleRow {
   private readonly z: Float64Array;

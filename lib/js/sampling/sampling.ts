@@ -8,22 +8,25 @@ import {
 } from '../../backend/backend.js';
 import { ARGMAX, SAMPLE, TOP_K } from '../../backend/operators.js';
 import { twinOf } from '../twin.js';
-import { bestItems, indexOfLargest } from './items.js';
-import { filtersIn, readRow, rowFor, type Floats } from './rows.js';
+import { bestItems, indexOfLargest, rankOf } from './items.js';
+import { filtersIn, filtersOfRow, readRow, rowFor, type Floats } from './rows.js';
 import { SAMPLED, SampleRow } from './sample-row.js';
 
 const argmax: ArgmaxKernel<Floats> = (x, indices, rows, cols) => {
   for (let r = 0; r < rows; r++) indices[r] = indexOfLargest(x, r * cols, cols);
 };
 
-const topK: TopKKernel<Floats> = (x, indices, values, rows, cols, k, mask, maskLayout, bias) => {
+const topK: TopKKernel<Floats> = (x, indices, values, targets, ranks, rows, cols, k, mask, maskLayout, bias) => {
   const isPlain = mask === null && bias === null;
   for (let r = 0; r < rows; r++) {
     const [z, start] = isPlain ? [x, r * cols] : [readRow(x, r, cols, { mask, maskLayout, bias }).z, 0];
-    if (indexOfLargest(z, start, cols) === NO_INDEX) {
+    const isNaNRow = indexOfLargest(z, start, cols) === NO_INDEX;
+    if (targets !== null && ranks !== null) ranks[r] = isNaNRow ? NO_INDEX : rankOf(z, start, cols, targets[r]!);
+    if (isNaNRow) {
       indices.fill(NO_INDEX, r * k, (r + 1) * k);
       continue;
     }
+    if (k === 0) continue;
     bestItems(z, start, cols, k).forEach(({ index }, i) => {
       indices[r * k + i] = index;
       values[r * k + i] = x[r * cols + index]!;
@@ -38,6 +41,7 @@ const sample: SampleKernel<Floats> = (
   probabilities,
   status,
   uniforms,
+  rowFilters,
   rows,
   cols,
   draws,
@@ -51,9 +55,10 @@ const sample: SampleKernel<Floats> = (
   maskLayout,
   bias,
 ) => {
-  const filters = { topK: k, temperature, topP, minDistance, typicalP, epsilon };
+  const all = { topK: k, temperature, topP, minDistance, typicalP, epsilon };
   for (let r = 0; r < rows; r++) {
-    const unitRow = rowFor(temperature, x, r, cols, { mask, maskLayout, bias });
+    const filters = rowFilters === null ? all : filtersOfRow(rowFilters, r, cols);
+    const unitRow = rowFor(filters.temperature, x, r, cols, { mask, maskLayout, bias });
     const row = new SampleRow(unitRow, filtersIn(unitRow.unit, filters));
     status[r] = row.filter();
     if (status[r] !== SAMPLED) {
