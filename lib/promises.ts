@@ -112,6 +112,7 @@ export { dispatchPlan, loadBalanceLoss, route, routeBackward, updateSelectBias }
 export * from './attention/linear-promises.js';
 export * from './attention/softmax-free-promises.js';
 export * from './losses/promises.js';
+export * from './sampling/decoding-promises.js';
 
 /** As softmax of the package's root. */
 export const softmax = /* @__PURE__ */ later(softmaxCall, 1);

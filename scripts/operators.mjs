@@ -1,6 +1,6 @@
-// Makes lib/backend/operators.ts and parameters.ts from native/operators.def, so that lib/ calls kernels with arguments
-// by name. Run it after a change of the table: a test fails while they differ. With --check it writes nothing, and
-// fails if they do.
+// Makes lib/backend/operators.ts and parameters.ts from the table, native/operators.def and what it includes, so that
+// lib/ calls kernels with arguments by name. Run it after a change of the table: a test fails while they differ. With
+// --check it writes nothing, and fails if they do.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -234,8 +234,10 @@ function writeOperators({ lists, operators }) {
   ];
 }
 
-const sources = ['native/operators/defaults.inc', 'native/operators.def']; // groups of parameters, and the table
-const table = readTable(sources.map((path) => readFileSync(file(path), 'utf8')).join('\n'));
+const read = (path) => readFileSync(file(path), 'utf8');
+// Groups of parameters, and the families in the order of the table.
+const families = [...read('native/operators.def').matchAll(/^#include "(operators\/\w+\.(?:inc|def))"$/gm)];
+const table = readTable(families.map(([, path]) => read(`native/${path}`)).join('\n'));
 const made = { 'lib/backend/parameters.ts': writeTypes(table), 'lib/backend/operators.ts': writeOperators(table) };
 for (const [path, lines] of Object.entries(made)) {
   const text = `${lines.join('\n')}\n`;

@@ -141,6 +141,13 @@ export type TopKKernel<X> = Kernel<'top_k', X>;
  */
 export type SampleKernel<X, Y = X> = Kernel<'sample', X, Y>;
 
+/**
+ * Draws a token of each row, whose logits the row's table of tokens changes (native/sampling/penalties.h). `entries`
+ * has the tables (lib/sampling/token-table.ts), `regions` the first slot and the number of slots of each row's,
+ * `settings` eleven numbers of each row: its filters as for `sample`, then its penalties. `status` as for `sample`.
+ */
+export type SamplePenalizedKernel<X> = Kernel<'sample_penalized', X>;
+
 /** The kernels of sampling for one type. */
 export type SamplingOfType<Name extends string, X, Y> = { readonly [K in `argmax_${Name}`]: ArgmaxKernel<X> } & {
   readonly [K in `top_k_${Name}`]: TopKKernel<X>;

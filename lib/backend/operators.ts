@@ -8,6 +8,7 @@ const SAME = ['f32', 'f64', 'f16', 'bf16'];
 const SINGLE = ['f32'];
 const STORED = ['f32', 'f16', 'bf16', 'i8'];
 const AT_LEAST_SINGLE = ['f32', 'f64', 'f16', 'bf16'];
+const FLOATS = ['f32', 'f64'];
 const TO_SINGLE = ['f32', 'f16', 'bf16'];
 
 export const SOFTMAX: OperatorOf<'softmax'> = {
@@ -225,6 +226,16 @@ export const SAMPLE: OperatorOf<'sample'> = {
   call: (kernel, a) => kernel(
     a.x, a.tokens, a.kept, a.probabilities, a.status, a.uniforms, a.rowFilters, a.rows, a.cols, a.draws, a.topK,
     a.temperature, a.topP, a.minDistance, a.typicalP, a.epsilon, a.mask, a.maskLayout, a.bias,
+  ),
+};
+
+export const SAMPLE_PENALIZED: OperatorOf<'sample_penalized'> = {
+  name: 'sample_penalized', types: FLOATS, inPlace: null,
+  parameters: ['x', 'tokens', 'status', 'uniforms', 'entries', 'regions', 'settings', 'rows', 'cols', 'slots'],
+  inputs: ['x', 'uniforms', 'entries', 'regions', 'settings'], outputs: ['tokens', 'status'], logits: ['x'],
+  results: [],
+  call: (kernel, a) => kernel(
+    a.x, a.tokens, a.status, a.uniforms, a.entries, a.regions, a.settings, a.rows, a.cols, a.slots,
   ),
 };
 

@@ -95,6 +95,10 @@ export interface NamedParameters<X, Y> {
     x: X; tokens: Uint32Array; kept: Y | null; probabilities: Y | null; status: Int32Array; uniforms: Float64Array;
     rowFilters: Float64Array | null; rows: number; cols: number; draws: number;
   } & Filters & MaskAndBias<X>;
+  sample_penalized: {
+    x: X; tokens: Uint32Array; status: Int32Array; uniforms: Float64Array; entries: Uint32Array; regions: Uint32Array;
+    settings: Float64Array; rows: number; cols: number; slots: number;
+  };
   soft_nms: {
     boxes: Float32Array; scores: Float32Array; classes: Int32Array | null; indices: Uint32Array; kept: Float32Array;
     counts: Uint32Array; status: Uint32Array; batch: number; n: number; most: number;
@@ -179,6 +183,10 @@ export interface OrderedParameters<X, Y> {
     rowFilters: Float64Array | null, rows: number, cols: number, draws: number, ...filters: OrderedFilters,
     ...maskAndBias: OrderedMaskAndBias<X>,
   ];
+  sample_penalized: [
+    x: X, tokens: Uint32Array, status: Int32Array, uniforms: Float64Array, entries: Uint32Array, regions: Uint32Array,
+    settings: Float64Array, rows: number, cols: number, slots: number,
+  ];
   soft_nms: [
     boxes: Float32Array, scores: Float32Array, classes: Int32Array | null, indices: Uint32Array, kept: Float32Array,
     counts: Uint32Array, status: Uint32Array, batch: number, n: number, most: number, ...boxFormat: OrderedBoxFormat,
@@ -212,8 +220,7 @@ interface SameOrWider extends Same {
   f16_f32: { x: Uint16Array; y: Float32Array };
   bf16_f32: { x: Uint16Array; y: Float32Array };
 }
-interface Same extends Single {
-  f64: { x: Float64Array; y: Float64Array };
+interface Same extends Floats {
   f16: { x: Uint16Array; y: Uint16Array };
   bf16: { x: Uint16Array; y: Uint16Array };
 }
@@ -226,6 +233,9 @@ interface Stored extends Single {
   i8: { x: Int8Array; y: Int8Array };
 }
 interface AtLeastSingle extends ToSingle {
+  f64: { x: Float64Array; y: Float64Array };
+}
+interface Floats extends Single {
   f64: { x: Float64Array; y: Float64Array };
 }
 interface ToSingle extends Single {
@@ -258,6 +268,7 @@ export interface OperatorTypes {
   argmax: Same;
   top_k: Same;
   sample: AtLeastSingle;
+  sample_penalized: Floats;
   soft_nms: Single;
   iou_matrix: Single;
   decode_yolo: Single;

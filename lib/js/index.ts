@@ -16,6 +16,7 @@ import { routeBackwardKernels } from './routing/route-backward.js';
 import { safeStepRadiusKernels } from './losses/step-radius.js';
 import { taylorSoftmaxKernels } from './losses/taylor-softmax.js';
 import { zLossKernels } from './losses/z-loss.js';
+import { penalizedKernels } from './sampling/penalized.js';
 import { samplingKernels } from './sampling/sampling.js';
 import { expSumKernels } from './softmax/exp-sum.js';
 import { logSoftmaxKernels } from './softmax/log-softmax.js';
@@ -48,6 +49,7 @@ export const js: Backend = {
   ...loadBalanceKernels,
   ...routeBackwardKernels,
   ...samplingKernels,
+  ...penalizedKernels,
   ...softNmsKernels,
   ...iouMatrixKernels,
   ...decodeYoloKernels,

@@ -9,7 +9,7 @@
  */
 
 /** The fourth word of the counter; its upper 24 bits count the attempts of a rejection method. */
-export const PURPOSE = { token: 0, gumbel: 1, gamma: 2, margin: 3, member: 4, xtc: 5 } as const;
+export const PURPOSE = { token: 0, gumbel: 1, gamma: 2, margin: 3, member: 4, xtc: 5, draft: 6 } as const;
 
 /** The four words of a counter, and then of its random block. */
 export const block = new Uint32Array(4);

@@ -1,159 +1,56 @@
-/** penalize: biases, penalties for tokens of the history, banned and forced tokens. */
-import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
-import { type FloatArray } from '../call/types.js';
+/** penalize: biases, penalties for tokens and sequences of the history, banned and forced tokens. */
 import { copyInto, copyOf, kindOf, viewOf } from '../call/arrays.js';
-import { trueLength } from '../call/errors.js';
 import { count } from '../call/checks.js';
-import { types, type NewFloat32Array, type NewFloat64Array, type Returned } from '../call/types.js';
-import { finite } from '../call/values.js';
-import { checkFloats, listOf, optionsOf, type Given } from './options.js';
+import { outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
+import { types, type FloatArray, type NewFloat32Array, type NewFloat64Array, type Returned } from '../call/types.js';
+import { History } from './history.js';
+import { checkFloats, listOf, optionsOf } from './options.js';
+import { checkToken, PENALTY_OPTIONS, penaltiesOf, tokensOf } from './penalty-options.js';
+import type { Penalties, PenaltyOptions, Tokens } from './penalty-options.js';
 
-/** Tokens: an array of integers of any kind. */
-export type Tokens = ArrayLike<number>;
+export { PENALTY_OPTIONS, tokensOf, type PenaltyOptions, type Tokens };
 
-export interface PenaltyOptions {
-  /** Added to the logits of some tokens: a Map or pairs [token, bias]. −Infinity bans one. */
-  logitBias?: ReadonlyMap<number, number> | Iterable<readonly [number, number]> | null | undefined;
-  /**
-   * Logits of tokens of the history are divided by this if they are above 0, and multiplied if not (CTRL, arXiv
-   * 1909.05858). Default and 1: none.
-   */
-  repetitionPenalty?: number | null | undefined;
-  /** Taken off a token's logit for each time it is in the history (OpenAI). Default: 0. */
-  frequencyPenalty?: number | null | undefined;
-  /** Taken off the logits of tokens that are in the history at all (OpenAI). Default: 0. */
-  presencePenalty?: number | null | undefined;
-  /** The number of last tokens of the history that count. Default: all. */
-  penaltyWindow?: number | null | undefined;
-  /** Tokens that get −∞. */
-  banned?: Tokens | null | undefined;
-  /** If given, all other tokens get −∞. */
-  forced?: Tokens | number | null | undefined;
+/** Checks that the tokens of all options are positions of a row. */
+export function checkOptionTokens({ largest }: Penalties, cols: number): void {
+  for (const [name, token] of largest) checkToken(token, name, cols);
 }
 
-export const PENALTY_OPTIONS = [
-  'logitBias',
-  'repetitionPenalty',
-  'frequencyPenalty',
-  'presencePenalty',
-  'penaltyWindow',
-  'banned',
-  'forced',
-] as const;
-
-/** Checked options. Tokens are checked against a row once its length is known. */
-export interface Penalties {
-  readonly bias: readonly (readonly [number, number])[];
-  readonly repetition: number;
-  readonly frequency: number;
-  readonly presence: number;
-  readonly window: number;
-  readonly banned: readonly number[];
-  readonly forced: readonly number[] | undefined;
-}
-
-/** Whether a value has a length that can be read: a proxy of a typed array refuses. */
-function hasLength(value: unknown): boolean {
-  try {
-    return typeof value === 'object' && value !== null && typeof (value as ArrayLike<unknown>).length === 'number';
-  } catch {
-    return false;
-  }
-}
-
-/** A checked copy of a list of tokens. */
-export function tokensOf(value: unknown, name: string): number[] {
-  if (kindOf(value) === undefined && !hasLength(value)) throw wrongType('an array of tokens', name, value);
-  return listOf(value as ArrayLike<unknown>, name, (token) => count(token, name, 0));
-}
-
-/** Checked copies. Every iterator and getter of the caller runs here: before any length is taken. */
-export function penaltiesOf(options: Given<PenaltyOptions>): Penalties {
-  const { logitBias = [], banned = [], forced, penaltyWindow = Infinity } = options;
-  const { repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = options;
-  if (typeof logitBias !== 'object' || logitBias === null || !(Symbol.iterator in logitBias)) {
-    throw wrongType('a Map or pairs [token, bias]', 'logitBias', logitBias);
-  }
-  const bias = Array.from(logitBias as Iterable<unknown>, (pair) => {
-    if (!Array.isArray(pair) || pair.length !== 2) throw wrongType('pairs [token, bias]', 'logitBias', pair);
-    const [token, value]: unknown[] = pair;
-    return [count(token, 'logitBias', 0), value === -Infinity ? value : finite(value, 'logitBias')] as const;
-  });
-  if (finite(repetitionPenalty, 'repetitionPenalty') <= 0) {
-    throw outOfRange('a number above 0', 'repetitionPenalty', repetitionPenalty);
-  }
-  return {
-    bias,
-    repetition: repetitionPenalty,
-    frequency: finite(frequencyPenalty, 'frequencyPenalty'),
-    presence: finite(presencePenalty, 'presencePenalty'),
-    window: penaltyWindow === Infinity ? Infinity : count(penaltyWindow, 'penaltyWindow', 0),
-    banned: tokensOf(banned, 'banned'),
-    forced: forced === undefined ? undefined : forcedTokens(forced),
-  };
-}
-
-function forcedTokens(forced: unknown): number[] {
-  return typeof forced === 'number' ? [count(forced, 'forced', 0)] : tokensOf(forced, 'forced');
-}
-
-/** How often each token is among the last `window` of a history. */
-export type Counts = ReadonlyMap<number, number>;
-
-/** Whether the history changes any logit. */
-export function usesHistory({ repetition, frequency, presence }: Penalties): boolean {
-  return repetition !== 1 || frequency !== 0 || presence !== 0;
-}
-
-function countsOf(history: readonly number[], window: number): Counts {
-  const counts = new Map<number, number>();
-  for (let i = Math.max(0, history.length - window); i < history.length; i++) {
-    counts.set(history[i]!, (counts.get(history[i]!) ?? 0) + 1);
-  }
-  return counts;
-}
-
-/**
- * Changes one row in place: bias, penalties, bans (the order of llama.cpp). Tokens of `counts` are below its length.
- */
-export function applyPenalties(row: FloatArray, penalties: Penalties, counts: Counts): void {
-  const { bias, repetition, frequency, presence, banned, forced } = penalties;
-  const cols = row.length;
-  for (const [token] of bias) checkToken(token, 'logitBias', cols);
-  for (const token of banned) checkToken(token, 'banned', cols);
-  for (const token of forced ?? []) checkToken(token, 'forced', cols);
-  for (const [token, value] of bias) row[token]! += value;
-  if (usesHistory(penalties)) {
-    for (const [token, times] of counts) {
-      const logit = row[token]!;
-      row[token] = (logit > 0 ? logit / repetition : logit * repetition) - times * frequency - presence;
-    }
-  }
-  for (const token of banned) row[token] = -Infinity;
+/** Changes one row in place, by the table of its history and `forced`. */
+export function applyPenalties(row: FloatArray, penalties: Penalties, history: History): void {
+  history.table.apply(row, penalties);
+  const { forced } = penalties;
   if (forced === undefined) return;
   const kept = forced.map((token) => row[token]!);
   row.fill(-Infinity);
   forced.forEach((token, i) => (row[token] = kept[i]!));
 }
 
-/** Checks that a token is a position of a row. */
-export function checkToken(token: number, name: string, cols: number): void {
-  if (!(token < cols)) throw outOfRange(`tokens from 0 to ${cols - 1}`, name, token);
-}
-
 export interface PenalizeOptions<Out extends FloatArray = FloatArray> extends PenaltyOptions {
   /** The length of a row, for rows that follow one another. Default: all is one row. */
   cols?: number | null | undefined;
+  /**
+   * How many first tokens of the history are the prompt, for all rows or one a row: `frequencyPenalty` and
+   * `presencePenalty` do not count them. Default: 0.
+   */
+  promptLength?: number | ArrayLike<number> | null | undefined;
   /** Where results go: `logits` itself or an array of its type. Default: a new array. */
   out?: Out | null | undefined;
 }
 
 /**
- * Logits with biases and penalties applied, in this order (the order of llama.cpp): logitBias, repetitionPenalty,
- * frequencyPenalty and presencePenalty, banned, forced.
+ * Logits with biases and penalties applied, in this order (transformers and llama.cpp): logitBias and sequenceBias,
+ * encoderRepetitionPenalty, repetitionPenalty, frequencyPenalty and presencePenalty, dry, noRepeatNgram,
+ * bannedSequences and banned, forced. For a token of the history, or with a bias:
  *
- *     z = logit + logitBias        z = z > 0 ? z / repetitionPenalty : z · repetitionPenalty        if the token is in the history
- *     z = z − times · frequencyPenalty − (times > 0) · presencePenalty
+ *     z = logit + logitBias + sequenceBias, where the history ends with the sequence's other tokens
+ *     z = z > 0 ? z · encoderRepetitionPenalty : z / encoderRepetitionPenalty       a token of the prompt
+ *     z = z > 0 ? z / repetitionPenalty : z · repetitionPenalty                     a token of the history
+ *     z = z − times · frequencyPenalty − (times > 0) · presencePenalty              times: in the output
+ *     z = z − dry.multiplier · dry.base^(n − dry.allowedLength)                     it prolongs a repetition of n tokens
+ *
+ * with z rounded to the type of the logits in each line; the other tokens keep their logits. A banned token gets −∞,
+ * whatever its logit. A sequence counts as soon as the history ends with all but its last token; transformers wants a
+ * history that is longer.
  *
  * @param logits Float32Array or Float64Array, row-major.
  * @param history The tokens until now; for more than one row, an array of tokens for each.
@@ -182,9 +79,15 @@ export function penalize(
   history: Tokens | readonly Tokens[],
   options?: PenalizeOptions,
 ): FloatArray {
-  const { cols, out, ...given } = optionsOf<PenalizeOptions<FloatArray>>(options, [...PENALTY_OPTIONS, 'cols', 'out']);
+  const { cols, out, promptLength, ...given } = optionsOf<PenalizeOptions<FloatArray>>(options, [
+    ...PENALTY_OPTIONS,
+    'promptLength',
+    'cols',
+    'out',
+  ]);
   const penalties = penaltiesOf(given);
   const { histories, isNested } = historiesOf(history);
+  const prompts = promptsOf(promptLength ?? 0);
 
   checkFloats(logits, 'logits');
   const size = trueLength(logits, 'logits');
@@ -197,17 +100,41 @@ export function penalize(
   for (const each of histories) for (const token of each) checkToken(token, 'history', length);
   if (out !== undefined) checkOut(out, logits, size);
 
+  checkOptionTokens(penalties, length);
+  checkPrompts(prompts, histories, rows);
   const result = copyOf(logits);
-  const all = histories.map((each) => countsOf(each, penalties.window));
   for (let r = 0; r < rows; r++) {
-    applyPenalties(viewOf(result, r * length, (r + 1) * length), penalties, all[r] ?? NOTHING);
+    const each = new History(penalties);
+    const tokens = histories[r] ?? [];
+    const prompt = typeof prompts === 'number' ? prompts : prompts[r]!;
+    each.add(tokens.slice(0, prompt), true);
+    each.add(tokens.slice(prompt), false);
+    each.prepare();
+    applyPenalties(viewOf(result, r * length, (r + 1) * length), penalties, each);
   }
   if (out === undefined) return result;
   copyInto(out, result);
   return out;
 }
 
-const NOTHING: Counts = new Map();
+/** Lengths of prompts: one for all rows, or a checked copy of a list. */
+function promptsOf(value: unknown): number | number[] {
+  if (typeof value === 'number') return count(value, 'promptLength', 0);
+  if (typeof value !== 'object' || value === null || !('length' in value)) {
+    throw wrongType('a number or an array of numbers', 'promptLength', value);
+  }
+  return listOf(value as ArrayLike<unknown>, 'promptLength', (each, i) => count(each, `promptLength[${i}]`, 0));
+}
+
+function checkPrompts(prompts: number | number[], histories: readonly number[][], rows: number): void {
+  if (typeof prompts !== 'number' && prompts.length !== rows) {
+    throw wrongValue(`${rows} numbers, one a row,`, 'promptLength', String(prompts.length));
+  }
+  histories.forEach(({ length }, r) => {
+    const [prompt, name] = typeof prompts === 'number' ? [prompts, ''] : [prompts[r] ?? 0, `[${r}]`];
+    if (prompt > length) throw outOfRange(`at most the ${length} tokens of the history`, `promptLength${name}`, prompt);
+  });
+}
 
 /** One history for one row; an empty one for any number; else one for each row. */
 function checkHistories(histories: readonly number[][], isNested: boolean, rows: number): void {

@@ -123,14 +123,18 @@ export const inCallersOrder = <A extends ArrayBufferView>({ inner, rows }: Rows,
 /** Rows whose arrays no caller can write. */
 export function* privateRows(call: Rows): Generator<undefined, Rows> {
   const { x, mask, bias, own } = call;
-  const of = function* <A extends ArrayBufferView>(view: A, name: 'x' | 'mask' | 'bias'): Generator<undefined, A> {
-    return own.includes(name) ? view : yield* privately('later', view, name === 'x' ? 'logits' : name);
-  };
+  const of = <A extends ArrayBufferView>(view: A, name: 'x' | 'mask' | 'bias') =>
+    privately(own.includes(name) ? 'now' : 'later', view, name === 'x' ? 'logits' : name);
+  const copies = [
+    of(x, 'x'),
+    mask === null ? null : of(mask, 'mask'),
+    bias === null ? null : of(bias, 'bias'),
+  ] as const;
   return {
     ...call,
-    x: yield* of(x, 'x'),
-    mask: mask === null ? null : yield* of(mask, 'mask'),
-    bias: bias === null ? null : yield* of(bias, 'bias'),
+    x: yield* copies[0],
+    mask: copies[1] === null ? null : yield* copies[1],
+    bias: copies[2] === null ? null : yield* copies[2],
   };
 }
 
@@ -190,4 +194,5 @@ export const nothingFinite = (row: number, name = 'logits') =>
   wrongValue('a finite largest logit', `row ${row} of ${name}`, 'none');
 
 /** The error for a row with a status of the kernel. */
-export const invalidRow = (status: number, row: number) => (status === HAS_NAN ? hasNaN(row) : nothingFinite(row));
+export const invalidRow = (status: number, row: number, name?: string) =>
+  status === HAS_NAN ? hasNaN(row, name) : nothingFinite(row, name);

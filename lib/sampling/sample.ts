@@ -34,7 +34,7 @@ const isDetailed = ({ marks, wanted, mu, filters }: Plan): boolean =>
   marks || wanted !== undefined || mu.length > 0 || filters.mirostat !== undefined;
 
 /** The steps of a call: the kernel, or filters in another order; then ln p. */
-function* sampleStepsOf(form: Form, plan: Plan): Steps<NewUint32Array | SampleResult> {
+export function* sampleStepsOf(form: Form, plan: Plan): Steps<NewUint32Array | SampleResult> {
   const { filters, wanted } = plan;
   let { call } = plan;
   if (form === 'later' && (!filters.isNative || wanted !== undefined)) call = yield* privateRows(call);

@@ -1,61 +1,77 @@
 /** Sampler: draws the tokens of one sequence; it has options, a history, and a place in its random stream. */
-import { describe, wrongType, wrongValue } from '../call/errors.js';
-import { type FloatArray } from '../call/types.js';
-import { copyInto, copyOf, kindOf } from '../call/arrays.js';
-import { trueLength } from '../call/errors.js';
+import { copyOf, viewOf } from '../call/arrays.js';
+import { count } from '../call/checks.js';
+import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
+import { checkOptions } from '../call/options.js';
+import type { FloatArray, NewUint32Array } from '../call/types.js';
 import { History } from './history.js';
-import { checkFloats, optionsOf, type Given } from './options.js';
-import { applyPenalties, checkToken, PENALTY_OPTIONS, penaltiesOf, tokensOf, usesHistory } from './penalties.js';
-import type { Penalties, PenaltyOptions, Tokens } from './penalties.js';
-import { keyOf, randomSeed } from './random.js';
-import { sample, type FilterOptions } from './sample.js';
+import { checkFloats, listOf, optionsOf, type Given } from './options.js';
+import { applyPenalties, checkOptionTokens } from './penalties.js';
+import { checkToken, PENALTY_OPTIONS, penaltiesOf, tokensOf } from './penalty-options.js';
+import type { Penalties, PenaltyOptions, Tokens } from './penalty-options.js';
+import { keyOf, randomSeed, Stream } from './random.js';
+import { FILTER_NAMES, type FilterOptions, type MirostatOptions } from './filter-options.js';
+import { invalidRow, MASKED_OPTIONS } from './rows.js';
+import { sample } from './sample.js';
+import { drawTokens, settingsOf, type Draw, type Settings } from './sampler-draw.js';
+import { checkState, type SamplerState } from './sampler-state.js';
 
-type OneRowFilterOptions = Omit<FilterOptions, 'cols' | 'dtype' | 'bias' | 'mask' | 'maskFormat'>;
+type OneRowFilterOptions = Omit<FilterOptions, (typeof MASKED_OPTIONS)[number]>;
 
 export interface SamplerOptions extends PenaltyOptions, OneRowFilterOptions {
   /**
    * The key of the generator, as for `sample`. Default: another one for each sampler; {@link Sampler.save} tells it.
    */
   seed?: number | bigint | null | undefined;
+  /** Tokens that end the sequence: {@link Sampler.finished}. Default: none. */
+  stop?: Tokens | number | null | undefined;
+  /** The last filter; the sampler keeps its state `mu`, which is `mirostat.mu` at first. Default: none. */
+  mirostat?: MirostatOptions | null | undefined;
+  /** How many tokens the output has at least: until then the tokens of `stop` are banned. Default: 0. */
+  minTokens?: number | null | undefined;
 }
 
-/** The result of `save`, for JSON. It does not contain options. */
-export interface SamplerState {
-  readonly version: 1;
-  /** The seed in decimal. */
-  readonly seed: string;
-  readonly step: number;
-  readonly history: readonly number[];
-}
+const FILTERS = [...FILTER_NAMES, 'mirostat'] as const;
+const OPTIONS = [...PENALTY_OPTIONS, ...FILTERS, 'seed', 'stop', 'minTokens'];
 
-const OPTIONS = [...PENALTY_OPTIONS, 'temperature', 'topK', 'topP', 'minP', 'typicalP', 'epsilonCutoff', 'seed'];
+/** An option that later changes of the caller's objects cannot reach. */
+function ownOption(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  return 'length' in value ? listOf(value as ArrayLike<unknown>, 'options', (each) => each) : { ...value };
+}
 
 /**
  * Draws one token after the other. In step t a sampler draws the token that `sample` draws with its seed and `step: t`,
- * from logits to which `penalize` has applied {@link PenaltyOptions} with the history.
+ * from logits to which `penalize` has applied {@link PenaltyOptions} with the history and its prompt.
+ *
+ * A draw is one call of a kernel. Counts are kept from draw to draw, so that it takes no time for the length of the
+ * history. With topK or temperature 0, and penalties that raise no logit, the row is read and not copied.
  */
 export class Sampler {
   readonly #penalties: Penalties;
-  readonly #filters: Given<FilterOptions>;
+  readonly #filters: Given<FilterOptions> & { mirostat?: MirostatOptions };
+  readonly #settings: Settings | undefined;
+  readonly #stop: readonly number[];
+  readonly #minTokens: number;
   #seed: bigint;
   #step = 0;
   #history: History;
-  /** The copy that penalties are applied to, of the type and length of the last logits. */
-  #scratch: FloatArray = new Float32Array(0);
+  #stopped: number | undefined;
+  #mu: number | undefined; // of mirostat, behind the first draw
 
   /** @throws TypeError or RangeError, as `penalize` and `sample` do, for options that make no sense. */
   constructor(options?: SamplerOptions) {
-    const given = optionsOf<SamplerOptions>(options, OPTIONS);
-    const { temperature, topK, topP, minP, typicalP, epsilonCutoff, seed, ...penalties } = given;
-    this.#penalties = penaltiesOf(penalties);
-    this.#filters = { temperature, topK, topP, minP, typicalP, epsilonCutoff };
+    const given = optionsOf<SamplerOptions>(options, OPTIONS) as Given<SamplerOptions> & Record<string, unknown>;
+    const { seed, stop = [], minTokens = 0 } = given;
+    this.#penalties = penaltiesOf(given);
+    this.#filters = Object.fromEntries(FILTERS.map((name) => [name, ownOption(given[name])]));
+    this.#stop = typeof stop === 'number' ? [count(stop, 'stop', 0)] : tokensOf(stop, 'stop');
+    this.#minTokens = count(minTokens, 'minTokens', 0);
+    if (this.#minTokens > 0 && this.#stop.length === 0) throw wrongValue('tokens beside minTokens', 'stop', 'none');
     this.#seed = keyOf(seed ?? randomSeed());
-    this.#history = this.#newHistory();
+    this.#history = new History(this.#penalties);
     sample(Float32Array.of(0), { ...this.#filters, noise: [0] }); // checks the filters
-  }
-
-  #newHistory(): History {
-    return new History(usesHistory(this.#penalties) ? this.#penalties.window : 0);
+    this.#settings = settingsOf(this.#filters, this.#penalties);
   }
 
   /** A copy of the tokens until now, drawn or accepted. */
@@ -63,10 +79,35 @@ export class Sampler {
     return this.#history.tokens();
   }
 
-  /** Adds tokens that were not drawn, such as a prompt. */
-  accept(tokens: Tokens | number): this {
-    this.#history.add(tokensOf(typeof tokens === 'number' ? [tokens] : tokens, 'tokens'));
+  /** The token of `stop` that ended the output; undefined if none has. */
+  get stopped(): number | undefined {
+    return this.#stopped;
+  }
+
+  /** Whether a token of `stop` has ended the output. A sampler draws on if it is asked. */
+  get finished(): boolean {
+    return this.#stopped !== undefined;
+  }
+
+  /**
+   * Adds tokens that were not drawn: a prompt, or output from elsewhere, such as drafts of `verifyDraft`.
+   *
+   * @param options `prompt: true` for a prompt: frequencyPenalty and presencePenalty do not count it, unless
+   *   `countedTokens` is 'all', it does not count for `minTokens`, and its stop tokens end nothing.
+   */
+  accept(tokens: Tokens | number, options?: { readonly prompt?: boolean | null | undefined }): this {
+    checkOptions(options, ['prompt']);
+    const prompt: unknown = options?.prompt ?? false;
+    if (typeof prompt !== 'boolean') throw wrongType('a boolean', 'prompt', prompt);
+    this.#add(tokensOf(typeof tokens === 'number' ? [tokens] : tokens, 'tokens'), prompt);
     return this;
+  }
+
+  #add(tokens: readonly number[], isPrompt: boolean): void {
+    this.#history.add(tokens, isPrompt);
+    if (isPrompt || this.#stop.length === 0) return;
+    const ended = tokens.find((token) => this.#stop.includes(token));
+    this.#stopped ??= ended;
   }
 
   /**
@@ -78,45 +119,124 @@ export class Sampler {
    */
   next(logits: FloatArray): number {
     checkFloats(logits, 'logits');
-    const length = trueLength(logits, 'logits');
-    checkToken(this.#history.largest, 'history', length);
-    const scratch = this.#copied(logits, length);
-    applyPenalties(scratch, this.#penalties, this.#history.counts);
-    const token = sample(scratch, { ...this.#filters, seed: this.#seed, step: this.#step })[0]!;
-    this.#step++;
-    this.#history.add([token]);
-    return token;
+    return Sampler.#draw([this], logits, trueLength(logits, 'logits'))[0]!;
   }
 
-  #copied(logits: FloatArray, length: number): FloatArray {
-    const fits = kindOf(this.#scratch) === kindOf(logits) && this.#scratch.length === length;
-    if (fits) copyInto(this.#scratch, logits);
-    else this.#scratch = copyOf(logits);
-    return this.#scratch;
+  /**
+   * Draws the next token of each of several sequences with one call of a kernel, which shares the rows among threads.
+   * Each sampler draws what its {@link Sampler.next} would.
+   *
+   * @param samplers The samplers, none of them twice.
+   * @param logits A row for each sampler. Not written.
+   * @param options `cols`: the length of a row. Default: the length of `logits` by the number of samplers.
+   * @returns A token for each sampler.
+   * @throws As {@link Sampler.next}, with the row's number. All samplers are unchanged then.
+   */
+  static sampleAll(
+    samplers: ArrayLike<Sampler>,
+    logits: FloatArray,
+    options?: { readonly cols?: number | null | undefined },
+  ): NewUint32Array {
+    const { cols } = optionsOf<{ cols?: number }>(options as { cols?: number } | undefined, ['cols']);
+    const length = cols === undefined ? undefined : count(cols, 'cols');
+    if (typeof samplers !== 'object' || samplers === null) throw wrongType('an array', 'samplers', samplers);
+    const list = listOf(samplers, 'samplers', (each, i) => {
+      if (typeof each === 'object' && each !== null && #history in each) return each;
+      throw wrongType('a Sampler', `samplers[${i}]`, each);
+    });
+    list.forEach((each, i) => {
+      const first = list.indexOf(each);
+      if (first < i) throw wrongValue('a sampler of its own', `samplers[${i}]`, `samplers[${first}]`);
+    });
+    checkFloats(logits, 'logits');
+    const size = trueLength(logits, 'logits');
+    const whole = length ?? size / list.length;
+    if (list.length === 0 && size === 0) return new Uint32Array(0);
+    if (whole * list.length !== size || !Number.isInteger(whole)) {
+      throw wrongValue(`${list.length} rows, one a sampler,`, 'logits', `${size} elements`);
+    }
+    return Sampler.#draw(list, logits, whole);
+  }
+
+  /** Draws from a row for each sampler. Nothing of their states has changed when it throws. */
+  static #draw(samplers: readonly Sampler[], logits: FloatArray, cols: number): NewUint32Array {
+    for (const each of samplers) each.#check(cols);
+    let drawn: readonly { token: number; mu?: number | undefined }[];
+    try {
+      for (const each of samplers) each.#prepare();
+      drawn = samplers.every((each) => each.#settings !== undefined)
+        ? Sampler.#drawTogether(samplers, logits, cols)
+        : samplers.map((each, r) => each.#drawFrom(viewOf(logits, r * cols, (r + 1) * cols), r));
+    } finally {
+      for (const each of samplers) each.#history.release();
+    }
+    samplers.forEach((each, r) => {
+      each.#step++;
+      each.#mu = drawn[r]!.mu ?? each.#mu;
+      each.#add([drawn[r]!.token], false);
+    });
+    return Uint32Array.from(drawn, ({ token }) => token);
+  }
+
+  /** Draws with one call of the kernel of samplers. */
+  static #drawTogether(samplers: readonly Sampler[], logits: FloatArray, cols: number) {
+    const draws = samplers.map((each) => each.#request());
+    return Array.from(drawTokens(logits, cols, draws), (token) => ({ token }));
+  }
+
+  #check(cols: number): void {
+    checkToken(this.#history.largest, 'history', cols);
+    checkOptionTokens(this.#penalties, cols);
+    for (const token of this.#stop) checkToken(token, 'stop', cols);
+    if (this.#step >= 2 ** 32) throw outOfRange('fewer than 2^32 draws', 'step', this.#step);
+  }
+
+  #prepare(): void {
+    this.#history.prepare(this.#history.outputs < this.#minTokens ? this.#stop : []);
+  }
+
+  #request(): Draw {
+    const key = [Number(this.#seed & 0xffffffffn), Number(this.#seed >> 32n)] as const;
+    const uniform = new Stream(key, this.#step, 0).token(0, 0);
+    return { table: this.#history.table, settings: this.#settings!, uniform };
+  }
+
+  /** Draws by functions: for filters that the kernel of samplers lacks. */
+  #drawFrom(row: FloatArray, number: number): { token: number; mu: number | undefined } {
+    const changed = copyOf(row) as FloatArray;
+    applyPenalties(changed, this.#penalties, this.#history);
+    const { mirostat } = this.#filters;
+    const state = mirostat && { ...mirostat, mu: this.#mu ?? mirostat.mu };
+    const options = { ...this.#filters, mirostat: state, seed: this.#seed, step: this.#step, invalid: 'mark' as const };
+    const { tokens, status, mu } = sample(changed, options);
+    if (status[0] !== 0) throw invalidRow(status[0]!, number);
+    return { token: tokens[0]!, mu: mu[0] };
   }
 
   /**
    * The sampler's state, for JSON and for {@link restore}: with the same options and logits it draws the same tokens.
    */
   save(): SamplerState {
-    return { version: 1, seed: String(this.#seed), step: this.#step, history: this.#history.tokens() };
+    const state = { seed: String(this.#seed), step: this.#step, history: this.#history.tokens() };
+    const prompt = this.#history.prompt();
+    if (prompt.length === 0 && this.#mu === undefined) return { version: 1, ...state };
+    return { version: 2, ...state, prompt, ...(this.#mu === undefined ? {} : { mu: this.#mu }) };
   }
 
   /** @throws TypeError or RangeError for anything but a state of `save`; the sampler is unchanged then. */
   restore(state: SamplerState): this {
     if (typeof state !== 'object' || state === null) throw wrongType('a state of save()', 'state', state);
-    const { version, seed, step, history } = state;
-    if (version !== 1) throw wrongValue('version 1', 'state', describe(version));
-    if (typeof seed !== 'string' || !/^\d{1,20}$/.test(seed)) {
-      throw wrongValue('a seed in decimal', 'state.seed', describe(seed));
+    const { seed, step, history, prompt, mu } = checkState(state, describe);
+    this.#history = new History(this.#penalties);
+    this.#stopped = undefined;
+    let at = 0;
+    for (const [from, to] of prompt) {
+      this.#add(history.slice(at, from), false);
+      this.#add(history.slice(from, to), true);
+      at = to;
     }
-    if (!(Number.isInteger(step) && step >= 0 && step < 2 ** 32)) {
-      throw wrongValue('an integer from 0 to 2^32 − 1', 'state.step', describe(step));
-    }
-    const [key, tokens] = [keyOf(BigInt(seed)), tokensOf(history, 'state.history')];
-    this.#history = this.#newHistory();
-    this.#history.add(tokens);
-    [this.#seed, this.#step] = [key, step];
+    this.#add(history.slice(at), false);
+    [this.#seed, this.#step, this.#mu] = [seed, step, mu];
     return this;
   }
 }

@@ -177,4 +177,49 @@ export const samplingOperators: Operator[] = [
       return [sampler.next(x), sampler.next(x), sampler.next(x)];
     },
   },
+  {
+    name: 'verifyDraft',
+    hasPromise: true,
+    arrays: () => ({ draft: floats(COLS * 3, 21), target: floats(COLS * 4, 23), mask: bytes(COLS) }),
+    written: [],
+    options: ({ mask }) => ({ ...filters, cols: COLS, mask, maskFormat: 'bytes', seed: 1, step: 2, firstRow: 3 }),
+    lists: () => ({ tokens: integers(3), parents: [-1, 0, 0] }),
+    call: (api, { draft, target }, options, { tokens, parents }) =>
+      api.verifyDraft!(
+        draft,
+        target,
+        tokens,
+        Object.defineProperty(options, 'parents', { value: parents, enumerable: true }),
+      ),
+  },
+  {
+    name: 'beamStep',
+    hasPromise: true,
+    arrays: () => ({ ...logits(), scores: new Float64Array(ROWS) }),
+    written: [],
+    options: (arrays) => ({ ...masked(arrays), temperature: 0.8, beams: ROWS }),
+    call: (api, { x, scores }, options) => api.beamStep!(x, scores, 4, options),
+  },
+  {
+    name: 'Sampler, sequences',
+    hasPromise: false,
+    arrays: () => ({ x: floats(COLS * 8, 21), prompt: Int32Array.from(integers(50)) }),
+    written: [],
+    options: () => ({ ...filters, noRepeatNgram: 2, encoderRepetitionPenalty: 1.2, minTokens: 1, seed: 1 }),
+    lists: () => ({ stop: integers(5) }),
+    call(api, { x, prompt }, options, { stop }) {
+      const Kind = api.Sampler as unknown as {
+        new (options: object): Drawer;
+        sampleAll(all: Drawer[], x: unknown): unknown;
+      };
+      const sampler = new Kind(Object.defineProperty(options, 'stop', { value: stop, enumerable: true }));
+      sampler.accept(prompt, { prompt: true });
+      return [sampler.next(x), Kind.sampleAll([sampler], x)];
+    },
+  },
 ];
+
+interface Drawer {
+  accept(tokens: unknown, options: object): unknown;
+  next(x: unknown): number;
+}

@@ -248,8 +248,8 @@ template <bool kBrain, bool kOneARow, class T>
 RouteBackwardCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const uint32_t*, const float*,
                                                          const float*, T*, int32_t*, size_t, size_t, size_t, int32_t,
                                                          int32_t, double));
+#include "penalized_calls.h"
 #define CALL_OF(name) decltype(call_of<has(#name, "bf16"), has(#name, "log_sum_exp")>(decltype(Kernels::name)()))
-
 template <class T> using SoftmaxCall = MapCall<Plainly<T>, T, false>;
 
 // Every shape is tried on softmax. Other kernels share its parts and get a sample, half types the smallest one. The

@@ -145,6 +145,18 @@ const calls: OperatorArguments = {
     maskLayout: 1,
     bias: floats(elements),
   },
+  sample_penalized: {
+    x: floats(elements),
+    tokens: new Uint32Array(6),
+    status: new Int32Array(6),
+    uniforms: new Float64Array(6),
+    entries: Uint32Array.of(3, 1, 0, 0, ...new Uint32Array(60)),
+    regions: Uint32Array.from({ length: 12 }, (_, i) => (i % 2 === 0 ? 0 : 8)),
+    settings: Float64Array.from({ length: 66 }, (_, i) => [5, 1, 1, -Infinity, 1, 0, 1, 1.5, 0.5, 0, 0][i % 11]!),
+    rows: 6,
+    cols: 5,
+    slots: 8,
+  },
   ...detectionCalls,
 };
 

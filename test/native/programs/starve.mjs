@@ -53,7 +53,8 @@ const loads = failed;
 const names = ['index', 'attention', 'losses', 'detection', 'routing', 'sampling'];
 const entries = await Promise.all(names.map((entry) => import(`${dist}${entry}.js`)));
 const sync = Object.assign({}, ...entries);
-const { expSum, KVCache, route, setThreads, softmax } = sync;
+const { expSum, KVCache, route, Sampler, setThreads, softmax } = sync;
+sync.next = (logits, options) => new Sampler(options).next(logits);
 const promises = await import(`${dist}promises.js`);
 
 const [cols, length] = [2 ** 18 + 3, 2 * (2 ** 18 + 3)];
@@ -101,6 +102,13 @@ for (const [Kind, dtype] of types) {
   calls.push(['filterLogits', [logits], () => ({ ...rows, topP: 0.5 })]);
   calls.push(['sample', [logits], () => ({ ...rows, seed: 1, topP: 0.9 })]);
   calls.push(['sample', [logits], () => ({ ...rows, seed: 1, epsilonCutoff: 1e-6 })]);
+}
+for (const [Kind, more] of [
+  [Float32Array, { topK: 50 }],
+  [Float64Array, { topP: 0.9 }],
+]) {
+  const logits = numbers(Kind, 40_000);
+  calls.push(['next', [logits], () => ({ repetitionPenalty: 1.1, seed: 1, ...more })]);
 }
 const boxes = Float32Array.from({ length: 400 }, (_, i) => (i % 4 > 1 ? 50 : 0) + ((i * 7919) % 101));
 calls.push(['softNMS', [boxes, numbers(Float32Array, 100)], () => ({})]);
