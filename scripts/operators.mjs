@@ -168,15 +168,11 @@ function descriptor({ name, list, parameters, inPlace }) {
   return [
     '',
     `export const ${name.toUpperCase()}: OperatorOf<'${name}'> = {`,
-    `  name: '${name}', types: ${list}, inPlace: ${inPlace ? `[${quoted(inPlace)}]` : 'null'},`,
-    `${bracketed(
-      'parameters: ',
-      '[]',
-      names.map((each) => `'${each}',`),
-      '  ',
-    )},`,
     wrap(
       [
+        `name: '${name}',`,
+        `types: ${list},`,
+        `inPlace: ${inPlace ? `[${quoted(inPlace)}]` : 'null'},`,
         `inputs: [${arrays('input')}],`,
         `outputs: [${arrays('output')}],`,
         `logits: [${ofType('X')}],`,
@@ -184,6 +180,12 @@ function descriptor({ name, list, parameters, inPlace }) {
       ],
       '  ',
     ),
+    `${bracketed(
+      'parameters: ',
+      '[]',
+      names.map((each) => `'${each}',`),
+      '  ',
+    )},`,
     `${bracketed(
       'call: (kernel, a) => kernel',
       '()',

@@ -3,7 +3,7 @@
  * imported and one required. A KVCache of the other copy gives its view under a symbol that all copies share; the view
  * is checked here, as any object can have that symbol.
  */
-import { wrongType, wrongValue } from '../call/errors.js';
+import { trueLength, wrongType, wrongValue } from '../call/errors.js';
 import { copyOf, elementsOf, isShared, kindOf, lengthOf, viewOf } from '../call/arrays.js';
 import { count } from '../call/checks.js';
 import { types } from '../call/types.js';
@@ -64,6 +64,8 @@ export function checkedView(given: unknown, sequences: number): CacheView {
   const ownScales = slabsOf(scales, 'Float32Array', 'scales') as Float32Array[];
   if (!types.isUint32Array(table)) throw wrongType('a Uint32Array', 'table of the cache', table);
   if (!types.isInt32Array(lengths)) throw wrongType('an Int32Array', 'lengths of the cache', lengths);
+  trueLength(table, 'table of the cache');
+  trueLength(lengths, 'lengths of the cache');
   const pages = { slabs: ownSlabs, scales: ownScales, table: copyOf(table), lengths: copyOf(lengths) };
   const own = { ...sizes, ...pages, kind: kind as CacheKind };
   checkPages(own, sequences);

@@ -36,9 +36,9 @@ let ownParts: (state: object) => LinearParts | undefined;
  *     const out = state.query(q, { heads: 32 });       // φ(q)·S / (φ(q)·Σ φ(k))
  *
  * φ, products and sums are doubles, and a result is rounded once to float32: its error is at most 2⁻²⁴ of itself, plus
- * (keys + headDim + 20) · 2⁻⁵³ of the sum of the absolute values of its terms (with a φ of both signs and the form
- * 'normalized', times Σ |φ(q)·φ(k)| / |z|). Every sum takes tokens in their order: one call with many tokens and many
- * calls with one give the same bits, on any number of threads.
+ * (keys + headDim + 20) · 2⁻⁵³ of the sum of the absolute values of its terms (with a φ of both signs and a form that
+ * divides, times Σ |φ(q)·φ(k)| / |z + epsilon|). Every sum takes tokens in their order: one call with many tokens and
+ * many calls with one give the same bits, on any number of threads.
  *
  * What is not finite follows IEEE 754: a NaN in a key makes all results of its head NaN, one in a value those of its
  * column. A z = φ(q)·Σ φ(k) that is not finite gives NaN, unless the form is 'sum'. Where z is 0, as all φ(k) or all

@@ -59,6 +59,9 @@ export interface NamedParameters<X, Y> {
   } & LogitRows<X>;
   stable_max: { x: X; out: Y } & UnscaledRows<X>;
   log_stable_max: { x: X; out: Y } & UnscaledRows<X>;
+  stable_max_loss: {
+    x: X; targets: Int32Array; loss: Float64Array; gradient: X | null; scale: number;
+  } & UnscaledRows<X>;
   taylor_softmax: { x: X; out: Y; order: number } & LogitRows<X>;
   z_loss: {
     x: X; targets: Int32Array; loss: Float64Array; gradient: X | null; a: number; b: number;
@@ -141,6 +144,10 @@ export interface OrderedParameters<X, Y> {
   ];
   stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
   log_stable_max: [x: X, out: Y, ...unscaledRows: OrderedUnscaledRows<X>];
+  stable_max_loss: [
+    x: X, targets: Int32Array, loss: Float64Array, gradient: X | null, scale: number,
+    ...unscaledRows: OrderedUnscaledRows<X>,
+  ];
   taylor_softmax: [x: X, out: Y, order: number, ...logitRows: OrderedLogitRows<X>];
   z_loss: [
     x: X, targets: Int32Array, loss: Float64Array, gradient: X | null, a: number, b: number,
@@ -252,6 +259,7 @@ export interface OperatorTypes {
   row_loss: Same;
   stable_max: SameOrWider;
   log_stable_max: SameOrWider;
+  stable_max_loss: Same;
   taylor_softmax: SameOrWider;
   z_loss: Same;
   soft_top_k: SameOrWider;

@@ -10,6 +10,7 @@ import { crossEntropyKernels } from './losses/cross-entropy.js';
 import { softTopKBackwardKernels, softTopKKernels } from './losses/soft-top-k.js';
 import { rowLossKernels } from './losses/row-loss.js';
 import { logStableMaxKernels, stableMaxKernels } from './losses/stable-max.js';
+import { stableMaxLossKernels } from './losses/stable-max-loss.js';
 import { loadBalanceKernels } from './routing/load-balance.js';
 import { routeKernels } from './routing/route.js';
 import { routeBackwardKernels } from './routing/route-backward.js';
@@ -34,6 +35,7 @@ export const js: Backend = {
   ...rowLossKernels,
   ...stableMaxKernels,
   ...logStableMaxKernels,
+  ...stableMaxLossKernels,
   ...taylorSoftmaxKernels,
   ...zLossKernels,
   ...softTopKKernels,

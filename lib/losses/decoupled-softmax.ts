@@ -4,11 +4,11 @@ import { backendFor } from '../backend/choice.js';
 import { counts } from '../backend/masks.js';
 import { LOG_SUM_EXP, NORMALIZE } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
-import { copyInto, lengthOf } from '../call/arrays.js';
+import { copyInto, lengthOf, viewOf } from '../call/arrays.js';
 import { axisCall, type AxisArguments, type AxisCall, type AxisOperator } from '../call/axis.js';
 import { callOf } from '../call/call.js';
 import { bitsOf } from '../call/checks.js';
-import { checkWhole } from '../call/memory.js';
+import { checkWhole, scratchLike } from '../call/memory.js';
 import { AXIS_NAMES, optionNames, readable, type AxisOptions, type Form } from '../call/options.js';
 import { ownCopy, privately, runSteps, type Steps } from '../call/steps.js';
 import type { ElementType, LogitArray, NewFloat64Array, Returned } from '../call/types.js';
@@ -44,7 +44,7 @@ export interface DecoupledSoftmaxOptions<A extends LogitArray = LogitArray, Out 
  * with an unmasked NaN or +∞ has NaN for both. Losses are one a row, not reduced.
  *
  * It is composed of logSumExp and normalize over a copy in which positives are −∞. Largest error seen: of a loss
- * 2⁻⁵⁰ · (1 + |lse| + |s|), relative; of a float32 gradient 4 ULP, of a float64 gradient 2⁻⁵⁰ · (1 + |lse|), relative.
+ * 2⁻⁵⁰ · (1 + |lse| + |s|), relative; of a float32 gradient 4 ULP, of a float64 gradient 2⁻⁵² · (1 + |lse|), relative.
  *
  * @param logits Row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless
  *   `gradient`.
@@ -125,7 +125,7 @@ function* steps({ form, call, gradient, rows }: Parts): Steps<Float64Array> {
 function* negativesOf(form: Form, { args, type }: AxisCall, rows: PositiveRows) {
   const { x, outer, cols, inner, temperature, maskLayout } = args;
   const copies = [
-    ownCopy(form, x, 'logits'),
+    form === 'now' ? scratchOf(x) : ownCopy(form, x, 'logits'),
     args.bias === null ? null : privately(form, args.bias, 'bias'),
     args.mask === null ? null : privately(form, args.mask, 'mask'),
   ] as const;
@@ -135,6 +135,13 @@ function* negativesOf(form: Form, { args, type }: AxisCall, rows: PositiveRows) 
   const bias = copies[1] === null ? null : yield* copies[1];
   const mask = copies[2] === null ? null : yield* copies[2];
   return { x: negatives, outer, cols, inner, temperature, mask, maskLayout, bias } as const;
+}
+
+/** A copy of a call that runs at once, in memory that was used before. */
+function* scratchOf(x: KernelArray): Generator<undefined, KernelArray> {
+  const copy = viewOf(scratchLike(x, lengthOf(x)) as KernelArray, 0, lengthOf(x));
+  copyInto(copy, x);
+  return copy;
 }
 
 type Shared = ReturnType<typeof negativesOf> extends Generator<undefined, infer Args> ? Args : never;

@@ -3,6 +3,7 @@ import type { KernelArray } from '../backend/backend.js';
 import { backendFor } from '../backend/choice.js';
 import { ROW_LOSS } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
+import { copyInto, viewOf } from '../call/arrays.js';
 import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
 import { callOf } from '../call/call.js';
 import { oneOf, positive } from '../call/checks.js';
@@ -203,13 +204,12 @@ interface Piece {
 /** Copies cosines, clamped to [−1, 1]; `changed` receives the places where that changed them. */
 function clampInto(copy: KernelArray, x: KernelArray, { from, to, most }: Piece, changed: number[]): void {
   if (most === 1) {
+    copyInto(copy, viewOf(x, from, to), from);
     for (let i = from; i < to; i++) {
-      const c = x[i]!;
-      copy[i] = c;
-      if (c > 1 || c < -1) {
-        copy[i] = c > 1 ? 1 : -1;
-        changed.push(i);
-      }
+      const c = copy[i]!;
+      if (c <= 1 && c >= -1) continue;
+      if (c === c) changed.push(i);
+      copy[i] = c > 1 ? 1 : c < -1 ? -1 : c;
     }
     return;
   }

@@ -7,7 +7,7 @@ import { decoupledSoftmaxSteps } from './decoupled-softmax.js';
 import { elasticMarginsSteps } from './elastic-margins.js';
 import { softTopKBackwardCall, softTopKCall } from './soft-top-k.js';
 import { safeStepRadiusCall, type SafeStepRadiusOptions } from './step-radius.js';
-import { stableMaxCrossEntropySteps } from './stable-max-cross-entropy.js';
+import { stableMaxCrossEntropyCall } from './stable-max-cross-entropy.js';
 import { taylorSoftmaxCall } from './taylor-softmax.js';
 import { zLossCall } from './z-loss.js';
 
@@ -40,8 +40,8 @@ export const softTopKBackward = /* @__PURE__ */ later(softTopKBackwardCall, 2);
 /** As decoupledSoftmax of flash-softmax/losses. `gradient` and `out` are written when all else has ended. */
 export const decoupledSoftmax = /* @__PURE__ */ stepsLater(decoupledSoftmaxSteps, 2);
 
-/** As stableMaxCrossEntropy of flash-softmax/losses. `gradient` and `out` are written when all else has ended. */
-export const stableMaxCrossEntropy = /* @__PURE__ */ stepsLater(stableMaxCrossEntropySteps, 2);
+/** As stableMaxCrossEntropy of flash-softmax/losses. `gradient` is written when the job has ended, as `out` is. */
+export const stableMaxCrossEntropy = /* @__PURE__ */ later(stableMaxCrossEntropyCall, 2);
 
 /** As elasticMargins of flash-softmax/losses. */
 export const elasticMargins = /* @__PURE__ */ stepsLater(elasticMarginsSteps, 1);

@@ -24,7 +24,7 @@ export interface GaussianModelLike {
 export interface MahalanobisScores {
   /** Of each sample, the largest −d² · scale over the classes: the lower, the less the sample is like any class. */
   readonly scores: NewFloat64Array;
-  /** The class of that score, the lowest of several; 2³² − 1 for a sample whose features are not finite. */
+  /** The class of that score, the lowest of several; 2³² − 1 for a sample that has none. */
   readonly classes: NewUint32Array;
   /** softmax(−d²/2) over the classes, [samples, classes]: the probability of each class, with equal priors. */
   readonly posterior: NewFloat64Array;
@@ -41,7 +41,9 @@ const NO_CLASS = 2 ** 32 - 1;
  * With L·Lᵀ = Σ this is |L⁻¹·(f − μ_c)|²: two triangular solves, and no inverse. Computed in double, relative to the
  * mean of all classes. Largest error of d²: 1e-13 · condition of Σ · (d² + the largest distance of a class).
  *
- * A sample with a feature that is NaN or infinite has the score NaN, a posterior of NaN and no class.
+ * A sample with a feature that is NaN or infinite has the score NaN, a posterior of NaN and no class. So has a sample
+ * whose distances overflow. Where d² alone overflows, for every class, the score is −∞; the class is the nearest, and
+ * classes that are equally far share the posterior.
  *
  * @param features [samples, dim], row-major.
  * @param model What {@link fitGaussians} returns, or `means` and a positive definite `covariance` of one's own.
@@ -149,19 +151,77 @@ function* measure(
       addSquares(distances, block, whitened, c * dim, dim);
       for (let t = 0; t < rows; t++) {
         const square = distances[t]!;
-        // A feature that is not finite makes a NaN of ∞ − ∞ or 0 · ∞ on the way, or ends in ∞.
-        exponents[(first + t) * classes + c] = square < Infinity ? -square / 2 : NaN;
+        exponents[(first + t) * classes + c] = square < Infinity ? -square / 2 : -Infinity;
         if (-scale * square > scores[first + t]!) {
           scores[first + t] = -scale * square;
           nearest[first + t] = c;
         }
       }
     }
-    for (let t = first; t < first + rows; t++) if (nearest[t] === NO_CLASS) scores[t] = NaN;
+    const far = { block, whitened, first, rows, dim, classes };
+    settleFar(features, { scores, classes: nearest, posterior: exponents }, far);
     yield;
   }
   const posterior = samples === 0 ? exponents : softmax(exponents, { cols: classes, out: exponents });
   return { scores, classes: nearest, posterior };
+}
+
+interface FarBlock {
+  readonly block: Float64Array;
+  readonly whitened: Float64Array;
+  readonly first: number;
+  readonly rows: number;
+  readonly dim: number;
+  readonly classes: number;
+}
+
+/** Gives the samples of a block that have no class yet one by a smaller unit, or NaN. `posterior` has exponents. */
+function settleFar(features: FloatArray, results: MahalanobisScores, far: FarBlock): void {
+  const { block, whitened, first, rows, dim, classes } = far;
+  for (let t = 0; t < rows; t++) {
+    const at = first + t;
+    if (results.classes[at] !== NO_CLASS) continue;
+    const own = results.posterior.subarray(at * classes, (at + 1) * classes);
+    const isFinite = isFiniteRow(features, at * dim, dim);
+    const nearest = isFinite ? farClass(own, block, whitened, { dim, at: t }) : NO_CLASS;
+    results.classes[at] = nearest;
+    results.scores[at] = nearest === NO_CLASS ? NaN : -Infinity;
+    if (nearest === NO_CLASS) own.fill(NaN);
+  }
+}
+
+function isFiniteRow(features: FloatArray, from: number, dim: number): boolean {
+  for (let i = from; i < from + dim; i++) if (!Number.isFinite(features[i]!)) return false;
+  return true;
+}
+
+/** What distances whose squares overflow are multiplied by. */
+const SMALL = 2 ** -600;
+
+/**
+ * The nearest class of sample `at` of a block, whose squared distances all overflow; NO_CLASS if its distances do.
+ * Writes exponents: 0 for the nearest class and its equals, −∞ for others.
+ */
+function farClass(
+  exponents: Float64Array,
+  block: Float64Array,
+  whitened: Float64Array,
+  { dim, at }: { dim: number; at: number },
+): number {
+  let [least, nearest] = [Infinity, NO_CLASS];
+  for (let c = 0; c < exponents.length; c++) {
+    let square = 0;
+    for (let i = 0; i < dim; i++) {
+      const part = (block[i * BLOCK + at]! - whitened[c * dim + i]!) * SMALL;
+      square += part * part;
+    }
+    if (square < least) {
+      exponents.fill(-Infinity, 0, c);
+      [least, nearest] = [square, c];
+    }
+    exponents[c] = square === least && nearest !== NO_CLASS ? 0 : -Infinity;
+  }
+  return nearest;
 }
 
 /** The mean of the means: distances from it lose least. */

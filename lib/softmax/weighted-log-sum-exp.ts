@@ -4,7 +4,7 @@ import { backend } from '../backend/choice.js';
 import { counts } from '../backend/masks.js';
 import { EXP_SUM } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
-import { copyInto, kindOf, lengthOf } from '../call/arrays.js';
+import { copyInto, copyOf, kindOf, lengthOf } from '../call/arrays.js';
 import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
 import { callOf, type Call } from '../call/call.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
@@ -17,6 +17,14 @@ import { ln } from '../math/log.js';
 import { powerOfTwo } from '../math/extended.js';
 import { doublesOf } from '../math/read.js';
 import { logSumExpOfState } from './merge-exp-sums.js';
+import {
+  measured,
+  nearSums,
+  type MeasuredWeights,
+  type SignedSums,
+  type Source,
+  type Weights,
+} from './near-weights.js';
 
 /** Weights as a caller gives them: a number for each element of x, or one row's for all rows. */
 export type SumWeights = Float32Array | Float64Array | readonly number[];
@@ -59,18 +67,23 @@ export function weightedSteps(
   if (typeof sign !== 'boolean') throw wrongType('a boolean', 'sign', sign);
   const list: unknown = Array.isArray(weights) ? Array.from(weights as readonly number[]) : weights;
   const call = axisCall(CHECKS, form, logits, given);
-  return steps(form, call, weightsOf(list, call), sign);
+  return steps(form, call, weightsOf(form, list, call), sign);
 }
 
-/** A weight for each element, or for each column. */
-function weightsOf(list: unknown, { args, elements }: AxisCall): Float64Array {
-  if (list === undefined) return new Float64Array(args.cols).fill(1);
+/** A weight for each element, or for each column: a caller's array only where no turn of the event loop follows. */
+function weightsOf(form: Form, list: unknown, { args, elements }: AxisCall): MeasuredWeights {
+  if (list === undefined) return measured(new Float64Array(args.cols).fill(1));
   const isTyped = ['Float32Array', 'Float64Array'].includes(kindOf(list) ?? '');
   if (!isTyped && !Array.isArray(list)) throw wrongType('a Float64Array, Float32Array or an array', 'weights', list);
   const length = isTyped ? trueLength(list as Float64Array, 'weights') : (list as readonly unknown[]).length;
   const { cols } = args;
   if (length !== elements && length !== cols)
     throw wrongValue(`${elements} elements, or ${cols} for all rows,`, 'weights', String(length));
+  if (isTyped) {
+    const typed = measured(list as Weights);
+    if (typed.bad >= 0) throw outOfRange('finite numbers', 'weights', describe(typed.of[typed.bad]));
+    return form === 'now' ? typed : { ...typed, of: copyOf(typed.of) as Weights };
+  }
   const weights = new Float64Array(length);
   for (let i = 0; i < length; i++) {
     const weight = (list as readonly unknown[])[i];
@@ -78,8 +91,13 @@ function weightsOf(list: unknown, { args, elements }: AxisCall): Float64Array {
     if (!Number.isFinite(weight)) throw outOfRange('finite numbers', 'weights', describe(weight));
     weights[i] = weight;
   }
-  return weights;
+  return measured(weights);
 }
+
+const hasNegative = (weights: Weights): boolean => {
+  for (let i = 0, n = lengthOf(weights); i < n; i++) if (weights[i]! < 0) return true;
+  return false;
+};
 
 /** The elements of one sign, as logits with a bias. */
 interface Side {
@@ -92,32 +110,52 @@ interface Side {
 function* steps(
   form: Form,
   call: AxisCall,
-  weights: Float64Array,
+  weights: MeasuredWeights,
   wantsSign: boolean,
 ): Steps<Float64Array | SignedLogSums<Float64Array>> {
-  const { x, bias, outer, inner } = call.args;
   const out = call.out as Float64Array;
   const caller = { view: out, name: 'out', length: lengthOf(out) };
-  const z = doublesOf(x, call.type);
-  const shift = shiftOf(bias === null ? null : doublesOf(bias, call.type), weights, call);
+  const source = form === 'now' ? { ...call.args, type: call.type } : copied(call);
+  let sums: SignedSums | undefined;
+  if (call.elements > 0 && weights.areNear) sums = yield* nearSums(form, call, source, weights);
+  if (sums === undefined) sums = yield* farSums(call, source, weights.of);
+  const { mantissa, exponent, sign } = sums;
+  if (form === 'later') checkWhole(caller);
+  copyInto(out, logSumExpOfState({ mantissa, exponent }));
+  return wantsSign ? { lse: out, sign } : out;
+}
+
+/** What a promise reads: copies that no one else can write. */
+function copied({ args: { x, bias, mask }, type }: AxisCall): Source {
+  return {
+    x: doublesOf(x, type),
+    bias: bias === null ? null : doublesOf(bias, type),
+    mask: mask === null ? null : copyOf(mask),
+    type: 'f64',
+  };
+}
+
+/** Each row's sums of positive and of negative weights, which are biases in all but name, and their difference. */
+function* farSums(call: AxisCall, source: Source, weights: Weights): Steps<SignedSums> {
+  const { x, bias, type } = source;
+  const { outer, inner } = call.args;
+  const z = doublesOf(x, type);
+  const shift = shiftOf(bias === null ? null : doublesOf(bias, type), weights, call);
   const side = (isPositive: boolean): Side => ({
-    ...maskOf(weights, isPositive, call),
+    ...maskOf(weights, isPositive, { ...call, args: { ...call.args, mask: source.mask } }),
     mantissa: new Float64Array(outer * inner),
     exponent: new Int32Array(outer * inner),
   });
   const [above, below] = [side(true), side(false)];
   yield sumCall(z, shift, above, call);
-  if (weights.some((weight) => weight < 0)) yield sumCall(z, shift, below, call);
-  if (form === 'later') checkWhole(caller);
-  const { mantissa, exponent, sign } = differenceOf(above, below);
-  copyInto(out, logSumExpOfState({ mantissa, exponent }));
-  return wantsSign ? { lse: out, sign } : out;
+  if (hasNegative(weights)) yield sumCall(z, shift, below, call);
+  return differenceOf(above, below);
 }
 
 /** bias + T ln |w|, which multiplies an exponential by |w|: a number for each column where all rows have the same. */
-function shiftOf(bias: Float64Array | null, weights: Float64Array, { args, elements }: AxisCall): Float64Array {
+function shiftOf(bias: Float64Array | null, weights: Weights, { args, elements }: AxisCall): Float64Array {
   const { cols, inner, temperature } = args;
-  const logs = new Float64Array(weights.length);
+  const logs = new Float64Array(lengthOf(weights));
   for (let i = 0; i < logs.length; i++) {
     const size = Math.abs(weights[i]!);
     logs[i] = size === 0 || size === 1 ? 0 : temperature * ln(size);
@@ -131,18 +169,18 @@ function shiftOf(bias: Float64Array | null, weights: Float64Array, { args, eleme
   return shift;
 }
 
-function maskOf(weights: Float64Array, isPositive: boolean, { args, elements }: AxisCall) {
+function maskOf(weights: Weights, isPositive: boolean, { args, elements }: AxisCall) {
   const { mask, maskLayout, cols, inner } = args;
   const sign = isPositive ? 1 : -1;
   if (mask === null) {
-    const wanted = new Uint8Array(weights.length);
+    const wanted = new Uint8Array(lengthOf(weights));
     for (let i = 0; i < wanted.length; i++) wanted[i] = weights[i]! * sign > 0 ? 1 : 0;
-    return { mask: wanted, maskLayout: weights.length === elements ? MASK_BYTES : MASK_ROW_BYTES };
+    return { mask: wanted, maskLayout: lengthOf(weights) === elements ? MASK_BYTES : MASK_ROW_BYTES };
   }
   const visible = new Uint8Array(elements);
   for (let i = 0; i < elements; i++) {
     const column = Math.floor(i / inner) % cols;
-    const weight = weights[weights.length === elements ? i : column]!;
+    const weight = weights[lengthOf(weights) === elements ? i : column]!;
     visible[i] = weight * sign > 0 && counts(mask, maskLayout, i, column) ? 1 : 0;
   }
   return { mask: visible, maskLayout: MASK_BYTES };

@@ -11,6 +11,13 @@
 
 namespace {
 
+// What a loss adds to a call: its targets, its losses, and what multiplies them and their gradient.
+struct StableMaxLoss {
+  const int32_t* targets;
+  double* losses;
+  double scale;
+};
+
 template <class T> struct StableMax {
   static constexpr size_t W = ExpTraits<T>::kLanes, kParts = W / 8, kVectors = kSuper / W;
   const Run& run;
@@ -18,6 +25,7 @@ template <class T> struct StableMax {
   size_t outer;
   T* out;
   bool wants_log;
+  const StableMaxLoss* loss = nullptr;  // `out` is its gradient then, or null
 
   struct Memory {
     LaneReadings<T> lanes;
@@ -25,6 +33,11 @@ template <class T> struct StableMax {
   };
   // W neighbouring rows, or one: its sums in `m`, and for each row its unit and two powers of two: the numerator
   // of the terms of negative logits, and the factor of the other terms.
+  // The gradient of W rows: `above` for logits from 0, s² · below for others, and the gradient at the target.
+  struct Slopes {
+    double above[W], below[W], at_target[W];
+    uint32_t ignored = 0;  // rows whose gradient is 0 throughout
+  };
   struct Tile {
     const StableMax& s;
     MeasuredTile<T> m;
@@ -32,6 +45,7 @@ template <class T> struct StableMax {
     double unit[W], numerator[W], factor[W];
     bool is_scaled = false;  // some unit is not 1
     uint32_t nan = 0;        // rows that are NaN throughout
+    const Slopes* slopes = nullptr;
   };
   // Terms of eight elements: s, and |z'| + u, in the rows' units.
   struct Terms {
@@ -147,7 +161,7 @@ template <class T> struct StableMax {
       UNROLL for (size_t p = 0; p < kParts; p++) {
         const Terms e = terms(t, z[p], p);
         const f64x8 sum = load(t.m.sum + 8 * p), q = div(e.s, sum);
-        y[p] = s.wants_log ? s.log_of_quotient(t, e, q, sum, p) : q;
+        y[p] = s.wants_log ? s.log_of_quotient(t, e, q, sum, p) : t.slopes ? slope(*t.slopes, e, p) : q;
         if (t.nan) y[p] = select_bits(splat(not_a_number<double>()), y[p], (visible & t.nan) >> 8 * p);
       }
       const size_t n = s.rows.width(t.m, v);
@@ -155,6 +169,11 @@ template <class T> struct StableMax {
       n == W ? store(at, narrowed(y, T())) : store_n(at, narrowed(y, T()), n);
     }
   }
+  // stable_max_loss.h
+  static NEVER_INLINE f64x8 slope(const Slopes& slopes, const Terms& e, size_t p);
+  void find_losses(Tile& t, Slopes& slopes, size_t row) const;
+  void write_at_targets(const Tile& t, size_t row) const;
+
   // Whether a logit or a bias of a tile is finite and at or below -2^1000.
   SELDOM bool has_far_logit(const Tile& t) const {
     const Slice<const T>& bias = rows.extras.bias;
@@ -199,7 +218,13 @@ template <class T> struct StableMax {
       t.m.sum[j] = 1;
       t.m.rest[j] = 0;
     }
+    if (!loss) return parts().each(r, write, &t);
+    const size_t row = i / tiles() * rows.inner + at;
+    Slopes slopes;
+    find_losses(t, slopes, row);
+    if (!out) return;
     parts().each(r, write, &t);
+    write_at_targets(t, row);
   }
   void row(const Run& alone, Memory& memory, size_t i) const { tile(alone, i, &memory.lanes); }
   void go() const {

@@ -54,6 +54,7 @@ template <class T> struct StableMaxRows {
     PartSum* parts;
     PartSum total;
     bool is_streaming;
+    double above = 0, below = 0;  // of StableMax::Slopes
   };
 
   // s of a vector.
@@ -69,6 +70,16 @@ template <class T> struct StableMaxRows {
     }
   }
   static ALWAYS void terms(f64x8 z, f64x8* t) { t[0] = quotient(z, splat(1.)); }
+  // Floats of a loss: s, rounded as StableMax::terms rounds it.
+  static ALWAYS void exact_terms(f32x16 z, f64x8* t) {
+    const f64x8 zero = splat(0.), one = splat(1.);
+    widen(z, t);
+    UNROLL for (size_t p = 0; p < 2; p++) {
+      const f64x8 share = div(one, add(one, max_skip_nan(zero, sub(zero, t[p]))));
+      t[p] = add(share, max_keep_nan(zero, t[p]));
+    }
+  }
+  static ALWAYS void exact_terms(f64x8 z, f64x8* t) { terms(z, t); }
   // s · factor.
   static ALWAYS f64x8 quotient(f64x8 z, f64x8 factor) {
     const f64x8 zero = splat(0.), size = add(splat(1.), max_skip_nan(zero, sub(zero, z)));
@@ -99,14 +110,14 @@ template <class T> struct StableMaxRows {
     return {a[0], b[0]};
   }
   // Floats: plain sums are exact enough for quotients. The logarithm of a large term needs the rest of the sum.
-  template <bool kPairs> static void add_up(void* self, size_t part) {
+  template <bool kPairs, bool kExact = false> static void add_up(void* self, size_t part) {
     const Row& row = *(const Row*)self;
     if (row.s.run.stopped()) return;
     const size_t end = Parts{row.s.rows.cols}.end(part);
     VectorTotal<double> total[kParts];
     for (size_t c = part * kSuper; c < end; c += W) {
       f64x8 t[kParts];
-      terms(read(row, c, end - c), t);
+      kExact ? exact_terms(read(row, c, end - c), t) : terms(read(row, c, end - c), t);
       UNROLL for (size_t p = 0; p < kParts; p++) {
         if (kPairs) total[p].add_pair(t[p], splat(0.));
         else total[p].sum = add(total[p].sum, t[p]);
@@ -167,6 +178,41 @@ template <class T> struct StableMaxRows {
     if (row.is_streaming) stream_end();
   }
 
+  // The gradient of a loss: logits from 0 share a number.
+  static void write_slopes(void* self, size_t part) {
+    const Row& row = *(const Row*)self;
+    if (row.s.run.stopped()) return;
+    const f64x8 zero = splat(0.), above = splat(row.above), below = splat(row.below);
+    for (size_t end = Parts{row.s.rows.cols}.end(part), c = part * kSuper; c < end; c += W) {
+      const size_t n = end - c;
+      const V z = read(row, c, n);
+      f64x8 x[kParts], t[kParts];
+      widen(z, x);
+      terms(z, t);
+      UNROLL for (size_t p = 0; p < kParts; p++)
+          t[p] = select_bits(mul(t[p], mul(t[p], below)), above, lanes_above(zero, x[p]));
+      n < W ? store_n(row.out + c, narrowed(t, T()), n) : store(row.out + c, narrowed(t, T()));
+    }
+  }
+  // The losses of row i, whose sum is known, and its gradient.
+  NEVER_INLINE void write_loss(const Run& r, Row& row, size_t i) const {
+    typename StableMax<T>::Tile t = {s, {}, nullptr, {}, {}, {}};
+    typename StableMax<T>::Slopes slopes;
+    t.m.first = i * s.rows.cols;
+    t.m.n = 1;
+    for (size_t j = 0; j < W; j++) {
+      t.unit[j] = t.numerator[j] = t.factor[j] = 1;
+      t.m.sum[j] = row.total.sum;
+      t.m.rest[j] = row.total.rest;
+    }
+    s.find_losses(t, slopes, i);
+    if (!s.out) return;
+    row.above = slopes.ignored ? 0 : slopes.above[0];
+    row.below = slopes.ignored ? 0 : slopes.below[0];
+    Parts{s.rows.cols}.each(r, write_slopes, &row);
+    s.write_at_targets(t, i);
+  }
+
   // Row i of the call. Returns false if stable_max.h must compute it: nothing is written then.
   bool compute(const Run& r, size_t i, PartSum* sums) const {
     const size_t cols = s.rows.cols, bytes = s.outer * cols * sizeof(T);
@@ -175,7 +221,8 @@ template <class T> struct StableMaxRows {
     T* out = s.out + i * cols;
     const size_t mask_at = s.rows.extras.shared_mask() ? 0 : i * cols;
     Row row = {s, x, out, mask_at, sums, {0, 0}, bytes >= r.plan.stream_bytes && x != out};
-    parts.each(r, kIsFloat && !s.wants_log ? add_up<!kIsFloat> : add_up<true>, &row);
+    if (s.loss) parts.each(r, add_up<true, /*kExact=*/true>, &row);
+    else parts.each(r, kIsFloat && !s.wants_log ? add_up<!kIsFloat> : add_up<true>, &row);
     for (size_t p = 0; p < parts.count(); p++) {
       double low;
       two_sum(row.total.sum, sums[p].sum, row.total.sum, low);
@@ -184,7 +231,8 @@ template <class T> struct StableMaxRows {
     // A double row may have logits that need a unit of their own.
     if (!(row.total.sum >= (kIsFloat ? 0x1p-200 : 1) && row.total.sum < infinity<double>())) return false;
     two_sum(row.total.sum, row.total.rest, row.total.sum, row.total.rest);
-    parts.each(r, write, &row);
+    if (s.loss) write_loss(r, row, i);
+    else parts.each(r, write, &row);
     return true;
   }
   void row(const Run& alone, Memory& memory, size_t i) const {

@@ -14,8 +14,9 @@ ALWAYS f64x8 LogOperators<T>::shares_at(const MeasuredTile<T>& m, size_t v, size
   uint32_t counted = lanes >> 8 * p;
   if (terms->soft) {
     widen(width == W ? load(terms->soft + at) : load_n(terms->soft + at, width, (T)0), soft);
-    const uint32_t given = lanes_above(soft[p], zero) | lanes_above(zero, soft[p]) | nan_lanes(soft[p]);
-    b = add(mul(splat(1 - terms->smoothing), soft[p]), select_bits(b, zero, counted | given));
+    const f64x8 share = mul(splat(1 - terms->smoothing), soft[p]);
+    const uint32_t given = lanes_above(share, zero) | lanes_above(zero, share) | nan_lanes(share);
+    b = add(share, select_bits(b, zero, counted | given));
     counted |= given;
   }
   b = select_bits(b, zero, counted);

@@ -221,6 +221,10 @@ describe.each(backends)('%s', (name) => {
           expect(() => use({ [field]: value }), `${field} ${String(value)}`).toThrow(error);
         }
       }
+      for (const [field, list] of Object.entries({ table: new Uint32Array(2), lengths: new Int32Array(1) })) {
+        detach(list);
+        typeError(() => use({ [field]: list }), new RegExp(`its memory for ${field} of the cache`));
+      }
       for (const none of [{ [VIEW]: () => 3 }, { [VIEW]: 3 }, {}, null, 'x']) {
         typeError(() => api.decodeAttention(q, none as never, id), /a KVCache for cache/);
       }

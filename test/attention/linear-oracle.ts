@@ -69,7 +69,10 @@ export function linearOracle(head: OracleHead): Exact[] {
     if (form === 'paper') [a, b] = [ONE + div(ONE, z + epsilon), -z / keys];
     if (form === 'injective') [a, b] = [s / keys, (ONE - scaled) / keys];
     bSize = form === 'injective' ? (ONE + mul(zSize, s) / keys) / keys : abs(b);
-    const stretch = form === 'normalized' && z !== 0n ? div(zSize, abs(z)) : ONE;
+    const divisor = form === 'magnitudeAware' ? scaled + epsilon : z + epsilon;
+    const divides = form !== 'sum' && form !== 'injective' && divisor !== 0n;
+    const ratio = divides ? div(form === 'magnitudeAware' ? mul(zSize, s) / keys : zSize, abs(divisor)) : ONE;
+    const stretch = ratio > ONE ? ratio : ONE;
     for (let j = 0; j < valueDim; j++) {
       let [value, size] = [0n, 0n];
       for (let n = 0; n < Number(keys); n++) {

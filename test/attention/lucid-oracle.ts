@@ -9,6 +9,7 @@ const times = (a: bigint, b: bigint): bigint => (a * b) >> BITS;
 export const toDouble = (x: bigint): number => Number(x >> 1200n) / 2 ** 200;
 
 function root(x: bigint): bigint {
+  if (x === 0n) return 0n;
   let r = 1n << BigInt((x.toString(2).length + 1) >> 1);
   for (;;) {
     const next = (r + x / r) >> 1n;

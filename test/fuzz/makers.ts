@@ -4,15 +4,21 @@ import type { Draw } from './draw.js';
 import { attentionMakers } from './attention-cases.js';
 import { cacheMakers } from './cache-cases.js';
 import { detectionMakers } from './detection-cases.js';
+import { linearMakers } from './linear-cases.js';
 import { lossMakers } from './loss-cases.js';
 import { termMakers } from './loss-terms.js';
+import { lucidMakers } from './lucid-cases.js';
+import { marginMakers } from './margin-cases.js';
 import { noiseMakers } from './noise-cases.js';
 import { oodMakers } from './ood-cases.js';
 import { penaltyMakers } from './penalty-cases.js';
+import { polynomialMakers } from './polynomial-cases.js';
+import { positivesMakers } from './positives-cases.js';
 import { routingMakers } from './routing-cases.js';
 import { rowMakers } from './row-cases.js';
 import { samplingMakers } from './sampling-cases.js';
 import { chainMakers } from './chain-cases.js';
+import { signedMakers } from './signed-cases.js';
 import { stableMakers } from './stable-cases.js';
 import { sumMakers } from './sum-cases.js';
 
@@ -31,6 +37,12 @@ export const makers: Readonly<Record<string, Maker>> = {
   ...routingMakers,
   ...oodMakers,
   ...termMakers,
+  ...linearMakers,
+  ...lucidMakers,
+  ...polynomialMakers,
+  ...marginMakers,
+  ...signedMakers,
+  ...positivesMakers,
 };
 export const operators: readonly string[] = Object.keys(makers);
 

@@ -51,7 +51,7 @@ export const complain = (where: string, got: unknown, exact: number, error: numb
 
 export type Way = 'new' | 'apart' | 'in place' | 'as float32';
 
-function wayOf(draw: Draw, axis: Axis): Way {
+export function wayOf(draw: Draw, axis: Axis): Way {
   return draw.pick<Way>(isHalf(axis.type) ? ['new', 'apart', 'in place', 'as float32'] : ['new', 'apart', 'in place']);
 }
 

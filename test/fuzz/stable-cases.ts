@@ -25,14 +25,14 @@ function doubleOf(v: bigint): number {
   return Number(v >> BigInt(shift)) * 2 ** half * 2 ** (shift - BITS - half);
 }
 
-function doublesOf(v: bigint): DD {
+export function doublesOf(v: bigint): DD {
   const hi = doubleOf(v);
   const rest = v - fixed(hi);
   return { hi, lo: rest < 0n ? -doubleOf(-rest) : doubleOf(rest) };
 }
 
 /** log(1 + v) for v ≥ 0, beyond the range of doubles too. */
-function logOf1p(v: bigint): DD {
+export function logOf1p(v: bigint): DD {
   const octaves = Math.max(0, v.toString(16).length * 4 - BITS - 500);
   if (octaves === 0) return log1pDD(doublesOf(v));
   const log = log1pDD(doublesOf((v >> BigInt(octaves)) - ONE));
@@ -40,7 +40,7 @@ function logOf1p(v: bigint): DD {
 }
 
 /** A row: its terms, null where nothing is visible or a logit is −∞; and their sum, null if a NaN or +∞ is visible. */
-function termsOf(axis: Axis, at: readonly number[]): { terms: (bigint | null)[]; sum: bigint | null } {
+export function termsOf(axis: Axis, at: readonly number[]): { terms: (bigint | null)[]; sum: bigint | null } {
   const { values, biases, visible } = axis;
   let isPoisoned = false;
   const terms = at.map((i) => {

@@ -1,4 +1,5 @@
 /** zLoss on every backend, against its definition in double-double arithmetic, and its finite differences. */
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { ulpError } from '../../lib/cli/oracle.js';
 import type * as Losses from '../../lib/losses.js';
@@ -120,6 +121,12 @@ for (const backend of backends) {
         );
         expect(far).toBeCloseTo(losses.zLoss(Float64Array.from(plain), [1])[0]!, 13);
       }
+    });
+
+    it('reads doubles of another realm in a unit too', () => {
+      const x = runInNewContext('Float64Array.of(1.7e308, -1.7e308, 8e307)') as Float64Array;
+      expect(losses.zLoss(x, [0])).toEqual(losses.zLoss(Float64Array.from(x), [0]));
+      expect(losses.zLoss(x, [0])[0]).toBeLessThan(1);
     });
 
     it('takes any axis, its gradient in place, half types, and typed targets', async () => {

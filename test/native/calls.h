@@ -212,6 +212,9 @@ TaylorCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, s
 template <bool kBrain, bool kOneARow, class T>
 ZLossCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*, double, double,
                                                  const UnscaledRows<T>&));
+template <bool kBrain, bool kOneARow, class T>
+StableMaxLossCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const int32_t*, double*, T*, double,
+                                                         const UnscaledRows<T>&));
 template <bool kBrain, bool kOneARow, class T, class R>
 SoftTopKCall<ElementOf<T, kBrain>, R> call_of(void (*)(const Run&, const T*, R*, int32_t*, double, double,
                                                        const UnscaledRows<T>&));

@@ -30,6 +30,14 @@ export const lossCalls = {
   },
   stable_max: { x: floats(elements), out: floats(elements), ...rows },
   log_stable_max: { x: floats(elements), out: floats(elements), ...rows },
+  stable_max_loss: {
+    x: floats(elements),
+    targets: targets(),
+    loss: losses(),
+    gradient: floats(elements),
+    scale: 2,
+    ...rows,
+  },
   taylor_softmax: { x: floats(elements), out: floats(elements), order: 4, ...rows },
   z_loss: {
     x: floats(elements),

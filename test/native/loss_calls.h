@@ -56,6 +56,19 @@ template <class E> struct ZLossCall : CrossEntropyCall<E> {
   }
 };
 
+// stableMaxCrossEntropy: the targets of crossEntropy, and a number.
+template <class E> struct StableMaxLossCall : CrossEntropyCall<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, const int32_t*, double*, T*, double, const UnscaledRows<T>&);
+
+  using CrossEntropyCall<E>::CrossEntropyCall;
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    const LogitRows<T> rows = this->rows_of(in);
+    kernel(run, this->x_of(in), (const int32_t*)in[3], (double*)out[1], this->with_gradient() ? (T*)out[0] : nullptr,
+           0.5, {rows.extent, rows.mask, rows.bias});
+  }
+};
+
 // softTopK: a third of a position, which every row with two has.
 template <class E, class Result> struct SoftTopKCall : MapCall<E, Result, false> {
   using T = typename E::Type;

@@ -143,6 +143,34 @@ describe('mahalanobis', () => {
   });
 });
 
+describe('mahalanobis of finite features far away', () => {
+  const unit = { means: Float64Array.of(0, 0, 3, 0), covariance: Float64Array.of(1, 0, 0, 1) };
+  const far = (x: number, y: number, means = unit.means) => mahalanobis(Float64Array.of(x, y), { ...unit, means });
+
+  it('has the nearest class, and the score −∞ where d² overflows', () => {
+    expect(far(-1e200, 0, Float64Array.of(0, 0, 1e200, 0))).toEqual({
+      scores: Float64Array.of(-Infinity),
+      classes: Uint32Array.of(0),
+      posterior: Float64Array.of(1, 0),
+    });
+    expect(far(1e200, 0, Float64Array.of(-1e200, 0, 0, 0)).classes).toEqual(Uint32Array.of(1));
+    const same = far(1e200, 1e200);
+    expect([same.classes[0], ...same.posterior]).toEqual([0, 0.5, 0.5]);
+  });
+
+  it('counts a class whose d² overflows as one of probability 0 beside others', () => {
+    const { classes, posterior } = far(1, 0, Float64Array.of(1e200, 0, 3, 0));
+    expect([classes[0], ...posterior]).toEqual([1, 0, 1]);
+  });
+
+  it('has no class where the distance itself overflows', () => {
+    const lost = far(1.7e308, 0, Float64Array.of(-1.7e308, 0, -1.7e308, 1));
+    expect(lost.scores).toEqual(Float64Array.of(NaN));
+    expect(lost.classes).toEqual(Uint32Array.of(2 ** 32 - 1));
+    expect(lost.posterior).toEqual(Float64Array.of(NaN, NaN));
+  });
+});
+
 describe('both', () => {
   const { features, labels } = samplesOf(3, 40, 60, 9);
 

@@ -147,6 +147,17 @@ for (const isChanged of [false, true]) {
   };
 }
 
+/** stableMaxCrossEntropy, plainly, and with a mask and a bias. */
+for (const isChanged of [false, true]) {
+  operators[`stableMaxCrossEntropy${isChanged ? ', with mask and bias' : ''}`] = (run, x, other, shape) => {
+    const visible = new Uint8Array(x.length).map((_, i) => Number(i % 5 !== 3));
+    const [loss, gradient] = [new Float64Array(1), like(x)];
+    const changes = isChanged ? [visible, 1, other] : [null, 0, null];
+    run('stable_max_loss', x, Int32Array.of(x.length >> 1), loss, gradient, 0.7, ...shape.slice(0, 3), ...changes);
+    return [loss, gradient];
+  };
+}
+
 /** Every other operator of the table that gives a number for each logit: plainly, and with a mask and a bias. */
 const inputsOfRows = ['x', 'mask', 'bias'];
 const table = Object.values(operatorTable as unknown as Record<string, AnyOperator>);

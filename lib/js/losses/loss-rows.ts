@@ -59,6 +59,12 @@ export class LossRows {
     return sum;
   }
 
+  /** Whether the logit or the bias of element c is far, as `test` says. */
+  isFar(start: number, c: number, test: (x: number) => boolean): boolean {
+    const at = start + c * this.inner;
+    return test(this.#x[at]!) || (this.#bias !== null && test(this.#bias[this.#isBiasShared ? c : at]!));
+  }
+
   /** Calls a task for each row: the index of its first element, and its number. */
   each(outer: number, task: (start: number, row: number) => void): void {
     for (let o = 0, row = 0; o < outer; o++) {

@@ -159,8 +159,8 @@ class LossRows extends LogRows {
   }
 
   private isGiven(at: number): boolean {
-    const { soft } = this.terms;
-    return soft !== null && soft[at] !== 0;
+    const { soft, smoothing } = this.terms;
+    return soft !== null && (1 - smoothing) * soft[at]! !== 0;
   }
 
   /** The shares of all classes: Σ b, Σ b · −ln p, and how many are not masked. */

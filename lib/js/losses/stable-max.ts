@@ -11,27 +11,27 @@ type Floats = Float32Array | Float64Array;
  * How a row is read: its logits times a power of two, `unit`. Its terms are all times one power of two as well, by the
  * numerator of the terms of negative logits and the factor of the others.
  */
-interface Scale {
+export interface Scale {
   readonly unit: number;
   readonly numerator: number;
   readonly factor: number;
 }
-const PLAIN: Scale = { unit: 1, numerator: 1, factor: 1 };
+export const PLAIN: Scale = { unit: 1, numerator: 1, factor: 1 };
 /** For a row whose sum would overflow, or nearly. */
-const DOWN: Scale = { unit: 2 ** -64, numerator: 2 ** -128, factor: 1 };
+export const DOWN: Scale = { unit: 2 ** -64, numerator: 2 ** -128, factor: 1 };
 /** For a row with logits near the lower end of the range, or below it: their s would be subnormal, or 0. */
-const UP: Scale = { unit: 2 ** -64, numerator: 1, factor: 2 ** 128 };
+export const UP: Scale = { unit: 2 ** -64, numerator: 1, factor: 2 ** 128 };
 
 /** Whether a logit or a bias is finite and so low that its s may be subnormal. */
-const isFar = (x: number): boolean => x <= -(2 ** 1000) && x > -Infinity;
+export const isFar = (x: number): boolean => x <= -(2 ** 1000) && x > -Infinity;
 
 /** z + 1, or 1 − z for a negative z, times a power of two. */
-const sizeOf = (z: number, { unit, factor }: Scale): number => (z < 0 ? unit - z : (z + unit) * factor);
+export const sizeOf = (z: number, { unit, factor }: Scale): number => (z < 0 ? unit - z : (z + unit) * factor);
 /** s(z) times the power of two of a scale. */
-const termOf = (z: number, { unit, numerator, factor }: Scale): number =>
+export const termOf = (z: number, { unit, numerator, factor }: Scale): number =>
   z < 0 ? numerator / (unit - z) : (z + unit) * factor;
 /** ln(term / sum). Above half of the sum, where it is near 0: −log1p((the other terms) / term). */
-const logOfQuotient = (z: number, scale: Scale, sum: number, low: number): number => {
+export const logOfQuotient = (z: number, scale: Scale, sum: number, low: number): number => {
   const term = termOf(z, scale);
   if (term > sum / 2) return 0 - log1p((sum - term + low) / term, 0)[0]; // ln 1 is 0 and not −0
   if (z === -Infinity) return -Infinity;

@@ -75,7 +75,7 @@ function kernel(
       loss[row] = 0;
       return fill(0);
     }
-    const { unit, count, hi, low, std } = momentsOf(rows, start, x instanceof Float64Array);
+    const { unit, count, hi, low, std } = momentsOf(rows, start, !rows.isSingle);
     const isBad = count > 0 && !(std < Infinity);
     const isHidden = !rows.isVisible(start, target);
     if (isBad || isHidden) {

@@ -1,4 +1,5 @@
 /** One row of `sample`: filters it, draws from it, writes its logits and probabilities. */
+import { kindOf } from '../../call/arrays.js';
 import { NO_INDEX } from '../../backend/backend.js';
 import { DEEPEST, IntegerSum, shareLength, TokenWeights } from '../../sampling/weights.js';
 import { bestItems, compareItems, indexOfLargest, type Item } from './items.js';
@@ -157,7 +158,7 @@ export class SampleRow {
   /** Kept logits are relative to this: 0, or the largest logit if that over the temperature overflows their type. */
   private origin(kept: Floats): number {
     const { largest } = this.weights;
-    const divided = kept instanceof Float32Array ? Math.fround(largest / this.divisor) : largest / this.divisor;
+    const divided = kindOf(kept) === 'Float32Array' ? Math.fround(largest / this.divisor) : largest / this.divisor;
     return Math.abs(divided) < Infinity ? 0 : largest;
   }
 }

@@ -89,6 +89,7 @@ for (const [Kind, dtype] of types) {
     calls.push(['softTopK', [logits, 5], out]);
   }
   const slopes = () => ({ ...rows, gradient: new Kind(40_000).fill(7) });
+  calls.push(['stableMaxCrossEntropy', [x, [3, 4]], () => ({ ...options, gradient: new Kind(length).fill(7) })]);
   calls.push(['zLoss', [logits, [3, 4]], slopes], ['focalLoss', [logits, [3, 4]], slopes]);
   calls.push(['safeStepRadius', [logits], () => ({ ...rows, out: new Float64Array(2).fill(7) })]);
   if (Kind !== Float64Array) {
