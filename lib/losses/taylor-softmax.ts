@@ -23,7 +23,8 @@ export interface TaylorSoftmaxOptions<A extends LogitArray = FloatArray, Out = A
  *
  * T is positive for even n, and not monotone: far below 0 it grows again, so that a logit of −3 may get more than one
  * of 0. −∞ and masked positions give 0; other edge values are those of softmax. Rows whose sum no double holds
- * are read in a smaller unit. For Float64Arrays z is rounded to double first.
+ * are read in a smaller unit. For Float64Arrays z is rounded to double first, and nothing is promised for a row in
+ * which a finite logit and its bias have a sum beyond 1.8e308.
  *
  * Largest error seen: 0.51 ULP (float32, any order up to 8), 3 ULP (float64, order 2) and 20 ULP (float64, order 4),
  * where T cancels below 0; it grows with the order. One thread takes a row.

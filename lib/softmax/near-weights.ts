@@ -55,13 +55,13 @@ export function measured(weights: Weights): MeasuredWeights {
 /** Logits that are computed at once where nobody waits: their copies stay in the processor's cache. */
 const SLAB = 2 ** 16;
 
-/** The sums of all rows; undefined where some sum is not finite, for whose sign the two sums are needed. */
+/** The sums of all rows. */
 export function* nearSums(
   form: Form,
   call: AxisCall,
   source: Source,
   { of: weights, haveZero }: MeasuredWeights,
-): Steps<SignedSums | undefined> {
+): Steps<SignedSums> {
   const { outer, cols, inner, maskLayout } = call.args;
   const sums = {
     mantissa: new Float64Array(outer * inner),
@@ -80,8 +80,7 @@ export function* nearSums(
     const range = [o * size, Math.min(o + step, outer) * size] as const;
     const slab = slabOf(form, call, { source, weights, range, shared });
     yield* sumSlab(call, slab, o * inner);
-    if (!slab.mantissa.every(Number.isFinite)) return undefined;
-    addSlab(sums, slab, { weights, first: range[0], cols, inner, row: o * inner });
+    addSlab(sums, slab, { weights, first: range[0], cols, inner, row: o * inner, source, maskLayout });
   }
   return sums;
 }
@@ -186,20 +185,44 @@ interface Slice {
   readonly cols: number;
   readonly inner: number;
   readonly row: number;
+  readonly source: Source;
+  readonly maskLayout: number;
 }
 
-function addSlab(sums: SignedSums, slab: Slab, { weights, first, cols, inner, row }: Slice): void {
+function addSlab(sums: SignedSums, slab: Slab, slice: Slice): void {
+  const { weights, first, cols, inner, row } = slice;
   const isOfRow = lengthOf(weights) === cols;
   const weightStep = isOfRow ? 1 : inner;
   for (let r = 0; r < slab.mantissa.length; r++) {
     if (slab.mantissa[r] === 0) continue; // nothing counts, and p is NaN
     const start = Math.floor(r / inner) * cols * inner + (r % inner);
+    if (!Number.isFinite(slab.mantissa[r])) {
+      sums.mantissa[row + r] = Math.abs((sums.sign[row + r] = infiniteSum(slice, first + start)));
+      sums.sign[row + r] = Math.sign(sums.sign[row + r]!);
+      continue;
+    }
     const places = { at: start, step: inner, weightAt: isOfRow ? 0 : first + start, weightStep, n: cols };
     const dot = dotOf(slab.p, weights, places);
     sums.sign[row + r] = Math.sign(dot);
     sums.mantissa[row + r] = Math.abs(dot) * slab.mantissa[r]!;
     sums.exponent[row + r] = dot === 0 ? 0 : slab.exponent[r]!;
   }
+}
+
+/** The sum of a row with a NaN or a +∞: ±∞, or NaN if infinities of both signs meet. */
+function infiniteSum({ weights, cols, inner, source, maskLayout }: Slice, start: number): number {
+  const read = readerOf(source.x, source.type);
+  const biasOf = source.bias === null ? () => 0 : readerOf(source.bias, source.type);
+  const isBiasOfRow = source.bias !== null && lengthOf(source.bias) === cols;
+  const isOfRow = lengthOf(weights) === cols;
+  let sum = 0;
+  for (let c = 0, i = start; c < cols; c++, i += inner) {
+    const weight = weights[isOfRow ? c : i]!;
+    if (weight === 0 || (source.mask !== null && !counts(source.mask, maskLayout, i, c))) continue;
+    const z = read(i) + biasOf(isBiasOfRow ? c : i);
+    if (!(z < Infinity)) sum += z * weight;
+  }
+  return sum;
 }
 
 interface Places {

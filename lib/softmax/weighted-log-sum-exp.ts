@@ -1,19 +1,12 @@
 /** logSumExp with weights: the logarithm of a row's weighted sum of exponentials, and its sign. */
-import { MASK_BYTES, MASK_ROW_BYTES, NO_EXPONENT } from '../backend/backend.js';
-import { backend } from '../backend/choice.js';
-import { counts } from '../backend/masks.js';
-import { EXP_SUM } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
 import { copyInto, copyOf, kindOf, lengthOf } from '../call/arrays.js';
 import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
-import { callOf, type Call } from '../call/call.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
 import { checkWhole } from '../call/memory.js';
 import { AXIS_NAMES, namesWith, type AxisOptions, type Form } from '../call/options.js';
 import type { Steps } from '../call/steps.js';
 import type { LogitArray, NewFloat64Array } from '../call/types.js';
-import { expSumKernels } from '../js/softmax/exp-sum.js';
-import { ln } from '../math/log.js';
 import { powerOfTwo } from '../math/extended.js';
 import { doublesOf } from '../math/read.js';
 import { logSumExpOfState } from './merge-exp-sums.js';
@@ -94,19 +87,6 @@ function weightsOf(form: Form, list: unknown, { args, elements }: AxisCall): Mea
   return measured(weights);
 }
 
-const hasNegative = (weights: Weights): boolean => {
-  for (let i = 0, n = lengthOf(weights); i < n; i++) if (weights[i]! < 0) return true;
-  return false;
-};
-
-/** The elements of one sign, as logits with a bias. */
-interface Side {
-  readonly mask: Uint8Array;
-  readonly maskLayout: number;
-  readonly mantissa: Float64Array;
-  readonly exponent: Int32Array;
-}
-
 function* steps(
   form: Form,
   call: AxisCall,
@@ -116,9 +96,10 @@ function* steps(
   const out = call.out as Float64Array;
   const caller = { view: out, name: 'out', length: lengthOf(out) };
   const source = form === 'now' ? { ...call.args, type: call.type } : copied(call);
-  let sums: SignedSums | undefined;
-  if (call.elements > 0 && weights.areNear) sums = yield* nearSums(form, call, source, weights);
-  if (sums === undefined) sums = yield* farSums(call, source, weights.of);
+  let sums: SignedSums = emptySums(call.args.outer * call.args.inner);
+  for (const { of, octaves } of call.elements > 0 ? bandsOf(weights) : []) {
+    sums = sumOf(sums, yield* nearSums(form, call, source, { ...weights, of, haveZero: true }), octaves);
+  }
   const { mantissa, exponent, sign } = sums;
   if (form === 'later') checkWhole(caller);
   copyInto(out, logSumExpOfState({ mantissa, exponent }));
@@ -135,89 +116,40 @@ function copied({ args: { x, bias, mask }, type }: AxisCall): Source {
   };
 }
 
-/** Each row's sums of positive and of negative weights, which are biases in all but name, and their difference. */
-function* farSums(call: AxisCall, source: Source, weights: Weights): Steps<SignedSums> {
-  const { x, bias, type } = source;
-  const { outer, inner } = call.args;
-  const z = doublesOf(x, type);
-  const shift = shiftOf(bias === null ? null : doublesOf(bias, type), weights, call);
-  const side = (isPositive: boolean): Side => ({
-    ...maskOf(weights, isPositive, { ...call, args: { ...call.args, mask: source.mask } }),
-    mantissa: new Float64Array(outer * inner),
-    exponent: new Int32Array(outer * inner),
-  });
-  const [above, below] = [side(true), side(false)];
-  yield sumCall(z, shift, above, call);
-  if (hasNegative(weights)) yield sumCall(z, shift, below, call);
-  return differenceOf(above, below);
+const emptySums = (rows: number): SignedSums => ({
+  mantissa: new Float64Array(rows),
+  exponent: new Int32Array(rows),
+  sign: new Float64Array(rows),
+});
+
+/** Weights by their size, each in a band of 2^900 and over a power of two: none is lost beside another then. */
+function bandsOf(weights: MeasuredWeights): { of: Weights; octaves: number }[] {
+  if (weights.areNear) return [{ of: weights.of, octaves: 0 }];
+  const band = (least: number, most: number, octaves: number) => {
+    const of = Float64Array.from(weights.of, (w) => {
+      const size = Math.abs(w);
+      return size >= least && size < most ? w * 2 ** -octaves : 0;
+    });
+    return { of, octaves };
+  };
+  return [band(2 ** 450, Infinity, 900), band(2 ** -450, 2 ** 450, 0), band(0, 2 ** -450, -900)];
 }
 
-/** bias + T ln |w|, which multiplies an exponential by |w|: a number for each column where all rows have the same. */
-function shiftOf(bias: Float64Array | null, weights: Weights, { args, elements }: AxisCall): Float64Array {
-  const { cols, inner, temperature } = args;
-  const logs = new Float64Array(lengthOf(weights));
-  for (let i = 0; i < logs.length; i++) {
-    const size = Math.abs(weights[i]!);
-    logs[i] = size === 0 || size === 1 ? 0 : temperature * ln(size);
+/** a + b · 2^octaves, row by row. */
+function sumOf(a: SignedSums, b: SignedSums, octaves: number): SignedSums {
+  const sums = emptySums(a.mantissa.length);
+  for (let r = 0; r < sums.mantissa.length; r++) {
+    const [x, y] = [a.mantissa[r]! * (a.sign[r]! || 1), b.mantissa[r]! * (b.sign[r]! || 1)];
+    const [i, j] = [a.exponent[r]!, b.exponent[r]! + octaves];
+    const whole = x === 0 ? j : y === 0 ? i : Math.max(i, j);
+    const sum = scaled(x, i - whole) + scaled(y, j - whole);
+    sums.sign[r] = Math.sign(sum);
+    sums.mantissa[r] = Math.abs(sum);
+    sums.exponent[r] = Number.isFinite(sum) && sum !== 0 ? whole : 0;
   }
-  if (bias === null) return logs;
-  const shift = new Float64Array(elements);
-  for (let i = 0; i < elements; i++) {
-    const column = Math.floor(i / inner) % cols;
-    shift[i] = bias[bias.length === elements ? i : column]! + logs[logs.length === elements ? i : column]!;
-  }
-  return shift;
-}
-
-function maskOf(weights: Weights, isPositive: boolean, { args, elements }: AxisCall) {
-  const { mask, maskLayout, cols, inner } = args;
-  const sign = isPositive ? 1 : -1;
-  if (mask === null) {
-    const wanted = new Uint8Array(lengthOf(weights));
-    for (let i = 0; i < wanted.length; i++) wanted[i] = weights[i]! * sign > 0 ? 1 : 0;
-    return { mask: wanted, maskLayout: lengthOf(weights) === elements ? MASK_BYTES : MASK_ROW_BYTES };
-  }
-  const visible = new Uint8Array(elements);
-  for (let i = 0; i < elements; i++) {
-    const column = Math.floor(i / inner) % cols;
-    const weight = weights[lengthOf(weights) === elements ? i : column]!;
-    visible[i] = weight * sign > 0 && counts(mask, maskLayout, i, column) ? 1 : 0;
-  }
-  return { mask: visible, maskLayout: MASK_BYTES };
-}
-
-function sumCall(z: Float64Array, bias: Float64Array, side: Side, call: AxisCall): Call<void> {
-  const { mask, maskLayout, mantissa, exponent } = side;
-  const { outer, cols, inner, temperature } = call.args;
-  return callOf(EXP_SUM, {
-    backend: backend(expSumKernels),
-    type: 'f64',
-    args: { x: z, mantissa, exponent, outer, cols, inner, temperature, mask, maskLayout, bias },
-    own: ['mantissa', 'exponent', 'mask'],
-    work: call.elements,
-    finish() {
-      const beyond = exponent.indexOf(NO_EXPONENT);
-      if (beyond >= 0) throw wrongValue('logits within 1.48e9 temperatures', `row ${beyond} of x`, 'larger ones');
-    },
-  });
-}
-
-/** above − below, as a size and a sign. */
-function differenceOf(above: Side, below: Side) {
-  const rows = above.mantissa.length;
-  const [mantissa, exponent] = [new Float64Array(rows), new Int32Array(rows)];
-  const sign = new Float64Array(rows);
-  for (let r = 0; r < rows; r++) {
-    const [a, b] = [above.mantissa[r]!, below.mantissa[r]!];
-    const [i, j] = [above.exponent[r]!, below.exponent[r]!];
-    const whole = a === 0 ? j : b === 0 ? i : Math.max(i, j);
-    const difference = scaled(a, i - whole) - scaled(b, j - whole);
-    sign[r] = Math.sign(difference);
-    mantissa[r] = Math.abs(difference);
-    exponent[r] = Number.isFinite(difference) && difference !== 0 ? whole : 0;
-  }
-  return { mantissa, exponent, sign };
+  return sums;
 }
 
 /** a · 2^n for n ≤ 0. */
-const scaled = (a: number, n: number): number => (a === 0 || n < -1000 ? 0 : a * powerOfTwo(n));
+const scaled = (a: number, n: number): number =>
+  !Number.isFinite(a) ? a : a === 0 || n < -2000 ? 0 : a * powerOfTwo(Math.ceil(n / 2)) * powerOfTwo(Math.floor(n / 2));

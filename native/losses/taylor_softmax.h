@@ -23,14 +23,15 @@ template <class T> struct TaylorSoftmax : LossRows<T> {
   TaylorSoftmax(const Base& base, T* out, size_t order, double temperature)
       : Base(base), out(out), order(order), temperature(temperature) {}
 
-  // u^n T(z), by Horner's scheme from the highest power down; 0 for −∞. `scaled` is u · z.
-  template <bool kScaled> ALWAYS f64x8 term(f64x8 scaled, f64x8 u) const {
+  // u^n T(z), by Horner's scheme from the highest power down; 0 for a logit of −∞. A z that overflows is another thing.
+  template <bool kScaled> ALWAYS f64x8 term(Two<f64x8> logit, f64x8 u) const {
+    const f64x8 scaled = value<kScaled>(logit, u);
     f64x8 r = splat(1.), power = u;
     for (size_t k = order; k > 0; k--) {
       r = fma(mul(scaled, splat(1. / (double)k)), r, kScaled ? power : splat(1.));
       if (kScaled) power = mul(power, u);
     }
-    return zero_below(r, scaled, splat(-largest<double>()));
+    return zero_below(r, logit.x, splat(-largest<double>()));
   }
   // A logit over the temperature, in the row's unit.
   template <bool kScaled> ALWAYS f64x8 value(Two<f64x8> z, f64x8 u) const {
@@ -42,7 +43,7 @@ template <class T> struct TaylorSoftmax : LossRows<T> {
     this->each(t, [&](size_t, Two<f64x8>* z, uint32_t) ALWAYS_LAMBDA {
       UNROLL for (size_t p = 0; p < kParts; p++) {
         const f64x8 u = unit.part(p);
-        total[p].add_pair(term<kScaled>(value<kScaled>(z[p], u), u), splat(0.));
+        total[p].add_pair(term<kScaled>(z[p], u), splat(0.));
       }
     });
     this->merge(total, sum, rest);
@@ -52,7 +53,7 @@ template <class T> struct TaylorSoftmax : LossRows<T> {
       f64x8 y[kParts];
       UNROLL for (size_t p = 0; p < kParts; p++) {
         const f64x8 u = unit.part(p);
-        y[p] = div(term<kScaled>(value<kScaled>(z[p], u), u), sum.part(p));
+        y[p] = div(term<kScaled>(z[p], u), sum.part(p));
         if (nan) y[p] = select_bits(splat(not_a_number<double>()), y[p], (visible & nan) >> 8 * p);
       }
       this->write(out, t, v, y);
@@ -63,8 +64,10 @@ template <class T> struct TaylorSoftmax : LossRows<T> {
     f64x8 most[kParts];
     for (f64x8& each : most) each = splat(0.);
     this->each(t, [&](size_t, Two<f64x8>* z, uint32_t visible) {
-      for (size_t p = 0; p < kParts; p++)
-        most[p] = max_skip_nan(most[p], select_bits(size_of(z[p].x), splat(0.), visible >> 8 * p));
+      for (size_t p = 0; p < kParts; p++) {
+        const f64x8 size = zero_below(size_of(z[p].x), z[p].x, splat(-largest<double>()));  // −∞ has no part
+        most[p] = max_skip_nan(most[p], select_bits(size, splat(0.), visible >> 8 * p));
+      }
     });
     Lanes size;
     this->merge_largest(most, size);

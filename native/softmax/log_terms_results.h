@@ -76,7 +76,7 @@ template <class T> NEVER_INLINE void LogOperators<T>::prepare_terms(MeasuredTile
 template <class T>
 NEVER_INLINE typename LogOperators<T>::GivenTerm LogOperators<T>::given_term(MeasuredTile<T>& m, size_t i) const {
   const double target = terms->given[2 * (row_of(m) + i)] * rows.derivative_factor;
-  if (m.top[i] == -infinity<double>() && !(m.sum[i] != m.sum[i])) {  // no other element counts
+  if ((m.non_finite >> i & 1) && m.sum[i] == -infinity<double>()) {  // no other element counts
     m.nan_results &= rows.across() ? ~(1u << i) : 0;
     return {target == target ? 0 : target, 0, 1};
   }

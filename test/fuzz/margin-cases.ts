@@ -9,6 +9,7 @@ import type { Maker } from './case.js';
 import { logitsOf, valuesOf } from './data.js';
 import { dd, negative, ZERO } from './row-oracle.js';
 import { doublesOf, logOf1p, termsOf } from './stable-cases.js';
+import { isBeyond } from './polynomial-cases.js';
 import { targetCase, type Near, type RowLoss } from './target-loss.js';
 
 const NAN_ROW: RowLoss = { loss: { value: dd(NaN), slack: 0 }, slope: () => undefined };
@@ -28,6 +29,7 @@ function visibleOf(axis: Axis, at: readonly number[]): { o: (DD | null)[]; power
 }
 
 function zLossOf(axis: Axis, a: number, b: number, at: readonly number[], target: number): RowLoss | undefined {
+  if (isBeyond(axis, at)) return undefined;
   const row = visibleOf(axis, at);
   if (row === 'bad') return NAN_ROW;
   const { o, power } = row;
@@ -44,7 +46,7 @@ function zLossOf(axis: Axis, a: number, b: number, at: readonly number[], target
   const z = zOf(own);
   const below = subtract(dd(b), z);
   const loss = divide(softplusDD(multiplyNumber(below, a)), dd(a));
-  const units = (8 + a * (Math.abs(b) + Math.abs(z.hi))) * 2 ** -52;
+  const units = (8 + 2 * a * (Math.abs(b) + Math.abs(z.hi))) * 2 ** -52;
   const sigma = sigmoidDD(multiplyNumber(below, a));
   return {
     loss: { value: loss, slack: units * loss.hi },

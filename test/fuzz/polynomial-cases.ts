@@ -64,10 +64,16 @@ function shortened(all: readonly (bigint | null)[], other: bigint): { z: (bigint
   return { z: all.map((each) => each && each >> shift), other: other >> shift };
 }
 
+/** Whether a finite logit and its bias have a sum that no double holds: nothing is promised then. */
+export const isBeyond = ({ values, biases }: Axis, at: readonly number[]): boolean =>
+  biases !== undefined &&
+  at.some((i) => Number.isFinite(values[i]!) && Number.isFinite(biases[i]!) && !Number.isFinite(values[i]! + biases[i]!));
+
 function checkTaylor(axis: Axis, order: number, { arrays }: Outcome): string | undefined {
   const { type, values, biases, temperature, visible, mask } = axis;
   const y = arrays.y!;
   for (const at of indicesOfRows(axis)) {
+    if (isBeyond(axis, at)) continue;
     const { sums, isPoisoned } = rowOf(axis, at);
     const exact = at.map((i, c) => (sums[c] ? fixed(values[i]!) + fixed(biases ? biases[i]! : 0) : null));
     const { z, other } = shortened(exact, fixed(temperature));

@@ -25,6 +25,7 @@ const PUBLIC: Readonly<Record<string, string>> = {
   linear_query: 'LinearAttentionState',
   soft_nms: 'softNMS',
   row_loss: 'crossEntropy',
+  stable_max_loss: 'stableMaxCrossEntropy',
   sample_penalized: 'Sampler',
 };
 /** Kernels whose results are the sums or the steps of another operator, which the corpus hashes. */

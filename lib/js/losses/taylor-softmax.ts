@@ -16,27 +16,26 @@ function kernel(
   bias: Floats | null,
 ): void {
   const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
-  /** u^n T(z), z being u times a logit over the temperature. */
-  const term = (z: number, unit: number): number => {
-    if (z === -Infinity) return 0;
+  /** u^n T(z) of a logit; 0 for −∞. A z that overflows is another thing. */
+  const term = (start: number, c: number, unit: number): number => {
+    const logit = rows.read(start, c, unit);
+    if (logit === -Infinity) return 0;
+    const z = (logit + rows.low) / temperature;
     let sum = 1;
     for (let k = order, power = unit; k > 0; k--, power *= unit) sum = sum * (z / k) + power;
     return sum;
   };
-  const value = (start: number, c: number, unit: number): number => {
-    const sum = rows.read(start, c, unit);
-    return (sum + rows.low) / temperature;
-  };
   const sumOf = (start: number, unit: number): number => {
     const total = new Total();
-    for (let c = 0; c < cols; c++) if (rows.isVisible(start, c)) total.add(term(value(start, c, unit), unit));
+    for (let c = 0; c < cols; c++) if (rows.isVisible(start, c)) total.add(term(start, c, unit));
     return total.parts[0];
   };
   /** A unit in which the largest |z| is about 1. */
   const unitOf = (start: number): number => {
     let size = 0;
     for (let c = 0; c < cols; c++) {
-      if (rows.isVisible(start, c)) size = Math.max(size, Math.abs(rows.read(start, c)));
+      const logit = rows.isVisible(start, c) ? rows.read(start, c) : -Infinity;
+      if (logit !== -Infinity) size = Math.max(size, Math.abs(logit));
     }
     return size < Infinity ? powerWithin(exponentOf(temperature) - exponentOf(size)) : 1;
   };
@@ -49,7 +48,7 @@ function kernel(
     const isUsual = sum > 0 && sum < Infinity;
     for (let c = 0, at = start; c < cols; c++, at += inner) {
       if (isEmpty || !rows.isVisible(start, c)) out[at] = 0;
-      else out[at] = isUsual ? sameNaN(term(value(start, c, unit), unit) / sum) : NaN;
+      else out[at] = isUsual ? sameNaN(term(start, c, unit) / sum) : NaN;
     }
   });
 }

@@ -119,10 +119,11 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
   }
 
   /** Copies a part of a row for weights relative to a number without a remainder. */
-  loadPart(start: number, column: number, n: number): void {
+  loadPart(start: number, column: number, n: number): number {
     this.divideLogits(1);
-    this.load(start, column, n);
+    const max = this.load(start, column, n);
     this.maxRest = 0;
+    return max;
   }
 
   /** Whether sums that overflow matter beside this largest logit. Below a finite one they have no weight. */

@@ -74,15 +74,19 @@ function normalizeRow<A extends Floats>(
   exponent: number,
 ): void {
   const highest = logits.highest(exponent + 1);
+  let reference = NaN;
   for (let column = 0; column < cols; column += PART_LENGTH) {
     const n = Math.min(PART_LENGTH, cols - column);
-    logits.loadPart(start, column, n);
-    if (column === 0) {
-      const { whole, fraction } = logits.reference(highest);
+    const max = logits.loadPart(start, column, n);
+    // A sum that lacks a term of the row gives results above 1.
+    const top = max > highest && max < Infinity ? max : highest;
+    if (top !== reference) {
+      reference = top;
+      const { whole, fraction } = logits.reference(top);
       const [m, e] = extended(mantissa / rootOfTwo(fraction), exponent - whole + HEADROOM);
       logits.divideBy(m * powerOfTwo(Math.max(-1000, Math.min(1000, e))));
     }
-    logits.weigh(n, highest);
+    logits.weigh(n, top);
     logits.store(out, start + column * inner, n);
   }
 }
