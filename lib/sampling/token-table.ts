@@ -107,12 +107,16 @@ export class TokenTable {
 
   /** Changes how often a token is in the prompt or the output. */
   count(token: number, isPrompt: boolean, change: 1 | -1): void {
-    if (token < MOST_TOKENS) this.#arena.words[SLOT_WORDS * this.#slotOf(token) + (isPrompt ? 2 : 1)]! += change;
+    if (token >= MOST_TOKENS) return;
+    const at = SLOT_WORDS * this.#slotOf(token) + (isPrompt ? 2 : 1); // a new slot may move the table
+    this.#arena.words[at]! += change;
   }
 
   /** Marks a token for encoderRepetitionPenalty. */
   mark(token: number): void {
-    if (token < MOST_TOKENS) this.#arena.words[SLOT_WORDS * this.#slotOf(token) + 3]! |= ENCODER;
+    if (token >= MOST_TOKENS) return;
+    const at = SLOT_WORDS * this.#slotOf(token) + 3;
+    this.#arena.words[at]! |= ENCODER;
   }
 
   /** Adds to a token's biases. −∞ stays. */

@@ -33,6 +33,16 @@ describe('penalties', () => {
     ).toBe(3);
   });
 
+  it('count each of a hundred tokens, while the table of counts grows, and forget those that left the window', () => {
+    const history = Array.from({ length: 300 }, (_, i) => (i * 7) % 100);
+    const all = penalize(new Float64Array(100), history, { frequencyPenalty: 1 });
+    expect(all).toEqual(new Float64Array(100).fill(-3));
+    const late = penalize(new Float64Array(100), history, { frequencyPenalty: 1, penaltyWindow: 40 });
+    const wanted = new Float64Array(100);
+    for (const token of history.slice(-40)) wanted[token]!--;
+    expect(late).toEqual(wanted);
+  });
+
   it('take a history for each row, and results in place', () => {
     const x = Float32Array.of(1, 1, 1, 1);
     expect(penalize(x, [[0], [1]], { cols: 2, presencePenalty: 1, out: x })).toBe(x);
