@@ -66,8 +66,10 @@ function shortened(all: readonly (bigint | null)[], other: bigint): { z: (bigint
 
 /** Whether a finite logit and its bias have a sum that no double holds: nothing is promised then. */
 export const isBeyond = ({ values, biases }: Axis, at: readonly number[]): boolean =>
-  biases !== undefined &&
-  at.some((i) => Number.isFinite(values[i]!) && Number.isFinite(biases[i]!) && !Number.isFinite(values[i]! + biases[i]!));
+  at.some((i) => {
+    const [x, bias] = [values[i]!, biases ? biases[i]! : 0];
+    return Number.isFinite(x) && Number.isFinite(bias) && !Number.isFinite(x + bias);
+  });
 
 function checkTaylor(axis: Axis, order: number, { arrays }: Outcome): string | undefined {
   const { type, values, biases, temperature, visible, mask } = axis;
