@@ -111,6 +111,7 @@ function* steps({ form, call, gradient, rows }: Parts): Steps<Float64Array> {
   }
   const results = lossesOf(rows, lse);
   if (gradient !== undefined && call.elements > 0) {
+    if (form === 'later') callers.forEach(checkWhole);
     const slopes = bitsOf(gradient);
     yield gradientOfNegatives(call, { ...shared, out: slopes, ...sumsOf(results.factors, lse, shared.temperature) });
     if (form === 'later') callers.forEach(checkWhole);

@@ -25,10 +25,19 @@ export function optionsOf<O extends object>(options: O | undefined, names: reado
  * hole included: a length that lies ends at the first missing element.
  */
 export function listOf<T>(list: ArrayLike<unknown>, name: string, check: (value: unknown, index: number) => T): T[] {
-  const length = types.isTypedArray(list) ? trueLength(list, name) : Number(list.length);
+  const length = types.isTypedArray(list) ? trueLength(list, name) : lengthOfList(list, name);
   const copy: T[] = [];
   for (let i = 0; i < length; i++) copy.push(check(list[i], i));
   return copy;
+}
+
+/** A proxy of a typed array has a length that cannot be read. */
+function lengthOfList(list: ArrayLike<unknown>, name: string): number {
+  try {
+    return Number(list.length);
+  } catch {
+    throw wrongType('an array', name, 'an object whose length cannot be read');
+  }
 }
 
 /** Throws for anything but a Float32Array or Float64Array. */

@@ -10,6 +10,7 @@
 //   4. write_part computes dx in double, and rounds it once, subnormal results included; log_backward.h for is_log.
 #pragma once
 #include "../rows/buffer.h"
+#include "../rows/half_rows.h"
 #include "../rows/share_rows.h"
 #include "backward_tile.h"
 

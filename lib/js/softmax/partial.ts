@@ -79,7 +79,7 @@ function normalizeRow<A extends Floats>(
     const n = Math.min(PART_LENGTH, cols - column);
     const max = logits.loadPart(start, column, n);
     // A sum that lacks a term of the row gives results above 1.
-    const top = max > highest && max < Infinity ? max : highest;
+    const top = exponent !== NO_EXPONENT && max > highest && max < Infinity ? max : highest;
     if (top !== reference) {
       reference = top;
       const { whole, fraction } = logits.reference(top);
