@@ -10,7 +10,7 @@ import { backwardCall, type SoftmaxBackwardOptions } from '../softmax/softmax-ba
  *
  *     dx[i] = (dy[i] − exp(y[i]) · Σⱼ dy[j]) / temperature
  *
- * The sum is taken as in {@link softmaxBackward}. Masked positions give 0, and their dy, NaN included, does not matter.
+ * The sum is taken as in `softmaxBackward`. Masked positions give 0, and their dy, NaN included, does not matter.
  * Largest error seen, relative to the larger of dy[i] and exp(y[i]) · Σ dy: 0.51 ULP (float32), 5 · 2⁻⁵³ (float64).
  *
  * @param y What logSoftmax gave for the same options. Not written, unless `out`.
