@@ -59,7 +59,7 @@ describe('shape and axis', () => {
 describe('mask', () => {
   it('is bytes or bits, for all elements or for one row', () => {
     for (const mask of [[1, 0], new Float32Array(6), new Int8Array(6), null])
-      wrongType({ mask }, /^Expected a Uint8Array for mask but received/);
+      wrongType({ mask }, /^Expected a Uint8Array, or an Int32Array of 'bits', for mask but received/);
     wrongType({ mask: new Uint8Array(6), maskFormat: 1 }, "Expected 'bytes' or 'bits' for maskFormat but received 1");
     wrongValue(
       { mask: new Uint8Array(6), maskFormat: 'bit' },
