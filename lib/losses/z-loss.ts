@@ -45,7 +45,8 @@ export interface ZLossOptions<
  * A masked target has the loss +∞, and the gradient 0, as it would be infinite. Masked positions have gradient 0.
  * Otherwise a row with an unmasked NaN or infinity has NaN for both. `reduction` 'mean' rounds a gradient once more.
  *
- * Nothing is promised for a row of Float64Arrays in which a finite logit and its bias have a sum beyond 1.8e308.
+ * Nothing is promised for a row of Float64Arrays in which a finite logit and its bias have a sum beyond 1.8e308, whose
+ * mean is beyond 2⁵⁰ deviations, or whose 1 / std is beyond 1e300.
  *
  * Largest error seen: of a loss (8 + 2 a (|b| + |z_c|)) ULP; of a gradient half a last place of its type and
  * 2⁻⁴⁹ / std, as its three terms may cancel. One thread takes a row.

@@ -23,44 +23,53 @@ template <class T> struct TaylorSoftmax : LossRows<T> {
   TaylorSoftmax(const Base& base, T* out, size_t order, double temperature)
       : Base(base), out(out), order(order), temperature(temperature) {}
 
+  // Of each row: u, what its logits are multiplied by, and what that is divided by, so that u z is the quotient. Where
+  // z itself overflows, a logit times its unit is near 1.
+  struct Units {
+    Lanes u, logit, divisor;
+    Units(double temperature) {
+      for (size_t i = 0; i < W; i++) {
+        u.v[i] = logit.v[i] = 1;
+        divisor.v[i] = temperature;
+      }
+    }
+  };
   // u^n T(z), by Horner's scheme from the highest power down; 0 for a logit of −∞. A z that overflows is another thing.
-  template <bool kScaled> ALWAYS f64x8 term(Two<f64x8> logit, f64x8 u) const {
-    const f64x8 scaled = value<kScaled>(logit, u);
+  template <bool kScaled> ALWAYS f64x8 term(Two<f64x8> z, const Units& units, size_t p) const {
+    const f64x8 scaled = value<kScaled>(z, units, p), u = units.u.part(p);
     f64x8 r = splat(1.), power = u;
     for (size_t k = order; k > 0; k--) {
       r = fma(mul(scaled, splat(1. / (double)k)), r, kScaled ? power : splat(1.));
       if (kScaled) power = mul(power, u);
     }
-    return zero_below(r, logit.x, splat(-largest<double>()));
+    return zero_below(r, z.x, splat(-largest<double>()));
   }
-  // A logit over the temperature, in the row's unit.
-  template <bool kScaled> ALWAYS f64x8 value(Two<f64x8> z, f64x8 u) const {
-    f64x8 x = kScaled ? add(mul(z.x, u), mul(z.low, u)) : add(z.x, z.low);
+  template <bool kScaled> ALWAYS f64x8 value(Two<f64x8> z, const Units& units, size_t p) const {
+    const f64x8 by = units.logit.part(p);
+    if (kScaled) return div(add(mul(z.x, by), mul(z.low, by)), units.divisor.part(p));
+    const f64x8 x = add(z.x, z.low);
     return temperature == 1 ? x : div(x, splat(temperature));
   }
-  template <bool kScaled> void add_up(const Tile& t, const Lanes& unit, Lanes& sum, Lanes& rest) const {
+  template <bool kScaled> void add_up(const Tile& t, const Units& units, Lanes& sum, Lanes& rest) const {
     VectorTotal<double> total[kParts];
     this->each(t, [&](size_t, Two<f64x8>* z, uint32_t) ALWAYS_LAMBDA {
-      UNROLL for (size_t p = 0; p < kParts; p++) {
-        const f64x8 u = unit.part(p);
-        total[p].add_pair(term<kScaled>(z[p], u), splat(0.));
-      }
+      UNROLL for (size_t p = 0; p < kParts; p++) total[p].add_pair(term<kScaled>(z[p], units, p), splat(0.));
     });
     this->merge(total, sum, rest);
   }
-  template <bool kScaled> void divide(const Tile& t, const Lanes& unit, const Lanes& sum, uint32_t nan) const {
+  template <bool kScaled> void divide(const Tile& t, const Units& units, const Lanes& sum, uint32_t nan) const {
     this->each(t, [&](size_t v, Two<f64x8>* z, uint32_t visible) ALWAYS_LAMBDA {
       f64x8 y[kParts];
       UNROLL for (size_t p = 0; p < kParts; p++) {
-        const f64x8 u = unit.part(p);
-        y[p] = div(term<kScaled>(z[p], u), sum.part(p));
+        y[p] = div(term<kScaled>(z[p], units, p), sum.part(p));
         if (nan) y[p] = select_bits(splat(not_a_number<double>()), y[p], (visible & nan) >> 8 * p);
       }
       this->write(out, t, v, y);
     });
   }
-  // Gives the rows whose sum overflows, though all logits are finite, a unit in which the largest |z| is about 1.
-  SELDOM bool find_units(const Tile& t, const Lanes& sum, Lanes& unit) const {
+  // Gives the rows whose sum overflows, though no logit is +∞, units in which the largest |z|^n is about 2^900: small
+  // terms keep their bits then.
+  SELDOM bool find_units(const Tile& t, const Lanes& sum, Units& units) const {
     f64x8 most[kParts];
     for (f64x8& each : most) each = splat(0.);
     this->each(t, [&](size_t, Two<f64x8>* z, uint32_t visible) {
@@ -71,24 +80,30 @@ template <class T> struct TaylorSoftmax : LossRows<T> {
     });
     Lanes size;
     this->merge_largest(most, size);
+    const int octaves = temperature < 0x1p-1000 ? exponent_of(temperature * 0x1p100) - 100 : exponent_of(temperature);
+    const double half = pow2(octaves / 2), rest = pow2(octaves - octaves / 2);
     bool found = false;
     for (size_t i = 0; i < W; i++) {
       if (!(sum.v[i] == infinity<double>() && size.v[i] < infinity<double>())) continue;
-      unit.v[i] = power_within(exponent_of(temperature) - exponent_of(size.v[i]));
+      const int size_octaves = exponent_of(size.v[i]), beyond = size_octaves > 1000 ? size_octaves - 1000 : 0;
+      const double most_z = pow2(900 / (int)order - beyond);
+      units.logit.v[i] = power_within(-size_octaves);
+      units.u.v[i] = units.logit.v[i] * half * most_z * rest;
+      units.divisor.v[i] = temperature / half / rest / most_z;
       found = true;
     }
     return found;
   }
   void row(const Run&, Memory&, size_t i) const {
     Tile t;
-    Lanes unit, sum, rest;
+    Lanes sum, rest;
+    Units units(temperature);
     this->place(t, i);
-    for (double& each : unit.v) each = 1;
-    add_up<false>(t, unit, sum, rest);
+    add_up<false>(t, units, sum, rest);
     bool overflows = false, is_scaled = false;
     for (double each : sum.v) overflows |= each == infinity<double>();
-    if (overflows) is_scaled = find_units(t, sum, unit);
-    if (is_scaled) add_up<true>(t, unit, sum, rest);
+    if (overflows) is_scaled = find_units(t, sum, units);
+    if (is_scaled) add_up<true>(t, units, sum, rest);
     uint32_t nan = 0;
     for (size_t j = 0; j < W; j++) {
       if (sum.v[j] > 0 && sum.v[j] < infinity<double>()) continue;
@@ -96,7 +111,7 @@ template <class T> struct TaylorSoftmax : LossRows<T> {
       if (sum.v[j] != 0 || !rows.extras.has_mask()) nan |= 1u << j;
       sum.v[j] = 1;
     }
-    is_scaled ? divide<true>(t, unit, sum, nan) : divide<false>(t, unit, sum, nan);
+    is_scaled ? divide<true>(t, units, sum, nan) : divide<false>(t, units, sum, nan);
   }
 };
 

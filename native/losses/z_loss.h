@@ -90,7 +90,11 @@ template <class T> struct ZLoss : LossRows<T> {
       }
     });
     this->merge(total, r.squares, r.std);
-    for (size_t i = 0; i < W; i++) r.std.v[i] = SQUARE_ROOT(r.squares.v[i] / (r.count.v[i] > 0 ? r.count.v[i] : 1));
+    for (size_t i = 0; i < W; i++) {
+      const double std = SQUARE_ROOT(r.squares.v[i] / (r.count.v[i] > 0 ? r.count.v[i] : 1));
+      const double noise = 0x1p-80 * (r.hi.v[i] < 0 ? -r.hi.v[i] : r.hi.v[i]);  // of the mean of equal logits
+      r.std.v[i] = std < noise ? 0 : std;
+    }
   }
   // The distance of row i's target.
   void find_target(const Tile& t, Rows& r, size_t i, int32_t target) const {

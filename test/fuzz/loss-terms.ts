@@ -1,13 +1,13 @@
 /** Cases of crossEntropy with weights, smoothing, penalties and soft targets, of compSum and of focalLoss. */
 import { addNumber } from '../../lib/cli/oracle.js';
-import { axisOf, placed, rowsOf, type Axis, type Options } from './axis.js';
-import { chain, type Maker } from './case.js';
+import { axisOf, rowsOf, type Axis, type Options } from './axis.js';
+import type { Maker } from './case.js';
 import { isHalf, logitsOf, valuesOf } from './data.js';
 import type { Draw } from './draw.js';
 import { errorOfElement, type Outcome } from './judge.js';
-import type { AnyArray } from './memory.js';
 import { slackOfLog } from './row-cases.js';
 import { dd, logSoftmaxOf, logSumExpOf, softmaxOf, ZERO } from './row-oracle.js';
+import { lossCall } from './target-loss.js';
 
 type Reduction = 'none' | 'sum' | 'mean';
 
@@ -65,20 +65,17 @@ const lossTerms: Maker = (draw, limit) => {
     hasPromise: true,
     isSameEverywhere: false,
     expects: 'value',
-    invoke(api, arena) {
-      const x = gradient === 'in place' ? arena.inOut('logits', axis.x) : arena.input('logits', axis.x);
-      const slopes = gradient === 'apart' ? arena.output('gradient', axis.x, axis.length) : x;
-      const out = arena.output('out', new Float64Array(0), rows);
-      const options = placed(arena, axis, { ...terms.options, out, ...(gradient !== 'none' && { gradient: slopes }) });
-      if (terms.weight)
-        options.weight = arena.input('weight', isFloat ? Float32Array.from(terms.weight) : terms.weight);
-      const given = soft ? arena.input('targets', logitsOf(axis.type, soft)) : arena.input('targets', targets);
-      return chain([api[terms.name]!(x, given, arena.options(options))], ([loss]) => ({ loss, out, slopes }));
-    },
-    outputs: ({ loss, out, slopes }: { loss: number | AnyArray; out: AnyArray; slopes: AnyArray }) => ({
-      losses: out,
-      reduced: typeof loss === 'number' ? Float64Array.of(loss) : loss,
-      ...(gradient !== 'none' && { slopes }),
+    ...lossCall({
+      name: terms.name,
+      axis,
+      gradient,
+      options: (arena) => ({
+        ...terms.options,
+        ...(terms.weight && {
+          weight: arena.input('weight', isFloat ? Float32Array.from(terms.weight) : terms.weight),
+        }),
+      }),
+      targets: (arena) => arena.input('targets', soft ? logitsOf(axis.type, soft) : targets),
     }),
     check: (outcome, isNative) => checkTerms(axis, terms, { targets, soft }, outcome, isNative),
   };

@@ -42,6 +42,7 @@ function zLossOf(axis: Axis, a: number, b: number, at: readonly number[], target
   const isEven = seen.every((v) => v.hi === seen[0]!.hi && v.lo === seen[0]!.lo);
   const std = isEven ? ZERO : rootDD(divide(total(distances.map((v) => multiply(v, v))), dd(seen.length)));
   if (!isEven && !(std.hi > 1e-150)) return undefined; // its square is below the range of the oracle
+  if (!isEven && Math.abs(mean.hi) > 2 ** 50 * std.hi) return undefined;
   const zOf = (v: DD): DD => (isEven ? ZERO : divide(subtract(v, mean), std));
   const z = zOf(own);
   const below = subtract(dd(b), z);
@@ -56,7 +57,7 @@ function zLossOf(axis: Axis, a: number, b: number, at: readonly number[], target
       const terms = subtract(dd(c === target ? 1 : 0), divide(addNumber(multiply(z, zOf(o[c])), 1), count));
       const value = divide(negative(multiply(sigma, terms)), std);
       const up = 2 ** -power;
-      const isInRange = Math.abs(value.hi * up) < 1e300 && Math.abs(value.hi * up) > 1e-280;
+      const isInRange = up / std.hi < 1e300 && Math.abs(value.hi * up) < 1e300 && Math.abs(value.hi * up) > 1e-280;
       return isInRange
         ? { value: { hi: value.hi * up, lo: value.lo * up }, slack: (2 ** -49 / std.hi) * up }
         : undefined;

@@ -1,11 +1,11 @@
 /** Cases of losses with a target for each row: reductions, gradients apart and in place, and their judgement. */
 import { divide, type DD } from '../../lib/cli/oracle.js';
 import { indicesOfRows, placed, type Axis, type Options } from './axis.js';
-import { chain, type Maker } from './case.js';
+import { chain, type Api, type Maker } from './case.js';
 import { isHalf } from './data.js';
 import type { Draw } from './draw.js';
 import { errorOfElement, type Outcome } from './judge.js';
-import type { AnyArray } from './memory.js';
+import type { AnyArray, Arena } from './memory.js';
 import { complain } from './row-cases.js';
 import { dd } from './row-oracle.js';
 
@@ -33,6 +33,33 @@ export interface TargetLoss {
 const IGNORED = -100;
 const MOST = { f32: 3.4e38, bf16: 3.3e38, f16: 6.5e4, f64: 1.7e308 };
 
+/** A call of a loss: where its gradient goes, and what its other arguments are, placed in an arena. */
+export interface LossCall {
+  readonly name: string;
+  readonly axis: Axis;
+  readonly gradient: 'none' | 'apart' | 'in place';
+  options(arena: Arena): Options;
+  targets(arena: Arena): unknown;
+}
+
+/** How such a call is made, and which of its arrays are judged. */
+export const lossCall = ({ name, axis, gradient, options, targets }: LossCall) => ({
+  invoke(api: Api, arena: Arena) {
+    const x = gradient === 'in place' ? arena.inOut('logits', axis.x) : arena.input('logits', axis.x);
+    const slopes = gradient === 'apart' ? arena.output('gradient', axis.x, axis.length) : x;
+    const out = arena.output('out', new Float64Array(0), axis.outer * axis.inner);
+    const own = { ...options(arena), out, ...(gradient !== 'none' && { gradient: slopes }) };
+    const all = arena.options(placed(arena, axis, own));
+    return chain([api[name]!(x, targets(arena), all)], ([loss]) => ({ loss, out, slopes }));
+  },
+  outputs: ({ loss, out, slopes }: { loss: number | AnyArray; out: AnyArray; slopes: AnyArray }) => ({
+    losses: out,
+    // The bits of a NaN that is a number are up to the engine.
+    reduced: typeof loss === 'number' ? Float64Array.of(loss === loss ? loss : NaN) : loss,
+    ...(gradient !== 'none' && { slopes }),
+  }),
+});
+
 /** A case of such a loss: reductions, gradients apart and in place, targets of every kind. */
 export function targetCase(draw: Draw, { name, axis, options, exact }: TargetLoss): ReturnType<Maker> {
   const rows = axis.outer * axis.inner;
@@ -48,20 +75,12 @@ export function targetCase(draw: Draw, { name, axis, options, exact }: TargetLos
     hasPromise: true,
     isSameEverywhere: false,
     expects: 'value',
-    invoke(api, arena) {
-      const x = gradient === 'in place' ? arena.inOut('logits', axis.x) : arena.input('logits', axis.x);
-      const slopes = gradient === 'apart' ? arena.output('gradient', axis.x, axis.length) : x;
-      const out = arena.output('out', new Float64Array(0), rows);
-      const all = placed(arena, axis, { ...options, out, ...(gradient !== 'none' && { gradient: slopes }) });
-      if (reduction !== 'none') all.reduction = reduction;
-      const given = isList ? Array.from(targets) : arena.input('targets', targets);
-      return chain([api[name]!(x, given, arena.options(all))], ([loss]) => ({ loss, out, slopes }));
-    },
-    outputs: ({ loss, out, slopes }: { loss: number | AnyArray; out: AnyArray; slopes: AnyArray }) => ({
-      losses: out,
-      // The bits of a NaN that is a number are up to the engine.
-      reduced: typeof loss === 'number' ? Float64Array.of(loss === loss ? loss : NaN) : loss,
-      ...(gradient !== 'none' && { slopes }),
+    ...lossCall({
+      name,
+      axis,
+      gradient,
+      options: () => ({ ...options, ...(reduction !== 'none' && { reduction }) }),
+      targets: (arena) => (isList ? Array.from(targets) : arena.input('targets', targets)),
     }),
     check(outcome) {
       const counted = targets.filter((t) => t !== IGNORED).length;

@@ -3,6 +3,13 @@ import { TAYLOR_SOFTMAX } from '../../backend/operators.js';
 import { twinOf } from '../twin.js';
 import { exponentOf, LossRows, powerWithin, sameNaN, Total, type Floats } from './loss-rows.js';
 
+/** What a row's logits are multiplied by, and what that is divided by: u times a logit over the temperature. */
+interface Units {
+  readonly u: number;
+  readonly logit: number;
+  readonly divisor: number;
+}
+
 function kernel(
   x: Floats,
   out: Floats,
@@ -16,39 +23,47 @@ function kernel(
   bias: Floats | null,
 ): void {
   const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
+  const plain: Units = { u: 1, logit: 1, divisor: temperature };
+  const octaves = exponentOf(temperature);
+  const half = powerWithin(Math.trunc(octaves / 2));
+  const rest = powerWithin(octaves - Math.trunc(octaves / 2));
   /** u^n T(z) of a logit; 0 for −∞. A z that overflows is another thing. */
-  const term = (start: number, c: number, unit: number): number => {
-    const logit = rows.read(start, c, unit);
-    if (logit === -Infinity) return 0;
-    const z = (logit + rows.low) / temperature;
+  const term = (start: number, c: number, { u, logit, divisor }: Units): number => {
+    const scaled = rows.read(start, c, logit);
+    if (scaled === -Infinity) return 0;
+    const z = (scaled + rows.low) / divisor;
     let sum = 1;
-    for (let k = order, power = unit; k > 0; k--, power *= unit) sum = sum * (z / k) + power;
+    for (let k = order, power = u; k > 0; k--, power *= u) sum = sum * (z / k) + power;
     return sum;
   };
-  const sumOf = (start: number, unit: number): number => {
+  const sumOf = (start: number, units: Units): number => {
     const total = new Total();
-    for (let c = 0; c < cols; c++) if (rows.isVisible(start, c)) total.add(term(start, c, unit));
+    for (let c = 0; c < cols; c++) if (rows.isVisible(start, c)) total.add(term(start, c, units));
     return total.parts[0];
   };
-  /** A unit in which the largest |z| is about 1. */
-  const unitOf = (start: number): number => {
+  /** Units in which the largest |z|^n is about 2^900, so that small terms keep their bits; undefined with +∞. */
+  const unitsOf = (start: number): Units | undefined => {
     let size = 0;
     for (let c = 0; c < cols; c++) {
       const logit = rows.isVisible(start, c) ? rows.read(start, c) : -Infinity;
       if (logit !== -Infinity) size = Math.max(size, Math.abs(logit));
     }
-    return size < Infinity ? powerWithin(exponentOf(temperature) - exponentOf(size)) : 1;
+    if (!(size < Infinity)) return undefined;
+    const sizeOctaves = exponentOf(size);
+    const mostZ = powerWithin(Math.trunc(900 / order) - Math.max(0, sizeOctaves - 1000));
+    const logit = powerWithin(-sizeOctaves);
+    return { u: logit * half * mostZ * rest, logit, divisor: temperature / half / rest / mostZ };
   };
 
   rows.each(outer, (start) => {
-    let unit = 1;
-    let sum = sumOf(start, unit);
-    if (sum === Infinity && (unit = unitOf(start)) !== 1) sum = sumOf(start, unit);
+    let sum = sumOf(start, plain);
+    const own = sum === Infinity ? unitsOf(start) : undefined;
+    if (own !== undefined) sum = sumOf(start, own);
     const isEmpty = sum === 0 && rows.hasMask;
     const isUsual = sum > 0 && sum < Infinity;
     for (let c = 0, at = start; c < cols; c++, at += inner) {
       if (isEmpty || !rows.isVisible(start, c)) out[at] = 0;
-      else out[at] = isUsual ? sameNaN(term(start, c, unit) / sum) : NaN;
+      else out[at] = isUsual ? sameNaN(term(start, c, own ?? plain) / sum) : NaN;
     }
   });
 }

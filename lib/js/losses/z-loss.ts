@@ -47,7 +47,9 @@ function momentsOf(rows: LossRows, start: number, isDouble: boolean): Moments {
     const d = rows.read(start, c, unit) - hi + (rows.low - low);
     squares.add(d * d);
   }
-  return { unit, count, hi, low, std: Math.sqrt(squares.parts[0] / Math.max(count, 1)) };
+  const std = Math.sqrt(squares.parts[0] / Math.max(count, 1));
+  const noise = 2 ** -80 * Math.abs(hi); // of the mean of equal logits
+  return { unit, count, hi, low, std: std < noise ? 0 : std };
 }
 
 function kernel(
