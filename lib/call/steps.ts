@@ -50,19 +50,19 @@ const SLICE = 2 ** 20;
  * is called: call it for all arrays before the first of their copies is made.
  */
 export const privately = <A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> =>
-  form === 'now' || isShared(view) ? itself(view) : ownCopy(form, view, name);
+  form === 'now' || isShared(view) ? itself(view) : ownCopy(view, name);
 
 /** A copy of a caller's array, for a promise made in slices. Takes the length when it is called. */
-export const ownCopy = <A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> =>
-  copyOf(form, view, { view, name, length: lengthOf(view) });
+export const ownCopy = <A extends ArrayBufferView>(view: A, name: string): Generator<undefined, A> =>
+  copyOf(view, { view, name, length: lengthOf(view) });
 
 function* itself<A>(view: A): Generator<undefined, A> {
   return view;
 }
 
-function* copyOf<A extends ArrayBufferView>(form: Form, view: A, caller: CallerArray): Generator<undefined, A> {
+function* copyOf<A extends ArrayBufferView>(view: A, caller: CallerArray): Generator<undefined, A> {
   const copy = newLike(view, caller.length, false);
-  const step = form === 'now' ? Infinity : SLICE / bytesPerElement(view);
+  const step = SLICE / bytesPerElement(view);
   for (let at = 0; at < caller.length; at += step) {
     if (at > 0) yield undefined;
     checkWhole(caller);

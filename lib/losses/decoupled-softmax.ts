@@ -126,7 +126,7 @@ function* steps({ form, call, gradient, rows }: Parts): Steps<Float64Array> {
 function* negativesOf(form: Form, { args, type }: AxisCall, rows: PositiveRows) {
   const { x, outer, cols, inner, temperature, maskLayout } = args;
   const copies = [
-    form === 'now' ? scratchOf(x) : ownCopy(form, x, 'logits'),
+    form === 'now' ? scratchOf(x) : ownCopy(x, 'logits'),
     args.bias === null ? null : privately(form, args.bias, 'bias'),
     args.mask === null ? null : privately(form, args.mask, 'mask'),
   ] as const;

@@ -96,14 +96,12 @@ export function beamStepSteps(
 
 /** A checked copy. */
 function scoresOf(scores: unknown): number[] {
-  if (typeof scores !== 'object' || scores === null || !('length' in scores)) {
-    throw wrongType('an array of numbers', 'scores', scores);
-  }
-  return listOf(scores as ArrayLike<unknown>, 'scores', (score, i) => {
+  const check = (score: unknown, i: number): number => {
     if (typeof score !== 'number') throw wrongType('a number', `scores[${i}]`, score);
     if (!(score < Infinity)) throw outOfRange('a number or −∞', `scores[${i}]`, score);
     return score;
-  });
+  };
+  return listOf(scores, 'scores', check, 'an array of numbers');
 }
 
 interface Parts {

@@ -11,7 +11,7 @@ import { SAMPLED } from '../js/sampling/sample-row.js';
 import { doublesOf } from '../math/read.js';
 import type { Masses } from './draft-walk.js';
 import type { Given } from './options.js';
-import { hasNaN, invalidRow, nothingFinite, type Rows } from './rows.js';
+import { invalidRow, type Rows } from './rows.js';
 import type { SampleOneOptions } from './sample-options.js';
 import { planOf, type NewFloatArray } from './sample-plan.js';
 import { sampleStepsOf } from './sample.js';
@@ -34,7 +34,7 @@ export function named(
   const { status } = resultsOf(call);
   const finish = () => {
     const at = status.findIndex((code) => code !== 0);
-    if (at >= 0) throw status[at] === 1 ? hasNaN(row + at, name) : nothingFinite(row + at, name);
+    if (at >= 0) throw invalidRow(status[at]!, row + at, name);
   };
   const args = { ...call.parts.args, kept: null, probabilities };
   const own = [...call.parts.own, 'x'];

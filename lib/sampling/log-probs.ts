@@ -222,13 +222,11 @@ function checkRow(call: Rows, row: number): void {
 /** A copy of the caller's tokens, before lengths are taken. */
 function tokensOf(tokens: unknown): unknown[] {
   if (typeof tokens === 'number') return [tokens];
-  if (typeof tokens !== 'object' || tokens === null || !('length' in tokens)) {
-    throw wrongType('an array of tokens', 'tokens', tokens);
-  }
-  return listOf(tokens as ArrayLike<unknown>, 'tokens', (token) => {
+  const check = (token: unknown): number => {
     if (typeof token !== 'number') throw wrongType('integers', 'tokens', token);
     return token;
-  });
+  };
+  return listOf(tokens, 'tokens', check, 'an array of tokens');
 }
 
 /** Checks that there is one token a row, and that each is a position of its row. */

@@ -21,22 +21,29 @@ export function optionsOf<O extends object>(options: O | undefined, names: reado
 }
 
 /**
- * A copy of a caller's list. Each element is read once and goes through `check`, which throws for a wrong element, a
- * hole included: a length that lies ends at the first missing element.
+ * A copy of a caller's list: an array of any kind, or what has a length. Each element is read once and goes through
+ * `check`, which throws for a wrong element, a hole included: a length that lies ends at the first missing element.
  */
-export function listOf<T>(list: ArrayLike<unknown>, name: string, check: (value: unknown, index: number) => T): T[] {
-  const length = types.isTypedArray(list) ? trueLength(list, name) : lengthOfList(list, name);
+export function listOf<T>(
+  list: unknown,
+  name: string,
+  check: (value: unknown, index: number) => T,
+  expected = 'an array',
+): T[] {
+  const isTyped = types.isTypedArray(list);
+  if (!isTyped && !hasLength(list)) throw wrongType(expected, name, list);
+  const length = isTyped ? trueLength(list, name) : list.length;
   const copy: T[] = [];
-  for (let i = 0; i < length; i++) copy.push(check(list[i], i));
+  for (let i = 0; i < length; i++) copy.push(check((list as ArrayLike<unknown>)[i], i));
   return copy;
 }
 
-/** A proxy of a typed array has a length that cannot be read. */
-function lengthOfList(list: ArrayLike<unknown>, name: string): number {
+/** Whether a value has a length that can be read: a proxy of a typed array refuses. */
+export function hasLength(value: unknown): value is ArrayLike<unknown> {
   try {
-    return Number(list.length);
+    return typeof value === 'object' && value !== null && typeof (value as ArrayLike<unknown>).length === 'number';
   } catch {
-    throw wrongType('an array', name, 'an object whose length cannot be read');
+    return false;
   }
 }
 

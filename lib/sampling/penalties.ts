@@ -8,8 +8,6 @@ import { checkFloats, listOf, optionsOf } from './options.js';
 import { checkToken, PENALTY_OPTIONS, penaltiesOf, tokensOf } from './penalty-options.js';
 import type { Penalties, PenaltyOptions, Tokens } from './penalty-options.js';
 
-export { PENALTY_OPTIONS, tokensOf, type PenaltyOptions, type Tokens };
-
 /** Checks that the tokens of all options are positions of a row. */
 export function checkOptionTokens({ largest }: Penalties, cols: number): void {
   for (const [name, token] of largest) checkToken(token, name, cols);
@@ -46,7 +44,7 @@ export interface PenalizeOptions<Out extends FloatArray = FloatArray> extends Pe
  *     z = z > 0 ? z · encoderRepetitionPenalty : z / encoderRepetitionPenalty       a token of the prompt
  *     z = z > 0 ? z / repetitionPenalty : z · repetitionPenalty                     a token of the history
  *     z = z − times · frequencyPenalty − (times > 0) · presencePenalty              times: in the output
- *     z = z − dry.multiplier · dry.base^(n − dry.allowedLength)                     it prolongs a repetition of n tokens
+ *     z = z − dry.multiplier · dry.base^(n − dry.allowedLength)                     a repetition of n tokens goes on
  *
  * with z rounded to the type of the logits in each line; the other tokens keep their logits. A banned token gets −∞,
  * whatever its logit. A sequence counts as soon as the history ends with all but its last token; transformers wants a
@@ -120,10 +118,8 @@ export function penalize(
 /** Lengths of prompts: one for all rows, or a checked copy of a list. */
 function promptsOf(value: unknown): number | number[] {
   if (typeof value === 'number') return count(value, 'promptLength', 0);
-  if (typeof value !== 'object' || value === null || !('length' in value)) {
-    throw wrongType('a number or an array of numbers', 'promptLength', value);
-  }
-  return listOf(value as ArrayLike<unknown>, 'promptLength', (each, i) => count(each, `promptLength[${i}]`, 0));
+  const check = (each: unknown, i: number) => count(each, `promptLength[${i}]`, 0);
+  return listOf(value, 'promptLength', check, 'a number or an array of numbers');
 }
 
 function checkPrompts(prompts: number | number[], histories: readonly number[][], rows: number): void {

@@ -1,10 +1,9 @@
 /** The options of penalties, and their checks. */
-import { kindOf } from '../call/arrays.js';
 import { count, oneOf, positive } from '../call/checks.js';
 import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { checkOptions } from '../call/options.js';
 import { finite } from '../call/values.js';
-import { listOf, type Given } from './options.js';
+import { hasLength, listOf, type Given } from './options.js';
 
 /** Tokens: an array of integers of any kind. */
 export type Tokens = ArrayLike<number>;
@@ -125,19 +124,9 @@ export interface Penalties {
   readonly largest: readonly (readonly [option: string, token: number])[];
 }
 
-/** Whether a value has a length that can be read: a proxy of a typed array refuses. */
-function hasLength(value: unknown): boolean {
-  try {
-    return typeof value === 'object' && value !== null && typeof (value as ArrayLike<unknown>).length === 'number';
-  } catch {
-    return false;
-  }
-}
-
 /** A checked copy of a list of tokens. */
 export function tokensOf(value: unknown, name: string): number[] {
-  if (kindOf(value) === undefined && !hasLength(value)) throw wrongType('an array of tokens', name, value);
-  return listOf(value as ArrayLike<unknown>, name, (token) => count(token, name, 0));
+  return listOf(value, name, (token) => count(token, name, 0), 'an array of tokens');
 }
 
 const oneOrMore = (value: unknown, name: string): number[] =>

@@ -9,7 +9,7 @@ import { penalizedKernels } from '../js/sampling/penalized.js';
 import { ln } from '../math/log.js';
 import type { Given } from './options.js';
 import { usesCounts, type Penalties } from './penalty-options.js';
-import { hasNaN, nothingFinite } from './rows.js';
+import { invalidRow } from './rows.js';
 import type { FilterOptions } from './sample.js';
 import { Arena, type TokenTable } from './token-table.js';
 
@@ -91,7 +91,8 @@ export function drawTokens(logits: FloatArray, cols: number, draws: readonly Dra
     names: { x: 'logits' },
     work: rows * cols,
     finish() {
-      for (let r = 0; r < rows; r++) if (status[r] !== 0) throw status[r] === 1 ? hasNaN(r) : nothingFinite(r);
+      const row = status.findIndex((code) => code !== 0);
+      if (row >= 0) throw invalidRow(status[row]!, row);
       return tokens;
     },
   });

@@ -11,6 +11,7 @@ import { checkToken, PENALTY_OPTIONS, penaltiesOf, tokensOf } from './penalty-op
 import type { Penalties, PenaltyOptions, Tokens } from './penalty-options.js';
 import { keyOf, randomSeed, Stream } from './random.js';
 import { FILTER_NAMES, type FilterOptions, type MirostatOptions } from './filter-options.js';
+import { isList } from './per-row.js';
 import { invalidRow, MASKED_OPTIONS } from './rows.js';
 import { sample } from './sample.js';
 import { drawTokens, settingsOf, type Draw, type Settings } from './sampler-draw.js';
@@ -35,10 +36,19 @@ const FILTERS = [...FILTER_NAMES, 'mirostat'] as const;
 const OPTIONS = [...PENALTY_OPTIONS, ...FILTERS, 'seed', 'stop', 'minTokens'];
 
 /** An option that later changes of the caller's objects cannot reach. */
-function ownOption(value: unknown): unknown {
+function ownOption(value: unknown, name: string): unknown {
+  if (isList(value)) return ownList(value, name);
   if (typeof value !== 'object' || value === null) return value;
-  return 'length' in value ? listOf(value as ArrayLike<unknown>, 'options', (each) => each) : { ...value };
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key, isList(each) ? ownList(each, `${name}.${key}`) : each]),
+  );
 }
+
+const ownList = (list: ArrayLike<unknown>, name: string): unknown[] =>
+  listOf(list, name, (each, i) => {
+    if (each === undefined) throw wrongType('no hole', `${name}[${i}]`, each);
+    return each;
+  });
 
 /**
  * Draws one token after the other. In step t a sampler draws the token that `sample` draws with its seed and `step: t`,
@@ -64,7 +74,7 @@ export class Sampler {
     const given = optionsOf<SamplerOptions>(options, OPTIONS) as Given<SamplerOptions> & Record<string, unknown>;
     const { seed, stop = [], minTokens = 0 } = given;
     this.#penalties = penaltiesOf(given);
-    this.#filters = Object.fromEntries(FILTERS.map((name) => [name, ownOption(given[name])]));
+    this.#filters = Object.fromEntries(FILTERS.map((name) => [name, ownOption(given[name], name)]));
     this.#stop = typeof stop === 'number' ? [count(stop, 'stop', 0)] : tokensOf(stop, 'stop');
     this.#minTokens = count(minTokens, 'minTokens', 0);
     if (this.#minTokens > 0 && this.#stop.length === 0) throw wrongValue('tokens beside minTokens', 'stop', 'none');
@@ -139,7 +149,6 @@ export class Sampler {
   ): NewUint32Array {
     const { cols } = optionsOf<{ cols?: number }>(options as { cols?: number } | undefined, ['cols']);
     const length = cols === undefined ? undefined : count(cols, 'cols');
-    if (typeof samplers !== 'object' || samplers === null) throw wrongType('an array', 'samplers', samplers);
     const list = listOf(samplers, 'samplers', (each, i) => {
       if (typeof each === 'object' && each !== null && #history in each) return each;
       throw wrongType('a Sampler', `samplers[${i}]`, each);

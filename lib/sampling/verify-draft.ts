@@ -165,14 +165,12 @@ function sizesOf(draft: LogitArray | null, target: LogitArray, tokens: number[],
 
 /** A checked copy: integers from −1 on. */
 function parentsOf(parents: unknown): number[] {
-  if (typeof parents !== 'object' || parents === null || !('length' in parents)) {
-    throw wrongType('an array of indices', 'parents', parents);
-  }
-  return listOf(parents as ArrayLike<unknown>, 'parents', (parent, i) => {
+  const check = (parent: unknown, i: number): number => {
     if (typeof parent !== 'number') throw wrongType('an integer', `parents[${i}]`, parent);
     if (Number.isInteger(parent) && parent >= -1 && parent < i) return parent;
     throw outOfRange('an integer from −1 to below its index', `parents[${i}]`, parent);
-  });
+  };
+  return listOf(parents, 'parents', check, 'an array of indices');
 }
 
 /** The drafts that continue each row of the target. */

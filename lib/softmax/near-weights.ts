@@ -1,4 +1,4 @@
-/** Sums Σ w · exp(z / T) of rows whose weights lie within 2^900 of one another: probabilities, and dot products. */
+/** Sums Σ w · exp(z / T) of rows whose weights lie within 2^±450: probabilities, and their dot products. */
 import { MASK_BYTES, MASK_NONE, MASK_ROW_BYTES, NO_EXPONENT, type KernelArray } from '../backend/backend.js';
 import { backendFor } from '../backend/choice.js';
 import { counts, isShared } from '../backend/masks.js';
@@ -37,6 +37,9 @@ export interface MeasuredWeights {
   readonly bad: number;
 }
 
+/** Weights that are near one another, or 0. */
+export type Band = Pick<MeasuredWeights, 'of' | 'haveZero'>;
+
 export function measured(weights: Weights): MeasuredWeights {
   let least = Infinity;
   let most = 0;
@@ -60,7 +63,7 @@ export function* nearSums(
   form: Form,
   call: AxisCall,
   source: Source,
-  { of: weights, haveZero }: MeasuredWeights,
+  { of: weights, haveZero }: Band,
 ): Steps<SignedSums> {
   const { outer, cols, inner, maskLayout } = call.args;
   const sums = {

@@ -13,6 +13,7 @@ import { logSumExpOfState } from './merge-exp-sums.js';
 import {
   measured,
   nearSums,
+  type Band,
   type MeasuredWeights,
   type SignedSums,
   type Source,
@@ -97,8 +98,8 @@ function* steps(
   const caller = { view: out, name: 'out', length: lengthOf(out) };
   const source = form === 'now' ? { ...call.args, type: call.type } : copied(call);
   let sums: SignedSums = emptySums(call.args.outer * call.args.inner);
-  for (const { of, octaves } of call.elements > 0 ? bandsOf(weights) : []) {
-    sums = sumOf(sums, yield* nearSums(form, call, source, { ...weights, of, haveZero: true }), octaves);
+  for (const { band, octaves } of call.elements > 0 ? bandsOf(weights) : []) {
+    sums = sumOf(sums, yield* nearSums(form, call, source, band), octaves);
   }
   const { mantissa, exponent, sign } = sums;
   if (form === 'later') checkWhole(caller);
@@ -123,14 +124,14 @@ const emptySums = (rows: number): SignedSums => ({
 });
 
 /** Weights by their size, each in a band of 2^900 and over a power of two: none is lost beside another then. */
-function bandsOf(weights: MeasuredWeights): { of: Weights; octaves: number }[] {
-  if (weights.areNear) return [{ of: weights.of, octaves: 0 }];
+function bandsOf(weights: MeasuredWeights): { band: Band; octaves: number }[] {
+  if (weights.areNear) return [{ band: weights, octaves: 0 }];
   const band = (least: number, most: number, octaves: number) => {
     const of = Float64Array.from(weights.of, (w) => {
       const size = Math.abs(w);
       return size >= least && size < most ? w * 2 ** -octaves : 0;
     });
-    return { of, octaves };
+    return { band: { of, haveZero: true }, octaves };
   };
   return [band(2 ** 450, Infinity, 900), band(2 ** -450, 2 ** 450, 0), band(0, 2 ** -450, -900)];
 }
