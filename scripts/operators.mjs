@@ -1,6 +1,6 @@
-// Makes lib/backend/operators.ts and parameters.ts from the table, native/operators.def and what it includes, so that
-// lib/ calls kernels with arguments by name. Run it after a change of the table: a test fails while they differ. With
-// --check it writes nothing, and fails if they do.
+// Makes lib/backend/operators.ts with a file of operators/ for each family, and parameters.ts, from the table,
+// native/operators.def and what it includes, so that lib/ calls kernels with arguments by name. Run it after a change
+// of the table: a test fails while they differ. With --check it writes nothing, and fails if they do.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -223,24 +223,41 @@ function writeTypes({ lists, groups, operators }) {
   ];
 }
 
-/** lib/backend/operators.ts: the operators. */
-function writeOperators({ lists, operators }) {
+/** lib/backend/operators/FAMILY.ts: the operators of a family. */
+function writeFamily({ lists, operators }, names) {
+  const own = operators.filter(({ name }) => names.includes(name));
+  const used = [...lists].filter(([list]) => own.some((operator) => operator.list === list));
   return [
-    `/** The operators. ${HEAD} */`,
-    "import type { OperatorOf } from './operator.js';",
+    `/** Operators. ${HEAD} */`,
+    "import type { OperatorOf } from '../operator.js';",
     '',
-    "export type * from './operator.js';",
-    '',
-    ...[...lists].map(([list, types]) => `const ${list} = [${types.map(({ type }) => `'${type}'`).join(', ')}];`),
-    ...operators.flatMap(descriptor),
+    ...used.map(([list, types]) => `const ${list} = [${types.map(({ type }) => `'${type}'`).join(', ')}];`),
+    ...own.flatMap(descriptor),
   ];
 }
 
+/** lib/backend/operators.ts: all of them. */
+const writeOperators = (families) => [
+  `/** The operators. ${HEAD} */`,
+  "export type * from './operator.js';",
+  ...families.map((family) => `export * from './operators/${family}.js';`),
+];
+
 const read = (path) => readFileSync(file(path), 'utf8');
 // Groups of parameters, and the families in the order of the table.
-const families = [...read('native/operators.def').matchAll(/^#include "(operators\/\w+\.(?:inc|def))"$/gm)];
-const table = readTable(families.map(([, path]) => read(`native/${path}`)).join('\n'));
-const made = { 'lib/backend/parameters.ts': writeTypes(table), 'lib/backend/operators.ts': writeOperators(table) };
+const files = [...read('native/operators.def').matchAll(/^#include "(operators\/(\w+)\.(?:inc|def))"$/gm)];
+const texts = files.map(([, path, family]) => ({ family, text: read(`native/${path}`) }));
+const table = readTable(texts.map(({ text }) => text).join('\n'));
+const families = texts
+  .map(({ family, text }) => ({ family, names: [...text.matchAll(/^OPERATOR\((\w+),/gm)].map(([, name]) => name) }))
+  .filter(({ names }) => names.length > 0);
+const made = {
+  'lib/backend/parameters.ts': writeTypes(table),
+  'lib/backend/operators.ts': writeOperators(families.map(({ family }) => family)),
+  ...Object.fromEntries(
+    families.map(({ family, names }) => [`lib/backend/operators/${family}.ts`, writeFamily(table, names)]),
+  ),
+};
 for (const [path, lines] of Object.entries(made)) {
   const text = `${lines.join('\n')}\n`;
   if (!process.argv.includes('--check')) writeFileSync(file(path), text);
