@@ -4,7 +4,6 @@
 //
 // 4 heads, 512 positions, headDim 64, one thread. Processor time, as other jobs may share the machine. Rounds are taken
 // in turns, so that a clock that changes falls on all alike; a figure is the median of its rounds.
-import { cpus } from 'node:os';
 import {
   attention,
   KVCache,
@@ -13,10 +12,9 @@ import {
   softmaxFreeAttention,
   softplusAttention,
   taylorAttention,
-} from '../dist/attention.js';
-import { setThreads } from '../dist/index.js';
+} from 'flash-softmax/attention';
+import { oneThread, processorTime, table, turns } from './turns.mjs';
 
-setThreads(1);
 const [heads, n, dim] = [4, 512, 64];
 const numbers = (seed) =>
   Float32Array.from({ length: heads * n * dim }, (_, i) => 2 * Math.sin(i * 12.9898 + seed) * Math.cos(i * 78.233));
@@ -133,28 +131,18 @@ const rows = {
   ],
 };
 
-/** Milliseconds of processor time so far. */
-const cpuTime = () => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-};
-
-const times = new Map();
-for (let round = 0; round < 9; round++) {
-  for (const [name, tasks] of Object.entries(rows)) {
-    tasks.forEach((task, i) => {
-      const start = cpuTime();
-      task();
-      const key = `${name} ${i}`;
-      // The first two rounds warm up.
-      if (round > 1) times.set(key, [...(times.get(key) ?? []), cpuTime() - start]);
-    });
-  }
+oneThread();
+const tasks = {};
+for (const [name, [here, loop]] of Object.entries(rows)) {
+  tasks[name] = here;
+  if (loop) tasks[`${name}, a loop`] = loop;
 }
-const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-console.log(`${cpus()[0].model.trim()}, Node ${process.version}: ms of ${heads} heads, ${n} positions, headDim ${dim}`);
-for (const name of Object.keys(rows)) {
-  const here = median(times.get(`${name} 0`));
-  const loop = times.has(`${name} 1`) ? median(times.get(`${name} 1`)) : undefined;
-  console.log(`| ${name} | ${here.toFixed(1)} | ${loop?.toFixed(1) ?? ''} | ${loop ? (loop / here).toFixed(1) : ''} |`);
-}
+const times = await turns(tasks, { rounds: 7, clock: processorTime });
+console.log(`milliseconds of ${heads} heads, ${n} positions, headDim ${dim}`);
+table(
+  ['', 'here', 'a loop', 'loop / here'],
+  Object.keys(rows).map((name) => {
+    const [here, loop] = [times[name].median, times[`${name}, a loop`]?.median];
+    return [name, here, loop ?? '', loop ? loop / here : ''];
+  }),
+);

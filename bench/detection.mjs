@@ -5,22 +5,19 @@
 // Needs `npm run compile`. Boxes: centres uniform in 640², sides from 8 to 200, scores u⁴. Gaussian 0.5, threshold
 // 0.001, all rounds. Median and best of the rounds, milliseconds a call.
 import { existsSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { capabilities, setThreads } from 'flash-softmax';
 import { decodeYolo, iouMatrix, nms, softNMS } from 'flash-softmax/detection';
+import { uniform } from './numbers.mjs';
+import { oneThread, show, turns } from './turns.mjs';
 
 const rounds = Number(process.argv[2] ?? 15);
-setThreads(1);
-
-let state = 12345;
-const uniform = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+const next = uniform(12345);
 
 function boxesAndScores(n) {
   const [boxes, scores] = [new Float32Array(4 * n), new Float32Array(n)];
   for (let i = 0; i < n; i++) {
-    const [x, y, width, height] = [640 * uniform(), 640 * uniform(), 8 + 192 * uniform(), 8 + 192 * uniform()];
+    const [x, y, width, height] = [640 * next(), 640 * next(), 8 + 192 * next(), 8 + 192 * next()];
     boxes.set([x - width / 2, y - height / 2, x + width / 2, y + height / 2], 4 * i);
-    scores[i] = uniform() ** 4;
+    scores[i] = next() ** 4;
   }
   return { boxes, scores };
 }
@@ -86,7 +83,7 @@ for (const n of [1000, 8400]) {
   }
   cases.push([`${n} boxes`, work]);
 }
-const output = Float32Array.from({ length: 84 * 8400 }, () => uniform() ** 8);
+const output = Float32Array.from({ length: 84 * 8400 }, () => next() ** 8);
 const some = boxesAndScores(1000).boxes;
 cases.push([
   'decode [1, 84, 8400]',
@@ -97,22 +94,11 @@ cases.push([
 ]);
 cases.push(['IoU of 1,000 × 1,000', { iouMatrix: () => iouMatrix(some, some).length }]);
 
-const { backend } = capabilities();
-console.log(`${cpus()[0].model.trim()}, ${backend}, one thread, ${rounds} rounds in turns`);
+oneThread();
 for (const [name, work] of cases) {
-  const times = Object.fromEntries(Object.keys(work).map((each) => [each, []]));
-  const results = {};
-  for (let round = -2; round < rounds; round++) {
-    for (const [each, run] of Object.entries(work)) {
-      const from = performance.now();
-      results[each] = await run();
-      if (round >= 0) times[each].push(performance.now() - from);
-    }
+  for (const [each, run] of Object.entries(work)) {
+    const result = await run();
+    if (typeof result === 'number') console.log(`${name}, ${each}: ${result} results`);
   }
-  for (const [each, list] of Object.entries(times)) {
-    list.sort((a, b) => a - b);
-    const result = typeof results[each] === 'number' ? `${results[each]} results` : '';
-    const [median, best] = [list[list.length >> 1], list[0]].map((ms) => ms.toFixed(3).padStart(9));
-    console.log(`${name.padEnd(22)} ${each.padEnd(20)} ${median} ${best}  ${result}`);
-  }
+  show(name, await turns(work, { rounds }), Object.keys(work)[0]);
 }

@@ -1,8 +1,8 @@
 // Softmax, its family, partial sums and selection beside the loops that a person would write, on one thread:
 //
 //     npm run compile && node bench/family.mjs
-import * as flash from '../dist/index.js';
-import { argmax, sample, topK } from '../dist/sampling.js';
+import * as flash from 'flash-softmax';
+import { argmax, sample, topK } from 'flash-softmax/sampling';
 import { oneThread, table, turns } from './turns.mjs';
 
 function work(rows, cols) {
@@ -103,7 +103,7 @@ for (const [rows, cols] of [
     named[name] = ours;
     if (loop) named[`${name}, a loop`] = loop;
   }
-  const times = await turns(named, 9);
+  const times = await turns(named, { rounds: 9 });
   const ns = (name) => (times[name] ? (times[name].median * 1e6) / (rows * cols) : '');
   table(
     ['', 'here', 'a loop', 'loop / here', 'here / memcpy'],

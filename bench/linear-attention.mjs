@@ -6,19 +6,18 @@
 // Needs `npm run compile`. Numbers uniform in −1 … 1. Median and best of the rounds.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { cpus } from 'node:os';
 import path from 'node:path';
-import { capabilities, setThreads } from 'flash-softmax';
 import { argmax } from 'flash-softmax/sampling';
 import { injectiveLinearAttention, LinearAttentionState, magnitudeAwareAttention } from 'flash-softmax/attention';
+import { uniform } from './numbers.mjs';
+import { oneThread, show, turns } from './turns.mjs';
 
 const rounds = Number(process.argv[2] ?? 9);
 const peers = path.resolve(process.argv[3] ?? new URL('peers', import.meta.url).pathname);
-setThreads(1);
 
-let seed = 12345;
-const uniform = () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 31 - 1;
-const numbers = (n) => Float32Array.from({ length: n }, uniform);
+const next = uniform(12345);
+const number = () => 2 * next() - 1;
+const numbers = (n) => Float32Array.from({ length: n }, number);
 
 const [N, d, heads] = [4096, 64, 8];
 const [q, k, v] = [numbers(heads * N * d), numbers(heads * N * d), numbers(heads * N * d)];
@@ -94,26 +93,8 @@ const work = {
 const wasm = await tensorflow();
 if (wasm) work['tfjs wasm (MALA)'] = wasm;
 
-function inTurns(tasks, repeats = 1) {
-  const times = Object.fromEntries(Object.keys(tasks).map((name) => [name, []]));
-  for (const task of Object.values(tasks)) for (let i = 0; i < repeats; i++) task();
-  for (let round = 0; round < rounds; round++) {
-    for (const [name, task] of Object.entries(tasks)) {
-      const start = performance.now();
-      for (let i = 0; i < repeats; i++) task();
-      times[name].push((performance.now() - start) / repeats);
-    }
-  }
-  for (const [name, all] of Object.entries(times)) {
-    all.sort((a, b) => a - b);
-    const shown = (ms) => (repeats > 1 ? `${(1000 * ms).toFixed(1)} µs` : `${ms.toFixed(1)} ms`);
-    console.log(`${name.padEnd(34)} median ${shown(all[all.length >> 1])}, best ${shown(all[0])}`);
-  }
-}
-
-const { backend } = capabilities();
-console.log(`${cpus()[0].model}, ${backend}, one thread; ${heads} heads, ${N} tokens, d ${d}`);
-inTurns(work);
+oneThread();
+show(`${heads} heads, ${N} tokens, d ${d}`, await turns(work, { rounds }), 'plain loops (MALA)');
 
 // A token at a time, d 128: 8 heads have 1.06 MB of state.
 const wide = 128;
@@ -121,13 +102,10 @@ const decoding = new LinearAttentionState({ kvHeads: heads, headDim: wide });
 decoding.append(numbers(heads * 64 * wide), numbers(heads * 64 * wide));
 const token = { q: numbers(heads * wide), k: numbers(heads * wide), v: numbers(heads * wide) };
 const out = new Float32Array(heads * wide);
-const numbersOfState = Float64Array.from({ length: decoding.bytes / 8 }, uniform);
-console.log(`a token, ${heads} heads, d ${wide}`);
-inTurns(
-  {
-    'query of one token': () => decoding.query(token.q, { out }),
-    'append of one token': () => decoding.append(token.k, token.v),
-    'reading a state (argmax)': () => argmax(numbersOfState),
-  },
-  300,
-);
+const numbersOfState = Float64Array.from({ length: decoding.bytes / 8 }, number);
+const one = {
+  'query of one token': () => decoding.query(token.q, { out }),
+  'append of one token': () => decoding.append(token.k, token.v),
+  'reading a state (argmax)': () => argmax(numbersOfState),
+};
+show(`a token, ${heads} heads, d ${wide}`, await turns(one, { rounds: 99 }), 'reading a state (argmax)');

@@ -5,8 +5,7 @@
 // tfjs-core has no gradient of its softmaxCrossEntropy, and is not measured.
 // Rounds are taken in turns, so that a clock that changes falls on all alike; a figure is the median of its rounds, in
 // processor time, which other jobs of the machine change least.
-import { cpus } from 'node:os';
-import { logSoftmax, logSumExp, setThreads } from '../dist/index.js';
+import { logSoftmax, logSumExp } from 'flash-softmax';
 import {
   ClusteredVocabulary,
   compSum,
@@ -22,9 +21,9 @@ import {
   stableMaxCrossEntropy,
   taylorSoftmax,
   zLoss,
-} from '../dist/losses.js';
+} from 'flash-softmax/losses';
+import { oneThread, processorTime, show, table, turns } from './turns.mjs';
 
-setThreads(1);
 const [rows, cols] = [256, 4000];
 const n = rows * cols;
 const x = Float32Array.from({ length: n }, (_, i) => 3 * Math.sin(i * 12.9898) + Math.cos(i * 78.233));
@@ -219,35 +218,27 @@ const ours = {
   safeStepRadius: () => safeStepRadius(x, { cols }),
   decoupledSoftmax: () => decoupledSoftmax(x, positives, { cols, gradient }),
 };
-const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
-const timed = (task) => {
-  const start = process.cpuUsage();
-  task();
-  const { user, system } = process.cpuUsage(start);
-  return (user + system) / 1000;
-};
-function race(tasks, rounds = 7) {
-  const times = tasks.map(() => []);
-  for (const task of tasks) timed(task);
-  for (let round = 0; round < rounds; round++) tasks.forEach((task, i) => times[i].push(timed(task)));
-  return times.map(median);
+/** Prints nanoseconds an element of each function, its loop, and a copy. */
+async function race(title, here, beside) {
+  console.log(`\n${title}, ns an element`);
+  const lines = [];
+  for (const name of Object.keys(here)) {
+    const tasks = { here: here[name], loop: beside[name], copy: () => copy.set(x) };
+    const times = await turns(tasks, { rounds: 7, clock: processorTime });
+    const [mine, loop, copied] = Object.values(times).map(({ median }) => (median * 1e6) / n);
+    lines.push([name, mine, loop, copied, loop / mine]);
+  }
+  table(['', 'here', 'a loop', 'memcpy', 'loop / here'], lines);
 }
 
-console.log(cpus()[0].model);
-console.log(`${rows} rows of ${cols} float32, ns an element: ours, a loop, memcpy`);
-const ns = (ms) => ((ms * 1e6) / n).toFixed(2).padStart(8);
-for (const name of Object.keys(ours)) {
-  console.log(name.padEnd(30), ...race([ours[name], loops[name], () => copy.set(x)]).map(ns));
-}
-console.log(`${n / 10} rows of 10 float32, ns an element: ours, a loop, memcpy`);
-for (const name of Object.keys(shortOurs)) {
-  console.log(name.padEnd(30), ...race([shortOurs[name], shortLoops[name], () => copy.set(x)]).map(ns));
-}
+oneThread();
+await race(`${rows} rows of ${cols} float32`, ours, loops);
+await race(`${n / 10} rows of 10 float32`, shortOurs, shortLoops);
 
 const spread = new Float32Array(8 * 128_000);
-const [fast, plain, copied] = race([
-  () => vocabulary.probabilities(l),
-  () => {
+const spreading = {
+  'ClusteredVocabulary.probabilities': () => vocabulary.probabilities(l),
+  'a loop': () => {
     for (let r = 0; r < 8; r++) {
       let sum = 0;
       for (let v = 0; v < 128_000; v++) {
@@ -256,10 +247,6 @@ const [fast, plain, copied] = race([
       for (let v = 0; v < 128_000; v++) spread[r * 128_000 + v] /= sum;
     }
   },
-  () => spread.set(spread.slice()),
-]);
-console.log('ClusteredVocabulary, 256 codes, 128,000 tokens, ns a token:');
-console.log(
-  'probabilities'.padEnd(18),
-  ...[fast, plain, copied].map((ms) => ((ms * 1e6) / 1_024_000).toFixed(2).padStart(8)),
-);
+  'a copy into a new array': () => spread.set(spread.slice()),
+};
+show('256 codes, 128,000 tokens, 8 rows', await turns(spreading, { rounds: 7 }), 'a copy into a new array');

@@ -2,21 +2,19 @@
 //
 //   node bench/ood.mjs [rounds, default 3] [samples, default 10000] [dim, default 512] [folder with ml-matrix]
 //
-// Needs `npm run compile`. Ten classes of N(0,1) features. Median and best of the rounds, milliseconds a call.
+// Needs `npm run compile`. Ten classes of N(0,1) features. Median and best of the rounds.
 import { createRequire } from 'node:module';
-import { cpus } from 'node:os';
 import path from 'node:path';
 import { fitGaussians, mahalanobis } from 'flash-softmax/ood';
+import { normal } from './numbers.mjs';
+import { oneThread, show, turns } from './turns.mjs';
 
 const [rounds, samples, dim] = [3, 10_000, 512].map((value, i) => Number(process.argv[2 + i] ?? value));
 const folder = process.argv[5];
 const classes = 10;
 
-let state = 12345;
-const uniform = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 const labels = Int32Array.from({ length: samples }, (_, i) => i % classes);
-const features = Float32Array.from({ length: samples * dim }, normal);
+const features = normal(samples * dim);
 
 function centered() {
   const [means, counts] = [new Float64Array(classes * dim), new Float64Array(classes)];
@@ -71,17 +69,5 @@ if (folder !== undefined) {
   };
 }
 
-console.log(`${cpus()[0].model.trim()}, ${samples} × ${dim}, ${classes} classes, ${rounds} rounds in turns`);
-const times = Object.fromEntries(Object.keys(work).map((name) => [name, []]));
-for (let round = 0; round < rounds; round++) {
-  for (const [name, run] of Object.entries(work)) {
-    const from = performance.now();
-    run();
-    times[name].push(performance.now() - from);
-  }
-}
-for (const [name, all] of Object.entries(times)) {
-  const sorted = all.sort((a, b) => a - b);
-  const [median, best] = [sorted[rounds >> 1], sorted[0]].map((ms) => ms.toFixed(0).padStart(10));
-  console.log(`${name.padEnd(28)}${median}${best}`);
-}
+oneThread();
+show(`${samples} × ${dim}, ${classes} classes`, await turns(work, { rounds }), 'fit, a plain loop');

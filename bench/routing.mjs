@@ -3,19 +3,14 @@
 //   node bench/routing.mjs [rounds, default 30]
 //
 // Needs `npm run compile`. 4,096 tokens × 256 experts, k 8, softmax of N(0,1) logits, one thread. Median and best of
-// the rounds, milliseconds a call.
-import { cpus } from 'node:os';
-import { capabilities, setThreads } from 'flash-softmax';
+// the rounds.
 import { dispatchPlan, loadBalanceLoss, route, routeBackward } from 'flash-softmax/routing';
+import { normal } from './numbers.mjs';
+import { oneThread, show, turns } from './turns.mjs';
 
 const rounds = Number(process.argv[2] ?? 30);
 const [tokens, experts, k] = [4096, 256, 8];
-setThreads(1);
-
-let state = 12345;
-const uniform = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
-const logits = Float32Array.from({ length: tokens * experts }, normal);
+const logits = normal(tokens * experts);
 
 /** A program without a library: a softmax of each token, and a sort of its experts. */
 function plainLoop() {
@@ -36,7 +31,7 @@ function plainLoop() {
 
 const options = { experts, k };
 const routes = route(logits, options);
-const slopes = Float32Array.from({ length: tokens * k }, normal);
+const slopes = normal(tokens * k, 1, 7);
 const [gradient, out] = [new Float32Array(logits.length), new Float32Array(logits.length)];
 const selectBias = new Float32Array(experts);
 const sigmoid = { ...options, score: 'sigmoid', normalize: 'sum', scale: 2.5, selectBias, groups: 8, topGroups: 4 };
@@ -52,17 +47,5 @@ const work = {
   'a plain loop, a sort': plainLoop,
 };
 
-console.log(`${cpus()[0].model.trim()}, ${capabilities().backend}, one thread, ${rounds} rounds in turns`);
-const times = Object.fromEntries(Object.keys(work).map((name) => [name, []]));
-for (let round = -2; round < rounds; round++) {
-  for (const [name, run] of Object.entries(work)) {
-    const from = performance.now();
-    run();
-    if (round >= 0) times[name].push(performance.now() - from);
-  }
-}
-for (const [name, all] of Object.entries(times)) {
-  const sorted = all.sort((a, b) => a - b);
-  const [median, best] = [sorted[rounds >> 1], sorted[0]].map((ms) => ms.toFixed(3).padStart(10));
-  console.log(`${name.padEnd(28)}${median}${best}`);
-}
+oneThread();
+show(`${tokens} tokens, ${experts} experts, k ${k}`, await turns(work, { rounds }), 'a plain loop, a sort');

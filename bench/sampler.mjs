@@ -1,48 +1,15 @@
 // Times the Sampler in one run, interleaved: one row of 128,256 logits on one thread, with penalties and histories of
 // several lengths, beside the filters alone and beside a plain JavaScript sampler; then 64 sequences in one call.
 //
-//   npm run compile && node bench/sampler.mjs [rounds of five calls, default 60]
-import { capabilities, setThreads, softmax } from 'flash-softmax';
+//   npm run compile && node bench/sampler.mjs [rounds, default 60]
+import { setThreads, softmax } from 'flash-softmax';
 import { sample, Sampler, verifyDraft, beamStep } from 'flash-softmax/sampling';
+import { normal, uniform } from './numbers.mjs';
+import { oneThread, show, turns } from './turns.mjs';
 
 const cols = 128_256;
 const rounds = Number(process.argv[2] ?? 60);
-const allThreads = setThreads(1);
-
-function random(seed) {
-  let state = seed;
-  return () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) + 0.5) / 2 ** 32;
-}
-function normal(length, deviation, seed) {
-  const next = random(seed);
-  return Float32Array.from(
-    { length },
-    () => deviation * Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next()),
-  );
-}
-const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
-
-/** The median microseconds of each case. */
-function measure(cases, turns) {
-  const times = Object.fromEntries(Object.keys(cases).map((name) => [name, []]));
-  for (let turn = -5; turn < turns; turn++) {
-    for (const [name, run] of Object.entries(cases)) {
-      for (let i = 0; i < 5; i++) {
-        const start = performance.now();
-        run(5 * turn + 25 + i);
-        if (turn >= 0) times[name].push(1000 * (performance.now() - start));
-      }
-    }
-  }
-  return Object.fromEntries(Object.entries(times).map(([name, each]) => [name, median(each)]));
-}
-function show(title, times, unit) {
-  console.log(`\n${title}`);
-  for (const [name, time] of Object.entries(times))
-    console.log(
-      `${name.padEnd(62)} ${time.toFixed(1).padStart(9)} µs  ${(time / times[unit]).toFixed(2).padStart(7)} × ${unit}`,
-    );
-}
+const allThreads = oneThread();
 
 const filters = { topK: 50, topP: 0.9, minP: 0.05 };
 const penalties = { repetitionPenalty: 1.1, presencePenalty: 0.5 };
@@ -67,14 +34,11 @@ function plainSampler(history) {
   };
 }
 
-const { processor, backend } = capabilities();
-console.log(`${processor}; ${backend}; node ${process.version}; ${cols.toLocaleString('en')} float32 logits`);
-
 // Rows in the last-level cache, too many for a branch predictor to learn.
 const rows = Array.from({ length: 8 }, (_, i) => normal(cols, 4, 10 + i));
 const rowOf = (seed) => rows[seed % 8];
 const out = new Float32Array(cols);
-const next = random(7);
+const next = uniform(7);
 /** Half of the tokens of a history are those with the largest logits. */
 const likely = rows.flatMap((row) => Array.from(row.keys()).filter((i) => row[i] > 12));
 const historyOf = (n) =>
@@ -91,7 +55,7 @@ const raising = { ...penalties, logitBias: { 5: 1, 7: 2 } };
 const dry = { multiplier: 0.8, allowedLength: 2 };
 show(
   'one row, one thread: top-k 50, top-p .9, min-p .05',
-  measure(
+  await turns(
     {
       'sample: the filters alone': (seed) => sample(rowOf(seed), { ...filters, seed: 1, step: seed }),
       softmax: (seed) => softmax(rowOf(seed), { out }),
@@ -111,7 +75,7 @@ show(
       ),
       'Sampler, no top-k, a history of 1000': drawing({ ...penalties, topK: 0 }, histories[1]),
     },
-    rounds,
+    { rounds },
   ),
   'sample: the filters alone',
 );
@@ -120,7 +84,10 @@ const plain = plainSampler(histories[1]);
 const ours = drawing(penalties, histories[1]);
 show(
   'beside plain JavaScript, a history of 1000',
-  measure({ 'flash-softmax': ours, 'plain JavaScript': (seed) => plain(rowOf(seed)) }, Math.ceil(rounds / 20)),
+  await turns(
+    { 'flash-softmax': ours, 'plain JavaScript': (seed) => plain(rowOf(seed)) },
+    { rounds: Math.ceil(rounds / 20) },
+  ),
   'flash-softmax',
 );
 
@@ -131,7 +98,7 @@ const samplersOf = () =>
 const [one, all, single] = [samplersOf(), samplersOf(), samplersOf()];
 show(
   '64 sequences, a history of 1000 each',
-  measure(
+  await turns(
     {
       'sampleAll, one thread': () => (setThreads(1), Sampler.sampleAll(one, batch)),
       [`sampleAll, ${allThreads} threads`]: () => (setThreads(allThreads), Sampler.sampleAll(all, batch)),
@@ -140,7 +107,7 @@ show(
         single.map((each, r) => each.next(batch.subarray(r * cols, (r + 1) * cols)))
       ),
     },
-    Math.ceil(rounds / 6),
+    { rounds: Math.ceil(rounds / 6) },
   ),
   'sampleAll, one thread',
 );
@@ -151,7 +118,7 @@ const tokens = [1, 2, 3, 4, 5].map((r) => sample(batch.slice(r * cols, (r + 1) *
 const scores = [0, -1, -2, -3];
 show(
   'one thread',
-  measure(
+  await turns(
     {
       'verifyDraft, 5 tokens, draft logits': (seed) => verifyDraft(draft, target, tokens, { cols, seed }),
       'verifyDraft, 5 tokens, draft logits, top-k 50': (seed) =>
@@ -159,7 +126,7 @@ show(
       'verifyDraft, 5 tokens, temperature 0': () => verifyDraft(null, target, tokens, { cols, temperature: 0 }),
       'beamStep, 4 beams, the best 8': () => beamStep(batch.subarray(0, 4 * cols), scores, 8),
     },
-    Math.ceil(rounds / 6),
+    { rounds: Math.ceil(rounds / 6) },
   ),
   'beamStep, 4 beams, the best 8',
 );

@@ -1,52 +1,17 @@
 // Times flash-softmax/sampling in one run, interleaved: one row of 128,256 logits on one thread, then 64 rows on one thread
 // and on all; beside softmax of the same row, and beside @huggingface/transformers if `npm ci` was run in bench/peers.
 //
-//   npm run compile && node bench/sampling.mjs [rounds of five calls, default 60]
+//   npm run compile && node bench/sampling.mjs [rounds, default 60]
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import { capabilities, setThreads, softmax } from 'flash-softmax';
+import { setThreads, softmax } from 'flash-softmax';
 import { argmax, logProbs, sample, topK } from 'flash-softmax/sampling';
+import { normal } from './numbers.mjs';
+import { oneThread, show, turns } from './turns.mjs';
 
 const cols = 128_256;
 const rounds = Number(process.argv[2] ?? 60);
-const allThreads = setThreads(1);
-
-function normal(length, deviation, seed) {
-  let state = seed;
-  const random = () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) + 0.5) / 2 ** 32;
-  return Float32Array.from(
-    { length },
-    () => deviation * Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random()),
-  );
-}
-const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
-
-/** The median microseconds of each case; a case gets the number of its call. */
-async function measure(cases, turns) {
-  const times = Object.fromEntries(Object.keys(cases).map((name) => [name, []]));
-  for (let turn = -5; turn < turns; turn++) {
-    for (const [name, run] of Object.entries(cases)) {
-      for (let i = 0; i < 5; i++) {
-        // so that cache contents of another case matter little
-        const start = performance.now();
-        await run(5 * turn + 25 + i);
-        if (turn >= 0) times[name].push(1000 * (performance.now() - start));
-      }
-    }
-  }
-  return Object.fromEntries(Object.entries(times).map(([name, each]) => [name, median(each)]));
-}
-function show(title, times, unit) {
-  console.log(`\n${title}`);
-  for (const [name, time] of Object.entries(times))
-    console.log(
-      `${name.padEnd(58)} ${time.toFixed(1).padStart(9)} µs  ${(time / times[unit]).toFixed(2).padStart(7)} × ${unit}`,
-    );
-}
-
-console.log(
-  `${capabilities().processor}; ${capabilities().backend}; node ${process.version}; ${cols.toLocaleString('en')} float32 logits`,
-);
+const allThreads = oneThread();
 
 const [flat, peaked] = [normal(cols, 1, 1), normal(cols, 8, 2)];
 // Rows in the last-level cache, too many for a branch predictor to learn.
@@ -55,7 +20,7 @@ const out = new Float32Array(cols);
 const usual = { temperature: 0.8, topK: 50, topP: 0.95, minP: 0.05 };
 show(
   'one row, one thread',
-  await measure(
+  await turns(
     {
       softmax: () => softmax(peaked, { out }),
       memcpy: () => out.set(peaked),
@@ -71,7 +36,7 @@ show(
       'logProbs, top 20': () => logProbs(flat, 0, { top: 20 }),
       'sample and logProbs: 20': (seed) => sample(peaked, { ...usual, seed, logProbs: 20 }),
     },
-    rounds,
+    { rounds },
   ),
   'softmax',
 );
@@ -79,7 +44,7 @@ show(
 const words = new Int32Array(Math.ceil(cols / 32)).fill(-1);
 show(
   'filters in any order, one row, one thread',
-  await measure(
+  await turns(
     {
       softmax: () => softmax(peaked, { out }),
       "order 'llama.cpp': topK 40, topP, minP, temperature": (seed) =>
@@ -91,7 +56,7 @@ show(
       'mirostat 2': (seed) => sample(peaked, { mirostat: { version: 2 }, seed }),
       'topK 50, a mask of words': (seed) => sample(peaked, { topK: 50, mask: words, maskFormat: 'bits', seed }),
     },
-    Math.ceil(rounds / 4),
+    { rounds: Math.ceil(rounds / 4) },
   ),
   'softmax',
 );
@@ -105,7 +70,7 @@ const sampleOn = (threads, given) => {
 const nucleus = { cols, topP: 0.95, seed: 1 };
 const each = (value) => new Array(64).fill(value);
 const aRow = { cols, temperature: each(0.8), topK: each(50), topP: each(0.95), minP: each(0.05), seed: each(1) };
-const times = await measure(
+const times = await turns(
   {
     'sample, one thread': () => sampleOn(1, options),
     [`sample, ${allThreads} threads`]: () => sampleOn(allThreads, options),
@@ -113,7 +78,7 @@ const times = await measure(
     [`topP 0.95, ${allThreads} threads`]: () => sampleOn(allThreads, nucleus),
     [`options a row, ${allThreads} threads`]: () => sampleOn(allThreads, aRow),
   },
-  Math.ceil(rounds / 12),
+  { rounds: Math.ceil(rounds / 12) },
 );
 show('64 rows', times, 'sample, one thread');
 setThreads(1);
@@ -152,7 +117,7 @@ if (entry) {
     );
     for (let row = 0; row < rows; row++) peerSoftmax((await topk(scores[row], 50))[0].data);
   };
-  const beside = await measure(
+  const beside = await turns(
     {
       'flash-softmax, top 50': (seed) => sample(peaked, { temperature: 0.8, topK: 50, seed }),
       'transformers.js, top 50': peerSample(50),
@@ -165,10 +130,10 @@ if (entry) {
       'flash-softmax, all tokens': (seed) => sample(peaked, { temperature: 0.8, seed }),
       'transformers.js, all tokens': peerSample(cols),
     },
-    Math.max(5, rounds / 6),
+    { rounds: Math.max(5, rounds / 6) },
   );
   show('beside @huggingface/transformers: temperature 0.8, then a draw', beside, 'flash-softmax, top 50');
   console.log(
-    `all tokens: ${(beside['transformers.js, all tokens'] / beside['flash-softmax, all tokens']).toFixed(0)} × as fast`,
+    `all tokens: ${(beside['transformers.js, all tokens'].median / beside['flash-softmax, all tokens'].median).toFixed(0)} × as fast`,
   );
 }

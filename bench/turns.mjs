@@ -1,36 +1,65 @@
-// Times tasks in turns, so that a disturbance of the machine falls on all alike, and prints their medians as a table.
+// Times tasks in turns, so that a disturbance of the machine falls on all alike.
 import { cpus } from 'node:os';
-import { capabilities, setThreads } from '../dist/index.js';
+import { capabilities, setThreads } from 'flash-softmax';
 
 const SAMPLE = 1; // milliseconds that a sample takes at least: the clock and a cold start must not count
 
-async function timed(task, repeats) {
-  const start = performance.now();
-  for (let i = 0; i < repeats; i++) await task();
-  return (performance.now() - start) / repeats;
+/** Milliseconds of processor time: for a machine that other jobs share. */
+export function processorTime() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** Milliseconds that a task takes, `repeats` times in a row. It gets the number of its call. */
+async function timed(task, { first, repeats, clock }) {
+  const start = clock();
+  for (let i = 0; i < repeats; i++) await task(first + i);
+  return (clock() - start) / repeats;
 }
 
 /** The median, half the interquartile range and the best time of each task, in milliseconds. Tasks may be async. */
-export async function turns(tasks, rounds = 15) {
+export async function turns(tasks, { rounds = 15, clock = () => performance.now() } = {}) {
   const all = [];
   for (const [name, task] of Object.entries(tasks)) {
-    await timed(task, 2);
-    all.push({ name, task, repeats: Math.ceil(SAMPLE / (await timed(task, 1))), times: [] });
+    await timed(task, { first: 0, repeats: 2, clock });
+    const once = await timed(task, { first: 2, repeats: 1, clock: () => performance.now() });
+    all.push({ name, task, first: 3, repeats: Math.min(1000, Math.ceil(SAMPLE / once)), times: [] });
   }
-  for (let round = 0; round < rounds; round++)
-    for (const each of all) each.times.push(await timed(each.task, each.repeats));
-  const summary = ({ name, times }) => {
-    times.sort((a, b) => a - b);
-    const at = (part) => times[Math.floor(part * (times.length - 1))];
-    return [name, { median: at(0.5), spread: (at(0.75) - at(0.25)) / 2, best: times[0] }];
-  };
+  for (let round = 0; round < rounds; round++) {
+    for (const each of all) {
+      each.times.push(await timed(each.task, { ...each, clock }));
+      each.first += each.repeats;
+    }
+  }
   return Object.fromEntries(all.map(summary));
 }
 
-/** Holds calls to one thread, and prints what runs: figures of other processors are other figures. */
+function summary({ name, times }) {
+  times.sort((a, b) => a - b);
+  const at = (part) => times[Math.floor(part * (times.length - 1))];
+  return [name, { median: at(0.5), spread: (at(0.75) - at(0.25)) / 2, best: times[0] }];
+}
+
+/** Prints what runs: figures of another processor are other figures. */
+export const machine = () =>
+  console.log(`${cpus()[0].model.trim()}, ${capabilities().backend}, Node ${process.versions.node}`);
+
+/** Holds calls to one thread, and says so. Returns how many there were. */
 export function oneThread() {
-  setThreads(1);
-  console.log(`${cpus()[0].model.trim()}, ${capabilities().backend}, Node ${process.versions.node}, one thread\n`);
+  const threads = setThreads(1);
+  machine();
+  console.log('one thread\n');
+  return threads;
+}
+
+/** Prints medians and best times beside the median of one task. */
+export function show(title, times, unit) {
+  console.log(`\n${title}${' '.repeat(Math.max(1, 64 - title.length))}median, best in µs${unit ? `; × ${unit}` : ''}`);
+  for (const [name, { median, best }] of Object.entries(times)) {
+    const cells = [median, best].map((ms) => (1000 * ms).toFixed(1).padStart(11));
+    const ratio = unit ? (median / times[unit].median).toFixed(2).padStart(8) : '';
+    console.log(`${name.padEnd(62)}${cells.join('')}${ratio}`);
+  }
 }
 
 /** Prints lines of cells as a Markdown table, numbers to three digits. */
