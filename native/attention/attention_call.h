@@ -69,29 +69,20 @@ struct Attention {
   // Sets the query of a row of a key/value head. Rows are ordered by position, then by head.
   void set_query(Query& query, size_t sequence, size_t kv_head, size_t row) const {
     size_t index = row / shape.heads_per_kv(), head = kv_head * shape.heads_per_kv() + row % shape.heads_per_kv();
-    size_t length = key_values.length(sequence);
-    double start = data.spans ? data.spans[2 * sequence] : 0;
-    double total = data.spans ? data.spans[2 * sequence + 1] : (double)length;
-    double position = total - (double)shape.queries + (double)index - start;  // the sequence's first key has 0
-    double from = shape.window > 0 ? position - shape.window + 1 : 0;
-    double to = shape.is_causal ? position + 1 : shape.window > 0 ? position + shape.window : (double)length;
+    VisibleKeys keys = shape.visible_keys(data.spans, key_values.length(sequence), sequence, index);
     query.q = data.q + shape.row_index(sequence, head, shape.heads, index, shape.queries) * shape.depth;
     query.slope = data.changes.slopes ? data.changes.slopes[head] * kLog2E : 0;
-    query.position = position;
+    query.position = keys.position;
     query.mask = data.changes.mask ? data.changes.mask + sequence * shape.mask_batch + head * shape.mask_head +
                                          index * shape.mask_query
                                    : nullptr;
     query.bias = data.changes.bias ? data.changes.bias + sequence * shape.bias_batch + head * shape.bias_head +
                                          index * shape.bias_query
                                    : nullptr;
-    query.from = key_at(from, length);
-    query.to = key_at(to, length);
+    query.from = keys.from;
+    query.to = keys.to;
     query.wants_exact = query.to < query.from + kFewKeys + 1;
     query.has_raw_scores = query.slope == 0 && !query.bias && !query.wants_exact;
-  }
-  // Returns a position as a key in [0, length].
-  static size_t key_at(double position, size_t length) {
-    return position > 0 ? position < (double)length ? (size_t)position : length : 0;
   }
 
   // Takes a block through the parts [first_part, end_part). Calls after_step(part, first row, end row) for each step.

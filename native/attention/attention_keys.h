@@ -6,32 +6,6 @@
 
 namespace {
 
-// The numbers of a call, in the order of AttentionShape in lib/backend/backend.ts.
-struct AttentionShape {
-  size_t batch, heads, kv_heads, queries, keys, depth, value_depth, page_tokens;
-  bool is_position_major;  // arrays are [batch, position, head, …]; false: [batch, head, position, …]
-  bool is_causal;
-  double window, scale, softcap;
-  size_t mask_batch, mask_head, mask_query, bias_batch, bias_head, bias_query;  // strides
-
-  static NEVER_INLINE AttentionShape of(const double* d) {
-    auto n = [&](int i) { return (size_t)d[i]; };
-    return {n(0),  n(1),  n(2),  n(3),  n(4),  n(5),  n(6),  n(7),  d[8] != 0, d[9] != 0,
-            d[10], d[11], d[12], n(13), n(14), n(15), n(16), n(17), n(18)};
-  }
-  // Floats of a value in whole vectors.
-  size_t value_width() const { return (value_depth + kTile - 1) / kTile * kTile; }
-  // Query heads that share a key/value head.
-  size_t heads_per_kv() const { return heads / kv_heads; }
-  // Query rows that share a key/value head of one sequence.
-  size_t query_rows() const { return heads_per_kv() * queries; }
-  // The row of an array that belongs to a sequence's head and position.
-  size_t row_index(size_t sequence, size_t head, size_t all_heads, size_t position, size_t positions) const {
-    return is_position_major ? (sequence * positions + position) * all_heads + head
-                             : (sequence * all_heads + head) * positions + position;
-  }
-};
-
 // The pages of a cache, in slabs. A table entry names a page: 6 upper bits for its slab, 26 bits for its index there.
 //
 // A slab holds one head after the other, and for each head the tiles of all its pages. Consecutive pages of a head are

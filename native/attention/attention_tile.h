@@ -8,10 +8,9 @@
 #pragma once
 #include "../math/formats.h"
 #include "../rows/logits.h"
+#include "attention_shape.h"
 
 namespace {
-
-constexpr size_t kTile = 16;  // keys of a tile, a lane each
 
 // A tile in memory: keys are [depth][16]; values are sixteen rows, `value_stride` elements apart, in whole vectors.
 // `scales` has sixteen scales of keys and sixteen scales of values, or is null.

@@ -10,6 +10,7 @@ import { isOrdinary } from '../../math/extended.js';
 import { bfloat16, float16 } from '../../math/half.js';
 import { LOG2_E } from '../../math/powers.js';
 import { finish, shareValues, type Results, type RowSums } from './results.js';
+import { visibleKeys } from './visible.js';
 
 /** Query rows whose scores are held at a time. */
 const BLOCK = 64;
@@ -147,18 +148,13 @@ function attend(call: AttentionCall): void {
 
 function queryOf({ s, source, spans, slopes }: AttentionCall, b: number, head: number, query: number): Query {
   const keys = source.length(b);
-  const total = spans ? spans[2 * b + 1]! : keys;
-  const start = spans ? spans[2 * b]! : 0;
-  const position = total - s.queries + query - start;
   const row = rowFinder(s, s.heads, s.queries)(b, head, query);
   return {
     head,
     at: row * s.headDim,
     row,
     lseRow: (b * s.heads + head) * s.queries + query,
-    position,
-    from: s.window > 0 ? position - s.window + 1 : 0,
-    to: s.causal ? position + 1 : s.window > 0 ? position + s.window : keys,
+    ...visibleKeys(s, spans, keys, b, query),
     mask: b * s.maskBatch + head * s.maskHead + query * s.maskQuery,
     bias: b * s.biasBatch + head * s.biasHead + query * s.biasQuery,
     slope: slopes ? slopes[head]! : 0,

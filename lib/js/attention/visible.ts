@@ -1,0 +1,28 @@
+/** Which keys a query sees, before mask and bias. */
+import type { AttentionShape } from '../../backend/backend.js';
+
+/** The keys [from, to) that a query sees, which may lie beyond the keys there are. */
+export interface VisibleKeys {
+  /** Of the query; the first key has the position 0. */
+  readonly position: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** `spans` are those of the kernel, and `keys` is the number of keys of sequence b. */
+export function visibleKeys(
+  s: AttentionShape,
+  spans: Float64Array | null,
+  keys: number,
+  b: number,
+  query: number,
+): VisibleKeys {
+  const total = spans ? spans[2 * b + 1]! : keys;
+  const start = spans ? spans[2 * b]! : 0;
+  const position = total - s.queries + query - start;
+  return {
+    position,
+    from: s.window > 0 ? position - s.window + 1 : 0,
+    to: s.causal ? position + 1 : s.window > 0 ? position + s.window : keys,
+  };
+}
