@@ -3,7 +3,7 @@
  * dist/portable/ has the same entry points without Node's modules, in JavaScript only, for browsers and bundles.
  * A new entry point needs a line here and an entry in the `exports` of package.json.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { defineConfig, type Options } from 'tsup';
 
@@ -33,6 +33,11 @@ const common: Options = {
 
 // Replaces tsup's `clean`: the builds run at the same time, and one would remove the other's files.
 rmSync('dist', { recursive: true, force: true });
+
+// What the command line bundles of others, beside its licence.
+mkdirSync('dist');
+const licence = readFileSync('node_modules/fflate/LICENSE', 'utf8');
+writeFileSync('dist/third-party-licenses.txt', `dist/cli.js reads and writes .npz files with fflate:\n\n${licence}`);
 
 /** Modules that dist/portable/ replaces, and their replacements. */
 const standIns: Record<string, string> = {

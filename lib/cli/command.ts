@@ -6,12 +6,15 @@ import { parseArgs } from 'node:util';
 import { largestOf } from '../math/extremes.js';
 
 export interface Output {
-  write(text: string): unknown;
+  write(text: string | Uint8Array): unknown;
   readonly isTTY?: boolean;
 }
 
 export interface Io {
+  readonly stdin?: AsyncIterable<Uint8Array>;
+  /** Results, and nothing else. */
   readonly stdout: Output;
+  /** Messages. */
   readonly stderr: Output;
 }
 
@@ -29,6 +32,7 @@ export interface Command {
   readonly summary: string;
   /** The name of its operand, if it takes one. */
   readonly operand?: string;
+  readonly isOperandOptional?: boolean;
   readonly options: Readonly<Record<string, Option>>;
   /** More text of the help. */
   readonly notes?: string;
@@ -79,7 +83,7 @@ export function parse(command: Command, argv: readonly string[]): { given: Given
 /** The operand of a command that takes one, '' for others. Throws for another number of operands. */
 export function onlyOperand(command: Command, operands: readonly string[]): string {
   const expected = command.operand ? 1 : 0;
-  if (operands.length < expected) {
+  if (operands.length < expected && !command.isOperandOptional) {
     throw new UsageError(`Expected ${command.operand} (see flash-softmax ${command.name} --help)`);
   }
   if (operands.length > expected) throw new UsageError(`Unexpected argument '${operands[expected]}'`);
@@ -110,6 +114,22 @@ export function positive(given: Given, name: string, otherwise: number): number 
   const value = /^\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
   if (value > 0 && value < Infinity) return value;
   throw new UsageError(`Expected a finite number greater than 0 for --${name} but received '${text}'`);
+}
+
+/** A whole number, also below 0. */
+export function integer(given: Given, name: string, otherwise: number): number {
+  const text = given.get(name);
+  if (text === undefined) return otherwise;
+  if (/^[+-]?\d{1,15}$/.test(text)) return Number(text);
+  throw new UsageError(`Expected a whole number for --${name} but received '${text}'`);
+}
+
+/** One of some names. */
+export function oneName<Name extends string>(given: Given, name: string, allowed: readonly Name[]): Name | undefined {
+  const text = given.get(name);
+  const found = allowed.find((each) => each === text);
+  if (text === undefined || found !== undefined) return found;
+  throw new UsageError(`Expected one of ${allowed.join(', ')} for --${name} but received '${text}'`);
 }
 
 /** A whole number from 1 on. */

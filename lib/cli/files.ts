@@ -18,8 +18,11 @@ import { Failure } from './command.js';
 // A single read or write of the operating system stops short of 2 GiB.
 const CHUNK = 2 ** 30;
 
+/** The name of standard input and standard output, in place of a file's. */
+export const DASH = '-';
+
 /** The cause in an error such as 'ENOENT: no such file or directory, open …': the words in the middle. */
-function reason(error: unknown): string {
+export function reason(error: unknown): string {
   const { message } = error as Error;
   return /^[A-Z0-9_]+: ([^,]+)/.exec(message)?.[1] ?? message;
 }

@@ -4,6 +4,10 @@ import type { Command } from './command.js';
 import { bytes, table } from './table.js';
 import { version } from './version.js';
 
+/** What to do where the addon is missing. Bundlers are the usual cause, a platform without a binary the other one. */
+const CURE =
+  'in a bundle, leave flash-softmax external (guides/platforms.md); else "npx flash-softmax build" compiles it';
+
 export const info: Command = {
   name: 'info',
   summary: 'Processor, caches, instruction sets, which of them runs and why.',
@@ -36,6 +40,7 @@ export const info: Command = {
         ['running', `${all.backend}: ${all.reason}`],
         ...(all.jsMaxElements > 0 ? [['', tiny]] : []),
         ['native', all.native.loaded ? (all.native.path ?? 'loaded') : `absent: ${all.native.error}`],
+        ...(all.native.loaded ? [] : [['', CURE]]),
       ]),
     );
     return 0;

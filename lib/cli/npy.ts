@@ -4,23 +4,27 @@
  * dictionaries only. Nothing in a file is evaluated, and every length is checked against the bytes of the file.
  * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  */
-import { endianness } from 'node:os';
-import { float16 } from '../math/half.js';
 import { Failure } from './command.js';
+import {
+  bytesOf,
+  checkShape,
+  floatsOf,
+  littleEndian,
+  shapeText,
+  SIZES,
+  type Floats,
+  type FloatType,
+} from './floats.js';
 
-export type FloatType = 'float16' | 'float32' | 'float64';
-
-/** Elements in C order. float16 is widened to float32, which holds each exactly. */
+/** Elements in C order. */
 export interface Npy {
   readonly type: FloatType;
   readonly shape: readonly number[];
-  readonly data: Float32Array | Float64Array;
+  readonly data: Floats;
 }
 
-const SIZES: Record<FloatType, number> = { float16: 2, float32: 4, float64: 8 };
 const MAGIC = [0x93, ...Buffer.from('NUMPY')];
 const LONGEST_HEADER = 2 ** 20; // floats need a hundred bytes; only structured types have longer headers
-const HOST = endianness() === 'LE' ? '<' : '>';
 
 // ---- the header ---------------------------------------------------------------------------------------
 
@@ -86,34 +90,25 @@ const KINDS: Record<string, string> = {
   m: 'time spans',
 };
 
-/** The type and byte order that a header describes. */
-function elementType(descr: Literal): { type: FloatType; order: string } {
+/** The type and byte order that a header describes. ml_dtypes saves bfloat16 as two raw bytes, V2. */
+function elementType(descr: Literal): { type: FloatType; isBig: boolean } {
   const text = typeof descr === 'string' ? descr : undefined;
-  const match = text && /^([<>=])f([248])$/.exec(text);
-  if (match) return { order: match[1] === '=' ? HOST : match[1]!, type: `float${Number(match[2]) * 8}` as FloatType };
+  const match = text && /^([<>=|])(?:f([248])|V2)$/.exec(text);
+  if (match && (match[2] === undefined || match[1] !== '|')) {
+    const type = match[2] === undefined ? 'bfloat16' : (`float${Number(match[2]) * 8}` as FloatType);
+    return { type, isBig: match[1] === '>' || (match[1] === '=' && !littleEndian) };
+  }
   const kind = text ? (KINDS[text.replace(/^[<>=|]/, '')[0] ?? ''] ?? 'unknown') : 'structured';
   const received = text ? `'${text.slice(0, 40)}' (${kind})` : 'a structured type';
-  throw new Failure(`Expected elements of float16, float32 or float64 but received ${received}`);
+  throw new Failure(`Expected elements of float16, bfloat16, float32 or float64 but received ${received}`);
 }
 
-/** (2, 3) or (5,) */
-export function shapeText(shape: readonly number[]): string {
-  return `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
-}
-
-/** The lengths of one or two dimensions, each 1 or more. */
-function checkShape(shape: Literal): number[] {
+/** The shape that a header describes. */
+function shapeOf(shape: Literal): number[] {
   if (!Array.isArray(shape) || !shape.every((n): n is number => typeof n === 'number')) {
     throw new Failure('Expected a shape of integers in the header');
   }
-  if (shape.some((n) => n < 0)) throw new Failure(`Expected no negative length but received shape ${shapeText(shape)}`);
-  if (shape.length !== 1 && shape.length !== 2) {
-    throw new Failure(
-      `Expected an array of 1 or 2 dimensions but received ${shape.length} (shape ${shapeText(shape)})`,
-    );
-  }
-  if (shape.includes(0)) throw new Failure(`Expected at least one element but received shape ${shapeText(shape)}`);
-  return shape;
+  return checkShape(shape);
 }
 
 // ---- reading ------------------------------------------------------------------------------------------
@@ -150,44 +145,27 @@ export function parseNpy(bytes: Uint8Array): Npy {
   if (!(header instanceof Map) || keys !== 'descr,fortran_order,shape' || typeof fortran !== 'boolean') {
     throw new Failure("Expected a header with 'descr', 'fortran_order' and 'shape' but received something else");
   }
-  const { type, order } = elementType(header.get('descr')!);
-  const shape = checkShape(header.get('shape')!);
+  const { type, isBig } = elementType(header.get('descr')!);
+  const shape = shapeOf(header.get('shape')!);
 
   const size = shape.reduce((product, n) => product * n, SIZES[type]);
   const received = bytes.length - end;
   if (size !== received) {
     throw new Failure(`Expected ${size} bytes for ${type} of shape ${shapeText(shape)} but received ${received}`);
   }
-  const data = decode(bytes.subarray(end), type, order !== HOST);
-  return { type, shape, data: fortran && shape.length === 2 ? transposed(data, shape[0]!, shape[1]!) : data };
+  const data = floatsOf(bytes.subarray(end), type, isBig);
+  return { type, shape, data: fortran && shape.length > 1 ? fromFortran(data, shape) : data };
 }
 
-function decode(elements: Uint8Array, type: FloatType, swapped: boolean): Float32Array | Float64Array {
-  const size = SIZES[type];
-  const mustCopy = swapped || elements.byteOffset % size !== 0;
-  const raw = mustCopy ? new Uint8Array(elements) : elements;
-  if (swapped) swap(raw, size);
-  const length = raw.length / size;
-  if (type === 'float64') return new Float64Array(raw.buffer, raw.byteOffset, length);
-  if (type === 'float32') return new Float32Array(raw.buffer, raw.byteOffset, length);
-  const halves = new Uint16Array(raw.buffer, raw.byteOffset, length);
-  const widened = new Float32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) widened[i] = float16.toFloat(halves[i]!);
-  return widened;
-}
-
-function swap(raw: Uint8Array, elementSize: number): void {
-  const buffer = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
-  if (elementSize === 2) buffer.swap16();
-  else if (elementSize === 4) buffer.swap32();
-  else buffer.swap64();
-}
-
-/** Fortran order to C order. */
-function transposed(data: Float32Array | Float64Array, rows: number, cols: number): Float32Array | Float64Array {
+/** Fortran order, in which the first index runs fastest, to C order. */
+function fromFortran(data: Floats, shape: readonly number[]): Floats {
   const result = data.slice(); // of the same type; every element is overwritten
-  for (let r = 0, i = 0; r < rows; r++) {
-    for (let c = 0; c < cols; c++) result[i++] = data[c * rows + r]!;
+  const index = shape.map(() => 0);
+  for (let i = 0; i < data.length; i++) {
+    let at = 0;
+    for (let axis = 0; axis < shape.length; axis++) at = at * shape[axis]! + index[axis]!;
+    result[at] = data[i]!;
+    for (let axis = 0; axis < shape.length && ++index[axis]! === shape[axis]; axis++) index[axis] = 0;
   }
   return result;
 }
@@ -198,14 +176,10 @@ function transposed(data: Float32Array | Float64Array, rows: number, cols: numbe
  * The two parts of a file of format 1.0: the header, padded so that the elements begin at a multiple of 64; the
  * elements.
  */
-export function formatNpy(data: Float32Array | Float64Array, shape: readonly number[]): [Uint8Array, Uint8Array] {
+export function formatNpy(data: Floats, shape: readonly number[]): [Uint8Array, Uint8Array] {
   const dictionary = `{'descr': '<f${data.BYTES_PER_ELEMENT}', 'fortran_order': False, 'shape': ${shapeText(shape)}, }`;
   const start = MAGIC.length + 4;
   const text = `${dictionary.padEnd(Math.ceil((start + dictionary.length + 1) / 64) * 64 - start - 1)}\n`;
   const header = Buffer.from([...MAGIC, 1, 0, text.length & 255, text.length >> 8, ...Buffer.from(text, 'latin1')]);
-  const elements = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  if (HOST === '<') return [header, elements];
-  const little = new Uint8Array(elements);
-  swap(little, data.BYTES_PER_ELEMENT);
-  return [header, little];
+  return [header, bytesOf(data)];
 }

@@ -2,6 +2,7 @@
 import { largestOf } from '../math/extremes.js';
 import { bench } from './bench.js';
 import { build } from './build.js';
+import { completionScript } from './completion.js';
 import { Failure, help, onlyOperand, parse, UsageError, type Command, type Io } from './command.js';
 import { info } from './info.js';
 import { softmax } from './softmax.js';
@@ -9,7 +10,43 @@ import { tune } from './tune.js';
 import { verify } from './verify.js';
 import { version } from './version.js';
 
-const COMMANDS: readonly Command[] = [info, softmax, bench, verify, tune, build];
+/** help COMMAND is COMMAND --help. */
+const helpCommand: Command = {
+  name: 'help',
+  summary: 'What a command does, and its options.',
+  operand: '[COMMAND]',
+  isOperandOptional: true,
+  options: {},
+  run(_, name, { stdout }) {
+    stdout.write(name === '' ? overview() : help(commandOf(name)));
+    return 0;
+  },
+};
+
+const completionCommand: Command = {
+  name: 'completion',
+  summary: 'A script that completes commands and options, for bash, zsh or fish.',
+  operand: 'SHELL',
+  options: {},
+  notes: `bash: source <(flash-softmax completion bash)       in ~/.bashrc
+zsh:  source <(flash-softmax completion zsh)        in ~/.zshrc, after compinit
+fish: flash-softmax completion fish | source        in ~/.config/fish/config.fish
+`,
+  run(_, shell, { stdout }) {
+    stdout.write(completionScript(shell, COMMANDS));
+    return 0;
+  },
+};
+
+const COMMANDS: readonly Command[] = [info, softmax, bench, verify, tune, build, completionCommand, helpCommand];
+
+function commandOf(name: string | undefined): Command {
+  const command = COMMANDS.find((each) => each.name === name);
+  if (command) return command;
+  const names = COMMANDS.map((each) => each.name).join(', ');
+  const received = name === undefined ? 'none' : `'${name}'`;
+  throw new UsageError(`Expected a command (${names}) but received ${received} (see flash-softmax --help)`);
+}
 
 function overview(): string {
   const width = largestOf(COMMANDS.map(({ name }) => name.length));
@@ -18,7 +55,7 @@ function overview(): string {
 
 ${lines.join('\n')}
 
-flash-softmax COMMAND --help says more; --version prints the version.
+flash-softmax help COMMAND says more; --version prints the version.
 `;
 }
 
@@ -27,16 +64,11 @@ async function dispatch([name, ...rest]: readonly string[], io: Io): Promise<num
     io.stdout.write(overview());
     return 0;
   }
-  if (name === '--version') {
+  if (name === '--version' || name === '-V') {
     io.stdout.write(`${version()}\n`);
     return 0;
   }
-  const command = COMMANDS.find((each) => each.name === name);
-  if (!command) {
-    const names = COMMANDS.map((each) => each.name).join(', ');
-    const received = name === undefined ? 'none' : `'${name}'`;
-    throw new UsageError(`Expected a command (${names}) but received ${received} (see flash-softmax --help)`);
-  }
+  const command = commandOf(name);
   const { given, operands } = parse(command, rest);
   if (given.has('help')) {
     io.stdout.write(help(command));

@@ -50,3 +50,35 @@ itWith(built, 'is quiet when its reader leaves', async () => {
   const status = await new Promise((resolve) => child.once('close', resolve));
   expect([status, stderr]).toEqual([0, '']);
 });
+
+itWith(built, 'says in one line that the disk is full', () => {
+  const file = join(temporaryDirectory(), 'x.npy');
+  writeFileSync(file, Buffer.concat(formatNpy(Float32Array.of(1, 2), [2])));
+  for (const command of ['info', '--help', `softmax ${file}`, `softmax ${file} --out -`]) {
+    const script = `${process.execPath} ${path} ${command} > /dev/full`;
+    const { status, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
+    expect(stderr).toBe('flash-softmax: Cannot write to standard output: no space left on device\n');
+    expect(status).toBe(1);
+  }
+});
+
+itWith(built, 'is a filter', () => {
+  const input = '1,2,3\n3,2,1\n';
+  const { status, stdout } = spawnSync(process.execPath, [path, 'softmax', '-', '--out', '-'], {
+    input,
+    encoding: 'utf8',
+  });
+  expect(status).toBe(0);
+  expect(stdout.split('\n').map((line) => line.split(',').length)).toEqual([3, 3, 1]);
+});
+
+itWith(built, 'completes its commands in bash', () => {
+  const script = `source <(${process.execPath} ${path} completion bash)
+    COMP_WORDS=(flash-softmax "$1" "$2") COMP_CWORD=$3; _flash_softmax; echo "\${COMPREPLY[@]}"`;
+  const complete = (...words: string[]) =>
+    execFileSync('bash', ['-c', script, '-', words[0]!, words[1] ?? '', String(words.length)], {
+      encoding: 'utf8',
+    }).trim();
+  expect(complete('so')).toBe('softmax');
+  expect(complete('softmax', '--t')).toBe('--temperature --top --to');
+});

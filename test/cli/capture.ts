@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { onTestFinished } from 'vitest';
 import { run } from '../../lib/cli/run.js';
 
@@ -11,13 +12,25 @@ export interface Captured {
   readonly stderr: string;
 }
 
-export async function capture(args: readonly string[], { isTTY = false } = {}): Promise<Captured> {
-  let [stdout, stderr] = ['', ''];
-  const status = await run(args, {
-    stdout: { write: (text) => (stdout += text), isTTY },
-    stderr: { write: (text) => (stderr += text), isTTY },
+interface Setting {
+  readonly isTTY?: boolean;
+  readonly stdin?: Uint8Array;
+}
+
+/** Standard output as bytes. */
+export async function captureBytes(args: readonly string[], { isTTY = false, stdin = new Uint8Array() }: Setting = {}) {
+  const parts: { stdout: Uint8Array[]; stderr: Uint8Array[] } = { stdout: [], stderr: [] };
+  const into = (name: 'stdout' | 'stderr') => ({
+    write: (part: string | Uint8Array) => parts[name].push(Buffer.from(part)),
+    isTTY,
   });
-  return { status, stdout, stderr };
+  const status = await run(args, { stdin: Readable.from([stdin]), stdout: into('stdout'), stderr: into('stderr') });
+  return { status, stdout: Buffer.concat(parts.stdout), stderr: Buffer.concat(parts.stderr).toString() };
+}
+
+export async function capture(args: readonly string[], setting: Setting = {}): Promise<Captured> {
+  const { status, stdout, stderr } = await captureBytes(args, setting);
+  return { status, stdout: stdout.toString(), stderr };
 }
 
 /** A directory that is removed when the test ends. */

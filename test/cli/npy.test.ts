@@ -33,7 +33,7 @@ rng = np.random.default_rng(5)
 for version in (1, 0), (2, 0), (3, 0):
     for kind in '<f2', '>f2', '<f4', '>f4', '<f8', '>f8':
         for order in 'C', 'F':
-            for shape in (1,), (17,), (1, 1), (3, 5), (5, 3), (1, 7), (7, 1), (64, 33):
+            for shape in (1,), (17,), (1, 1), (3, 5), (5, 3), (1, 7), (7, 1), (64, 33), (2, 3, 5), (3, 1, 2, 2):
                 x = np.array(rng.normal(size=shape) * 10, dtype=kind, order=order)
                 x.flat[0] = [np.inf, -np.inf, np.nan, -0.0, 6e-8][rng.integers(5)]
                 bytes = 'le' if kind[0] == '<' else 'be'
@@ -49,7 +49,7 @@ for version in (1, 0), (2, 0), (3, 0):
     const directory = temporaryDirectory();
     execFileSync(python.path, ['-W', 'ignore', '-c', writer, directory]);
     const names = readdirSync(directory).filter((name) => name.endsWith('.npy'));
-    expect(names).toHaveLength(3 * 6 * 2 * 8);
+    expect(names).toHaveLength(3 * 6 * 2 * 10);
     for (const name of names) {
       const { type, shape, data } = parseNpy(readFileSync(join(directory, name)));
       const raw = Uint8Array.from(readFileSync(join(directory, name.replace('.npy', '.raw'))));
@@ -112,6 +112,14 @@ it('reads elements that begin anywhere, and leaves the bytes it was given alone'
     expect([...parseNpy(bytes).data]).toEqual([1.5]);
     expect(bytes).toEqual(before);
   }
+});
+
+it('reads bfloat16 as ml_dtypes writes it', () => {
+  for (const order of ['<', '|']) {
+    const read = parseNpy(file(header(`'${order}V2'`, '(2,)'), Uint8Array.of(0x80, 0x3f, 0x49, 0xc0)));
+    expect([read.type, ...read.data]).toEqual(['bfloat16', 1, -3.140625]);
+  }
+  expect([...parseNpy(file(header("'>V2'", '(1,)'), Uint8Array.of(0x3f, 0x80))).data]).toEqual([1]);
 });
 
 describe('half floats', () => {
@@ -208,16 +216,16 @@ describe('a file without floats is refused with the reason', () => {
     ['no order of bytes', file(header("'f4'", '(1,)'), 4), /'f4'/],
     ['a structured type', file(header("[('a', '<f4')]", '(1,)'), 4), /a structured type/],
     ['a type that is a number', file(header('4', '(1,)'), 4), /a structured type/],
-    ['no dimensions', float32('()', 4), /1 or 2 dimensions but received 0 \(shape \(\)\)/],
-    ['three dimensions', float32('(1, 1, 1)', 4), /1 or 2 dimensions but received 3/],
+    ['no dimensions', float32('()', 4), /one dimension at least but received a single number/],
+    ['two raw bytes of no order', file(header("'V2'", '(1,)'), 2), /'V2' \(raw bytes\)/],
     ['no elements', float32('(0,)', 0), /at least one element but received shape \(0,\)/],
     ['no columns', float32('(3, 0)', 0), /at least one element but received shape \(3, 0\)/],
-    ['a negative length', float32('(-1,)', 4), /no negative length but received shape \(-1,\)/],
-    ['two negative lengths', float32('(-1, -1)', 4), /no negative length/],
+    ['a negative length', float32('(-1,)', 4), /whole numbers but received shape \(-1,\)/],
+    ['two negative lengths', float32('(-1, -1)', 4), /whole numbers but received shape \(-1, -1\)/],
     ['a shape that is a number', float32('4', 16), /a shape of integers/],
     ['a shape of strings', float32("('1',)", 4), /a shape of integers/],
     ['a shape past any memory', float32('(4294967296, 4294967296)', 4), /but received 4/],
-    ['a shape past any number', float32(`(1${'0'.repeat(400)},)`, 4), /Expected Infinity bytes/],
+    ['a shape past any number', float32(`(1${'0'.repeat(400)},)`, 4), /whole numbers but received shape \(Infinity,\)/],
     ['too few bytes', float32('(2, 3)', 23), /Expected 24 bytes for float32 of shape \(2, 3\) but received 23/],
     ['too many bytes', float32('(2, 3)', 25), /Expected 24 bytes for float32 of shape \(2, 3\) but received 25/],
   ])('%s', (_, bytes, message) => {

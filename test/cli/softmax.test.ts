@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeF
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatNpy, parseNpy } from '../../lib/cli/npy.js';
-import { largest } from '../../lib/cli/softmax.js';
+import { largest } from '../../lib/cli/largest.js';
 import { generator, normal } from '../support/cases.js';
 import { oracle, worstError } from '../support/oracle.js';
 import { capture, temporaryDirectory } from './capture.js';
@@ -89,7 +89,7 @@ describe('--out', () => {
     const values = Array.from({ length: rows * cols }, () => 5 * normal(random));
     const x = type === 'float32' ? Float32Array.from(values) : Float64Array.from(values);
     const out = join(directory, 'y.npy');
-    const { status, stdout } = await capture([
+    const { status, stdout, stderr } = await capture([
       'softmax',
       save(join(directory, 'x.npy'), x, [rows, cols]),
       '--out',
@@ -97,7 +97,7 @@ describe('--out', () => {
       '--temperature',
       '0.7',
     ]);
-    expect([status, stdout]).toEqual([0, `Wrote ${out}: ${type} of shape (7, 331)\n`]);
+    expect([status, stdout, stderr]).toEqual([0, '', `Wrote ${out}: ${type} of shape (7, 331)\n`]);
     const y = parseNpy(readFileSync(out));
     expect([y.type, y.shape]).toEqual([type, [rows, cols]]);
     for (let row = 0; row < rows; row++) {

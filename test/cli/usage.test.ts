@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { capture } from './capture.js';
 
-const commands = ['info', 'softmax', 'bench', 'verify', 'tune', 'build'];
+const commands = ['info', 'softmax', 'bench', 'verify', 'tune', 'build', 'completion', 'help'];
+const all = commands.join(', ');
 
 describe('help', () => {
   it('is on stdout and names every command', async () => {
@@ -22,6 +23,11 @@ describe('help', () => {
     expect(await capture([command, '-h', 'superfluous', 'words'])).toMatchObject({ status: 0, stdout });
   });
 
+  it('help COMMAND is COMMAND --help, and help alone the overview', async () => {
+    expect(await capture(['help'])).toEqual(await capture(['--help']));
+    for (const command of commands) expect(await capture(['help', command])).toEqual(await capture([command, '-h']));
+  });
+
   it('fits a terminal of 120 columns', async () => {
     for (const args of [['--help'], ...commands.map((command) => [command, '--help'])]) {
       for (const line of (await capture(args)).stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(120);
@@ -31,13 +37,22 @@ describe('help', () => {
 
 it('--version is the version of package.json', async () => {
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  expect(await capture(['--version'])).toEqual({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
+  for (const flag of ['--version', '-V']) {
+    expect(await capture([flag])).toEqual({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
+  }
 });
 
 describe('usage errors are one line on stderr and exit status 2', () => {
   it.each([
-    [[], 'Expected a command (info, softmax, bench, verify, tune, build) but received none'],
-    [['frobnicate'], "Expected a command (info, softmax, bench, verify, tune, build) but received 'frobnicate'"],
+    [[], `Expected a command (${all}) but received none`],
+    [['frobnicate'], `Expected a command (${all}) but received 'frobnicate'`],
+    [['help', 'frobnicate'], `Expected a command (${all}) but received 'frobnicate'`],
+    [['completion', 'cmd'], "Expected one of bash, zsh, fish but received 'cmd'"],
+    [
+      ['softmax', '-', '--from', 'xls'],
+      "Expected one of npy, npz, safetensors, json, csv for --from but received 'xls'",
+    ],
+    [['softmax', '-', '--out', '-', '--top', '3'], 'Expected no --top beside --out -'],
     [['--nope'], "received '--nope'"],
     [['info', '--nope'], 'Unknown option --nope'],
     [['info', '-x'], 'Unknown option -x'],
@@ -45,10 +60,10 @@ describe('usage errors are one line on stderr and exit status 2', () => {
     [['info', 'two\nlines and \x1b[31mred'], "Unexpected argument 'two\\x0alines and \\x1b[31mred'"],
     [['info', 'more'], "Unexpected argument 'more'"],
     [['info', '--json=yes'], "Expected no value for --json but received 'yes'"],
-    [['softmax'], 'Expected FILE.npy'],
+    [['softmax'], 'Expected FILE'],
     [['softmax', 'a.npy', 'b.npy'], "Unexpected argument 'b.npy'"],
-    [['softmax', 'a.npy', '--out'], 'Expected a value FILE.npy for --out'],
-    [['softmax', 'a.npy', '--out='], 'Expected a value FILE.npy for --out'],
+    [['softmax', 'a.npy', '--out'], 'Expected a value FILE for --out'],
+    [['softmax', 'a.npy', '--out='], 'Expected a value FILE for --out'],
     ...['0', '-1', 'NaN', 'Infinity', '1e999', '1e-999', '0x10', '1_000', ' 1', 'one'].map(
       (bad): [string[], string] => [
         ['softmax', 'a.npy', '--temperature', bad],
