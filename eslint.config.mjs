@@ -34,7 +34,17 @@ const lines = {
 };
 
 export default tseslint.config(
-  { ignores: ['**/node_modules', 'build', 'dist', 'docs', 'prebuilds', 'coverage'] },
+  {
+    ignores: [
+      '**/node_modules',
+      'build',
+      'dist',
+      'docs',
+      'guides/{reference,.vitepress/cache}',
+      'prebuilds',
+      'coverage',
+    ],
+  },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
     files: ['**/*.{ts,mts,cts}'],

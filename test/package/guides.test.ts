@@ -6,7 +6,8 @@ import { capture } from '../cli/capture.js';
 import { root } from '../support/emulated.js';
 import { run } from '../support/run.js';
 
-const names = ['README.md', ...readdirSync(join(root, 'guides')).map((name) => `guides/${name}`)];
+const guides = readdirSync(join(root, 'guides')).filter((name) => name.endsWith('.md'));
+const names = ['README.md', ...guides.map((name) => `guides/${name}`)];
 const documents = names.map((name) => ({ name, text: readFileSync(join(root, name), 'utf8') }));
 const programs = documents.flatMap(({ name, text }) =>
   [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, program], i) => ({ name, number: i + 1, program: program! })),
