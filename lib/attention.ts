@@ -3,11 +3,15 @@ export { attention, type AttentionOptions, type DenseOptions } from './attention
 export { decodeAttention, type CachedOptions, type DecodeOptions } from './attention/decode.js';
 export {
   KVCache,
+  type AppendManyOptions,
   type AppendOptions,
+  type EvictOptions,
   type KVCacheOptions,
   type KVType,
+  type RestoredCache,
   type SequenceId,
 } from './attention/kv-cache.js';
+export { prefillAttention, type PrefillOptions, type PrefillScoreOptions } from './attention/prefill.js';
 export type { AttentionResult, ResultWithLse } from './attention/results.js';
 export { mergeAttentionPartials } from './attention/merge.js';
 export { alibiSlopes, type ResultOptions, type ScoreOptions } from './attention/options.js';
@@ -17,7 +21,7 @@ export {
   type DensePartOptions,
   type PartOptions,
 } from './attention/partial.js';
-export { AttentionPartial, type AttentionParts, type FinishOptions } from './attention/state.js';
+export { AttentionPartial, type AttentionParts, type FinishOptions, type FromOptions } from './attention/state.js';
 export {
   l2NormalizedAttention,
   softplusAttention,

@@ -81,9 +81,10 @@ export {
   type AttentionResult,
   type DecodeOptions,
   type KVCacheOptions,
+  type PrefillOptions,
   type SequenceId,
 } from './attention.js';
-export { attention, attentionPartial, decodeAttention } from './attention/promises.js';
+export { attention, attentionPartial, decodeAttention, prefillAttention } from './attention/promises.js';
 export type {
   BatchedDecodedBoxes,
   BatchedDetections,

@@ -174,9 +174,9 @@ export function rowAdder(out: Float64Array, v: Float64Array, n: number): (m: num
   };
 }
 
-/** How many keys a query sees: all, or with `causal` those up to its own position, the last query being at the last. */
-export const seenBy = (m: number, { queries, keys }: Sizes, causal: boolean): number =>
-  causal ? Math.max(0, keys - queries + m + 1) : keys;
+/** How many keys a query sees: all, or with `causal` the keys up to its own position, as `causalOf` has it. */
+export const seenBy = (m: number, { queries, keys }: Sizes, causal: 0 | 1 | 2): number =>
+  causal === 0 ? keys : causal === 1 ? Math.max(0, keys - queries + m + 1) : Math.min(keys, m + 1);
 
 /** Products of a query and a key between two turns of the event loop. */
 const PIECE = 2 ** 14;

@@ -12,6 +12,7 @@ import { copyOptions, MASK_OPTIONS, OPTION_NAMES, RESULT_OPTIONS, SCORE_OPTIONS,
 import type { MaskOptions, ResultOptions, ScoreOptions } from './options.js';
 import { finishedResults, type AttentionResult, type ResultWithLse, type WithLse, type WithoutLse } from './results.js';
 import { dimension, floats, headsOf } from './sizes.js';
+import { keyLengthsOf, listOfLengths } from './visible-options.js';
 
 /** Sizes of q, k and v. */
 export interface DenseOptions extends ScoreOptions, MaskOptions {
@@ -29,6 +30,13 @@ export interface DenseOptions extends ScoreOptions, MaskOptions {
   headDim: number;
   /** Numbers of a value. Default: as the length of `v` implies. */
   valueDim?: number | undefined;
+  /**
+   * How many keys each sequence has, from 0 to `keys`: an entry a sequence. The keys and values behind them are
+   * padding, and do not matter, NaN included; the sequence's last query is at its own last key. It is ONNX's
+   * nonpad_kv_seqlen, FlashAttention's cache_seqlens, and a key padding mask whose padding is on the right. A mask or
+   * bias still has `keys` entries a row. Default: all keys.
+   */
+  keyLengths?: Int32Array | Uint32Array | readonly number[] | undefined;
 }
 
 export type AttentionOptions<Out extends Float32Array = Float32Array> = DenseOptions & ResultOptions<Out>;
@@ -41,6 +49,7 @@ export const DENSE_OPTIONS = [
   'kvHeads',
   'headDim',
   'valueDim',
+  'keyLengths',
   ...SCORE_OPTIONS,
   ...MASK_OPTIONS,
 ] as const;
@@ -48,6 +57,7 @@ export const DENSE_OPTIONS = [
 /** The checked arguments of a call on q, k and v; `options` is a copy that no getter can change. */
 export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array, options: DenseOptions) {
   const scores = scoresOf(options, false);
+  const lengths = listOfLengths(options.keyLengths); // may run the caller's code: the arrays' lengths come after it
   const { batch, heads, kvHeads, headDim } = headsOf(options);
   floats(q, 'q');
   floats(k, 'k');
@@ -56,7 +66,8 @@ export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array
   const keys = dimension(options.keys, 'keys', k, 'k', { batch, kvHeads, headDim });
   const valueDim = valueDimOf(options.valueDim, v, { batch, kvHeads, keys }, headDim);
   const sizes = { batch, heads, kvHeads, queries, keys, headDim, valueDim };
-  return { ...scoreInputs(scores, options, sizes, keys), ...sizes, rows: batch * heads * queries };
+  const keyLengths = keyLengthsOf(lengths, batch, keys);
+  return { ...scoreInputs(scores, options, sizes, keys), ...sizes, keyLengths, rows: batch * heads * queries };
 }
 
 /** Numbers of a value; without keys `v` does not tell, and the default is headDim. */
@@ -95,8 +106,9 @@ function valueDimOf(
  * value has that value; both to the bit, unless a sink takes its share.
  *
  * The last query is at the position of the last key; so `causal` lets it see all keys, and the first of M queries all
- * but M − 1. A query that sees no key has an output of 0 and an lse of −Infinity. A NaN that it sees makes its output
- * NaN. An infinite value that it sees makes its output that infinity, or NaN if the weight is too small for a number.
+ * but M − 1. With `causal: 'topLeft'` the first query is at the first key instead. A query that sees no key has an
+ * output of 0 and an lse of −Infinity. A NaN that it sees makes its output NaN. An infinite value that it sees makes
+ * its output that infinity, or NaN if the weight is too small for a number.
  *
  * `lse` is log Σₙ exp(s[m, n]), a sink included. For a row that sees one key, without a sink, it is the score of that
  * key, each operation in double: the sum of q · k in order, times scale, capped, less the slope, plus the bias. For
@@ -155,13 +167,13 @@ export function attentionCall(
 ): Call<Float32Array | AttentionResult> {
   const own = copyOptions(options, [...DENSE_OPTIONS, ...RESULT_OPTIONS, ...more], true);
   const checked = denseArguments(q, k, v, own);
-  const { shape, slopes, mask, bias, rows, keys } = checked;
+  const { shape, keyLengths, slopes, mask, bias, rows, keys } = checked;
   const results = finishedResults(own, checked, { q, k, v, mask, bias });
   return callOf(ATTENTION, {
     backend: backend(attentionKernels),
     type: 'f32',
-    args: { shape, spans: null, q, k, v, slopes, mask, bias, ...results.args },
-    own: ['shape', ...results.own],
+    args: { shape, spans: null, keyLengths, q, k, v, slopes, mask, bias, ...results.args },
+    own: ['shape', 'keyLengths', ...results.own],
     names: OPTION_NAMES,
     work: rows * keys,
     finish: results.finish,

@@ -15,10 +15,11 @@ export function scoreInputs(
   keys: number,
 ) {
   const { batch, heads, queries, headDim } = sizes;
-  const { positionsFirst, causal, window, softcap, scale = 1 / Math.sqrt(headDim) } = scores;
+  const { positionsFirst, causal, windowLeft, windowRight, softcap, scale = 1 / Math.sqrt(headDim) } = scores;
   const slopes = slopesOf(scores.alibi, heads);
   const maskSizes = { batch, heads, queries, keys };
   const { mask, bias, strides } = masksOf({ mask: givenMask, bias: givenBias }, maskSizes);
-  const shape = shapeArray({ ...sizes, positionsFirst, causal, window, scale, softcap, ...strides });
+  const window = { windowLeft, windowRight };
+  const shape = shapeArray({ ...sizes, positionsFirst, causal, ...window, scale, softcap, ...strides });
   return { shape, slopes, mask, bias };
 }

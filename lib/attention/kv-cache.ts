@@ -1,21 +1,32 @@
 /** KVCache: keys and values of many sequences in pages, for decodeAttention. */
-import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
+import { outOfRange } from '../call/errors.js';
+import type { NewUint8Array } from '../call/types.js';
 import { oneOf } from '../call/values.js';
-import { CACHE_VIEW, checkedView, viewFunctionOf, type CacheView } from './cache-view.js';
-import { appendTokens, type Sequence, type TokenLayout } from './kv-append.js';
-import { formatOf, KINDS, tokensIn } from './kv-format.js';
-import type { AppendOptions, KVCacheOptions, KVType, NewTokens, ReadOptions, SequenceId } from './kv-types.js';
+import { CACHE_VIEW } from './cache-view.js';
+import { register, viewOfState } from './kv-access.js';
+import { appendTo } from './kv-append.js';
+import { headerOf, pagesFromBytes, sequenceToBytes } from './kv-bytes.js';
+import { evictTokens, keptOf } from './kv-evict.js';
+import { formatOf } from './kv-format.js';
+import { CACHE_GROWTH, growthOf } from './kv-growth.js';
+import { CacheState, lengthWithin } from './kv-state.js';
+import type {
+  AppendManyOptions,
+  AppendOptions,
+  EvictOptions,
+  KVCacheOptions,
+  KVType,
+  NewTokens,
+  ReadOptions,
+  RestoredCache,
+  SequenceId,
+} from './kv-types.js';
 import { copyOptions, layoutFlag } from './options.js';
-import { PageStore } from './pages.js';
 import { preconditionedValues } from './precondition-cache.js';
 import { readTokens } from './read.js';
-import type { CacheSizes } from './tiles.js';
 
-export type { AppendOptions, KVCacheOptions, KVType, ReadOptions, SequenceId, Tokens } from './kv-types.js';
-
-/** Access to the private parts of a cache, for this package alone. */
-let ownView: (cache: KVCache, ids: readonly SequenceId[]) => CacheView;
-let isOwn: (value: object) => value is KVCache;
+export { growthIn, isCache, viewOf } from './kv-access.js';
+export type * from './kv-types.js';
 
 /** The method that `using` calls: Symbol.dispose, or the symbol that transpilers use where there is none. */
 const DISPOSE = (Symbol as { dispose?: symbol }).dispose ?? Symbol.for('Symbol.dispose');
@@ -28,25 +39,17 @@ export interface KVCache {
 /**
  * Keys and values of many sequences of any lengths, in pages of one store. {@link decodeAttention} reads them.
  *
- * Sequences begin with `create`, grow with `append` or `appendPreconditioned`, and give their pages back with `free`.
- * `fork` makes a sequence that begins with all tokens of another one and shares their pages; a shared page is copied
- * when one of its owners writes to it, and not before. A call that throws has changed nothing. `dispose` ends the cache
- * and gives its memory back.
+ * Sequences begin with `create`, grow with `append`, `appendPreconditioned` or {@link prefillAttention}, lose tokens
+ * with `truncate` or `evict`, and give their pages back with `free`. `fork` makes a sequence that begins with the first
+ * tokens of another one and shares their pages; a shared page is copied when one of its owners writes to it, and not
+ * before. A call that throws has changed nothing. `dispose` ends the cache and gives its memory back.
  *
  * Each call uses the backend that is in force then; all backends read and write the same pages.
  */
 export class KVCache {
-  readonly #sizes: CacheSizes;
-  readonly #dtype: KVType;
-  readonly #maxBytes: number;
-  readonly #pageBytes: number;
-  #store: PageStore | undefined; // undefined: disposed of
-  readonly #sequences = new Map<SequenceId, Sequence>();
-  #next: SequenceId = 0;
+  readonly #state: CacheState;
 
   static {
-    isOwn = (value): value is KVCache => #sizes in value;
-    ownView = (cache, ids) => cache.#view(ids);
     const define = (key: symbol, value: unknown) => {
       Object.defineProperty(this.prototype, key, { value, configurable: true, writable: true });
     };
@@ -54,7 +57,10 @@ export class KVCache {
       this.dispose();
     });
     define(CACHE_VIEW, function (this: KVCache, ids: readonly SequenceId[]) {
-      return this.#view(ids);
+      return viewOfState(this.#state, ids);
+    });
+    define(CACHE_GROWTH, function (this: KVCache, ids: readonly SequenceId[], isPrivate: boolean) {
+      return growthOf(this.#state, ids, isPrivate);
     });
   }
 
@@ -64,45 +70,40 @@ export class KVCache {
    *   multiple of 16.
    */
   constructor(options: KVCacheOptions) {
-    const { sizes, dtype, maxBytes, page } = formatOf(options);
-    this.#sizes = sizes;
-    this.#dtype = dtype;
-    this.#maxBytes = maxBytes;
-    this.#pageBytes = page.bytes;
-    this.#store = new PageStore(page, maxBytes);
+    this.#state = new CacheState(formatOf(options));
+    register(this, this.#state);
   }
 
   get kvHeads(): number {
-    return this.#sizes.kvHeads;
+    return this.#state.sizes.kvHeads;
   }
   get headDim(): number {
-    return this.#sizes.headDim;
+    return this.#state.sizes.headDim;
   }
   get valueDim(): number {
-    return this.#sizes.valueDim;
+    return this.#state.sizes.valueDim;
   }
   get dtype(): KVType {
-    return this.#dtype;
+    return this.#state.format.dtype;
   }
   get pageSize(): number {
-    return this.#sizes.pageSize;
+    return this.#state.sizes.pageSize;
   }
   get maxBytes(): number {
-    return this.#maxBytes;
+    return this.#state.format.maxBytes;
   }
   /** Bytes of one page, scales included. */
   get pageBytes(): number {
-    return this.#pageBytes;
+    return this.#state.format.page.bytes;
   }
   /** Bytes of all pages in use, each counted once. */
   get bytes(): number {
-    return (this.#store?.used ?? 0) * this.#pageBytes;
+    return this.#state.bytes;
   }
 
   /** A new sequence, without tokens. */
   create(): SequenceId {
-    this.#pages();
-    return this.#add({ pages: [], length: 0 });
+    return this.#state.add([], 0);
   }
 
   /**
@@ -112,22 +113,34 @@ export class KVCache {
    *   disposed of. So does every method that takes a sequence.
    */
   length(sequence: SequenceId): number {
-    return this.#sequence(sequence).length;
+    return this.#state.sequence(sequence).length;
   }
 
   /**
-   * Adds one token or many, as many as `k` and `v` hold; their numbers are copied.
+   * Adds one token or many, as many as `k` and `v` hold; their numbers are copied. With a list of sequences each gets
+   * its own tokens, none or more, in one call (continuous batching): all of them, or none if the call throws.
    *
-   * @param k Keys, [tokens, kvHeads, headDim]. @param v Values, [tokens, kvHeads, valueDim].
-   * @param options `layout`: 'hsd' if heads come first.
-   * @returns The new length of the sequence.
+   * @param k Keys, [tokens, kvHeads, headDim]. @param v Values, [tokens, kvHeads, valueDim]. For a list, the tokens of
+   *   one sequence follow the tokens of the one before it.
+   * @param options `layout`: 'hsd' if heads come first, for each sequence; `lengths`: the tokens of each.
+   * @returns The new length of the sequence, or the new lengths of all.
    * @throws TypeError (ERR_INVALID_ARG_TYPE) for anything but a Float32Array, and for a detached one.
-   * @throws RangeError (ERR_INVALID_ARG_VALUE) for lengths that are no whole tokens, or not the same number of them;
-   *   (ERR_OUT_OF_RANGE) if the pages that this takes do not fit into maxBytes.
+   * @throws RangeError (ERR_INVALID_ARG_VALUE) for lengths that are no whole tokens, or not the same number of them,
+   *   and for a sequence listed twice; (ERR_OUT_OF_RANGE) if the pages that this takes do not fit into maxBytes.
    * @throws Error (ERR_MEMORY_ALLOCATION_FAILED) for memory that the system does not give. The cache is as it was then.
    */
-  append(sequence: SequenceId, k: Float32Array, v: Float32Array, options: AppendOptions = {}): number {
-    return this.#append(sequence, k, v, options, () => v);
+  append(sequence: SequenceId, k: Float32Array, v: Float32Array, options?: AppendOptions): number;
+  append(sequences: readonly SequenceId[], k: Float32Array, v: Float32Array, options?: AppendManyOptions): number[];
+  append(
+    sequences: SequenceId | readonly SequenceId[],
+    k: Float32Array,
+    v: Float32Array,
+    options: AppendManyOptions = {},
+  ): number | number[] {
+    const isOne = typeof sequences === 'number';
+    const own = copyOptions(options, isOne ? ['layout'] : ['layout', 'lengths'], true);
+    const all = appendTo(this.#state, sequences, { k, v, options: own, values: () => v });
+    return isOne ? all[0]! : all;
   }
 
   /**
@@ -145,34 +158,25 @@ export class KVCache {
    * head. Returns, and throws, as `append` does; the cache is as it was then.
    */
   appendPreconditioned(sequence: SequenceId, k: Float32Array, v: Float32Array, options: AppendOptions = {}): number {
-    const values = (layout: TokenLayout) => preconditionedValues(this.#view([sequence]), k, v, layout);
-    return this.#append(sequence, k, v, options, values);
+    const own = copyOptions(options, ['layout'], true);
+    const positionsFirst = layoutFlag(own.layout ?? 'shd', 'shd', 'hsd');
+    const view = () => viewOfState(this.#state, [sequence]);
+    const values = (tokens: number) => preconditionedValues(view(), k, v, { tokens, positionsFirst });
+    return appendTo(this.#state, [sequence], { k, v, options: own, values })[0]!;
   }
 
-  /** `values` are computed when all checks have passed and pages were taken. */
-  #append(
-    sequence: SequenceId,
-    k: Float32Array,
-    v: Float32Array,
-    options: AppendOptions,
-    values: (layout: TokenLayout) => Float32Array,
-  ): number {
-    const { layout = 'shd' } = copyOptions(options, ['layout'], true);
-    const positionsFirst = layoutFlag(layout, 'shd', 'hsd');
-    const store = this.#pages();
-    const own = this.#sequence(sequence);
-    const tokens = tokensIn(k, v, this.#sizes);
-    if (tokens === 0) return own.length;
-    const target = { store, sequence: own, sizes: this.#sizes, kind: KINDS[this.#dtype] };
-    return appendTokens(target, { tokens, positionsFirst }, k, values);
-  }
-
-  /** A new sequence with all tokens of another one. A page of both is copied when one of them writes to it. */
-  fork(sequence: SequenceId): SequenceId {
-    const { pages, length } = this.#sequence(sequence);
-    const copy = pages.slice();
-    this.#pages().share(copy);
-    return this.#add({ pages: copy, length });
+  /**
+   * A new sequence with the first `length` tokens of another one, by default all of them: a prefix that both share. A
+   * page of both is copied when one of them writes to it, also the last one if it is shared in part.
+   *
+   * @throws RangeError (ERR_OUT_OF_RANGE) if the other sequence has fewer tokens.
+   */
+  fork(sequence: SequenceId, length?: number): SequenceId {
+    const own = this.#state.sequence(sequence);
+    const tokens = length === undefined ? own.length : lengthWithin(length, own.length);
+    const pages = own.pages.slice(0, Math.ceil(tokens / this.#state.sizes.pageSize));
+    this.#state.store.share(pages);
+    return this.#state.add(pages, tokens);
   }
 
   /**
@@ -181,21 +185,38 @@ export class KVCache {
    * @throws RangeError (ERR_OUT_OF_RANGE) if it has fewer.
    */
   truncate(sequence: SequenceId, length: number): void {
-    const own = this.#sequence(sequence);
-    if (typeof length !== 'number') throw wrongType('a number', 'length', length);
-    if (!(Number.isInteger(length) && length >= 0 && length <= own.length)) {
-      throw outOfRange(`an integer from 0 to ${own.length}`, 'length', length);
-    }
-    const left = Math.ceil(length / this.#sizes.pageSize);
-    this.#pages().giveBack(own.pages, left);
+    const own = this.#state.sequence(sequence);
+    lengthWithin(length, own.length);
+    const left = Math.ceil(length / this.#state.sizes.pageSize);
+    this.#state.store.giveBack(own.pages, left);
     own.pages.length = left;
     own.length = length;
+    own.version++;
+  }
+
+  /**
+   * Drops tokens behind the first `sinks` of a sequence: a sliding window, or with sinks StreamingLLM (Xiao et al.,
+   * arXiv 2309.17453). At least the last `window` tokens stay. By default a multiple of pageSize tokens goes, so that
+   * pages move in a list and one page at most is written; `exact` keeps the last `window` tokens and no more, which
+   * copies each of them. Positions are places in the cache, as StreamingLLM counts them: `causal`, `window` and `alibi`
+   * of later calls take the tokens that stay as neighbours. Keys that have a rotary position in them keep it.
+   *
+   * Other sequences are never touched: a page that a fork or a promise shares is not written. One that has to be is
+   * replaced by a new page; where no page is shared, none is taken. Tokens of `appendPreconditioned` depend on all
+   * earlier ones: what is left of them is no LUCID attention.
+   *
+   * @returns The number of tokens that went; 0 if there are not enough.
+   * @throws RangeError (ERR_OUT_OF_RANGE) for numbers that are no integers from 0, and if a new page does not fit into
+   *   maxBytes. Nothing has changed then.
+   */
+  evict(sequence: SequenceId, options: EvictOptions): number {
+    const kept = keptOf(options);
+    return evictTokens(this.#state, this.#state.sequence(sequence), kept);
   }
 
   /** Ends a sequence; other sequences can take its pages, unless a fork still shares them. */
   free(sequence: SequenceId): void {
-    this.#pages().giveBack(this.#sequence(sequence).pages);
-    this.#sequences.delete(sequence);
+    this.#state.free(sequence);
   }
 
   /**
@@ -216,12 +237,48 @@ export class KVCache {
   read(sequence: SequenceId, from = 0, end?: number, options: ReadOptions = {}): NewTokens<'float32' | 'float64'> {
     const { dtype: givenType = 'float32' } = copyOptions(options, ['dtype']);
     const dtype = oneOf(givenType, ['float32', 'float64'], 'dtype');
-    const { length } = this.#sequence(sequence);
+    const { length } = this.#state.sequence(sequence);
     const to = end === undefined ? length : end;
     if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= length)) {
       throw outOfRange(`two rising integers from 0 to ${length}`, 'from and to', `${from}, ${to}`);
     }
-    return readTokens(this.#view([sequence]), from, to, dtype);
+    return readTokens(viewOfState(this.#state, [sequence]), from, to, dtype);
+  }
+
+  /**
+   * A sequence as bytes, for another cache of the same sizes and type, on any machine: of another process, or from a
+   * disk. Every stored bit is kept, and pages may have another size there. Little-endian: 4 bytes "FSKV"; a version
+   * byte, 1; a byte for the type (0 'float32', 1 'float16', 2 'bfloat16', 3 'int8'); 2 bytes of 0; uint32 kvHeads,
+   * headDim, valueDim, tokens; for int8 the float32 scales of keys and of values, each [tokens, kvHeads]; keys [tokens,
+   * kvHeads, headDim]; values [tokens, kvHeads, valueDim].
+   *
+   * @throws Error (ERR_MEMORY_ALLOCATION_FAILED) for memory that the system does not give.
+   */
+  toBytes(sequence: SequenceId): NewUint8Array {
+    return sequenceToBytes(this.#state, this.#state.sequence(sequence));
+  }
+
+  /**
+   * A new sequence from bytes that {@link toBytes} wrote. They may come from anywhere: nothing is believed unchecked.
+   *
+   * @throws TypeError (ERR_INVALID_ARG_TYPE) for anything but a Uint8Array.
+   * @throws RangeError (ERR_INVALID_ARG_VALUE) for bytes that toBytes() of this version does not write, and for bytes
+   *   of a cache of other sizes or another type; (ERR_OUT_OF_RANGE) if the tokens do not fit into maxBytes.
+   */
+  fromBytes(bytes: Uint8Array): SequenceId {
+    const { pages, tokens } = pagesFromBytes(this.#state, bytes);
+    return this.#state.add(pages, tokens);
+  }
+
+  /** A new cache of the sizes and the type that bytes of {@link toBytes} have, and the sequence in it. */
+  static fromBytes(
+    bytes: Uint8Array,
+    options: Pick<KVCacheOptions, 'pageSize' | 'maxBytes'> = {},
+  ): RestoredCache<KVCache> {
+    const own = copyOptions(options, ['pageSize', 'maxBytes']);
+    const { kvHeads, headDim, valueDim, dtype } = headerOf(bytes);
+    const cache = new KVCache({ kvHeads, headDim, valueDim, dtype, ...own });
+    return { cache, sequence: cache.fromBytes(bytes) };
   }
 
   /**
@@ -230,68 +287,6 @@ export class KVCache {
    * every method but this one throws a RangeError (ERR_INVALID_ARG_VALUE). `using` calls this at the end of a block.
    */
   dispose(): void {
-    const store = this.#store;
-    this.#store = undefined;
-    this.#sequences.clear();
-    store?.close();
+    this.#state.close();
   }
-
-  /** The arrays that kernels read for these sequences. */
-  #view(ids: readonly SequenceId[]): CacheView {
-    const store = this.#pages();
-    const all = Array.from(ids, (id) => this.#sequence(id));
-    const table = new Uint32Array(all.reduce((sum, { pages }) => sum + pages.length, 0));
-    let at = 0;
-    for (const { pages } of all) {
-      table.set(pages, at);
-      at += pages.length;
-    }
-    return {
-      ...this.#sizes,
-      kind: KINDS[this.#dtype],
-      slabs: [...store.slabs],
-      scales: [...store.scales],
-      table,
-      lengths: Int32Array.from(all, ({ length }) => length),
-      hold: () => store.hold(all.flatMap(({ pages }) => pages)),
-    };
-  }
-
-  #add(sequence: Sequence): SequenceId {
-    this.#sequences.set(this.#next, sequence);
-    return this.#next++;
-  }
-
-  #pages(): PageStore {
-    if (this.#store === undefined) throw wrongValue('a cache that is open', 'cache', 'one that was disposed of');
-    return this.#store;
-  }
-
-  #sequence(id: SequenceId): Sequence {
-    this.#pages();
-    const found = this.#sequences.get(id);
-    if (found !== undefined) return found;
-    if (typeof id !== 'number') throw wrongType('a sequence of this cache, a number,', 'sequence', id);
-    const was = Number.isInteger(id) && id >= 0 && id < this.#next;
-    throw wrongValue(
-      'a sequence of this cache',
-      'sequence',
-      was ? `${id}, which was freed` : `${id}, which is unknown`,
-    );
-  }
-}
-
-/** Whether this is a cache, of this copy of the package or of another one. */
-export function isCache(value: unknown): value is KVCache {
-  return typeof value === 'object' && value !== null && (isOwn(value) || viewFunctionOf(value) !== undefined);
-}
-
-/**
- * The arrays that kernels read for these sequences. May run code of another copy of the package: take lengths later.
- */
-export function viewOf(cache: KVCache, ids: readonly SequenceId[]): CacheView {
-  if (typeof cache === 'object' && cache !== null && isOwn(cache)) return ownView(cache, ids);
-  const view = viewFunctionOf(cache);
-  if (view === undefined) throw wrongType('a KVCache', 'cache', cache);
-  return checkedView(view(ids.slice()), ids.length);
 }

@@ -19,10 +19,10 @@ export const KINDS: Readonly<Record<KVType, CacheKind>> = {
 };
 
 const SLABS = { float32: 'Float32Array', float16: 'Uint16Array', bfloat16: 'Uint16Array', int8: 'Int8Array' } as const;
-const BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1 } as const;
-const TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const;
+export const BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1 } as const;
+export const TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const;
 
-interface CacheFormat {
+export interface CacheFormat {
   readonly sizes: CacheSizes;
   readonly dtype: KVType;
   readonly maxBytes: number;
@@ -49,7 +49,8 @@ export function formatOf(options: KVCacheOptions): CacheFormat {
 }
 
 /** The number of tokens that `k` and `v` hold. */
-export function tokensIn(k: Float32Array, v: Float32Array, { kvHeads, headDim, valueDim }: CacheSizes): number {
+export function tokensIn(k: Float32Array, v: Float32Array, sizes: Omit<CacheSizes, 'pageSize'>): number {
+  const { kvHeads, headDim, valueDim } = sizes;
   const [keys, values] = [lengthOf(floats(k, 'k')), lengthOf(floats(v, 'v'))];
   const tokens = keys / (kvHeads * headDim);
   if (!Number.isInteger(tokens)) {

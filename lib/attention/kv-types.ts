@@ -31,6 +31,35 @@ export interface AppendOptions {
   layout?: 'shd' | 'hsd' | undefined;
 }
 
+/** For tokens of many sequences at once. */
+export interface AppendManyOptions {
+  /**
+   * How the tokens of each sequence lie: 'shd' [tokens, kvHeads, headDim], or 'hsd' [kvHeads, tokens, headDim]; one
+   * sequence follows the other. Default: 'shd'.
+   */
+  layout?: 'shd' | 'hsd' | undefined;
+  /** The number of tokens of each sequence, from 0 on. Default: the same for all. */
+  lengths?: ArrayLike<number> | undefined;
+}
+
+export interface EvictOptions {
+  /** The last tokens that stay: at least so many, with `exact` just so many. An integer from 0. */
+  window: number;
+  /** The first tokens that stay. An integer from 0. Default: 0. */
+  sinks?: number | undefined;
+  /**
+   * Whether all other tokens go, which copies the ones that stay behind the sinks. Default: false: a whole number of
+   * pages goes, and at most one page is written.
+   */
+  exact?: boolean | undefined;
+}
+
+/** A sequence in a cache of its own. */
+export interface RestoredCache<Cache> {
+  cache: Cache;
+  sequence: SequenceId;
+}
+
 export interface ReadOptions<Type extends 'float32' | 'float64' = 'float32' | 'float64'> {
   /**
    * The type of the result. 'float64' holds every stored number exactly, and decoding computes with these numbers;

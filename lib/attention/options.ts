@@ -8,6 +8,7 @@ import { finite, oneOf } from '../call/values.js';
 import type { SequenceId } from './kv-types.js';
 import { allocate } from './memory.js';
 import { perHead } from './sizes.js';
+import { causalOf, windowOf, type Causal, type Window, type WindowSizes } from './visible-options.js';
 
 /** Options about scores; the same for all calls. */
 export interface ScoreOptions {
@@ -19,14 +20,27 @@ export interface ScoreOptions {
   /** The factor of q · k. Default: 1/√headDim. */
   scale?: number | undefined;
   /**
-   * Each query sees the keys at its own position and at earlier ones only; the last query is at the last position.
+   * Each query sees the keys at its own position and at earlier ones only. It also says where queries are:
+   *
+   * - `true`, 'bottomRight': the last query is at the last key, query m of M at keys − M + m. With `keyLengths` that is
+   *   the last key of the sequence, with `totalKeys` the last of all parts. So have it FlashAttention, PyTorch's
+   *   causal_lower_right, xformers' LowerTriangularFromBottomRightMask, and ONNX's Attention with a past of keys − M
+   *   keys or with nonpad_kv_seqlen.
+   * - 'topLeft': query m is at key m, whatever the number of keys; over a cache at token m, in a part at key m of all
+   *   parts. So have it PyTorch's is_causal and causal_upper_left, xformers' LowerTriangularMask, and ONNX's Attention
+   *   without a past.
+   *
+   * `window` and `alibi` count from this position; with `false` it is that of 'bottomRight'. Default: false; over a
+   * cache true.
    */
-  causal?: boolean | undefined;
+  causal?: Causal | undefined;
   /**
-   * How far a query sees: its own position and window − 1 before it; without `causal` as many behind it. A positive
-   * integer. Default: everything.
+   * How far a query sees. [left, right]: `left` keys before its own position, its own, and `right` behind it, each an
+   * integer from 0, or Infinity for no bound; `causal` makes it [left, 0]. A positive integer n, or Infinity, stands
+   * for [n − 1, n − 1]: with `causal` its own position and n − 1 before it. FlashAttention's window_size=(left, right)
+   * is the same, and FlashInfer's window_left is [left, 0]; both have −1 for no bound. Default: everything.
    */
-  window?: number | undefined;
+  window?: Window | undefined;
   /** Scores become softcap · tanh(score / softcap) (Gemma 2): > 0. Default: scores stay as they are. */
   softcap?: number | undefined;
   /**
@@ -112,13 +126,12 @@ export function alibiSlopes(heads: number): NewFloat32Array {
 }
 
 /** The checked options about scores, as kernels take them. */
-export interface Scores {
+export interface Scores extends WindowSizes {
   readonly positionsFirst: 0 | 1;
   /** undefined: 1/√headDim. */
   readonly scale: number | undefined;
-  readonly causal: 0 | 1;
-  /** 0: none. */
-  readonly window: number;
+  /** As causalOf has it. */
+  readonly causal: 0 | 1 | 2;
   /** 0: none. */
   readonly softcap: number;
   /** true: the slopes of {@link alibiSlopes}. */
@@ -130,15 +143,16 @@ export function scoresOf(options: ScoreOptions, causalDefault: boolean): Scores 
   const { layout = 'bhsd', scale, causal = causalDefault, window, softcap, alibi = false } = options;
   const positionsFirst = layoutFlag(layout, 'bshd', 'bhsd');
   if (scale !== undefined) finite(scale, 'scale');
-  if (typeof causal !== 'boolean') throw wrongType('a boolean', 'causal', causal);
+  const isCausal = causalOf(causal);
+  const sizes = windowOf(window);
   if (typeof alibi !== 'boolean' && !types.isFloat32Array(alibi)) {
     throw wrongType('a boolean or a Float32Array', 'alibi', alibi);
   }
   return {
     positionsFirst,
     scale,
-    causal: causal ? 1 : 0,
-    window: window === undefined ? 0 : count(window, 'window'),
+    causal: isCausal,
+    ...sizes,
     softcap: softcap === undefined ? 0 : kernelSoftcap(positive(softcap, 'softcap')),
     alibi: alibi === false ? null : alibi,
   };

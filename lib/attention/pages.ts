@@ -86,16 +86,19 @@ export class PageStore {
     };
   }
 
-  /** Takes n pages, each with one owner. Throws, and takes none, if they do not fit into maxBytes or memory. */
-  take(n: number): number[] {
+  /**
+   * Takes n pages, each with one owner, for the method `name`. Throws, and takes none, if they do not fit into maxBytes
+   * or memory.
+   */
+  take(n: number, name = 'append'): number[] {
     const { bytes } = this.#format;
     const room = Math.floor(this.#maxBytes / bytes) - this.#used;
     if (n > room) {
       const most = Math.max(0, room);
-      throw outOfRange(`at most ${most} more pages of ${bytes} bytes, as maxBytes is ${this.#maxBytes},`, 'append', n);
+      throw outOfRange(`at most ${most} more pages of ${bytes} bytes, as maxBytes is ${this.#maxBytes},`, name, n);
     }
     const missing = n - this.#unused.length - this.#fresh;
-    if (missing > 0) this.#grow(missing);
+    if (missing > 0) this.#grow(missing, name);
     const pages: number[] = [];
     const last = this.#slabs.length - 1;
     for (let i = 0; i < n; i++) {
@@ -137,19 +140,19 @@ export class PageStore {
   }
 
   /** Adds slabs with `missing` fresh pages. Throws, and adds none, if they do not fit. */
-  #grow(missing: number): void {
+  #grow(missing: number, name: string): void {
     const added: Slab[] = [];
     let capacity = this.#capacity;
     const { bytes } = this.#format;
     for (let left = missing; left > 0;) {
       if (this.#slabs.length + added.length === MOST_SLABS) {
         const total = (this.#capacity + missing) * bytes;
-        throw outOfRange(`at most ${capacity * bytes} bytes in ${MOST_SLABS} slabs`, 'append', total);
+        throw outOfRange(`at most ${capacity * bytes} bytes in ${MOST_SLABS} slabs`, name, total);
       }
       const room = Math.floor(this.#maxBytes / bytes) - capacity;
       const most = Math.min(Math.floor(SLAB_BYTES.most / bytes), PLACES - 1, room);
       const wanted = Math.max(left, capacity, Math.ceil(SLAB_BYTES.first / bytes));
-      const slab = this.#newSlab(Math.min(most, left), Math.min(most, wanted));
+      const slab = this.#newSlab(Math.min(most, left), Math.min(most, wanted), name);
       added.push(slab);
       capacity += slab.owners.length;
       left -= slab.owners.length;
@@ -170,12 +173,12 @@ export class PageStore {
   }
 
   /** A slab of `wanted` pages; of the `needed` ones if memory is short. */
-  #newSlab(needed: number, wanted: number): Slab {
+  #newSlab(needed: number, wanted: number, name: string): Slab {
     const { kind, elements, scales } = this.#format;
     const make = (pages: number): Slab => ({
-      numbers: allocateSlab(kind, pages * elements, 'append'),
-      scales: scales > 0 ? allocateSlab('Float32Array', pages * scales, 'append') : undefined,
-      owners: newOwners(pages),
+      numbers: allocateSlab(kind, pages * elements, name),
+      scales: scales > 0 ? allocateSlab('Float32Array', pages * scales, name) : undefined,
+      owners: newOwners(pages, name),
     });
     if (wanted === needed) return make(needed);
     try {
@@ -186,10 +189,10 @@ export class PageStore {
   }
 }
 
-function newOwners(pages: number): Int32Array {
+function newOwners(pages: number, name: string): Int32Array {
   try {
     return new Int32Array(pages);
   } catch {
-    throw outOfMemory(pages * 4, 'append');
+    throw outOfMemory(pages * 4, name);
   }
 }

@@ -21,8 +21,8 @@ export interface PartOptions {
   /** The position of the first key of the part: of all sequences, or of each. Default: 0. */
   keyOffset?: number | readonly number[] | undefined;
   /**
-   * The number of keys in all parts; the last query is at the last position. Default: keyOffset + the keys of this
-   * part.
+   * The number of keys in all parts; the last query is at the last position, unless `causal` is 'topLeft': then query m
+   * is at position m. Default: keyOffset + the keys of this part, of which `keyLengths` says the number.
    */
   totalKeys?: number | readonly number[] | undefined;
   /**
@@ -156,14 +156,14 @@ function denseCall(
   options: DensePartOptions,
   part: Part,
 ): Call<AttentionPartial> {
-  const { shape, slopes, mask, bias, batch, keys, valueDim, rows } = denseArguments(q, k, v, options);
+  const { shape, keyLengths, slopes, mask, bias, batch, keys, valueDim, rows } = denseArguments(q, k, v, options);
   const state = newState(rows, valueDim);
-  const spans = spansOf(part, new Array<number>(batch).fill(keys));
+  const spans = spansOf(part, keyLengths ? Array.from(keyLengths) : new Array<number>(batch).fill(keys));
   return callOf(ATTENTION, {
     backend: backend(attentionKernels),
     type: 'f32',
-    args: { shape, spans, q, k, v, slopes, mask, bias, ...NOT_FINISHED, ...state },
-    own: ['shape', 'spans', ...STATE],
+    args: { shape, spans, keyLengths, q, k, v, slopes, mask, bias, ...NOT_FINISHED, ...state },
+    own: ['shape', 'spans', 'keyLengths', ...STATE],
     names: OPTION_NAMES,
     work: rows * keys,
     finish: () => finished(state, part.unified),

@@ -1,12 +1,14 @@
 /** The functions of flash-softmax/attention, off the event loop, for flash-softmax/promises. */
 import { signalOf, type AsyncOptions } from '../call/abort.js';
 import { offLoop } from '../call/off-loop.js';
+import { stepsLater } from '../call/steps.js';
 import type { NewFloat32Array, Returned } from '../call/types.js';
 import { CACHED_OPTIONS, decodeCall, type DecodeOptions } from './decode.js';
 import { attentionCall, DENSE_OPTIONS, type AttentionOptions } from './dense.js';
 import type { KVCache, SequenceId } from './kv-cache.js';
 import { RESULT_OPTIONS } from './options.js';
 import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './results.js';
+import { prefillSteps, type PrefillArguments, type PrefillOptions } from './prefill.js';
 import { partialCall, PART_OPTIONS, type CachedPartOptions, type DensePartOptions } from './partial.js';
 import type { AttentionPartial } from './state.js';
 
@@ -99,6 +101,20 @@ export async function attentionPartial(
   const signal = signalOf(own);
   return offLoop(partialCall(q, keys, values, own, ['signal']), signal);
 }
+
+/**
+ * As prefillAttention of flash-softmax/attention. Rejects with the errors that it throws, and with the reason of
+ * `signal`; the sequences are as they were then. They change when the promise settles: see there.
+ */
+export const prefillAttention = /* @__PURE__ */ stepsLater(prefillSteps, 5) as {
+  <Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
+    ...rest: PrefillArguments<[options: PrefillOptions<Out> & WithLse<Lse> & AsyncOptions]>
+  ): Promise<ResultWithLse<Out, Lse>>;
+  <Out extends Float32Array = NewFloat32Array>(
+    ...rest: PrefillArguments<[options?: PrefillOptions<Out> & WithoutLse & AsyncOptions]>
+  ): Promise<Returned<Out>>;
+  (...rest: PrefillArguments<[options?: PrefillOptions & AsyncOptions]>): Promise<Float32Array | AttentionResult>;
+};
 
 const NAMES = [...CACHED_OPTIONS, ...DENSE_OPTIONS, ...RESULT_OPTIONS, ...PART_OPTIONS, 'signal'];
 

@@ -25,7 +25,7 @@ export type ResultWithLse<Out extends Float32Array, Lse extends true | Float64Ar
 >;
 
 /** The arrays of a call that get its results. */
-interface ResultArrays {
+export interface ResultArrays {
   readonly out: Float32Array;
   readonly lse: Float64Array | null;
   /** The names of new arrays. */

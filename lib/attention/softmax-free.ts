@@ -1,7 +1,7 @@
 /** Attention without softmax, composed in double: l2-normalised, Taylor and softplus (LSSA, LSSAR) attention. */
 import type { AsyncOptions } from '../call/abort.js';
 import { count, positive } from '../call/checks.js';
-import { outOfRange, wrongType } from '../call/errors.js';
+import { outOfRange } from '../call/errors.js';
 import type { Form } from '../call/options.js';
 import { runSteps, type Steps } from '../call/steps.js';
 import type { NewFloat32Array, Returned } from '../call/types.js';
@@ -22,12 +22,16 @@ import {
   type Head,
   type Sizes,
 } from './composed.js';
+import { causalOf, type Causal } from './visible-options.js';
 
 interface ScaledOptions<Out extends Float32Array> extends ComposedOptions<Out> {
   /** The factor of q · k: finite. Default: 1/√headDim. */
   scale?: number | undefined;
-  /** Each query sees the keys at its own position and at earlier ones only; the last query is at the last position. */
-  causal?: boolean | undefined;
+  /**
+   * Each query sees the keys at its own position and at earlier ones only: `true` or 'bottomRight', with the last query
+   * at the last key, or 'topLeft', with query m at key m. Default: false.
+   */
+  causal?: Causal | undefined;
 }
 
 export type L2NormalizedAttentionOptions<Out extends Float32Array = Float32Array> = ScaledOptions<Out>;
@@ -40,11 +44,6 @@ export interface TaylorAttentionOptions<Out extends Float32Array = Float32Array>
 export interface SoftplusAttentionOptions<Out extends Float32Array = Float32Array> extends ComposedOptions<Out> {
   /** The power of LSSAR, finite and > 0; the paper has 15. Default: none, which is LSSA. */
   sharpen?: number | undefined;
-}
-
-function flag(value: unknown, name: string): boolean {
-  if (value !== undefined && typeof value !== 'boolean') throw wrongType('true or false', name, value);
-  return value === true;
 }
 
 /**
@@ -77,7 +76,7 @@ export function l2NormalizedAttentionSteps(
   options: L2NormalizedAttentionOptions & AsyncOptions,
 ): Steps<Float32Array> {
   const own = composedOptions(options, ['scale', 'causal'], form);
-  const causal = flag(own.causal, 'causal');
+  const causal = causalOf(own.causal === undefined ? false : own.causal);
   const call = composedCall(q, k, v, own);
   const scale = finite(own.scale ?? 1 / Math.sqrt(call.sizes.headDim), 'scale');
   return eachHead(form, call, (head, sizes) => {
@@ -120,7 +119,7 @@ export function taylorAttentionSteps(
   options: TaylorAttentionOptions & AsyncOptions,
 ): Steps<Float32Array> {
   const own = composedOptions(options, ['scale', 'causal', 'order'], form);
-  const causal = flag(own.causal, 'causal');
+  const causal = causalOf(own.causal === undefined ? false : own.causal);
   const order = count(own.order ?? 2, 'order');
   if (order % 2 !== 0 || order > 16) throw outOfRange('an even integer from 2 to 16', 'order', order);
   const call = composedCall(q, k, v, own);
@@ -136,7 +135,7 @@ export function taylorAttentionSteps(
 }
 
 /** The scores of query m with all keys that it sees. */
-function scoresOf(head: Head, m: number, sizes: Sizes, by: { causal: boolean; scale: number }): Float64Array {
+function scoresOf(head: Head, m: number, sizes: Sizes, by: { causal: 0 | 1 | 2; scale: number }): Float64Array {
   const scores = new Float64Array(seenBy(m, sizes, by.causal));
   dots(head.q, m, head.k, scores, sizes.headDim);
   for (let j = 0; j < scores.length; j++) scores[j]! *= by.scale;
@@ -211,7 +210,7 @@ interface SoftplusRow {
 
 function softplusRow({ q, k, v, out }: Head, sizes: Sizes, { m, lengths, power }: SoftplusRow): void {
   const { headDim, valueDim } = sizes;
-  const n = seenBy(m, sizes, true);
+  const n = seenBy(m, sizes, 1);
   const factor = ln(headDim) * ln(Math.max(n, 1));
   const length = lengthOfRow(q, m, headDim);
   const weights = new Float64Array(n);

@@ -10,9 +10,10 @@ import { resultsOf, type AttentionResult, type ResultWithLse, type WithLse, type
 import { withSink } from './sink.js';
 import { perHead } from './sizes.js';
 import { checkedParts, newState } from './state-fields.js';
-import type { AttentionParts, FinishOptions } from './state-types.js';
+import { headsFirst, stateFrom } from './state-from.js';
+import type { AttentionParts, FinishOptions, FromOptions } from './state-types.js';
 
-export type { AttentionParts, FinishOptions } from './state-types.js';
+export type { AttentionParts, FinishOptions, FromOptions } from './state-types.js';
 
 /** flash-softmax, attention, partial. */
 const WIRE = { magic: 'FSAP', version: 1 };
@@ -43,6 +44,29 @@ export class AttentionPartial implements AttentionParts {
   static empty(rows: number, valueDim: number): AttentionPartial {
     count(rows, 'rows', 0);
     const { sums, mantissa, exponent } = newState(rows, count(valueDim, 'valueDim'));
+    return new AttentionPartial(sums, mantissa, exponent);
+  }
+
+  /**
+   * The state that finished results belong to, of this package or another one: FlashAttention's and FlashInfer's
+   * outputs of parts of the keys can be merged so.
+   *
+   * {@link finish} gives `out` back, rounded to float32, and `lse` as a natural logarithm to 2⁻⁵⁰ · max(1, |lse|): the
+   * base e, 2 or another power of two; with other bases twice that. What `out` owes to rounding stays, and an error of
+   * lse is a relative error of the part's weight: that of a float32 lse is |lse| · 2⁻²⁴. An lse of −Infinity is a
+   * row without keys, whatever its `out` is. NaN and +Infinity go on into the result, as attention makes them.
+   *
+   * @param out [rows, valueDim], divided by the sum of the weights. @param lse The logarithm of that sum, one a row.
+   * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
+   * @throws RangeError (ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE) for lengths that do not fit, a wrong base, and a
+   *   finite lse of more than 2³¹ octaves.
+   */
+  static from(
+    out: Float32Array | Float64Array,
+    lse: Float32Array | Float64Array,
+    options: FromOptions = {},
+  ): AttentionPartial {
+    const { sums, mantissa, exponent } = stateFrom(out, lse, options);
     return new AttentionPartial(sums, mantissa, exponent);
   }
 
@@ -145,9 +169,4 @@ function rowFinders(options: FinishOptions, rows: number) {
     sinkOf: sinks && ((r: number): number => sinks[headOf(r)]!),
     lseRowOf: isLseTransposed ? headsFirst(heads!, queries) : (r: number) => r,
   };
-}
-
-/** Maps row [batch, query, head] to its place in [batch, heads, queries]. */
-function headsFirst(heads: number, queries: number): (r: number) => number {
-  return (r) => (Math.floor(r / (heads * queries)) * heads + (r % heads)) * queries + (Math.floor(r / heads) % queries);
 }

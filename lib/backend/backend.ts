@@ -72,6 +72,9 @@ export type BackwardKernel<X, Y = X> = Kernel<'softmax_backward', X, Y>;
 /**
  * The numbers of an attention call, in the order in which kernels take them (a Float64Array): sizes; flags; what is
  * done to scores (0: nothing); and the distances in mask and bias from one sequence, head and query to the next.
+ *
+ * `causal` is 1 if the last query is at the last key (bottom right), 2 if query m is at key m (top left). A window has
+ * so many keys on each side, the query's own counted on both; 0: no bound.
  */
 export const ATTENTION_SHAPE = [
   'batch',
@@ -84,7 +87,8 @@ export const ATTENTION_SHAPE = [
   'pageSize',
   'positionsFirst',
   'causal',
-  'window',
+  'windowLeft',
+  'windowRight',
   'scale',
   'softcap',
   'maskBatch',
@@ -99,7 +103,8 @@ export type AttentionShape = Readonly<Record<(typeof ATTENTION_SHAPE)[number], n
 
 /**
  * Attention over keys and values in two arrays. `spans` has for each sequence the position of its first key, and the
- * number of positions; null: 0, and the number of keys. `slopes` (ALiBi) and `sinks` have an entry for each head.
+ * number of positions; null: 0, and the number of keys. `keyLengths` has the number of keys of each sequence that are
+ * there; null: all. `slopes` (ALiBi) and `sinks` have an entry for each head.
  *
  * Results go into `out` (and `lse`, if not null), or into the three arrays of a state (lib/attention/partial.ts); the
  * others are null. `lse` is [batch, heads, queries]; rows of the others lie as the layout says.

@@ -73,7 +73,8 @@ export interface NamedParameters<X, Y> {
   exp_sum: { x: X; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
   normalize: { x: X; out: Y; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
   attention: {
-    shape: Float64Array; spans: Float64Array | null; q: Float32Array; k: Float32Array; v: Float32Array;
+    shape: Float64Array; spans: Float64Array | null; keyLengths: Int32Array | null; q: Float32Array; k: Float32Array;
+    v: Float32Array;
   } & ScoreChanges & AttentionResults;
   attention_cached: {
     shape: Float64Array; spans: Float64Array | null; q: Float32Array; slabs: readonly X[];
@@ -160,8 +161,8 @@ export interface OrderedParameters<X, Y> {
   exp_sum: [x: X, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
   normalize: [x: X, out: Y, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
   attention: [
-    shape: Float64Array, spans: Float64Array | null, q: Float32Array, k: Float32Array, v: Float32Array,
-    ...scoreChanges: OrderedScoreChanges, ...attentionResults: OrderedAttentionResults,
+    shape: Float64Array, spans: Float64Array | null, keyLengths: Int32Array | null, q: Float32Array, k: Float32Array,
+    v: Float32Array, ...scoreChanges: OrderedScoreChanges, ...attentionResults: OrderedAttentionResults,
   ];
   attention_cached: [
     shape: Float64Array, spans: Float64Array | null, q: Float32Array, slabs: readonly X[],

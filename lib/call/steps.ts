@@ -14,16 +14,23 @@ import type { Form } from './options.js';
 /** Yields a call to be run, or nothing where others may have a turn. */
 export type Steps<R> = Generator<Call<unknown> | undefined, R, unknown>;
 
-/** Runs all steps at once. */
+/** Runs all steps at once. If a call throws, the generator's `finally` blocks run. */
 export function runSteps<R>(steps: Steps<R>): R {
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done) return value;
-    if (value !== undefined) runNow(value);
+  try {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (value !== undefined) runNow(value);
+    }
+  } finally {
+    steps.return(undefined as never);
   }
 }
 
-/** The promise of a composed function. Options stand at `optionsAt` among its arguments, as for `later`. */
+/**
+ * The promise of a composed function. Options stand at `optionsAt` among its arguments, as for `later`. If a call
+ * throws or the signal is raised, the generator's `finally` blocks run.
+ */
 export function stepsLater<Args extends unknown[], R>(
   make: (form: Form, ...args: Args) => Steps<R>,
   optionsAt: number,
@@ -32,12 +39,16 @@ export function stepsLater<Args extends unknown[], R>(
     const signal = signalOf(rest[optionsAt] as AsyncOptions | undefined);
     const steps = make('later', ...rest);
     signal?.throwIfAborted();
-    for (;;) {
-      const { done, value } = steps.next();
-      if (done) return value;
-      if (value === undefined) await turn();
-      else await offLoop(value, signal);
-      signal?.throwIfAborted();
+    try {
+      for (;;) {
+        const { done, value } = steps.next();
+        if (done) return value;
+        if (value === undefined) await turn();
+        else await offLoop(value, signal);
+        signal?.throwIfAborted();
+      }
+    } finally {
+      steps.return(undefined as never);
     }
   };
 }

@@ -53,13 +53,14 @@ void Attention::run_parts(const Run& shared_run, size_t all_parts) {
   run.release(split_values);
 }
 
-// The kernel on two arrays of keys and values.
+// The kernel on two arrays of keys and values. `key_lengths` is null if all of their keys count.
 template <class X, class Y>
-void attention(const Run& run, const double* shape_numbers, const double* spans, const float* q, const float* keys,
-               const float* values, const ScoreChanges& changes, const AttentionResults& results) {
+void attention(const Run& run, const double* shape_numbers, const double* spans, const int32_t* key_lengths,
+               const float* q, const float* keys, const float* values, const ScoreChanges& changes,
+               const AttentionResults& results) {
   AttentionShape shape = AttentionShape::of(shape_numbers);
   AttentionData data = {spans, q, changes, results};
-  KeyValues key_values = {shape, kTileFunctions<Format<float>>, keys, values};
+  KeyValues key_values = {shape, kTileFunctions<Format<float>>, keys, values, nullptr, nullptr, nullptr, key_lengths};
   Attention(run, shape, data, key_values).run_blocks();
 }
 

@@ -42,11 +42,11 @@ struct KeyValues {
   const CachePages* pages = nullptr;
   const Slabs<const float>* scales = nullptr;
   const uint32_t* table = nullptr;
-  const int32_t* lengths = nullptr;
+  const int32_t* lengths = nullptr;       // the number of each sequence's keys; null: shape.keys
   const size_t* first_entries = nullptr;  // the index in `table` of each sequence's first page
 
-  // The number of a sequence's keys.
-  size_t length(size_t sequence) const { return pages ? (size_t)lengths[sequence] : shape.keys; }
+  // The number of a sequence's keys. Arrays may be longer: nothing behind these keys is read.
+  size_t length(size_t sequence) const { return lengths ? (size_t)lengths[sequence] : shape.keys; }
   // Floats of a copied tile; 0 if tiles are used where they lie.
   size_t copied_floats() const { return pages ? 0 : kTile * (shape.depth + shape.value_width()); }
   // The tile of the keys from `key` on, a multiple of 16. `memory` has copied_floats() for it.
@@ -85,7 +85,7 @@ struct KeyValues {
   // Copies keys to `memory`, transposed. Values follow them if many rows read the tile, or if a value is not a whole
   // number of vectors. Otherwise the tile points to the values in their array.
   Tile copy_tile(size_t sequence, size_t head, size_t key, float* memory, size_t rows, bool is_copied) const {
-    size_t count = shape.keys - key < kTile ? shape.keys - key : kTile;
+    size_t keys_left = length(sequence) - key, count = keys_left < kTile ? keys_left : kTile;
     size_t row = shape.row_index(sequence, head, shape.kv_heads, key, shape.keys);
     size_t row_stride = shape.is_position_major ? shape.kv_heads : 1;
     if (is_copied) return {memory, memory + kTile * shape.depth, shape.value_width(), nullptr};

@@ -16,15 +16,16 @@ struct VisibleKeys {
 // The numbers of a call, in the order of AttentionShape in lib/backend/backend.ts.
 struct AttentionShape {
   size_t batch, heads, kv_heads, queries, keys, depth, value_depth, page_tokens;
-  bool is_position_major;  // arrays are [batch, position, head, …]; false: [batch, head, position, …]
-  bool is_causal;
-  double window, scale, softcap;
+  bool is_position_major;            // arrays are [batch, position, head, …]; false: [batch, head, position, …]
+  bool is_causal, is_top_left;       // a query sees no key behind its position; that position is the query's index
+  double window_left, window_right;  // keys of the window on each side, the query's own on both; 0: no bound
+  double scale, softcap;
   size_t mask_batch, mask_head, mask_query, bias_batch, bias_head, bias_query;  // strides
 
   static NEVER_INLINE AttentionShape of(const double* d) {
     auto n = [&](int i) { return (size_t)d[i]; };
-    return {n(0),  n(1),  n(2),  n(3),  n(4),  n(5),  n(6),  n(7),  d[8] != 0, d[9] != 0,
-            d[10], d[11], d[12], n(13), n(14), n(15), n(16), n(17), n(18)};
+    return {n(0),  n(1),  n(2),  n(3),  n(4),  n(5),  n(6),  n(7),  d[8] != 0, d[9] != 0, d[9] == 2,
+            d[10], d[11], d[12], d[13], n(14), n(15), n(16), n(17), n(18),     n(19)};
   }
   // Floats of a value in whole vectors.
   size_t value_width() const { return (value_depth + kTile - 1) / kTile * kTile; }
@@ -39,11 +40,12 @@ struct AttentionShape {
   }
 
   // Which keys a query sees before mask and bias. `spans` as in AttentionData; `length` is the number of keys.
+  // Query i of m is at position i (top left), or at total − m + i, so that the last query is at the last position.
   VisibleKeys visible_keys(const double* spans, size_t length, size_t sequence, size_t query) const {
     double start = spans ? spans[2 * sequence] : 0, total = spans ? spans[2 * sequence + 1] : (double)length;
-    double position = total - (double)queries + (double)query - start;
-    double from = window > 0 ? position - window + 1 : 0;
-    double to = is_causal ? position + 1 : window > 0 ? position + window : (double)length;
+    double position = (is_top_left ? 0 : total - (double)queries) + (double)query - start;
+    double from = window_left > 0 ? position - window_left + 1 : 0;
+    double to = is_causal ? position + 1 : window_right > 0 ? position + window_right : (double)length;
     return {position, key_at(from, length), key_at(to, length)};
   }
   // Returns a position as a key in [0, length].

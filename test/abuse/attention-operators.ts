@@ -29,6 +29,16 @@ const attentionOptions = ({ mask, bias, alibi, sinks, out, lse }: Arrays): Optio
   softcap: 30,
 });
 
+/** Puts lists into options, as they are: their elements may be getters. */
+const withLists = (options: Options, lists: Record<string, unknown[]>): Options =>
+  Object.defineProperties(
+    options,
+    Object.fromEntries(Object.entries(lists).map(([name, value]) => [name, { value, enumerable: true }])),
+  );
+
+/** The header of 20 tokens as float32. */
+const KV_HEADER = [70, 83, 75, 86, 1, 0, 0, 0, HEADS, 0, 0, 0, DIM, 0, 0, 0, DIM, 0, 0, 0, 20, 0, 0, 0];
+
 /** A cache with one sequence of so many tokens. */
 function cacheOf(api: Api): [cache: unknown, ids: number[]] {
   interface Cache {
@@ -54,10 +64,11 @@ export const attentionOperators: Operator[] = [
   {
     name: 'attention',
     hasPromise: true,
-    arrays: attentionArrays,
+    arrays: () => ({ ...attentionArrays(), keyLengths: Int32Array.of(KEYS - 3) }) as Arrays,
     written: ['out', 'lse'],
     options: (arrays) => ({
       ...attentionOptions(arrays),
+      keyLengths: arrays.keyLengths,
       heads: HEADS,
       kvHeads: HEADS,
       headDim: DIM,
@@ -66,7 +77,8 @@ export const attentionOperators: Operator[] = [
       queries: QUERIES,
       keys: KEYS,
     }),
-    call: (api, { q, k, v }, options) => api.attention!(q, k, v, options),
+    lists: () => ({ window: [50, 0] }),
+    call: (api, { q, k, v }, options, lists) => api.attention!(q, k, v, withLists(options, lists)),
   },
   {
     name: 'attentionPartial',
@@ -77,17 +89,8 @@ export const attentionOperators: Operator[] = [
       (({ out: _, lse: __, sinks: ___, ...options }) => ({ ...options, heads: HEADS, headDim: DIM, unifiedMax: 3 }))(
         attentionOptions(arrays),
       ),
-    lists: () => ({ keyOffset: [5], totalKeys: [500], range: [-50, 50] }),
-    call: (api, { q, k, v }, options, lists) =>
-      api.attentionPartial!(
-        q,
-        k,
-        v,
-        Object.defineProperties(
-          options,
-          Object.fromEntries(Object.entries(lists).map(([name, value]) => [name, { value, enumerable: true }])),
-        ),
-      ),
+    lists: () => ({ keyOffset: [5], totalKeys: [500], range: [-50, 50], keyLengths: [KEYS - 1] }),
+    call: (api, { q, k, v }, options, lists) => api.attentionPartial!(q, k, v, withLists(options, lists)),
   },
   {
     name: 'decodeAttention',
@@ -98,6 +101,63 @@ export const attentionOperators: Operator[] = [
     call(api, { q }, options) {
       const [cache, ids] = cacheOf(api);
       return api.decodeAttention!(q, cache, ids, options);
+    },
+  },
+  {
+    name: 'prefillAttention',
+    hasPromise: true,
+    arrays: () => ({
+      ...attentionArrays(),
+      k: floats(HEADS * QUERIES * DIM, 12),
+      v: floats(HEADS * QUERIES * DIM, 13),
+      mask: bytes(HEADS * QUERIES * (KEYS + QUERIES)),
+      bias: floats(HEADS * QUERIES * (KEYS + QUERIES), 14),
+    }),
+    written: ['out', 'lse'],
+    options: (arrays) => ({ ...attentionOptions(arrays), heads: HEADS, layout: 'shd', chunk: 5 }),
+    lists: () => ({ lengths: [QUERIES] }),
+    call(api, { q, k, v }, options, { lengths }) {
+      const [cache, ids] = cacheOf(api);
+      const own = Object.defineProperty(options, 'lengths', { value: lengths, enumerable: true, configurable: true });
+      return api.prefillAttention!(q, k, v, cache, ids, own);
+    },
+  },
+  {
+    name: 'AttentionPartial.from',
+    hasPromise: false,
+    arrays: () => ({ a: doubles(HEADS * DIM, 15), lse: doubles(HEADS, 16) }),
+    written: [],
+    options: () => ({ base: 2, heads: HEADS, queries: 1, layout: 'bshd' }),
+    call(api, { a, lse }, options) {
+      const Partial = api.AttentionPartial as unknown as { from(...args: unknown[]): { toBytes(): unknown } };
+      return Partial.from(a, lse, options).toBytes();
+    },
+  },
+  {
+    name: 'KVCache.append of many',
+    hasPromise: false,
+    arrays: () => ({ k: floats(KEYS * HEADS * DIM, 12), v: floats(KEYS * HEADS * DIM, 13) }),
+    written: [],
+    options: () => ({ layout: 'hsd' }),
+    lists: () => ({ lengths: [40, KEYS - 40] }),
+    call(api, { k, v }, options, { lengths }) {
+      const [cache, [id]] = cacheOf(api) as [Record<string, (...args: unknown[]) => unknown>, number[]];
+      const own = Object.defineProperty(options, 'lengths', { value: lengths, enumerable: true, configurable: true });
+      cache.append!([id, cache.fork!(id, 7)], k, v, own);
+      return cache.toBytes!(id);
+    },
+  },
+  {
+    name: 'KVCache.fromBytes',
+    hasPromise: false,
+    arrays: () => ({ bytes: Uint8Array.from([...KV_HEADER, ...bytes(20 * HEADS * DIM * 8)]) }),
+    written: [],
+    options: () => ({ maxBytes: 2 ** 20, pageSize: 16 }),
+    call(api, { bytes: given }, options) {
+      type Restored = { cache: { toBytes(id: number): unknown }; sequence: number };
+      const Cache = api.KVCache as unknown as { fromBytes(bytes: unknown, options: object): Restored };
+      const { cache, sequence } = Cache.fromBytes(given, options);
+      return cache.toBytes(sequence);
     },
   },
   {

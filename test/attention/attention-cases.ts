@@ -29,8 +29,8 @@ export interface Dense {
   /** The approximate size of the scores. */
   size?: number;
   scale?: number;
-  causal?: boolean;
-  window?: number;
+  causal?: AttentionCase['causal'];
+  window?: AttentionCase['window'];
   softcap?: number;
   alibi?: boolean;
   sinks?: boolean;
@@ -38,6 +38,10 @@ export interface Dense {
   mask?: number | ((n: number) => boolean);
   bias?: number | ((n: number) => number);
   positionsFirst?: boolean;
+  /** Keys of each sequence that are there. */
+  keyLengths?: readonly number[];
+  /** The position of each sequence's first key, and the number of all keys. */
+  spans?: AttentionCase['spans'];
   query?: At;
   key?: At;
   value?: At;
@@ -92,6 +96,16 @@ export function dense(c: Dense): DenseCall {
   };
 }
 
+/** `causal` and `window` as kernels take them: keys on each side with the query's own, 0 for no bound. */
+export function sightOf({ causal = false, window = [Infinity, Infinity] }: Pick<AttentionCase, 'causal' | 'window'>) {
+  const [left, right] = typeof window === 'number' ? [window - 1, window - 1] : window;
+  return {
+    causal: causal === 'topLeft' ? 2 : causal ? 1 : 0,
+    windowLeft: left < Infinity ? left + 1 : 0,
+    windowRight: right < Infinity ? right + 1 : 0,
+  };
+}
+
 export function denseOn(name: BackendName, c: DenseCall): { out: Float32Array; lse: Float64Array } {
   const {
     batch = 1,
@@ -101,8 +115,6 @@ export function denseOn(name: BackendName, c: DenseCall): { out: Float32Array; l
     keys,
     headDim,
     valueDim,
-    causal,
-    window = 0,
     softcap = 0,
     scale = 1 / Math.sqrt(headDim),
   } = c;
@@ -117,8 +129,7 @@ export function denseOn(name: BackendName, c: DenseCall): { out: Float32Array; l
     headDim,
     valueDim,
     positionsFirst: c.positionsFirst ? 1 : 0,
-    causal: causal ? 1 : 0,
-    window,
+    ...sightOf(c),
     scale,
     softcap,
     ...ofMask,
@@ -128,7 +139,8 @@ export function denseOn(name: BackendName, c: DenseCall): { out: Float32Array; l
   const lse = new Float64Array(batch * heads * queries);
   backendNamed(name).attention_f32(
     shape,
-    null,
+    c.spans ? Float64Array.from(c.spans.flat()) : null,
+    c.keyLengths ? Int32Array.from(c.keyLengths) : null,
     c.q,
     c.k,
     c.v,
@@ -154,14 +166,15 @@ export function asCase(c: DenseCall): AttentionCase {
     heads,
     kvHeads,
     queries,
-    keys: new Array<number>(batch).fill(keys),
+    keys: c.keyLengths ?? new Array<number>(batch).fill(keys),
     headDim,
     valueDim,
     q: (b, head, m, d) => c.q[elementAt(positionsFirst, [b, head, m, d], [heads, queries, headDim])]!,
     k: (b, head, n, d) => c.k[elementAt(positionsFirst, [b, head, n, d], [kvHeads, keys, headDim])]!,
     v: (b, head, n, d) => c.v[elementAt(positionsFirst, [b, head, n, d], [kvHeads, keys, valueDim])]!,
     ...(c.scale === undefined ? {} : { scale: c.scale }),
-    ...(c.causal ? { causal: true } : {}),
+    ...(c.causal === undefined ? {} : { causal: c.causal }),
+    ...(c.spans === undefined ? {} : { spans: c.spans }),
     ...(c.window === undefined ? {} : { window: c.window }),
     ...(c.softcap === undefined ? {} : { softcap: c.softcap }),
     ...(c.slopes ? { slopes: c.slopes } : {}),

@@ -23,8 +23,8 @@ export interface AttentionCase {
   k(b: number, head: number, n: number, d: number): number;
   v(b: number, head: number, n: number, d: number): number;
   scale?: number;
-  causal?: boolean;
-  window?: number;
+  causal?: boolean | 'bottomRight' | 'topLeft';
+  window?: number | readonly [left: number, right: number];
   softcap?: number;
   slopes?: ArrayLike<number>;
   sinks?: ArrayLike<number>;
@@ -45,6 +45,21 @@ export interface ExactRow {
   readonly added: number;
 }
 
+/**
+ * Whether `causal` and `window` let a query see key n of its sequence, by the positions of both among the keys of all
+ * parts. By default the last query is at the last key.
+ */
+function isInSight(c: AttentionCase, b: number, query: number, n: number): boolean {
+  const [start, total] = c.spans?.[b] ?? [0, c.keys[b]!];
+  const ownPosition = c.causal === 'topLeft' ? query : total - 1 - (c.queries - 1 - query);
+  const distance = start + n - ownPosition; // > 0: the key is behind the query
+  const { window = [Infinity, Infinity] } = c;
+  const [left, right] = typeof window === 'number' ? [window - 1, window - 1] : window;
+  const isCausal = c.causal !== undefined && c.causal !== false;
+  const [isNearBefore, isNearBehind] = [distance >= -left, distance <= right];
+  return isNearBefore && isNearBehind && !(isCausal && distance > 0);
+}
+
 /** Rows in the order [sequence, head, query]. */
 export function attentionOracle(c: AttentionCase): ExactRow[] {
   const rows: ExactRow[] = [];
@@ -57,19 +72,18 @@ export function attentionOracle(c: AttentionCase): ExactRow[] {
 }
 
 function exactRow(c: AttentionCase, b: number, head: number, query: number): ExactRow {
-  const { kvHeads = c.heads, scale = 1 / Math.sqrt(c.headDim), window, softcap, slopes, bias } = c;
+  const { kvHeads = c.heads, scale = 1 / Math.sqrt(c.headDim), softcap, slopes, bias } = c;
   const keys = c.keys[b]!;
   const kv = Math.floor(head / (c.heads / kvHeads));
   const [start, total] = c.spans?.[b] ?? [0, keys];
-  const at = total - c.queries + query - start;
+  const at = (c.causal === 'topLeft' ? 0 : total - c.queries) + query - start;
   const seen: number[] = [];
   const scores: number[] = [];
   let [largest, most] = [0, 0];
   let others = Math.abs(c.sinks?.[head] ?? 0);
   if (!(others < Infinity)) others = 0;
   for (let n = 0; n < keys; n++) {
-    if (c.causal && n > at) continue;
-    if (window !== undefined && Math.abs(n - at) >= window) continue;
+    if (!isInSight(c, b, query, n)) continue;
     if (c.sees && !c.sees(b, head, query, n)) continue;
     const added = bias ? bias(b, head, query, n) : 0;
     if (added === -Infinity) continue;

@@ -54,6 +54,7 @@ describe.each(backends)('%s', (name) => {
       backendNamed(name).attention_f32(
         shape,
         Float64Array.of(300, 900),
+        null,
         x,
         k,
         v,
@@ -98,6 +99,10 @@ describe('parts of the keys', () => {
     ['causal', { causal: true }],
     ['a causal window', { causal: true, window: 300 }],
     ['alibi', { alibi: true }],
+    ['causal from the top left, alibi', { causal: 'topLeft', alibi: true }],
+    ['a window from the top left', { causal: 'topLeft', window: [1, 0] }],
+    ['a window of two sides', { window: [300, 0] }],
+    ['a window without a bound before', { window: [Infinity, 0] }],
     ['softcap', { softcap: 3 }],
   ])('add up to the whole: %s', (_, options) => {
     const { out, lse } = attention(q, k, v, { ...sizes, ...options, lse: true });

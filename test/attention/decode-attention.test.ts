@@ -10,14 +10,15 @@ import type { BackendName, CachedAttentionKernel } from '../../lib/backend/backe
 import { backendNamed } from '../../lib/backend/named.js';
 import { choice } from '../../lib/backend/choice.js';
 import { setThreads } from '../../lib/index.js';
-import { compareRows, numbers } from './attention-cases.js';
+import { compareRows, numbers, sightOf } from './attention-cases.js';
+import type { AttentionCase } from './attention-oracle.js';
 import { backends, isNative, nativeBackends } from '../support/backends.js';
 import { generator } from '../support/cases.js';
 import { filled, kvTypes, type Filled } from './kv-cases.js';
 
 interface DecodeNumbers {
-  causal?: boolean;
-  window?: number;
+  causal?: AttentionCase['causal'];
+  window?: AttentionCase['window'];
   softcap?: number;
   /** [sequences, heads, queries, keys of the longest sequence] */
   mask?: Uint8Array;
@@ -34,7 +35,7 @@ function decodeOn(
 ) {
   const { kvHeads, headDim, valueDim, pageSize } = cache;
   const { kind, slabs, scales, table, lengths } = viewOf(cache, ids);
-  const { causal = true, window = 0, softcap = 0, positionsFirst = false, mask = null, bias = null } = options;
+  const { causal = true, window, softcap = 0, positionsFirst = false, mask = null, bias = null } = options;
   const keys = Math.max(...lengths);
   const strides = {
     maskBatch: heads * queries * keys,
@@ -53,8 +54,7 @@ function decodeOn(
     valueDim,
     pageSize,
     positionsFirst: positionsFirst ? 1 : 0,
-    causal: causal ? 1 : 0,
-    window,
+    ...sightOf({ causal, ...(window !== undefined && { window }) }),
     softcap,
     scale: 1 / Math.sqrt(headDim),
     ...strides,
@@ -102,6 +102,8 @@ describe.each(backends)('%s', (name) => {
         [2, 1, 1, {}],
         [8, 1, dtype === 'int8' ? 5 : 30, {}],
         [6, 3, 1, { window: 20 }],
+        [6, 3, 1, { window: [20, 1], causal: false }],
+        [6, 3, 1, { causal: 'topLeft' }],
         [18, 1, 8, { softcap: 10 }],
       ] as const) {
         const all = filled(dtype, lengths, { size });

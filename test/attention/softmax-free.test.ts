@@ -32,6 +32,18 @@ describe('values', () => {
     close(causal.subarray(0, 4), [0.4472135954999579, 0.8944271909999159, 0.5737679500304429, 0.8190179115977032]);
   });
 
+  it('causal from the top left: query m sees keys 0 … m', () => {
+    for (const form of [l2NormalizedAttention, taylorAttention]) {
+      const two = q.subarray(0, 4);
+      const square = form(two, k.subarray(0, 4), v.subarray(0, 4), { ...one, causal: true });
+      expect(form(two, k, v, { ...one, causal: 'topLeft' })).toEqual(square);
+      expect(form(two, k, v, { ...one, causal: 'bottomRight' })).toEqual(form(two, k, v, { ...one, causal: true }));
+      expect(form(q, k.subarray(0, 2), v.subarray(0, 2), { ...one, causal: 'topLeft' })).toEqual(
+        form(q, k.subarray(0, 2), v.subarray(0, 2), one),
+      );
+    }
+  });
+
   it('softplusAttention', () => {
     close(softplusAttention(q, k, v, one), [1, 2, 2.1173014735454343, 3.1173014735454343, 3, 4]);
     const out = softplusAttention(

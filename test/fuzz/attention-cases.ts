@@ -11,9 +11,23 @@ import type { Arena } from './memory.js';
 const denseKeys = (limit: number) => (draw: Draw) =>
   new Array<number>(draw.pick([1, 1, 2, 3])).fill(Math.min(limit, draw.pick(KEYS)));
 
+/** An array of key lengths, in each kind that the option has. */
+function lengthsOf(arena: Arena, { keyLengths }: Setup): Options {
+  if (!keyLengths) return {};
+  const sum = keyLengths.reduce((a, b) => a + b, 0);
+  if (sum % 3 === 0) return { keyLengths: [...keyLengths] };
+  const array = sum % 3 === 1 ? Int32Array.from(keyLengths) : Uint32Array.from(keyLengths);
+  return { keyLengths: arena.input('keyLengths', array) };
+}
+
 function dense(draw: Draw, limit: number) {
-  const s = setupOf(draw, limit, denseKeys(limit));
-  const keys = s.keys[0]!;
+  const made = setupOf(draw, limit, denseKeys(limit));
+  const keys = made.keys[0]!;
+  const keyLengths = draw.chance(0.3)
+    ? made.keys.map(() => draw.pick([0, 1, keys, draw.int(keys + 1), draw.int(keys + 1)]))
+    : undefined;
+  if (keyLengths?.some((n) => n > keys)) keyLengths.fill(keys);
+  const s = { ...made, ...(keyLengths && { keyLengths, text: `${made.text}, keyLengths ${keyLengths.join(', ')}` }) };
   const [k, v] = [s.headDim, s.valueDim].map((dim) => numbers(draw, s.batch * s.kvHeads * keys * dim)) as [
     Float32Array,
     Float32Array,
@@ -21,8 +35,22 @@ function dense(draw: Draw, limit: number) {
   if (draw.chance(0.1) && v.length > 0) v[draw.int(v.length)] = draw.pick([NaN, Infinity]);
   const read = (x: Float32Array, dim: number) => (b: number, head: number, n: number, d: number) =>
     x[elementAt(s.isPositionsFirst, [b, head, n, d], [s.kvHeads, keys, dim])]!;
+  if (keyLengths && draw.chance(0.7)) {
+    const bad = draw.pick([NaN, Infinity]);
+    fillBehind(s, k, s.headDim, bad);
+    fillBehind(s, v, s.valueDim, bad);
+  }
   const sizes = { heads: s.heads, headDim: s.headDim, kvHeads: s.kvHeads, batch: s.batch, valueDim: s.valueDim };
   return { s, k, v, sizes, exact: exactCase(s, false, read(k, s.headDim), read(v, s.valueDim)) };
+}
+
+/** Fills what lies behind the keys of each sequence. */
+function fillBehind(s: Setup, x: Float32Array, dim: number, value: number): void {
+  const keys = s.keys[0]!;
+  for (let b = 0; b < s.batch; b++)
+    for (let head = 0; head < s.kvHeads; head++)
+      for (let n = s.keyLengths![b]!; n < keys; n++)
+        for (let d = 0; d < dim; d++) x[elementAt(s.isPositionsFirst, [b, head, n, d], [s.kvHeads, keys, dim])] = value;
 }
 
 const attention: Maker = (draw, limit) => {
@@ -39,7 +67,7 @@ const attention: Maker = (draw, limit) => {
         arena.input('q', s.q),
         arena.input('k', k),
         arena.input('v', v),
-        arena.options({ ...optionsOf(arena, s, sizes), ...results(arena, s, hasOut) }),
+        arena.options({ ...optionsOf(arena, s, { ...sizes, ...lengthsOf(arena, s) }), ...results(arena, s, hasOut) }),
       ),
     outputs,
     check: (outcome, isNative) => faultOf(s, exact, outcome, isNative),
@@ -49,7 +77,12 @@ const attention: Maker = (draw, limit) => {
 /** Merges the states of parts of the keys, which must give attention over all keys. */
 const attentionPartial: Maker = (draw, limit) => {
   const made = dense(draw, limit);
-  const { mask: _, bias: __, ...s } = { ...made.s, batch: 1, keys: [made.s.keys[0]!], isPositionsFirst: false };
+  const {
+    mask: _,
+    bias: __,
+    keyLengths: ____,
+    ...s
+  } = { ...made.s, batch: 1, keys: [made.s.keys[0]!], isPositionsFirst: false };
   const { layout: ___, ...scores } = s.scores;
   const keys = s.keys[0]!;
   const [k, v] = [s.headDim, s.valueDim].map((dim) => numbers(draw, s.kvHeads * keys * dim)) as [
@@ -67,13 +100,16 @@ const attentionPartial: Maker = (draw, limit) => {
   ];
   const unified = draw.chance(0.2) ? { unifiedMax: draw.pick([0, 10, 700]) } : {};
   const travels = draw.chance(0.3);
-  const part = (x: Float32Array, dim: number, from: number, to: number) =>
-    Float32Array.from(
-      { length: s.kvHeads * (to - from) * dim },
-      (_, i) => x[(Math.floor(i / ((to - from) * dim)) * keys + from) * dim + (i % ((to - from) * dim))]!,
+  const padding = draw.chance(0.3) ? draw.pick([1, 5, 16, 30]) : 0;
+  // A part of the keys, and NaN behind them.
+  const part = (x: Float32Array, dim: number, from: number, to: number) => {
+    const size = (to - from + padding) * dim;
+    return Float32Array.from({ length: s.kvHeads * size }, (_, i) =>
+      i % size < (to - from) * dim ? x[(Math.floor(i / size) * keys + from) * dim + (i % size)]! : NaN,
     );
+  };
   return {
-    text: `attentionPartial at ${places.join(', ')} (${s.text})`,
+    text: `attentionPartial at ${places.join(', ')}, padding ${padding} (${s.text})`,
     elements: workOf(setup),
     hasPromise: true,
     isSameEverywhere: false,
@@ -82,7 +118,8 @@ const attentionPartial: Maker = (draw, limit) => {
       const sizes = { heads: s.heads, headDim: s.headDim, kvHeads: s.kvHeads, valueDim: s.valueDim };
       const states = places.slice(1).map((to, i) => {
         const from = places[i]!;
-        const options = { ...optionsOf(arena, setup, sizes), keyOffset: from, totalKeys: keys, ...unified };
+        const there = padding > 0 ? { keyLengths: [to - from] } : {};
+        const options = { ...optionsOf(arena, setup, sizes), keyOffset: from, totalKeys: keys, ...unified, ...there };
         return api.attentionPartial!(
           arena.input('q', q),
           arena.input('k', part(k, s.headDim, from, to)),

@@ -19,6 +19,8 @@ export interface Setup {
   readonly kvHeads: number;
   readonly queries: number;
   readonly keys: readonly number[];
+  /** The option of that name. */
+  readonly keyLengths?: readonly number[];
   readonly headDim: number;
   readonly valueDim: number;
   readonly isPositionsFirst: boolean;
@@ -47,6 +49,13 @@ export function numbers(draw: Draw, n: number): Float32Array {
   );
 }
 
+/** A window: a number, or how far it reaches on each side. */
+function windowOf(draw: Draw): number | [left: number, right: number] {
+  if (draw.chance(0.4)) return draw.pick([1, 2, 16, 100, Infinity]);
+  const side = (): number => draw.pick([0, 0, 1, 3, 15, 16, 100, Infinity]);
+  return [side(), side()];
+}
+
 export function setupOf(draw: Draw, limit: number, keysOf: (draw: Draw) => readonly number[]): Setup {
   const keys = keysOf(draw);
   const batch = keys.length;
@@ -61,8 +70,8 @@ export function setupOf(draw: Draw, limit: number, keysOf: (draw: Draw) => reado
   const scores: Options = {};
   if (isPositionsFirst || draw.chance(0.2)) scores.layout = isPositionsFirst ? 'bshd' : 'bhsd';
   if (draw.chance(0.3)) scores.scale = draw.pick([1, 0, -1, 0.05, draw.normal()]);
-  if (draw.chance(0.4)) scores.causal = draw.chance(0.7);
-  if (draw.chance(0.2)) scores.window = draw.pick([1, 2, 16, 100]);
+  if (draw.chance(0.4)) scores.causal = draw.pick([true, true, false, 'topLeft', 'topLeft', 'bottomRight']);
+  if (draw.chance(0.3)) scores.window = windowOf(draw);
   if (draw.chance(0.2))
     scores.softcap = draw.pick([1, 30, 50, 1e-3, 1e6, 1e16, 1e300, Number.MIN_VALUE, Number.MAX_VALUE]);
   const isIncluded = () => draw.chance(0.25);
@@ -137,12 +146,12 @@ export function exactCase(
     causal = causalDefault,
     window,
     softcap,
-  } = s.scores as { scale?: number; causal?: boolean; window?: number; softcap?: number };
+  } = s.scores as Pick<AttentionCase, 'scale' | 'causal' | 'window' | 'softcap'>;
   return {
     heads: s.heads,
     kvHeads: s.kvHeads,
     queries: s.queries,
-    keys: s.keys,
+    keys: s.keyLengths ?? s.keys,
     headDim: s.headDim,
     valueDim: s.valueDim,
     k,

@@ -7,7 +7,8 @@
 struct AttentionSizes : Shape {
   size_t kv_heads, shared, queries, keys, depth, value_depth, page;
   bool positions_first, causal, with_slopes, with_sinks, as_state;
-  double window, softcap, scale;
+  double causal_kind, window_left, window_right, softcap, scale;
+  std::vector<int32_t> key_lengths;
 
   explicit AttentionSizes(const Shape& s) : Shape(s) {
     Random random{s.seed * 31 + (uint32_t)(s.cols + 7 * s.layout + s.bias)};
@@ -29,9 +30,13 @@ struct AttentionSizes : Shape {
       shared = 1;
       queries = 30 + one_of(100);
     }
-    window = one_of(3) ? 0 : 1 + (double)one_of(300);
+    window_left = one_of(3) ? 0 : 1 + (double)one_of(300);
     softcap = one_of(4) ? 0 : 20;
     scale = 1;
+    window_right = one_of(3) ? window_left : 1 + (double)one_of(40);
+    causal_kind = causal ? 1 + (double)(one_of(4) == 0) : 0;
+    bool has_lengths = one_of(3) == 0;
+    for (size_t b = 0; has_lengths && b < batch_; b++) key_lengths.push_back((int32_t)one_of((uint32_t)keys + 1));
   }
   size_t batch_ = 1;
   size_t heads() const { return kv_heads * shared; }
@@ -51,8 +56,9 @@ struct AttentionSizes : Shape {
             (double)value_depth,
             (double)page,
             (double)positions_first,
-            (double)causal,
-            window,
+            causal_kind,
+            window_left,
+            window_right,
             scale,
             softcap,
             whole ? per_batch : 0,
@@ -86,9 +92,13 @@ struct AttentionSizes : Shape {
     return with_bias() ? row<float>(bias_kind(), entries(), bias_seed) : std::vector<float>();
   }
   std::string about() const {
-    return text("%zu sequences, %zu/%zu heads, %zu queries, %zu keys, depths %zu and %zu, window %g, cap %g, %s%s%s",
-                batch_, heads(), kv_heads, queries, keys, depth, value_depth, window, softcap, causal ? "causal, " : "",
-                with_slopes ? "slopes, " : "", Shape::about().c_str());
+    return text(
+        "%zu sequences, %zu/%zu heads, %zu queries, %zu keys, depths %zu and %zu, window %g/%g, cap %g, %s%s%s%s",
+        batch_, heads(), kv_heads, queries, keys, depth, value_depth, window_left, window_right, softcap,
+        causal_kind == 2 ? "top left, "
+        : causal         ? "causal, "
+                         : "",
+        with_slopes ? "slopes, " : "", key_lengths.empty() ? "" : "key lengths, ", Shape::about().c_str());
   }
   std::vector<Span> results() const {
     if (as_state) return {room<double>(rows() * value_depth), room<double>(rows()), room<int32_t>(rows())};
@@ -101,8 +111,8 @@ struct AttentionSizes : Shape {
 };
 
 struct AttentionCall : AttentionSizes {
-  using Kernel = void (*)(const Run&, const double*, const double*, const float*, const float*, const float*,
-                          const ScoreChanges&, const AttentionResults&);
+  using Kernel = void (*)(const Run&, const double*, const double*, const int32_t*, const float*, const float*,
+                          const float*, const ScoreChanges&, const AttentionResults&);
   static constexpr bool kInPlace = false;
   std::vector<float> q, k, v, slopes, sinks, biases;
   std::vector<uint8_t> mask;
@@ -116,21 +126,32 @@ struct AttentionCall : AttentionSizes {
         mask(mask_of()) {
     if (with_slopes) slopes = std::vector<float>(heads(), 0.25f);
     if (with_sinks && !as_state) sinks = normal(heads(), 4);
+    // What lies behind the keys of a sequence does not matter.
+    for (size_t b = 0; b < key_lengths.size(); b++)
+      for (size_t row = 0; row < kv_heads * keys; row++)
+        if (position_of(row) >= (size_t)key_lengths[b]) {
+          size_t at = b * kv_heads * keys + row;
+          for (size_t d = 0; d < depth; d++) k[at * depth + d] = NAN;
+          for (size_t d = 0; d < value_depth; d++) v[at * value_depth + d] = NAN;
+        }
   }
+  // The position of a row of k or v in its sequence.
+  size_t position_of(size_t row) const { return positions_first ? row / kv_heads : row % keys; }
   std::vector<Span> inputs() const {
-    return {span(q), span(k), span(v), span(slopes), span(sinks), span(mask), span(biases)};
+    return {span(q), span(k), span(v), span(slopes), span(sinks), span(mask), span(biases), span(key_lengths)};
   }
   std::vector<Span> outputs() const { return results(); }
   void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
     std::vector<double> numbers = shape(true), spans;
     for (size_t b = 0; b < batch_; b++) {
-      spans.push_back(100);
-      spans.push_back(100. + (double)keys + (double)(seed % 3));
+      spans.push_back(causal_kind == 2 ? 1 : 100);
+      spans.push_back(spans.back() + (double)keys + (double)(seed % 3));
     }
     auto given = [&](size_t i, bool is) { return is ? (const float*)in[i] : nullptr; };
     ScoreChanges changes = {given(3, !slopes.empty()), given(4, !sinks.empty()),
                             mask.empty() ? nullptr : (const uint8_t*)in[5], given(6, !biases.empty())};
-    kernel(run, numbers.data(), as_state ? spans.data() : nullptr, (const float*)in[0], (const float*)in[1],
+    kernel(run, numbers.data(), as_state ? spans.data() : nullptr,
+           key_lengths.empty() ? nullptr : (const int32_t*)in[7], (const float*)in[0], (const float*)in[1],
            (const float*)in[2], changes, results_in(out));
   }
 };

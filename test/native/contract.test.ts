@@ -86,6 +86,7 @@ const calls: OperatorArguments = {
   attention: {
     shape: shapeArray({ ...heads, keys: 5 }),
     ...scores,
+    keyLengths: Int32Array.of(5, 0),
     k: floats(2 * 2 * 5 * 8),
     v: floats(2 * 2 * 5 * 4),
     ...results,
@@ -181,7 +182,7 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
     [5, -1],
     [5, 0.5],
     [6, NaN],
-    [13, 2 ** 60],
+    [14, 2 ** 60],
   ] as const) {
     if (shape && !(i === 0 && 'from' in args))
       yield [`${value} for number ${i} of the shape`, operator.name, { ...args, shape: shape.with(i, value) }];
@@ -194,6 +195,10 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
   }
   if ('lengths' in args) yield ['more tokens than pages', 'table', { ...args, lengths: Int32Array.of(17, 3) }];
   if ('lengths' in args) yield ['a negative length', 'lengths', { ...args, lengths: Int32Array.of(-1, 3) }];
+  if ('keyLengths' in args) {
+    for (const length of [-1, 6, 2 ** 31 - 1])
+      yield [`a key length of ${length}`, 'key lengths', { ...args, keyLengths: Int32Array.of(5, length) }];
+  }
   if ('k' in args && 'rows' in args)
     yield ['k above cols', 'k', { ...args, k: 6, indices: new Uint32Array(36), values: floats(36) }];
   if ('classes' in args && 'x' in args) yield ['no class', 'class', { ...args, classes: 0 }];

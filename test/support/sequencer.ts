@@ -23,6 +23,7 @@ const LONGEST = [
   'consumers/installed',
   'attention/kv-memory',
   'attention/kv-untrusted',
+  'attention/kv-evict',
   'consumers/bundlers',
   'softmax/exp-sum',
   'softmax/edge-table',

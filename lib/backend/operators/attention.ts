@@ -6,13 +6,15 @@ const STORED = ['f32', 'f16', 'bf16', 'i8'];
 
 export const ATTENTION: OperatorOf<'attention'> = {
   name: 'attention', types: SINGLE, inPlace: null,
-  inputs: ['shape', 'spans', 'q', 'k', 'v', 'slopes', 'sinks', 'mask', 'bias'],
+  inputs: ['shape', 'spans', 'keyLengths', 'q', 'k', 'v', 'slopes', 'sinks', 'mask', 'bias'],
   outputs: ['out', 'lse', 'sums', 'mantissa', 'exponent'], logits: [], results: [],
   parameters: [
-    'shape', 'spans', 'q', 'k', 'v', 'slopes', 'sinks', 'mask', 'bias', 'out', 'lse', 'sums', 'mantissa', 'exponent',
+    'shape', 'spans', 'keyLengths', 'q', 'k', 'v', 'slopes', 'sinks', 'mask', 'bias', 'out', 'lse', 'sums',
+    'mantissa', 'exponent',
   ],
   call: (kernel, a) => kernel(
-    a.shape, a.spans, a.q, a.k, a.v, a.slopes, a.sinks, a.mask, a.bias, a.out, a.lse, a.sums, a.mantissa, a.exponent,
+    a.shape, a.spans, a.keyLengths, a.q, a.k, a.v, a.slopes, a.sinks, a.mask, a.bias, a.out, a.lse, a.sums,
+    a.mantissa, a.exponent,
   ),
 };
 

@@ -29,13 +29,13 @@ function rowFinder(s: AttentionShape, heads: number, positions: number) {
     s.positionsFirst ? (b * positions + position) * heads + head : (b * heads + head) * positions + position;
 }
 
-function denseSource(s: AttentionShape, k: Float32Array, v: Float32Array): KeyValueSource {
+function denseSource(s: AttentionShape, k: Float32Array, v: Float32Array, lengths: Int32Array | null): KeyValueSource {
   const rowOf = rowFinder(s, s.kvHeads, s.keys);
   const copy = (from: Float32Array, size: number) => (b: number, head: number, n: number, into: Float64Array) => {
     const at = rowOf(b, head, n) * size;
     for (let d = 0; d < size; d++) into[d] = from[at + d]!;
   };
-  return { length: () => s.keys, key: copy(k, s.headDim), value: copy(v, s.valueDim) };
+  return { length: (b) => (lengths ? lengths[b]! : s.keys), key: copy(k, s.headDim), value: copy(v, s.valueDim) };
 }
 
 type Stored = Float32Array | Uint16Array | Int8Array;
@@ -237,9 +237,9 @@ const identity = (x: number): number => x;
 
 export const attentionKernels: BackendOf<'attention' | 'attention_cached'> = /* @__PURE__ */ (() => ({
   name: 'js',
-  attention_f32(shape, spans, q, k, v, slopes, sinks, mask, bias, ...results) {
+  attention_f32(shape, spans, keyLengths, q, k, v, slopes, sinks, mask, bias, ...results) {
     const s = shapeOf(shape);
-    attend({ s, source: denseSource(s, k, v), spans, q, slopes, sinks, mask, bias, results });
+    attend({ s, source: denseSource(s, k, v, keyLengths), spans, q, slopes, sinks, mask, bias, results });
   },
   attention_cached_f32: cachedKernel<Float32Array>(identity),
   attention_cached_f16: cachedKernel<Uint16Array>(float16.toFloat),

@@ -9,6 +9,9 @@ export interface VisibleKeys {
   readonly to: number;
 }
 
+/** The value of AttentionShape.causal with which query m is at key m. */
+const TOP_LEFT = 2;
+
 /** `spans` are those of the kernel, and `keys` is the number of keys of sequence b. */
 export function visibleKeys(
   s: AttentionShape,
@@ -19,10 +22,10 @@ export function visibleKeys(
 ): VisibleKeys {
   const total = spans ? spans[2 * b + 1]! : keys;
   const start = spans ? spans[2 * b]! : 0;
-  const position = total - s.queries + query - start;
+  const position = (s.causal === TOP_LEFT ? 0 : total - s.queries) + query - start;
   return {
     position,
-    from: s.window > 0 ? position - s.window + 1 : 0,
-    to: s.causal ? position + 1 : s.window > 0 ? position + s.window : keys,
+    from: s.windowLeft > 0 ? position - s.windowLeft + 1 : 0,
+    to: s.causal ? position + 1 : s.windowRight > 0 ? position + s.windowRight : keys,
   };
 }

@@ -10,11 +10,11 @@ namespace binding {
 
 constexpr double kNever = INFINITY;  // a length that no array has
 
-// The numbers of an attention call, in the order of AttentionShape (attention/attention_keys.h).
+// The numbers of an attention call, in the order of AttentionShape (attention/attention_shape.h).
 struct AttentionSizes {
-  double batch, heads, kv_heads, queries, keys, depth, value_depth, page, flags[2], scoring[3];
+  double batch, heads, kv_heads, queries, keys, depth, value_depth, page, flags[2], scoring[4];
   double mask_batch, mask_head, mask_query, bias_batch, bias_head, bias_query;
-  static constexpr size_t kCount = 19, kFirstStride = 13, kSizes = 8;
+  static constexpr size_t kCount = 20, kFirstStride = 14, kSizes = 8;
 
   static AttentionSizes of(const TypedArray& shape);
   bool fit() const;
