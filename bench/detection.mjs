@@ -5,6 +5,7 @@
 // Needs `npm run compile`. Boxes: centres uniform in 640², sides from 8 to 200, scores u⁴. Gaussian 0.5, threshold
 // 0.001, all rounds. Median and best of the rounds, milliseconds a call.
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { decodeYolo, iouMatrix, nms, softNMS } from 'flash-softmax/detection';
 import { uniform } from './numbers.mjs';
 import { oneThread, show, turns } from './turns.mjs';
@@ -62,8 +63,16 @@ function plainDecode(output, classes, n, threshold) {
   return found.length;
 }
 
-const peers = new URL('peers/node_modules/@tensorflow/tfjs-core/dist/index.js', import.meta.url);
-const tf = existsSync(peers) ? await import(peers) : undefined;
+/** TensorFlow.js with its fastest backend for a processor, if bench/peers has it. */
+async function tensorflow() {
+  if (!existsSync(new URL('peers/node_modules/@tensorflow/', import.meta.url))) return undefined;
+  const require = createRequire(new URL('peers/peers.mjs', import.meta.url));
+  const core = require('@tensorflow/tfjs-core');
+  require('@tensorflow/tfjs-backend-wasm').setThreadsCount(1);
+  await core.setBackend('wasm');
+  return core;
+}
+const tf = await tensorflow();
 
 const cases = [];
 for (const n of [1000, 8400]) {
@@ -77,9 +86,13 @@ for (const n of [1000, 8400]) {
   };
   const labels = Int32Array.from(data.scores, (_, i) => i % 80);
   if (tf) {
-    const suppress = tf.nonMaxSuppressionWithScoreAsync ?? tf.image.nonMaxSuppressionWithScoreAsync;
     const [boxes, scores] = [tf.tensor2d(data.boxes, [n, 4]), tf.tensor1d(data.scores)];
-    work['TensorFlow.js'] = () => suppress(boxes, scores, n, 1, 0.001, 0.5);
+    work['TensorFlow.js'] = () => {
+      const found = tf.image.nonMaxSuppressionWithScore(boxes, scores, n, 1, 0.001, 0.5);
+      const count = found.selectedIndices.size;
+      tf.dispose(found);
+      return count;
+    };
   }
   cases.push([`${n} boxes`, work]);
 }

@@ -57,7 +57,7 @@ export function show(title, times, unit) {
   console.log(`\n${title}${' '.repeat(Math.max(1, 64 - title.length))}median, best in µs${unit ? `; × ${unit}` : ''}`);
   for (const [name, { median, best }] of Object.entries(times)) {
     const cells = [median, best].map((ms) => (1000 * ms).toFixed(1).padStart(11));
-    const ratio = unit ? (median / times[unit].median).toFixed(2).padStart(8) : '';
+    const ratio = unit ? (median / times[unit].median).toPrecision(3).padStart(10) : '';
     console.log(`${name.padEnd(62)}${cells.join('')}${ratio}`);
   }
 }

@@ -43,7 +43,7 @@ import { softmaxBackwardCall } from './softmax/softmax-backward.js';
 import { softmaxCall } from './softmax/softmax.js';
 
 export type { AbortSignalLike, AsyncOptions } from './call/abort.js';
-export type { AxisOptions } from './call/options.js';
+export type { AxesOptions, AxisOptions } from './call/options.js';
 export type { Float16ArrayLike, LogitArray } from './call/types.js';
 export type { BackendName } from './backend/backend.js';
 export type { Caches, Plan } from './backend/native.js';

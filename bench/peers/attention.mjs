@@ -1,13 +1,15 @@
-// Times attention beside onnxruntime-node's com.microsoft operators, in one process and in turns:
+// Times attention beside operators of onnxruntime-node, in one process and in turns:
 //
 //     node bench/peers/attention.mjs [--threads 1] [--rounds 15]
 //
-// Needs `npm run compile`, and `npm ci` in this folder. Decoding: GroupQueryAttention with past and present in one buffer; a
-// prompt: MultiHeadAttention. Medians; every result is compared before it is timed.
+// Needs `npm run compile`, and `npm ci` in this folder. Decoding: GroupQueryAttention of com.microsoft with past and
+// present in one buffer, and Attention of ONNX 23 over all keys; a prompt: MultiHeadAttention of com.microsoft, and
+// Attention, causal too. Medians and half the interquartile range; every result is compared before it is timed.
 //
 // The yardstick of decoding is reading: a search for an absent byte through as many bytes as the cache has, the fastest
 // loop over memory that JavaScript can start.
 import { createRequire } from 'node:module';
+import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { attention, decodeAttention, KVCache } from '../../dist/attention.js';
 import { capabilities, setThreads } from '../../dist/index.js';
@@ -29,7 +31,7 @@ const numbers = (n) => Float32Array.from({ length: n }, () => 2 * Math.random() 
 const tensor = (data, dims) => new Tensor(data instanceof Int32Array ? 'int32' : 'float32', data, dims);
 const largestError = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
 
-/** The median milliseconds of each call, in turns. */
+/** The median milliseconds of each call, in turns, and half the interquartile range of each. */
 async function medians(calls) {
   const times = Object.fromEntries(Object.keys(calls).map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
@@ -40,14 +42,20 @@ async function medians(calls) {
       times[name].push(performance.now() - start);
     }
   }
-  return Object.fromEntries(
-    Object.entries(times).map(([name, all]) => [name, all.sort((a, b) => a - b)[all.length >> 1]]),
-  );
+  const at = (all, part) => all[Math.floor(part * (all.length - 1))];
+  const spread = {};
+  for (const [name, all] of Object.entries(times)) {
+    all.sort((a, b) => a - b);
+    spread[name] = (at(all, 0.75) - at(all, 0.25)) / 2;
+    times[name] = at(all, 0.5);
+  }
+  return { times, spread };
 }
 
-console.log(
-  `flash-softmax ${capabilities().backend}, ${threads} thread${threads === 1 ? '' : 's'}; milliseconds, medians of ${rounds}`,
-);
+const cell = ({ times, spread }, name) => `${times[name].toFixed(2)} ± ${spread[name].toFixed(2)}`;
+
+const software = `flash-softmax ${capabilities().backend}, Node ${process.versions.node}`;
+console.log(`${cpus()[0].model.trim()}, ${software}, threads: ${threads}; milliseconds, medians of ${rounds}`);
 
 for (const keys of [8192, 32768]) {
   const [heads, kvHeads, dim] = [32, 8, 128];
@@ -79,11 +87,31 @@ for (const keys of [8192, 32768]) {
     length: tensor(Int32Array.of(keys - 1), [1]),
     total: tensor(Int32Array.of(keys), []),
   };
-  const fetches = { y: tensor(y, one(heads)), newK: tensor(pastK, past), newV: tensor(pastV, past) }; // nothing is copied
+  // nothing is copied
+  const fetches = { y: tensor(y, one(heads)), newK: tensor(pastK, past), newV: tensor(pastV, past) };
   await peer.run(feeds, fetches); // writes the last token into the past
 
   const out = new Float32Array(heads * dim);
-  const calls = { GroupQueryAttention: () => peer.run(feeds, fetches) };
+  const onnx = await session(
+    'Attention',
+    {},
+    [
+      ['q', FLOAT, [1, heads, 1, dim]],
+      ['k', FLOAT, past],
+      ['v', FLOAT, past],
+    ],
+    [['y', FLOAT, [1, heads, 1, dim]]],
+    23,
+  );
+  const onnxFeeds = { q: tensor(q, [1, heads, 1, dim]), k: tensor(pastK, past), v: tensor(pastV, past) };
+  const onnxY = new Float32Array(heads * dim);
+  const onnxFetches = { y: tensor(onnxY, [1, heads, 1, dim]) };
+  await onnx.run(onnxFeeds, onnxFetches);
+  if (!(largestError(onnxY, y) < 1e-5)) throw new Error(`Attention: off by ${largestError(onnxY, y)}`);
+  const calls = {
+    GroupQueryAttention: () => peer.run(feeds, fetches),
+    Attention: () => onnx.run(onnxFeeds, onnxFetches),
+  };
   const bytes = {};
   for (const dtype of ['float32', 'float16', 'bfloat16', 'int8']) {
     const cache = new KVCache({ kvHeads, headDim: dim, dtype });
@@ -96,14 +124,16 @@ for (const keys of [8192, 32768]) {
     calls[`read ${dtype}`] = () => memory.indexOf(2);
     bytes[dtype] = cache.bytes;
   }
-  const times = await medians(calls);
+  const measured = await medians(calls);
+  const { times } = measured;
   console.log(`\ndecode, ${heads} heads, ${kvHeads} of keys and values, ${dim} numbers, ${keys} keys`);
-  console.log(`  onnxruntime-node GroupQueryAttention, float32: ${times.GroupQueryAttention.toFixed(2)}`);
+  console.log(`  onnxruntime-node GroupQueryAttention, float32: ${cell(measured, 'GroupQueryAttention')}`);
+  console.log(`  onnxruntime-node Attention (ONNX 23), float32: ${cell(measured, 'Attention')}`);
   for (const dtype of Object.keys(bytes)) {
     const [ours, read] = [times[dtype], times[`read ${dtype}`]];
-    console.log(
-      `  ${dtype.padEnd(8)} ${ours.toFixed(2)}, ${(bytes[dtype] / ours / 1e6).toFixed(1)} GB/s, ${((100 * read) / ours).toFixed(0)} % of reading, ${(times.GroupQueryAttention / ours).toFixed(1)} × as fast as onnxruntime-node`,
-    );
+    const speed = `${(bytes[dtype] / ours / 1e6).toFixed(1)} GB/s, ${((100 * read) / ours).toFixed(0)} % of reading`;
+    const ratios = [times.GroupQueryAttention, times.Attention].map((time) => (time / ours).toFixed(1)).join(' and ');
+    console.log(`  ${dtype.padEnd(8)} ${cell(measured, dtype)}, ${speed}, ${ratios} × as fast as onnxruntime-node`);
   }
 }
 
@@ -127,9 +157,35 @@ for (const [heads, dim, queries] of [
   await peer.run(feeds, fetches);
   ours(false)();
   if (!(largestError(out, y) < 1e-5)) throw new Error(`off by ${largestError(out, y)}`);
-  const times = await medians({ peer: () => peer.run(feeds, fetches), all: ours(false), causal: ours(true) });
+  const [attend, attendCausal] = await Promise.all([0, 1].map((is_causal) => onnxAttention(is_causal, heads, dims)));
+  await attend(feeds, fetches);
+  if (!(largestError(out, y) < 1e-5)) throw new Error(`Attention: off by ${largestError(out, y)}`);
+  await attendCausal(feeds, fetches);
+  ours(true)();
+  if (!(largestError(out, y) < 1e-5)) throw new Error(`Attention, causal: off by ${largestError(out, y)}`);
+  const measured = await medians({
+    MultiHeadAttention: () => peer.run(feeds, fetches),
+    Attention: () => attend(feeds, fetches),
+    'Attention, causal': () => attendCausal(feeds, fetches),
+    all: ours(false),
+    causal: ours(true),
+  });
+  const { times } = measured;
   console.log(`\nprompt, ${heads} heads of ${dim} numbers, ${queries} queries and keys`);
-  console.log(
-    `  onnxruntime-node MultiHeadAttention ${times.peer.toFixed(2)}; flash-softmax ${times.all.toFixed(2)}, ${(times.peer / times.all).toFixed(2)} × as fast; causal ${times.causal.toFixed(2)}`,
-  );
+  for (const [name, by] of [
+    ['MultiHeadAttention', 'all'],
+    ['Attention', 'all'],
+    ['Attention, causal', 'causal'],
+  ]) {
+    const ratio = `${(times[name] / times[by]).toFixed(2)} × as fast`;
+    console.log(`  onnxruntime-node ${name} ${cell(measured, name)}; flash-softmax ${cell(measured, by)}, ${ratio}`);
+  }
+}
+
+/** Attention of ONNX 23 over [batch, positions, heads · dim]. */
+async function onnxAttention(is_causal, heads, dims) {
+  const inputs = ['q', 'k', 'v'].map((name) => [name, FLOAT, dims]);
+  const attributes = { is_causal, q_num_heads: heads, kv_num_heads: heads };
+  const peer = await session('Attention', attributes, inputs, [['y', FLOAT, dims]], 23);
+  return (feeds, fetches) => peer.run(feeds, fetches);
 }

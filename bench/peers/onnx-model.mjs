@@ -34,10 +34,11 @@ export function softmaxModel() {
 }
 
 /**
- * A model of one operator of com.microsoft. Attributes are integers; inputs and outputs are [name, element type,
- * dimensions].
+ * A model of one operator of com.microsoft, or with `opset` of that version of ONNX itself. Attributes are integers;
+ * inputs and outputs are [name, element type, dimensions].
  */
-export function operatorModel(operator, attributes, inputs, outputs) {
+export function operatorModel(operator, attributes, inputs, outputs, opset = 13) {
+  const domain = opset === 13 ? 'com.microsoft' : '';
   const value = (field, [name, type, dims]) =>
     message(
       field,
@@ -46,8 +47,8 @@ export function operatorModel(operator, attributes, inputs, outputs) {
     );
   return Uint8Array.from(
     [
-      integer(1, 8),
-      message(8, text(1, ''), integer(2, 13)),
+      integer(1, opset < 23 ? 8 : 11),
+      message(8, text(1, ''), integer(2, opset)),
       message(8, text(1, 'com.microsoft'), integer(2, 1)),
       message(
         7,
@@ -59,7 +60,7 @@ export function operatorModel(operator, attributes, inputs, outputs) {
           ...Object.entries(attributes).map(([name, number]) =>
             message(5, text(1, name), integer(3, number), integer(20, 2)),
           ),
-          text(7, 'com.microsoft'),
+          text(7, domain),
         ),
         text(2, 'attention'),
         ...inputs.map((each) => value(11, each)),

@@ -1,15 +1,12 @@
 /** Memory for keys, values and results: an error with a code where there is none; memory that goes back at once. */
 import { lengthOf, newArray, type ArrayKind, type ArrayOfKind } from '../call/arrays.js';
 import { native } from '../backend/native.js';
+import { outOfMemory } from '../call/errors.js';
+
+export { outOfMemory };
 
 /** Slabs begin at a cache line. */
 const LINE = 64;
-
-/** The error for memory that the system does not give. */
-export function outOfMemory(bytes: number, name: string): Error & { code: 'ERR_MEMORY_ALLOCATION_FAILED' } {
-  const error = new Error(`Expected ${bytes} bytes of memory for ${name} but received none`);
-  return Object.assign(error, { code: 'ERR_MEMORY_ALLOCATION_FAILED' as const });
-}
 
 /** A new array of zeros. Throws an Error with the code ERR_MEMORY_ALLOCATION_FAILED. */
 export function allocate<K extends ArrayKind>(kind: K, length: number, name: string): ArrayOfKind<K> {

@@ -5,11 +5,14 @@
  * afterwards, and by intrinsic getters (arrays.ts). Nothing is written before every check has passed.
  */
 import { MASK_NONE, type KernelArray } from '../backend/backend.js';
-import { byteOffsetOf, bytesPerElement, kindOf, lengthOf, newArray, overlap, type ArrayKind } from './arrays.js';
+import { byteOffsetOf, bytesPerElement, kindOf, lengthOf, overlap, type ArrayKind } from './arrays.js';
 import { apart, bitsOf, count, isLike, oneOf, positive } from './checks.js';
+import { axesOf, rowsOver, type CompactOrder, type Rows } from './axes.js';
+import { compactCall } from './compact.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from './errors.js';
 import { biasOf, maskOf } from './mask.js';
-import { checkNames, type AxisOptions, type Form, type OptionNames } from './options.js';
+import { allocated } from './memory.js';
+import { checkNames, type AxesOptions, type Form, type OptionNames } from './options.js';
 import { isFloat32Array, isFloat64Array, type ElementType, type FloatArray, type LogitArray } from './types.js';
 
 /** What an operator gives: a number for each element, a double for each row, or a state of its own. */
@@ -22,6 +25,8 @@ export interface AxisOperator {
   readonly result: ResultKind;
   /** The names of its options; absent: they are not checked here. */
   readonly names?: OptionNames;
+  /** Whether `axis` may be a list. Its calls run `gather` before their kernel and `scatter` after it. */
+  readonly takesAxes?: boolean;
 }
 
 /** Checked arguments by name, as kernels take them. */
@@ -37,6 +42,9 @@ export interface AxisArguments {
   readonly bias: KernelArray | null;
 }
 
+/** The names of arguments that are arrays. */
+type ArrayName = 'x' | 'out' | 'mask' | 'bias';
+
 export interface AxisCall {
   readonly args: AxisArguments;
   readonly elements: number;
@@ -45,6 +53,14 @@ export interface AxisCall {
   /** The caller's `out`, or a new array. */
   readonly out: LogitArray;
   readonly isOutNew: boolean;
+  /** The names of arguments that are arrays of this call. */
+  readonly own: readonly ArrayName[];
+  /** The order of the arguments, if it is not the tensor's. */
+  readonly order?: CompactOrder;
+  /** Fills the arguments from the caller's arrays, with a turn for others between slices. */
+  gather?(): Generator<undefined, void>;
+  /** Moves results to `out`. */
+  scatter?(): Generator<undefined, void>;
 }
 
 /** Checks the logits and the options of a call, which has either form of the operator's function. */
@@ -52,7 +68,7 @@ export function axisCall(
   operator: AxisOperator,
   form: Form,
   x: LogitArray,
-  options?: AxisOptions<LogitArray, LogitArray>,
+  options?: AxesOptions<LogitArray, LogitArray>,
 ): AxisCall {
   const { logits, result, names } = operator;
   if (options === undefined && result === 'element') {
@@ -64,10 +80,11 @@ export function axisCall(
   const type = elementTypeOf(x, dtype, logits);
   positive(temperature, 'temperature');
   const sizes = sizesOf(shape, axis, cols);
+  const axes: unknown = Array.isArray(axis) ? Array.from(axis as readonly unknown[]) : axis;
 
   const elements = trueLength(x, logits); // behind all that could run a caller's code
-  const rows = sizes === undefined ? rowsOf(elements, cols) : rowsAlong(sizes, axis, elements);
-  const kernelMask = mask === undefined ? undefined : maskOf(mask, maskFormat, elements, rows);
+  const rows = sizes === undefined ? rowsOf(elements, cols) : rowsAlong(sizes, axes, elements, operator.takesAxes);
+  const kernelMask = mask === undefined ? undefined : maskOf(mask, maskFormat, elements, wordRows(rows));
   const kernelBias = bias === undefined ? null : biasOf(bias, x, elements, rows.cols, logits);
   if (out !== undefined) {
     checkOut(operator, out, x, result === 'row' ? rows.outer * rows.inner : elements);
@@ -75,8 +92,8 @@ export function axisCall(
     if (bias !== undefined) apart(bias, 'bias', out, 'out');
   }
   const results = out ?? newResults(result, x, elements, rows);
-  const { outer, cols: length, inner } = rows;
-  return {
+  const { outer, cols: length, inner, order } = rows;
+  const call: AxisCall = {
     args: {
       x: bitsOf(x),
       out: bitsOf(results),
@@ -92,7 +109,9 @@ export function axisCall(
     type: (type === 'f16' || type === 'bf16') && isFloat32Array(results) ? `${type}_f32` : type,
     out: results,
     isOutNew: out === undefined,
+    own: out === undefined ? ['out'] : [],
   };
+  return order === undefined ? call : compactCall(call, { form, result, logits, order });
 }
 
 /** A call without options: all of x is one row. */
@@ -101,7 +120,7 @@ function plainCall<A extends FloatArray>(x: A, out: A, type: ElementType): AxisC
   const bias = null;
   const mask = null;
   const args = { x, out, outer: 1, cols: elements, inner: 1, temperature: 1, mask, maskLayout: MASK_NONE, bias };
-  return { args, elements, type, out, isOutNew: true };
+  return { args, elements, type, out, isOutNew: true, own: ['out'] };
 }
 
 const TYPES = { Float32Array: 'f32', Float64Array: 'f64', Float16Array: 'f16' } as const;
@@ -123,12 +142,6 @@ function elementTypeOf(x: LogitArray, dtype: unknown, name: string): ElementType
   return type;
 }
 
-interface Rows {
-  readonly outer: number;
-  readonly cols: number;
-  readonly inner: number;
-}
-
 /** A copy of `shape`, each element read once; undefined without a shape. */
 function sizesOf(shape: unknown, axis: unknown, cols: unknown): readonly unknown[] | undefined {
   if (shape === undefined && axis !== undefined) throw wrongValue('no value', 'axis without shape', describe(axis));
@@ -145,29 +158,27 @@ function rowsOf(elements: number, cols: number | undefined): Rows {
   return { outer: elements / cols, cols, inner: 1 };
 }
 
-/** Rows along one axis of a shape. */
-function rowsAlong(sizes: readonly unknown[], axis: number = -1, elements: number): Rows {
+/** Rows over axes of a shape. */
+function rowsAlong(sizes: readonly unknown[], axis: unknown = -1, elements: number, takesAxes = false): Rows {
   if (!Array.isArray(sizes)) throw wrongType('an array of integers', 'shape', sizes);
-  const size = (first: number, end: number) =>
-    sizes.slice(first, end).reduce((product: number, n) => {
-      if (typeof n !== 'number') throw wrongType('integers', 'shape', n);
-      if (!(Number.isSafeInteger(n) && n >= 0)) throw outOfRange('integers from 0', 'shape', n);
-      return product * n;
-    }, 1);
-
-  const rank = sizes.length;
-  const total = size(0, rank);
-  if (rank === 0) throw wrongValue('at least one dimension', 'shape', 'none');
-  if (typeof axis !== 'number') throw wrongType('an integer', 'axis', axis);
-  if (!(Number.isInteger(axis) && axis >= -rank && axis < rank)) {
-    throw outOfRange(`an integer from ${-rank} to ${rank - 1}`, 'axis', axis);
-  }
+  const total = sizes.reduce((product: number, n) => {
+    if (typeof n !== 'number') throw wrongType('integers', 'shape', n);
+    if (!(Number.isSafeInteger(n) && n >= 0)) throw outOfRange('integers from 0', 'shape', n);
+    return product * n;
+  }, 1) as number;
+  if (sizes.length === 0) throw wrongValue('at least one dimension', 'shape', 'none');
+  const axes = axesOf(axis, sizes.length, takesAxes);
   if (total !== elements) {
     throw wrongValue(`a product of ${elements}, the length of x,`, 'shape', `[${sizes.join(', ')}]`);
   }
-  const along = axis < 0 ? axis + rank : axis;
-  return { outer: size(0, along), cols: size(along, along + 1), inner: size(along + 1, rank) };
+  return rowsOver(sizes as number[], axes, elements);
 }
+
+/** The rows of a mask: rows that do not follow one another have an inner size above 1, and no words of their own. */
+const wordRows = ({ outer, cols, inner, order }: Rows) => ({
+  cols,
+  inner: order === undefined ? inner : outer * inner,
+});
 
 /** Checks the array for results: its kind, its length, and that it is x itself or apart from x. */
 function checkOut({ logits, result }: AxisOperator, out: LogitArray, x: LogitArray, length: number): void {
@@ -193,9 +204,9 @@ function checkOut({ logits, result }: AxisOperator, out: LogitArray, x: LogitArr
 /** A new array for results, by kind and not by constructor, which can be anything. */
 function newResults(result: ResultKind, x: LogitArray, elements: number, { outer, inner }: Rows): LogitArray {
   if (result === 'state') return x;
-  return result === 'row' ? new Float64Array(outer * inner) : newLike(x, elements);
+  return result === 'row' ? allocated('Float64Array', outer * inner, 'out') : newLike(x, elements);
 }
 
 /** A new array of the kind of x. */
 export const newLike = (x: LogitArray, length: number): LogitArray =>
-  newArray(kindOf(x) as ArrayKind, length) as unknown as LogitArray;
+  allocated(kindOf(x) as ArrayKind, length, 'out') as unknown as LogitArray;

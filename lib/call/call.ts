@@ -5,7 +5,7 @@ import type { AnyOperator, ElementOperator, Operator, OperatorArguments } from '
 import type { OperatorOf, Positional, TypeOf } from '../backend/operators.js';
 import type { AsyncOptions } from './abort.js';
 import { axisCall, type AxisOperator } from './axis.js';
-import type { AxisOptions, Form, OptionNames } from './options.js';
+import type { AxesOptions, Form, OptionNames } from './options.js';
 import type { LogitArray, NewResult, KindOf, OptionsFor, ResultOf, Returned } from './types.js';
 
 type NamesOf<O extends Operator> = Extract<keyof OperatorArguments[O], string>;
@@ -22,8 +22,12 @@ interface CallParts<O extends Operator, R> {
   readonly work: number;
   /** For a job: keeps the pages of a cache, until the function that it returns is called. */
   hold?(): () => void;
+  /** Fills `own` arrays from the caller's before the kernel runs, with a turn for others at each yield. */
+  before?(): Generator<undefined, void>;
   /** Throws what the kernel found wrong: it has written `own` arrays alone then, and so does a job. */
   check?(): void;
+  /** Fills the caller's arrays from `own` ones when all checks have passed. */
+  after?(): Generator<undefined, void>;
   /** Makes the result from the arguments when the kernel has run. */
   finish(): R;
 }
@@ -38,7 +42,9 @@ export interface Call<R> {
     readonly names?: Readonly<Record<string, string | undefined>>;
     readonly work: number;
     hold?(): () => void;
+    before?(): Generator<undefined, void>;
     check?(): void;
+    after?(): Generator<undefined, void>;
     finish(): R;
   };
 }
@@ -55,30 +61,31 @@ export const kernelNameOf = ({ operator: { name }, parts: { type } }: Call<unkno
   ((kernelNames[name] ??= {})[type] ??= `${name}_${type}` as keyof Kernels);
 
 /** Makes the checked call of a function of logits, in either form. Absent are the options that the function lacks. */
-export type ElementCall<Absent extends keyof AxisOptions = never> = <
+export type ElementCall<Absent extends keyof AxesOptions = never> = <
   A extends LogitArray,
   Out extends ResultOf<A> = NewResult<A>,
 >(
   form: Form,
   x: A,
-  ...rest: OptionsFor<A, Omit<AxisOptions<KindOf<A>, Out>, Absent> & AsyncOptions>
+  ...rest: OptionsFor<A, Omit<AxesOptions<KindOf<A>, Out>, Absent> & AsyncOptions>
 ) => Call<Returned<Out>>;
 
 /** The calls of an operator of logits that gives a number for each element. */
-export function elementCalls<Absent extends keyof AxisOptions = never>(
+export function elementCalls<Absent extends keyof AxesOptions = never>(
   operator: OperatorOf<ElementOperator>,
   js: BackendOf<never>,
   names: OptionNames,
 ): ElementCall<Absent> {
-  const checks: AxisOperator = { logits: 'x', result: 'element', names };
-  const build = (form: Form, logits: LogitArray, options?: AxisOptions<LogitArray, LogitArray>): Call<LogitArray> => {
-    const { args, elements, type, out, isOutNew } = axisCall(checks, form, logits, options);
+  const checks: AxisOperator = { logits: 'x', result: 'element', names, takesAxes: true };
+  const build = (form: Form, logits: LogitArray, options?: AxesOptions<LogitArray, LogitArray>): Call<LogitArray> => {
+    const { args, elements, type, out, own, gather, scatter } = axisCall(checks, form, logits, options);
     return callOf(operator, {
       backend: backendFor(elements, js),
       type,
       args,
-      own: isOutNew ? ['out'] : [],
+      own,
       work: elements,
+      ...(gather && scatter && { before: gather, after: scatter }),
       finish: () => out,
     });
   };
@@ -86,9 +93,16 @@ export function elementCalls<Absent extends keyof AxisOptions = never>(
 }
 
 export function runNow<R>(call: Call<R>): R {
-  call.operator.call(kernelOf(call), call.parts.args);
-  call.parts.check?.();
-  return call.parts.finish();
+  const { parts } = call;
+  if (parts.before !== undefined) drain(parts.before());
+  call.operator.call(kernelOf(call), parts.args);
+  parts.check?.();
+  if (parts.after !== undefined) drain(parts.after());
+  return parts.finish();
+}
+
+function drain(steps: Generator<undefined, void>): void {
+  while (!steps.next().done);
 }
 
 export const kernelOf = (call: Call<unknown>): Positional =>

@@ -31,6 +31,12 @@ export function wrongValue(expected: string, name: string, received: string): Ra
   return coded(new RangeError(`Expected ${expected} for ${name} but received ${received}`), 'ERR_INVALID_ARG_VALUE');
 }
 
+/** The error for memory that the system does not give. */
+export function outOfMemory(bytes: number, name: string): Error & { code: 'ERR_MEMORY_ALLOCATION_FAILED' } {
+  const error = new Error(`Expected ${bytes} bytes of memory for ${name} but received none`);
+  return Object.assign(error, { code: 'ERR_MEMORY_ALLOCATION_FAILED' as const });
+}
+
 /** Describes a value in a few words: 3, 'abc', an Array, a Float32Array of 5. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;

@@ -3,8 +3,9 @@
  * such arrays, a slice at a time so that the event loop stays free. Only SharedArrayBuffers, which can be neither
  * transferred nor shrunk, are used where they are.
  */
-import { bytesPerElement, copyInto, kindOf, lengthOf, newArray, viewOf, type ArrayKind } from './arrays.js';
-import { wrongValue } from './errors.js';
+import { bytesPerElement, copyInto, kindOf, lengthOf, newArray, viewOf } from './arrays.js';
+import type { ArrayKind, ArrayOfKind } from './arrays.js';
+import { outOfMemory, wrongValue } from './errors.js';
 import { turn } from './js-jobs.js';
 
 /** Bytes copied in one turn of the event loop: less than a millisecond, also where page faults are slow. */
@@ -18,6 +19,15 @@ export function newLike(view: ArrayBufferView, length: number, shared: boolean):
   return newArray(kindOf(view) as ArrayKind, shared ? new SharedArrayBuffer(length * bytesPerElement(view)) : length);
 }
 
+/** A new array of zeros. Throws an Error with the code ERR_MEMORY_ALLOCATION_FAILED. */
+export function allocated<K extends ArrayKind>(kind: K, length: number, name: string): ArrayOfKind<K> {
+  try {
+    return newArray(kind, length);
+  } catch {
+    throw outOfMemory(length * bytesPerElement(newArray(kind, 0)), name);
+  }
+}
+
 /** The most bytes that {@link scratchLike} keeps. */
 const MOST_SCRATCH = 2 ** 24;
 
@@ -27,11 +37,11 @@ const scratches = new Map<string, ArrayBufferView>();
  * An array of the same kind and at least this length, with any content: for a call that runs at once and hands it to no
  * caller. Memory that was used before is up to 60 times faster than new memory.
  */
-export function scratchLike(view: ArrayBufferView, length: number): ArrayBufferView {
+export function scratchLike(view: ArrayBufferView, length: number, name = 'scratch'): ArrayBufferView {
   const kind = kindOf(view)!;
   const kept = scratches.get(kind);
   if (kept !== undefined && lengthOf(kept) >= length) return kept;
-  const made = newLike(view, length, false);
+  const made = allocated(kind as ArrayKind, length, name);
   if (length * bytesPerElement(view) <= MOST_SCRATCH) scratches.set(kind, made);
   return made;
 }

@@ -6,7 +6,7 @@ import type { BackendName, Kernels } from '../backend/backend.js';
 import { native, type Jobs } from '../backend/native.js';
 import { inOrder, kernelNameOf, kernelOf, type Call } from './call.js';
 import { onAbort, signalOf, type AsyncOptions } from './abort.js';
-import { inSharedMemory, runInWorker } from './js-jobs.js';
+import { inSharedMemory, runInWorker, turn } from './js-jobs.js';
 import type { Form } from './options.js';
 import { checkWhole, copy, newLike, type CallerArray } from './memory.js';
 
@@ -43,6 +43,7 @@ async function runOnCopies<R>(call: Call<R>, signal: AbortSignal | undefined): P
   const callers = callerArrays(call);
   signal?.throwIfAborted();
   const { operator, parts } = call;
+  if (parts.before !== undefined) await inTurns(parts.before(), signal);
   const { args } = parts;
   const isJs = parts.backend.name === 'js';
   const shared = isJs && inSharedMemory;
@@ -85,7 +86,15 @@ async function runOnCopies<R>(call: Call<R>, signal: AbortSignal | undefined): P
   const written = results.filter((name) => callers.has(name));
   for (const name of written) checkWhole(callers.get(name)!);
   for (const name of written) await copyBack(name);
+  if (parts.after !== undefined) await inTurns(parts.after(), signal);
   return parts.finish();
+}
+
+async function inTurns(steps: Generator<undefined, void>, signal: AbortSignal | undefined): Promise<void> {
+  while (!steps.next().done) {
+    await turn();
+    signal?.throwIfAborted();
+  }
 }
 
 /** The caller's arrays, by the names of arguments. */

@@ -40,6 +40,17 @@ export interface AxisOptions<A extends LogitArray = LogitArray, Out = A> {
   dtype?: 'float16' | 'bfloat16' | undefined;
 }
 
+/** {@link AxisOptions} of the operators whose rows may run over several axes. */
+export interface AxesOptions<A extends LogitArray = LogitArray, Out = A> extends Omit<AxisOptions<A, Out>, 'axis'> {
+  /**
+   * The axis of `shape` that rows run along, or a list of axes, [1, 3], over whose positions together each row runs;
+   * negative ones count from the end. Axes with nothing between them (but sizes of 1) cost no more than one; others are
+   * copied. The order of the list does not matter: a mask or bias of one row has the axes in the order of `shape`,
+   * and results for each row have the remaining axes in that order. Default: −1, the last.
+   */
+  axis?: number | readonly number[] | undefined;
+}
+
 /** Options of an operator whose results are states of its own. */
 export type ReductionOptions<A extends LogitArray = LogitArray> = Omit<AxisOptions<A>, 'out'>;
 

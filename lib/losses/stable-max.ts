@@ -1,11 +1,11 @@
 /** stableMax and logStableMax: probabilities without exponentials, whose gradients do not vanish by rounding. */
 import { LOG_STABLE_MAX, STABLE_MAX } from '../backend/operators.js';
 import { elementCalls, runNow } from '../call/call.js';
-import { UNSCALED_NAMES, type UnscaledOptions } from '../call/options.js';
+import { UNSCALED_NAMES, type AxesOptions } from '../call/options.js';
 import type { FloatArray, KindOf, LogitArray, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
 import { logStableMaxKernels, stableMaxKernels } from '../js/losses/stable-max.js';
 
-export type StableMaxOptions<A extends LogitArray = FloatArray, Out = A> = UnscaledOptions<A, Out>;
+export type StableMaxOptions<A extends LogitArray = FloatArray, Out = A> = Omit<AxesOptions<A, Out>, 'temperature'>;
 
 /**
  * StableMax (Prieto et al., arXiv 2501.04697), row by row, with z = x + bias:

@@ -1,7 +1,7 @@
 /** logSoftmax: the logarithms of the probabilities that belong to logits. */
 import { LOG_SOFTMAX } from '../backend/operators.js';
 import { elementCalls, runNow } from '../call/call.js';
-import { AXIS_NAMES, type AxisOptions } from '../call/options.js';
+import { AXIS_NAMES, type AxesOptions } from '../call/options.js';
 import type { KindOf, LogitArray, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
 import { logSoftmaxKernels } from '../js/softmax/log-softmax.js';
 
@@ -22,7 +22,7 @@ import { logSoftmaxKernels } from '../js/softmax/log-softmax.js';
  * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless
  *   `out`.
  * @param rest `options`:
- *   See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
+ *   See {@link AxesOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
  *   `dtype`.
  * @returns `out`, or a new array of the type and length of `x`. Half types: the float32 result rounded once.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
@@ -31,7 +31,7 @@ import { logSoftmaxKernels } from '../js/softmax/log-softmax.js';
  */
 export function logSoftmax<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   x: A,
-  ...rest: OptionsFor<A, AxisOptions<KindOf<A>, Out>>
+  ...rest: OptionsFor<A, AxesOptions<KindOf<A>, Out>>
 ): Returned<Out> {
   return runNow(logSoftmaxCall('now', x, ...rest));
 }

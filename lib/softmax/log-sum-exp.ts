@@ -4,7 +4,7 @@ import { LOG_SUM_EXP } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
 import { axisCall, type AxisArguments, type AxisOperator } from '../call/axis.js';
 import { callOf, runNow, type Call } from '../call/call.js';
-import type { AxisOptions, Form } from '../call/options.js';
+import type { AxesOptions, Form } from '../call/options.js';
 import { runSteps } from '../call/steps.js';
 import type { ElementType, LogitArray, NewFloat64Array, Returned } from '../call/types.js';
 import { logSumExpKernels } from '../js/softmax/log-sum-exp.js';
@@ -56,9 +56,9 @@ export function logSumExp<A extends LogitArray, Out extends Float64Array = NewFl
  *
  * NaN for a row with a NaN, +∞ for one with +∞, −∞ for one of nothing but −∞ or masked positions.
  *
- * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say.
- * @param options See {@link AxisOptions}; `out` is a Float64Array with an element for each row, apart from x.
- * @returns `out`, or a new Float64Array: shape without the axis, row-major.
+ * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` (a list too) say.
+ * @param options See {@link AxesOptions}; `out` is a Float64Array with an element for each row, apart from x.
+ * @returns `out`, or a new Float64Array: shape without the axis or axes, row-major.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense or lengths that do not
  * fit.
@@ -79,22 +79,23 @@ export function logSumExp(
 export const isState = (logits: LogitArray | ExpSums): logits is ExpSums =>
   typeof logits === 'object' && logits !== null && 'mantissa' in logits;
 
-const CHECKS: AxisOperator = { logits: 'x', result: 'row', names: LOG_SUM_EXP_NAMES };
+const CHECKS: AxisOperator = { logits: 'x', result: 'row', names: LOG_SUM_EXP_NAMES, takesAxes: true };
 
 export function logSumExpCall<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
   form: Form,
   logits: A,
-  options?: AxisOptions<A, Out> & AsyncOptions,
+  options?: AxesOptions<A, Out> & AsyncOptions,
 ): Call<Returned<Out>> {
   const call = axisCall(CHECKS, form, logits, options);
-  const { args, elements, type, isOutNew } = call;
+  const { args, elements, type, own, gather } = call;
   const sums = call.out as Returned<Out>;
   return callOf(LOG_SUM_EXP, {
     backend: backendFor(elements, logSumExpKernels),
     type: type as ElementType,
     args: args as AxisArguments & { readonly out: Float64Array },
-    own: isOutNew ? ['out'] : [],
+    own,
     work: elements,
+    ...(gather && { before: gather }),
     finish: () => (args.cols === 0 ? sums.fill(-Infinity) : sums), // kernels leave empty rows alone
   });
 }

@@ -1,11 +1,11 @@
 /** softmax: logits to probabilities. */
 import { SOFTMAX } from '../backend/operators.js';
 import { elementCalls, runNow } from '../call/call.js';
-import { AXIS_NAMES, type AxisOptions } from '../call/options.js';
+import { AXIS_NAMES, type AxesOptions } from '../call/options.js';
 import type { FloatArray, KindOf, LogitArray, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
 import { softmaxKernels } from '../js/softmax/softmax.js';
 
-export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxisOptions<A, Out>;
+export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxesOptions<A, Out>;
 
 /**
  * The probabilities that belong to logits, row by row:
@@ -22,7 +22,7 @@ export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxisOpt
  * @param x Logits, row-major: all of them one row, or rows as `cols` or `shape` and `axis` say. Not written, unless
  *   `out`.
  * @param rest `options`:
- *   See {@link AxisOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
+ *   See {@link AxesOptions}: `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `bias`, `out`,
  *   and `dtype` for half types, whose results are the float32 results rounded once; float32 `out` is allowed there.
  * @returns `out`, or a new array of the type and length of `x`. An empty `x` gives an empty array.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.

@@ -2,9 +2,11 @@
 import type { AsyncOptions } from '../call/abort.js';
 import { copyInto, copyOf, kindOf, lengthOf } from '../call/arrays.js';
 import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
+import type { CompactOrder } from '../call/axes.js';
+import { moved } from '../call/compact.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
-import { checkWhole } from '../call/memory.js';
-import { AXIS_NAMES, namesWith, type AxisOptions, type Form } from '../call/options.js';
+import { allocated, checkWhole } from '../call/memory.js';
+import { AXIS_NAMES, namesWith, type AxesOptions, type Form } from '../call/options.js';
 import type { Steps } from '../call/steps.js';
 import type { LogitArray, NewFloat64Array } from '../call/types.js';
 import { powerOfTwo } from '../math/extended.js';
@@ -23,7 +25,7 @@ import {
 /** Weights as a caller gives them: a number for each element of x, or one row's for all rows. */
 export type SumWeights = Float32Array | Float64Array | readonly number[];
 
-export interface WeightedSumOptions<A extends LogitArray = LogitArray, Out = Float64Array> extends AxisOptions<A, Out> {
+export interface WeightedSumOptions<A extends LogitArray = LogitArray, Out = Float64Array> extends AxesOptions<A, Out> {
   /** Finite numbers, negative ones too: as long as `x`, or as a row. A weight of 0 drops its element. Default: 1. */
   weights?: SumWeights | undefined;
   /** Whether the sign of each sum is wanted. Default: false. */
@@ -38,12 +40,12 @@ export interface SignedLogSums<Out = NewFloat64Array> {
   readonly sign: NewFloat64Array;
 }
 
-export const LOG_SUM_EXP_NAMES = /* @__PURE__ */ namesWith<AxisOptions, WeightedSumOptions>(AXIS_NAMES, {
+export const LOG_SUM_EXP_NAMES = /* @__PURE__ */ namesWith<AxesOptions, WeightedSumOptions>(AXIS_NAMES, {
   weights: true,
   sign: true,
 });
 
-const CHECKS: AxisOperator = { logits: 'x', result: 'row', names: LOG_SUM_EXP_NAMES };
+const CHECKS: AxisOperator = { logits: 'x', result: 'row', names: LOG_SUM_EXP_NAMES, takesAxes: true };
 
 /** Whether a call of logSumExp needs these steps. No getter runs. */
 export const isWeighted = (options: object | undefined): options is WeightedSumOptions =>
@@ -96,15 +98,30 @@ function* steps(
 ): Steps<Float64Array | SignedLogSums<Float64Array>> {
   const out = call.out as Float64Array;
   const caller = { view: out, name: 'out', length: lengthOf(out) };
+  if (call.gather !== undefined) yield* call.gather();
+  const ordered = call.order === undefined ? weights : yield* inOrder(weights, call.order, call.elements);
   const source = form === 'now' ? { ...call.args, type: call.type } : copied(call);
   let sums: SignedSums = emptySums(call.args.outer * call.args.inner);
-  for (const { band, octaves } of call.elements > 0 ? bandsOf(weights) : []) {
+  for (const { band, octaves } of call.elements > 0 ? bandsOf(ordered) : []) {
     sums = sumOf(sums, yield* nearSums(form, call, source, band), octaves);
   }
   const { mantissa, exponent, sign } = sums;
   if (form === 'later') checkWhole(caller);
   copyInto(out, logSumExpOfState({ mantissa, exponent }));
   return wantsSign ? { lse: out, sign } : out;
+}
+
+/** Weights in compact order. Weights of one row are in the order of all rows. */
+function* inOrder(
+  weights: MeasuredWeights,
+  order: CompactOrder,
+  elements: number,
+): Generator<undefined, MeasuredWeights> {
+  const { of: from } = weights;
+  if (lengthOf(from) !== elements) return weights;
+  const to = allocated(kindOf(from) as 'Float64Array', elements, 'weights');
+  yield* moved([{ from, to, caller: { view: from, name: 'weights', length: elements } }], order, elements);
+  return { ...weights, of: to };
 }
 
 /** What a promise reads: copies that no one else can write. */

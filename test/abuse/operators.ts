@@ -37,7 +37,50 @@ function alongAxis(name: string, label: string, x: () => AnyArray, out: () => An
   };
 }
 
+/** Rows over axes apart, whose arrays are copied. */
+function overAxes(name: string, label: string, x: () => AnyArray, out: () => AnyArray, dtype?: string): Operator {
+  const along = alongAxis(name, label, x, out, dtype);
+  return {
+    ...along,
+    name: `${name} over axes, ${label}`,
+    lists: () => ({ shape: [2, ROWS, COLS / 2], axis: [0, 2] }),
+    call: (api, { x: logits }, options, lists) =>
+      api[name]!(
+        logits,
+        Object.defineProperties(options, {
+          shape: { value: lists.shape, enumerable: true, configurable: true },
+          axis: { value: lists.axis, enumerable: true, configurable: true },
+        }),
+      ),
+  };
+}
+
 const rowOperators: Operator[] = [
+  overAxes(
+    'softmax',
+    'f32',
+    () => floats(SIZE, 1),
+    () => new Float32Array(SIZE),
+  ),
+  overAxes(
+    'softmax',
+    'bf16 to f32',
+    () => halves(SIZE),
+    () => new Float32Array(SIZE),
+    'bfloat16',
+  ),
+  overAxes(
+    'logSoftmax',
+    'f64',
+    () => doubles(SIZE, 1),
+    () => new Float64Array(SIZE),
+  ),
+  overAxes(
+    'logSumExp',
+    'f32',
+    () => floats(SIZE, 3),
+    () => new Float64Array(ROWS),
+  ),
   alongAxis(
     'softmax',
     'f32',

@@ -34,7 +34,7 @@ describe('shape and axis', () => {
       outOfRange({ shape: [n, 3] }, `Expected integers from 0 for shape but received ${n}`);
     wrongValue({ shape: [] }, 'Expected at least one dimension for shape but received none');
     wrongValue({ shape: [2, 2] }, 'Expected a product of 6, the length of x, for shape but received [2, 2]');
-    wrongType({ shape: [2, 3], axis: '1' }, "Expected an integer for axis but received '1'");
+    wrongType({ shape: [2, 3], axis: '1' }, "Expected an integer or an array of integers for axis but received '1'");
     for (const axis of [2, -3, 0.5, NaN])
       outOfRange({ shape: [2, 3], axis }, `Expected an integer from -2 to 1 for axis but received ${axis}`);
     wrongValue({ axis: 0 }, 'Expected no value for axis without shape but received 0');

@@ -14,6 +14,7 @@ import {
   type Logits,
 } from './data.js';
 import type { Draw } from './draw.js';
+import { gridOf } from './grid.js';
 import type { Arena } from './memory.js';
 import { IntegerRow } from './exact-row.js';
 import { exactRow, type ExactRow } from './row-oracle.js';
@@ -37,6 +38,8 @@ export interface Axis {
   readonly biases?: Float64Array;
   /** All options that are not arrays. */
   readonly plain: Options;
+  /** Where the elements of each row lie, for rows over several axes. */
+  readonly places?: Int32Array;
   readonly text: string;
 }
 
@@ -56,12 +59,21 @@ export interface AxisNeeds {
   readonly isFlat?: boolean;
   readonly hasTemperature?: boolean;
   readonly isMild?: boolean;
+  /** Rows may run over several axes. */
+  readonly hasAxes?: boolean;
 }
 
 export function axisOf(
   draw: Draw,
   limit: number,
-  { hasBias = true, types = TYPES, isFlat = false, hasTemperature = true, isMild = false }: AxisNeeds = {},
+  {
+    hasBias = true,
+    types = TYPES,
+    isFlat = false,
+    hasTemperature = true,
+    isMild = false,
+    hasAxes = false,
+  }: AxisNeeds = {},
 ): Axis {
   const type = draw.pick(types);
   const cols = draw.chance(0.01) ? 0 : lengthOf(draw, Math.min(limit, isHalf(type) ? 5000 : Infinity));
@@ -79,15 +91,18 @@ export function axisOf(
     values.set(numbersOf(draw, type, length - from, second), from);
   }
   const temperature = hasTemperature ? temperatureOf(draw) : 1;
-  const plain: Options = { ...shapeOptions(draw, outer, cols, inner, isFlat) };
+  const grid = hasAxes && inner === 1 && draw.chance(0.2) ? gridOf(draw, outer, cols) : undefined;
+  const plain: Options = { ...(grid?.options ?? shapeOptions(draw, outer, cols, inner, isFlat)) };
   if (temperature !== 1 || (hasTemperature && draw.chance(0.2))) plain.temperature = temperature;
   if (isHalf(type)) plain.dtype = type === 'f16' ? 'float16' : 'bfloat16';
-  const masked = draw.chance(0.3) ? maskOf(draw, { outer, cols, inner, length }) : undefined;
+  const masked = draw.chance(0.3) ? maskOf(draw, { outer, cols, inner, length, ...grid }) : undefined;
   if (masked?.isBits || (masked && draw.chance(0.3))) plain.maskFormat = masked.isBits ? 'bits' : 'bytes';
-  const bias = hasBias && draw.chance(0.25) ? biasOf(draw, type, kind, { cols, inner, length }, isMild) : undefined;
+  const bias =
+    hasBias && draw.chance(0.25) ? biasOf(draw, type, kind, { cols, inner, length, ...grid }, isMild) : undefined;
   const kindOfRows = second ? `${kind} and ${second}` : kind;
   const added = `${masked ? `, mask ${masked.text}` : ''}${bias ? `, bias ${bias.text}` : ''}`;
-  const text = `${type} [${outer}, ${cols}, ${inner}] ${kindOfRows}, T ${temperature}${added}`;
+  const over = grid ? ` of [${grid.options.shape.join(', ')}] over ${grid.options.axis.join(', ')}` : '';
+  const text = `${type} [${outer}, ${cols}, ${inner}]${over} ${kindOfRows}, T ${temperature}${added}`;
   return {
     type,
     outer,
@@ -101,6 +116,7 @@ export function axisOf(
     text,
     ...(masked && { mask: masked.mask, visible: masked.visible }),
     ...(bias && { bias: bias.bias, biases: bias.all }),
+    ...(grid && { places: grid.places }),
   };
 }
 
@@ -124,12 +140,15 @@ interface Sizes {
   readonly cols: number;
   readonly inner: number;
   readonly length: number;
+  /** The place of each element in its row, for rows over several axes. */
+  readonly columns?: Int32Array;
 }
 
-const columnOf = (i: number, { cols, inner }: Pick<Sizes, 'cols' | 'inner'>): number => Math.floor(i / inner) % cols;
+const columnOf = (i: number, { cols, inner, columns }: Omit<Sizes, 'outer' | 'length'>): number =>
+  columns === undefined ? Math.floor(i / inner) % cols : columns[i]!;
 
 function maskOf(draw: Draw, sizes: Sizes) {
-  const { cols, inner, length } = sizes;
+  const { cols, length } = sizes;
   const isRow = draw.chance(0.4);
   const n = isRow ? cols : length;
   const share = draw.pick([0, 0.1, 0.5, 0.9, 1, draw.uniform()]);
@@ -138,7 +157,7 @@ function maskOf(draw: Draw, sizes: Sizes) {
     for (let i = 0; i < Math.floor(n / cols); i++) if (draw.chance(0.3)) bytes.fill(0, i * cols, (i + 1) * cols);
   const isClear = Math.ceil(length / 8) !== Math.ceil(cols / 8) || length === cols;
   const isBits = draw.chance(0.4) && isClear;
-  const visible = Uint8Array.from({ length }, (_, i) => (bytes[isRow ? columnOf(i, { cols, inner }) : i] ? 1 : 0));
+  const visible = Uint8Array.from({ length }, (_, i) => (bytes[isRow ? columnOf(i, sizes) : i] ? 1 : 0));
   const packed = new Uint8Array(Math.ceil(n / 8));
   if (draw.chance(0.5)) packed.fill(255); // bits behind the last one do not matter
   bytes.forEach(
@@ -152,13 +171,7 @@ function maskOf(draw: Draw, sizes: Sizes) {
   };
 }
 
-function biasOf(
-  draw: Draw,
-  type: ElementType,
-  kind: string,
-  sizes: Pick<Sizes, 'cols' | 'inner' | 'length'>,
-  isMild: boolean,
-) {
+function biasOf(draw: Draw, type: ElementType, kind: string, sizes: Omit<Sizes, 'outer'>, isMild: boolean) {
   const isRow = draw.chance(0.4);
   const own = draw.chance(0.3)
     ? kind
@@ -206,10 +219,10 @@ export function* indicesOfRows({ outer, cols, inner }: Axis): Generator<number[]
 
 /** The exact rows of the tensor, in the order of results that have one number for each row. */
 export function* rowsOf(axis: Axis, precise = axis.type === 'f64'): Generator<TensorRow> {
-  const { outer, cols, inner, values, visible, biases, temperature } = axis;
+  const { outer, cols, inner, values, visible, biases, temperature, places } = axis;
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < inner; i++) {
-      const at = (c: number) => (o * cols + c) * inner + i;
+      const at = (c: number) => (places === undefined ? (o * cols + c) * inner + i : places[o * cols + c]!);
       const pick = <A extends Float64Array | Uint8Array>(all: A | undefined) =>
         all &&
         (Object.getPrototypeOf(all).constructor as { from(s: object, f: (v: unknown, c: number) => number): A }).from(
@@ -240,7 +253,8 @@ export function spoil(draw: Draw, axis: Axis, options: Options, result: 'element
     () => set('dtype', draw.pick(['float32', 3, null, 'bfloat', {}])),
   ];
   if (options.shape === undefined) ways.push(() => set('axis', 0));
-  if (options.shape !== undefined) ways.push(() => set('axis', draw.pick([9, -9, 0.5, '0', NaN])));
+  if (options.shape !== undefined)
+    ways.push(() => set('axis', draw.pick([9, -9, 0.5, '0', NaN, [], [0, 0], [0, 9], [null]])));
   ways.push(() =>
     set(
       'bias',

@@ -34,8 +34,8 @@ export function softmaxBound(axis: Axis, isNative: boolean): number {
 const NEAR = 22_000;
 
 /** True if rows follow one another, and neither logits nor the temperature are far from 1. */
-function isOrdinary({ inner, values, biases, visible, temperature }: Axis): boolean {
-  if (inner !== 1 || temperature < 1e-3 || temperature > 1e3) return false;
+function isOrdinary({ inner, values, biases, visible, temperature, places }: Axis): boolean {
+  if (inner !== 1 || places !== undefined || temperature < 1e-3 || temperature > 1e3) return false;
   const isNear = (x: number) => x === -Infinity || !(Math.abs(x) > NEAR * temperature);
   return values.every((x, i) => visible?.[i] === 0 || (isNear(x) && (biases === undefined || isNear(biases[i]!))));
 }
@@ -129,7 +129,7 @@ const checkElements =
   };
 
 const logSumExp: Maker = (draw, limit) => {
-  const axis = axisOf(draw, Math.min(limit, 20_000));
+  const axis = axisOf(draw, Math.min(limit, 20_000), { hasAxes: true });
   const hasOut = draw.chance(0.4);
   const spoiling = draw.chance(0.08) ? draw.word() : undefined;
   return {
@@ -173,7 +173,7 @@ const logSumExp: Maker = (draw, limit) => {
 };
 
 export const rowMakers: Record<string, Maker> = {
-  softmax: elementMaker('softmax', checkElements('softmax')),
-  logSoftmax: elementMaker('logSoftmax', checkElements('logSoftmax')),
+  softmax: elementMaker('softmax', checkElements('softmax'), { hasAxes: true }),
+  logSoftmax: elementMaker('logSoftmax', checkElements('logSoftmax'), { hasAxes: true }),
   logSumExp,
 };
