@@ -30,7 +30,8 @@ export type {
   SampleOptions,
   SampleResult,
 } from './sampling/sample-options.js';
-export { Sampler, type SamplerOptions } from './sampling/sampler.js';
+export { Sampler } from './sampling/sampler.js';
+export type { SampleAllOptions, SamplerOptions } from './sampling/sampler-options.js';
 export type { SamplerState } from './sampling/sampler-state.js';
 export type { RowSeedOptions, SeedOptions } from './sampling/random.js';
 export type { MaskedOptions, RowOptions } from './sampling/rows.js';

@@ -69,12 +69,13 @@ const PREFILL_OPTIONS = ['lengths', 'chunk', 'heads', ...SCORE_OPTIONS, ...MASK_
  * sequences when it settles: until then they have their old tokens and may be read, forked and freed. It rejects if
  * somebody else has changed one of them, and takes a page more for a sequence whose last page is not full.
  *
- * @param q Queries, [tokens, heads, headDim], of all sequences. @param k Keys, [tokens, kvHeads, headDim]. @param v
- *   Values, [tokens, kvHeads, valueDim].
- * @param sequences One sequence of the cache, or a list of different ones.
- * @param options See {@link PrefillScoreOptions} and {@link ResultOptions}. `mask` and `bias` have one of the shapes
- *   that they have in {@link decodeAttention}; queries are the tokens of the longest prompt, and keys the tokens that
- *   the longest sequence has afterwards.
+ * - `q`: queries, [tokens, heads, headDim], of all sequences.
+ * - `k`, `v`: keys, [tokens, kvHeads, headDim], and values, [tokens, kvHeads, valueDim].
+ * - `sequences`: one sequence of the cache, or a list of different ones.
+ * - `options`: see {@link PrefillScoreOptions} and {@link ResultOptions}. `mask` and `bias` have one of the shapes that
+ *   they have in {@link decodeAttention}; queries are the tokens of the longest prompt, and keys the tokens that the
+ *   longest sequence has afterwards.
+ *
  * @returns [tokens, heads, valueDim], or { out, lse } if `lse` is asked for: lse is [heads, tokens] for each sequence,
  *   one after the other, in both layouts.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) and Error

@@ -153,6 +153,14 @@ export type SampleKernel<X, Y = X> = Kernel<'sample', X, Y>;
  */
 export type SamplePenalizedKernel<X> = Kernel<'sample_penalized', X>;
 
+/**
+ * Measures each row: `spread` has the number of its finite logits, their mean distance from the largest, and the sum of
+ * squared deviations from that mean; `mass` the largest, that number, the exact sum of the integer weights at the row's
+ * temperature, and the sum of weights times distances in eighths of octaves. `status` as for `sample`, or 3 where a sum
+ * with the bias overflows; nothing else of a row with another status than 0 is written.
+ */
+export type MomentsKernel<X> = Kernel<'moments', X>;
+
 /** The kernels of sampling for one type. */
 export type SamplingOfType<Name extends string, X, Y> = { readonly [K in `argmax_${Name}`]: ArgmaxKernel<X> } & {
   readonly [K in `top_k_${Name}`]: TopKKernel<X>;

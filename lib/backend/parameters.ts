@@ -99,6 +99,10 @@ export interface NamedParameters<X, Y> {
     x: X; tokens: Uint32Array; kept: Y | null; probabilities: Y | null; status: Int32Array; uniforms: Float64Array;
     rowFilters: Float64Array | null; rows: number; cols: number; draws: number;
   } & Filters & MaskAndBias<X>;
+  moments: {
+    x: X; temperatures: Float64Array; spread: Float64Array | null; mass: Float64Array | null; status: Int32Array;
+    rows: number; cols: number;
+  } & MaskAndBias<X>;
   sample_penalized: {
     x: X; tokens: Uint32Array; status: Int32Array; uniforms: Float64Array; entries: Uint32Array; regions: Uint32Array;
     settings: Float64Array; rows: number; cols: number; slots: number;
@@ -191,6 +195,10 @@ export interface OrderedParameters<X, Y> {
     rowFilters: Float64Array | null, rows: number, cols: number, draws: number, ...filters: OrderedFilters,
     ...maskAndBias: OrderedMaskAndBias<X>,
   ];
+  moments: [
+    x: X, temperatures: Float64Array, spread: Float64Array | null, mass: Float64Array | null, status: Int32Array,
+    rows: number, cols: number, ...maskAndBias: OrderedMaskAndBias<X>,
+  ];
   sample_penalized: [
     x: X, tokens: Uint32Array, status: Int32Array, uniforms: Float64Array, entries: Uint32Array, regions: Uint32Array,
     settings: Float64Array, rows: number, cols: number, slots: number,
@@ -277,6 +285,7 @@ export interface OperatorTypes {
   argmax: Same;
   top_k: Same;
   sample: AtLeastSingle;
+  moments: Same;
   sample_penalized: Floats;
   soft_nms: Single;
   iou_matrix: Single;

@@ -4,7 +4,7 @@
  */
 import { isDetached, kindOf, lengthOf } from './arrays.js';
 
-export type ErrorCode = 'ERR_INVALID_ARG_TYPE' | 'ERR_INVALID_ARG_VALUE' | 'ERR_OUT_OF_RANGE';
+export type ErrorCode = 'ERR_INVALID_ARG_TYPE' | 'ERR_INVALID_ARG_VALUE' | 'ERR_OUT_OF_RANGE' | 'ERR_INVALID_STATE';
 
 function coded<E extends Error>(error: E, code: ErrorCode): E & { code: ErrorCode } {
   return Object.assign(error, { code });
@@ -35,6 +35,11 @@ export function wrongValue(expected: string, name: string, received: string): Ra
 export function outOfMemory(bytes: number, name: string): Error & { code: 'ERR_MEMORY_ALLOCATION_FAILED' } {
   const error = new Error(`Expected ${bytes} bytes of memory for ${name} but received none`);
   return Object.assign(error, { code: 'ERR_MEMORY_ALLOCATION_FAILED' as const });
+}
+
+/** The error for an object that cannot be used now; `received` is a phrase. */
+export function wrongState(expected: string, name: string, received: string): RangeError & { code: ErrorCode } {
+  return coded(new RangeError(`Expected ${expected} for ${name} but received ${received}`), 'ERR_INVALID_STATE');
 }
 
 /** Describes a value in a few words: 3, 'abc', an Array, a Float32Array of 5. */

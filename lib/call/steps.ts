@@ -14,7 +14,7 @@ import type { Form } from './options.js';
 /** Yields a call to be run, or nothing where others may have a turn. */
 export type Steps<R> = Generator<Call<unknown> | undefined, R, unknown>;
 
-/** Runs all steps at once. If a call throws, the generator's `finally` blocks run. */
+/** Runs all steps at once. A step that throws ends them: their `finally` blocks run. */
 export function runSteps<R>(steps: Steps<R>): R {
   try {
     for (;;) {
@@ -23,7 +23,7 @@ export function runSteps<R>(steps: Steps<R>): R {
       if (value !== undefined) runNow(value);
     }
   } finally {
-    steps.return(undefined as never);
+    steps.return(undefined as R);
   }
 }
 
@@ -48,7 +48,7 @@ export function stepsLater<Args extends unknown[], R>(
         signal?.throwIfAborted();
       }
     } finally {
-      steps.return(undefined as never);
+      steps.return(undefined as R);
     }
   };
 }

@@ -17,6 +17,7 @@ import { routeBackwardKernels } from './routing/route-backward.js';
 import { safeStepRadiusKernels } from './losses/step-radius.js';
 import { taylorSoftmaxKernels } from './losses/taylor-softmax.js';
 import { zLossKernels } from './losses/z-loss.js';
+import { momentsKernels } from './sampling/moments.js';
 import { penalizedKernels } from './sampling/penalized.js';
 import { samplingKernels } from './sampling/sampling.js';
 import { expSumKernels } from './softmax/exp-sum.js';
@@ -51,6 +52,7 @@ export const js: Backend = {
   ...loadBalanceKernels,
   ...routeBackwardKernels,
   ...samplingKernels,
+  ...momentsKernels,
   ...penalizedKernels,
   ...softNmsKernels,
   ...iouMatrixKernels,

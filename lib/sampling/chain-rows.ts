@@ -31,18 +31,8 @@ export interface ChainOutputs {
 export interface Candidates {
   readonly indices: Uint32Array;
   readonly k: number;
-}
-
-/**
- * How many of a row's first tokens its filters look at: the largest topK, if that comes before all filters but the
- * temperature. undefined: all tokens.
- */
-export function candidatesOf({ order, topK, range }: CheckedFilters, { type, cols }: Rows): number | undefined {
-  const first = order[0] === 'temperature' ? order[1] : order[0];
-  const isDynamic = order[0] === 'temperature' && range.some((value) => value > 0);
-  if (first !== 'topK' || isDynamic || type === 'f64' || topK.some((k) => k === 0)) return undefined;
-  const most = topK.each === undefined ? topK.first : topK.each.reduce((a, b) => Math.max(a, b));
-  return most < cols ? most : undefined;
+  /** The sum of all weights of each row, for mirostat. */
+  readonly totals?: Float64Array | undefined;
 }
 
 export class ChainRows {
@@ -66,7 +56,8 @@ export class ChainRows {
       if (out.mu.length > 0) out.mu[r] = muOf(this.#filters.mirostat!, r);
       return;
     }
-    applyFilters(set, this.#filters, { row: r, unit, cols, chance: () => draws.chance() });
+    const total = this.#candidates?.totals?.[r];
+    applyFilters(set, this.#filters, { row: r, unit, cols, total, chance: () => draws.chance() });
     this.#draw(r, set, uniforms, out);
     if (out.kept !== null) this.#write(r, set, out.kept, out.probabilities!);
   }
@@ -151,6 +142,7 @@ export class ChainRows {
     const divided = kept instanceof Float32Array ? Math.fround(largest / divisor) : largest / divisor;
     const origin = Math.abs(divided) < Infinity ? 0 : largest;
     kept.fill(-Infinity, r * cols, (r + 1) * cols);
+    probabilities.fill(0, r * cols, (r + 1) * cols); // memory that verifyDraft uses for row after row
     for (let i = 0; i < set.size; i++) {
       const [z, column] = [set.z[i]!, r * cols + set.index[i]!];
       kept[column] = (z - origin) / divisor;

@@ -8,6 +8,7 @@
 import { exp } from '../math/exp.js';
 import { ln } from '../math/log.js';
 import { LN2 } from '../math/powers.js';
+import { ColumnSums } from './column-sums.js';
 import type { FilterName } from './filter-options.js';
 import type { CheckedFilters, Mirostat } from './filters.js';
 import { powerOf, TokenSet } from './token-set.js';
@@ -19,6 +20,8 @@ export interface ChainRow {
   /** The logits are divided by it: 1, but for rows of extreme logits or temperatures. */
   readonly unit: number;
   readonly cols: number;
+  /** The sum of all weights of the row, where the set has only its first tokens and mirostat comes first. */
+  readonly total?: number | undefined;
   /** A number in (0, 1), which decides whether xtc applies. */
   chance(): number;
 }
@@ -31,29 +34,40 @@ export function applyFilters(set: TokenSet, filters: CheckedFilters, at: ChainRo
   for (const name of filters.order) APPLY[name](set, filters, at);
 }
 
+/** The temperature of a row by the entropy of its tokens. A single token has none: 1. */
+export function dynamicTemperature(
+  { temperature, range, exponent }: CheckedFilters,
+  row: number,
+  { size, entropy }: { readonly size: number; readonly entropy: number },
+): number {
+  const [t, reach] = [temperature.at(row), range.at(row)];
+  if (reach === 0) return t;
+  if (size <= 1) return 1;
+  const least = Math.max(0, t - reach);
+  const share = Math.min(1, entropy / ln(size));
+  return least + (t + reach - least) * powerOf(share, exponent.at(row));
+}
+
 type Apply = (set: TokenSet, filters: CheckedFilters, at: ChainRow) => void;
 
 const APPLY: Readonly<Record<FilterName, Apply>> = {
-  temperature(set, { temperature, range, exponent }, { row, unit }) {
-    const scaled = (t: number): number => (t === 0 ? 0 : Math.max(t / unit, Number.MIN_VALUE));
-    const [t, reach] = [temperature.at(row), range.at(row)];
-    if (reach === 0) return set.setTemperature(scaled(t));
-    if (set.size <= 1) return;
-    const least = Math.max(0, t - reach);
-    const share = Math.min(1, set.entropy / ln(set.size));
-    set.setTemperature(scaled(least + (t + reach - least) * powerOf(share, exponent.at(row))));
+  temperature(set, filters, { row, unit }) {
+    const { temperature, range } = filters;
+    if (range.at(row) > 0 && set.size <= 1) return;
+    const t = range.at(row) === 0 ? temperature.at(row) : dynamicTemperature(filters, row, set);
+    set.setTemperature(t === 0 ? 0 : Math.max(t / unit, Number.MIN_VALUE));
   },
 
   topNSigma(set, { topNSigma, minKeep }, { row }) {
     const n = topNSigma.at(row);
     if (n <= 0 || set.size <= 1) return;
-    const { z, size, top } = set;
-    const [sums, squares] = [new Float64Array(2), new Float64Array(2)];
+    const { z, index, size, top } = set;
+    const sums = new ColumnSums();
     // Distances from the largest: a sum of logits could overflow, and loses digits.
-    for (let i = 0; i < size; i++) sums[i & 1]! += top - z[i]!;
-    const mean = (sums[0]! + sums[1]!) / size;
-    for (let i = 0; i < size; i++) squares[i & 1]! += (top - z[i]! - mean) ** 2;
-    keepFrom(set, top - n * Math.sqrt((squares[0]! + squares[1]!) / size), minKeep.at(row));
+    for (let i = 0; i < size; i++) sums.add(index[i]!, top - z[i]!);
+    const mean = sums.total / size;
+    for (let i = 0; i < size; i++) sums.add(index[i]!, (top - z[i]! - mean) * (top - z[i]! - mean));
+    keepFrom(set, top - n * Math.sqrt(sums.total / size), minKeep.at(row));
   },
 
   topH(set, { topH, minKeep }, { row }) {
@@ -117,10 +131,13 @@ const APPLY: Readonly<Record<FilterName, Apply>> = {
     if (likely > 1 && set.size - likely + 1 >= minKeep.at(row)) set.dropFirst(likely - 1);
   },
 
-  mirostat(set, { mirostat }, { row, cols }) {
+  mirostat(set, { mirostat }, { row, cols, total = set.total }) {
     const mu = muOf(mirostat!, row);
-    if (mirostat!.version === 1) return set.keepFirst(zipfLength(set, mu, cols));
-    const least = exp(Math.max(-700, Math.min(700, -mu * LN2))) * set.total;
+    if (mirostat!.version === 1) {
+      const sorted = set.largest(ZIPF_TOKENS);
+      return set.keepFirst(zipfLength(sorted, set.temperature, mu, cols));
+    }
+    const least = exp(Math.max(-700, Math.min(700, -mu * LN2))) * total;
     if (set.weights.unit < least) set.keepFirst(1);
     else set.keepHeavy(least);
   },
@@ -147,22 +164,24 @@ function keepLikely(set: TokenSet, probability: number, fewest: number): void {
   else set.keepHeavy(least);
 }
 
+/** mirostat 1 looks at so many of the first tokens. */
+export const ZIPF_TOKENS = 100;
+
 /**
- * k of mirostat 1: s from the logarithms of neighbouring ranks and probabilities of the first 100 tokens, and
- * k = (ε · 2^mu / (1 − cols^−ε))^(1/s), ε = s − 1.
+ * k of mirostat 1: s from the logarithms of neighbouring ranks and probabilities of the first tokens, and
+ * k = (ε · 2^mu / (1 − cols^−ε))^(1/s), ε = s − 1. Infinity: all tokens.
  */
-function zipfLength(set: TokenSet, mu: number, cols: number): number {
-  const sorted = set.largest(100);
+export function zipfLength(sorted: ArrayLike<number>, temperature: number, mu: number, cols: number): number {
   if (sorted.length < 2) return 1;
   let [products, squares] = [0, 0];
   for (let i = 0; i + 1 < sorted.length; i++) {
     const t = ln((i + 2) / (i + 1));
-    products += (t * (sorted[i]! - sorted[i + 1]!)) / set.temperature;
+    products += (t * (sorted[i]! - sorted[i + 1]!)) / temperature;
     squares += t * t;
   }
   const s = products / squares;
   const x = (s - 1) * ln(cols);
   const log = Math.abs(x) < 1e-8 ? 0 : x > 700 ? ln(x) : ln(x / (1 - exp(-x)));
   const k = (log - ln(ln(cols)) + mu * LN2) / s;
-  return k > 60 ? set.size : k > 0 ? Math.max(1, Math.floor(exp(k))) : 1;
+  return k > 60 ? Infinity : k > 0 ? Math.max(1, Math.floor(exp(k))) : 1;
 }

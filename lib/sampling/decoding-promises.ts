@@ -1,12 +1,17 @@
-/** verifyDraft and beamStep as promises, off the event loop. */
+/** verifyDraft, beamStep and the draws of samplers as promises, off the event loop. */
 import type { AsyncOptions } from '../call/abort.js';
 import { stepsLater } from '../call/steps.js';
-import type { LogitArray } from '../call/types.js';
+import { checkOptions } from '../call/options.js';
+import type { FloatArray, LogitArray, NewUint32Array } from '../call/types.js';
 import { beamStepSteps } from './beam-step.js';
 import type { Tokens } from './penalty-options.js';
+import { checkFloats } from './options.js';
+import { sampleAllSteps, type Sampler } from './sampler.js';
+import type { SampleAllOptions } from './sampler-options.js';
 import { verifyDraftSteps, type VerifiedDraft, type VerifiedTree, type VerifyDraftOptions } from './verify-draft.js';
 
 export type { BeamStep, BeamStepOptions } from './beam-step.js';
+export type { SampleAllOptions } from './sampler-options.js';
 export type { VerifiedDraft, VerifiedTree, VerifyDraftOptions } from './verify-draft.js';
 
 /** As beamStep of flash-softmax/sampling. */
@@ -34,4 +39,31 @@ export async function verifyDraft(
   options?: VerifyDraftOptions & AsyncOptions,
 ): Promise<VerifiedDraft> {
   return verified(draft, target, tokens, options);
+}
+
+const allSampled = /* @__PURE__ */ stepsLater(
+  (form, samplers: ArrayLike<Sampler>, logits: FloatArray, options?: SampleAllOptions & AsyncOptions) =>
+    sampleAllSteps(form, samplers, logits, options),
+  2,
+);
+
+/**
+ * As Sampler.sampleAll of flash-softmax/sampling: the same tokens. The samplers' states change when the promise
+ * resolves, and not at all if it rejects or is aborted. Until it settles, a sampler refuses other draws, `accept` and
+ * `restore` with a RangeError (ERR_INVALID_STATE).
+ */
+export async function sampleAll(
+  samplers: ArrayLike<Sampler>,
+  logits: FloatArray,
+  options?: SampleAllOptions & AsyncOptions,
+): Promise<NewUint32Array> {
+  return allSampled(samplers, logits, options);
+}
+
+/** As `next` of a Sampler of flash-softmax/sampling, under the rules of {@link sampleAll}. */
+export async function sampleNext(sampler: Sampler, logits: FloatArray, options?: AsyncOptions): Promise<number> {
+  checkOptions(options, ['signal']);
+  checkFloats(logits, 'logits');
+  const [token] = await allSampled([sampler], logits, { signal: options?.signal });
+  return token!;
 }

@@ -24,6 +24,8 @@ export interface CheckedFilters extends Readonly<Record<Numbers, RowNumbers>> {
   readonly order: readonly FilterName[];
   /** Whether the kernel of sampling has these filters, in this order. */
   readonly isNative: boolean;
+  /** How far below the largest a logit of each row may be, as another filter has found. */
+  readonly distances?: Float64Array;
 }
 
 const topKOf = (value: unknown, name: string): number => count(value, name, 0);
@@ -142,7 +144,7 @@ function listedOrder(order: unknown): readonly FilterName[] {
 const NATIVE: readonly FilterName[] = ['temperature', 'topK', 'topP', 'minP', 'typicalP', 'epsilonCutoff'];
 
 /** Whether filters are the kernel's in its order. topK keeps the same tokens before the temperature, and after minP. */
-function isNative(order: readonly FilterName[], { range, minKeep }: Record<Numbers, RowNumbers>): boolean {
+export function isNative(order: readonly FilterName[], { range, minKeep }: Record<Numbers, RowNumbers>): boolean {
   if (range.some((value) => value > 0) || minKeep.some((value) => value > 1)) return false;
   const isFirst = order[0] === 'topK' && order[1] === 'temperature';
   const inKernelsOrder = isFirst ? ['temperature' as const, 'topK' as const, ...order.slice(2)] : order;

@@ -98,7 +98,7 @@ type KernelFilters = readonly [number, number, number, number, number, number];
 function kernelFilters(filters: CheckedFilters, cols: number, row: number): KernelFilters {
   const { topK, temperature, topP, minP, typicalP, epsilonCutoff } = filters;
   const [k, t, least] = [topK.at(row), temperature.at(row), minP.at(row)];
-  const minDistance = least === 0 ? -Infinity : t * ln(least);
+  const minDistance = Math.max(least === 0 ? -Infinity : t * ln(least), filters.distances?.[row] ?? -Infinity);
   return [k === 0 ? cols : Math.min(k, cols), t, topP.at(row), minDistance, typicalP.at(row), epsilonCutoff.at(row)];
 }
 
@@ -106,7 +106,8 @@ function kernelFilters(filters: CheckedFilters, cols: number, row: number): Kern
 function rowFiltersOf(filters: CheckedFilters, rows: number, cols: number): NewFloat64Array | null {
   const { topK, temperature, topP, minP, typicalP, epsilonCutoff } = filters;
   const all = [topK, temperature, topP, minP, typicalP, epsilonCutoff];
-  if (all.every(({ each }) => each === undefined) || rows === 0) return null;
+  const isOne = all.every(({ each }) => each === undefined) && filters.distances === undefined;
+  if (isOne || rows === 0) return null;
   const numbers = new Float64Array(6 * rows);
   for (let r = 0; r < rows; r++) numbers.set(kernelFilters(filters, cols, r), 6 * r);
   return numbers;

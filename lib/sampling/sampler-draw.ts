@@ -1,9 +1,9 @@
 /** One call for the draws of samplers: a row each. */
 import { backendFor } from '../backend/choice.js';
 import { SAMPLE_PENALIZED } from '../backend/operators.js';
-import { callOf, runNow } from '../call/call.js';
+import { callOf } from '../call/call.js';
 import { count, positive } from '../call/checks.js';
-import { isFloat64Array, type FloatArray, type NewUint32Array } from '../call/types.js';
+import { isFloat64Array, type FloatArray } from '../call/types.js';
 import { fraction } from '../call/values.js';
 import { penalizedKernels } from '../js/sampling/penalized.js';
 import { ln } from '../math/log.js';
@@ -64,8 +64,8 @@ export interface Draw {
   readonly uniform: number;
 }
 
-/** Draws a token from each row. Throws for a row that has none, and names it. */
-export function drawTokens(logits: FloatArray, cols: number, draws: readonly Draw[]): NewUint32Array {
+/** The call that draws a token from each row, and its tokens. It throws for a row that has none, and names it. */
+export function drawCall(logits: FloatArray, cols: number, draws: readonly Draw[]) {
   const rows = draws.length;
   const arena = arenaOf(draws);
   const width = draws[0]!.settings.length;
@@ -93,10 +93,9 @@ export function drawTokens(logits: FloatArray, cols: number, draws: readonly Dra
     finish() {
       const row = status.findIndex((code) => code !== 0);
       if (row >= 0) throw invalidRow(status[row]!, row);
-      return tokens;
     },
   });
-  return runNow(call);
+  return { call, tokens };
 }
 
 /** The memory that has the tables of all draws: that of the first one, or a new one of twice the size. */

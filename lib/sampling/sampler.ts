@@ -1,54 +1,44 @@
 /** Sampler: draws the tokens of one sequence; it has options, a history, and a place in its random stream. */
 import { copyOf, viewOf } from '../call/arrays.js';
 import { count } from '../call/checks.js';
-import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
-import { checkOptions } from '../call/options.js';
+import type { AsyncOptions } from '../call/abort.js';
+import { describe, outOfRange, trueLength, wrongState, wrongType, wrongValue } from '../call/errors.js';
+import { checkOptions, FORM_OPTIONS, type Form } from '../call/options.js';
+import { privately, runSteps, type Steps } from '../call/steps.js';
 import type { FloatArray, NewUint32Array } from '../call/types.js';
 import { History } from './history.js';
 import { checkFloats, listOf, optionsOf, type Given } from './options.js';
 import { applyPenalties, checkOptionTokens } from './penalties.js';
-import { checkToken, PENALTY_OPTIONS, penaltiesOf, tokensOf } from './penalty-options.js';
-import type { Penalties, PenaltyOptions, Tokens } from './penalty-options.js';
+import { checkToken, penaltiesOf, tokensOf } from './penalty-options.js';
+import type { Penalties, Tokens } from './penalty-options.js';
 import { keyOf, randomSeed, Stream } from './random.js';
-import { FILTER_NAMES, type FilterOptions, type MirostatOptions } from './filter-options.js';
-import { isList } from './per-row.js';
-import { invalidRow, MASKED_OPTIONS } from './rows.js';
-import { sample } from './sample.js';
-import { drawTokens, settingsOf, type Draw, type Settings } from './sampler-draw.js';
+import type { FilterOptions, MirostatOptions } from './filter-options.js';
+import { invalidRow } from './rows.js';
+import { sample, sampleSteps } from './sample.js';
+import type { SampleResult } from './sample-options.js';
+import { drawCall, settingsOf, type Draw, type Settings } from './sampler-draw.js';
+import {
+  ownOption,
+  SAMPLER_FILTERS,
+  SAMPLER_OPTIONS,
+  type SampleAllOptions,
+  type SamplerOptions,
+} from './sampler-options.js';
 import { checkState, type SamplerState } from './sampler-state.js';
 
-type OneRowFilterOptions = Omit<FilterOptions, (typeof MASKED_OPTIONS)[number]>;
-
-export interface SamplerOptions extends PenaltyOptions, OneRowFilterOptions {
-  /**
-   * The key of the generator, as for `sample`. Default: another one for each sampler; {@link Sampler.save} tells it.
-   */
-  seed?: number | bigint | null | undefined;
-  /** Tokens that end the sequence: {@link Sampler.finished}. Default: none. */
-  stop?: Tokens | number | null | undefined;
-  /** The last filter; the sampler keeps its state `mu`, which is `mirostat.mu` at first. Default: none. */
-  mirostat?: MirostatOptions | null | undefined;
-  /** How many tokens the output has at least: until then the tokens of `stop` are banned. Default: 0. */
-  minTokens?: number | null | undefined;
+/** What a sampler has drawn. */
+interface Drawn {
+  readonly token: number;
+  readonly mu?: number | undefined;
 }
 
-const FILTERS = [...FILTER_NAMES, 'mirostat'] as const;
-const OPTIONS = [...PENALTY_OPTIONS, ...FILTERS, 'seed', 'stop', 'minTokens'];
-
-/** An option that later changes of the caller's objects cannot reach. */
-function ownOption(value: unknown, name: string): unknown {
-  if (isList(value)) return ownList(value, name);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, each]) => [key, isList(each) ? ownList(each, `${name}.${key}`) : each]),
-  );
-}
-
-const ownList = (list: ArrayLike<unknown>, name: string): unknown[] =>
-  listOf(list, name, (each, i) => {
-    if (each === undefined) throw wrongType('no hole', `${name}[${i}]`, each);
-    return each;
-  });
+/** The steps of `sampleAll`, which the class makes: they change its private state. */
+export let sampleAllSteps: (
+  form: Form,
+  samplers: ArrayLike<Sampler>,
+  logits: FloatArray,
+  options?: SampleAllOptions & AsyncOptions,
+) => Steps<NewUint32Array>;
 
 /**
  * Draws one token after the other. In step t a sampler draws the token that `sample` draws with its seed and `step: t`,
@@ -56,6 +46,9 @@ const ownList = (list: ArrayLike<unknown>, name: string): unknown[] =>
  *
  * A draw is one call of a kernel. Counts are kept from draw to draw, so that it takes no time for the length of the
  * history. With topK or temperature 0, and penalties that raise no logit, the row is read and not copied.
+ *
+ * While a promise of flash-softmax/promises draws from it, a sampler refuses draws, `accept` and `restore` (RangeError,
+ * ERR_INVALID_STATE). Its state changes when the promise resolves.
  */
 export class Sampler {
   readonly #penalties: Penalties;
@@ -68,13 +61,19 @@ export class Sampler {
   #history: History;
   #stopped: number | undefined;
   #mu: number | undefined; // of mirostat, behind the first draw
+  #isDrawing = false; // a promise has not settled
+
+  static {
+    sampleAllSteps = (form, samplers, logits, options) => Sampler.#drawAll(form, samplers, logits, options);
+  }
 
   /** @throws TypeError or RangeError, as `penalize` and `sample` do, for options that make no sense. */
   constructor(options?: SamplerOptions) {
-    const given = optionsOf<SamplerOptions>(options, OPTIONS) as Given<SamplerOptions> & Record<string, unknown>;
+    const given = optionsOf<SamplerOptions>(options, SAMPLER_OPTIONS) as Given<SamplerOptions> &
+      Record<string, unknown>;
     const { seed, stop = [], minTokens = 0 } = given;
     this.#penalties = penaltiesOf(given);
-    this.#filters = Object.fromEntries(FILTERS.map((name) => [name, ownOption(given[name], name)]));
+    this.#filters = Object.fromEntries(SAMPLER_FILTERS.map((name) => [name, ownOption(given[name], name)]));
     this.#stop = typeof stop === 'number' ? [count(stop, 'stop', 0)] : tokensOf(stop, 'stop');
     this.#minTokens = count(minTokens, 'minTokens', 0);
     if (this.#minTokens > 0 && this.#stop.length === 0) throw wrongValue('tokens beside minTokens', 'stop', 'none');
@@ -109,6 +108,7 @@ export class Sampler {
     checkOptions(options, ['prompt']);
     const prompt: unknown = options?.prompt ?? false;
     if (typeof prompt !== 'boolean') throw wrongType('a boolean', 'prompt', prompt);
+    this.#checkIdle();
     this.#add(tokensOf(typeof tokens === 'number' ? [tokens] : tokens, 'tokens'), prompt);
     return this;
   }
@@ -122,19 +122,21 @@ export class Sampler {
 
   /**
    * Draws the next token from one row of logits, which is not written, and adds it to the history.
+   * `sampleNext` of flash-softmax/promises does this off the event loop.
    *
    * @throws TypeError for anything but a Float32Array or Float64Array. RangeError for a NaN, for a row in which no
-   *   finite logit is left, and for a token of the history or the options that the row does not have. The sampler is
-   *   unchanged then.
+   *   finite logit is left, for a token of the history or the options that the row does not have, and
+   *   (ERR_INVALID_STATE) while a promise draws from this sampler. The sampler is unchanged then.
    */
   next(logits: FloatArray): number {
     checkFloats(logits, 'logits');
-    return Sampler.#draw([this], logits, trueLength(logits, 'logits'))[0]!;
+    return runSteps(Sampler.#draw('now', [this], logits, trueLength(logits, 'logits')))[0]!;
   }
 
   /**
    * Draws the next token of each of several sequences with one call of a kernel, which shares the rows among threads.
-   * Each sampler draws what its {@link Sampler.next} would.
+   * Each sampler draws what its {@link Sampler.next} would. `sampleAll` of flash-softmax/promises does this off the
+   * event loop.
    *
    * @param samplers The samplers, none of them twice.
    * @param logits A row for each sampler. Not written.
@@ -142,42 +144,63 @@ export class Sampler {
    * @returns A token for each sampler.
    * @throws As {@link Sampler.next}, with the row's number. All samplers are unchanged then.
    */
-  static sampleAll(
+  static sampleAll(samplers: ArrayLike<Sampler>, logits: FloatArray, options?: SampleAllOptions): NewUint32Array {
+    return runSteps(Sampler.#drawAll('now', samplers, logits, options));
+  }
+
+  /** The checked draws: their generator has not begun. */
+  static #drawAll(
+    form: Form,
     samplers: ArrayLike<Sampler>,
     logits: FloatArray,
-    options?: { readonly cols?: number | null | undefined },
-  ): NewUint32Array {
-    const { cols } = optionsOf<{ cols?: number }>(options as { cols?: number } | undefined, ['cols']);
+    options: (SampleAllOptions & AsyncOptions) | undefined,
+  ): Steps<NewUint32Array> {
+    const { cols } = optionsOf<{ cols?: number }>(options as { cols?: number }, ['cols', ...FORM_OPTIONS[form]]);
     const length = cols === undefined ? undefined : count(cols, 'cols');
     const list = listOf(samplers, 'samplers', (each, i) => {
       if (typeof each === 'object' && each !== null && #history in each) return each;
       throw wrongType('a Sampler', `samplers[${i}]`, each);
     });
+    const places = new Map<Sampler, number>();
     list.forEach((each, i) => {
-      const first = list.indexOf(each);
-      if (first < i) throw wrongValue('a sampler of its own', `samplers[${i}]`, `samplers[${first}]`);
+      const first = places.get(each);
+      if (first !== undefined) throw wrongValue('a sampler of its own', `samplers[${i}]`, `samplers[${first}]`);
+      places.set(each, i);
     });
     checkFloats(logits, 'logits');
     const size = trueLength(logits, 'logits');
-    const whole = length ?? size / list.length;
-    if (list.length === 0 && size === 0) return new Uint32Array(0);
+    const whole = list.length === 0 && size === 0 ? 0 : (length ?? size / list.length);
     if (whole * list.length !== size || !Number.isInteger(whole)) {
       throw wrongValue(`${list.length} rows, one a sampler,`, 'logits', `${size} elements`);
     }
-    return Sampler.#draw(list, logits, whole);
+    return Sampler.#draw(form, list, logits, whole);
   }
 
-  /** Draws from a row for each sampler. Nothing of their states has changed when it throws. */
-  static #draw(samplers: readonly Sampler[], logits: FloatArray, cols: number): NewUint32Array {
+  /** The checked draws from a row for each sampler. A state changes in the last step only. */
+  static #draw(form: Form, samplers: readonly Sampler[], logits: FloatArray, cols: number): Steps<NewUint32Array> {
+    for (const each of samplers) each.#checkIdle();
     for (const each of samplers) each.#check(cols);
-    let drawn: readonly { token: number; mu?: number | undefined }[];
+    return Sampler.#drawSteps(form, samplers, logits, cols);
+  }
+
+  static *#drawSteps(
+    form: Form,
+    samplers: readonly Sampler[],
+    logits: FloatArray,
+    cols: number,
+  ): Steps<NewUint32Array> {
+    if (samplers.length === 0) return new Uint32Array(0);
+    for (const each of samplers) each.#isDrawing = true;
+    let drawn: readonly Drawn[];
     try {
       for (const each of samplers) each.#prepare();
-      drawn = samplers.every((each) => each.#settings !== undefined)
-        ? Sampler.#drawTogether(samplers, logits, cols)
-        : samplers.map((each, r) => each.#drawFrom(viewOf(logits, r * cols, (r + 1) * cols), r));
+      const areTogether = samplers.every((each) => each.#settings !== undefined);
+      drawn = areTogether
+        ? yield* Sampler.#drawTogether(samplers, logits, cols)
+        : yield* Sampler.#drawEach(form, samplers, logits, cols);
     } finally {
       for (const each of samplers) each.#history.release();
+      for (const each of samplers) each.#isDrawing = false;
     }
     samplers.forEach((each, r) => {
       each.#step++;
@@ -188,9 +211,26 @@ export class Sampler {
   }
 
   /** Draws with one call of the kernel of samplers. */
-  static #drawTogether(samplers: readonly Sampler[], logits: FloatArray, cols: number) {
+  static *#drawTogether(samplers: readonly Sampler[], logits: FloatArray, cols: number): Steps<Drawn[]> {
     const draws = samplers.map((each) => each.#request());
-    return Array.from(drawTokens(logits, cols, draws), (token) => ({ token }));
+    const { call, tokens } = drawCall(logits, cols, draws);
+    yield call;
+    return Array.from(tokens, (token) => ({ token }));
+  }
+
+  /** Draws row by row. */
+  static *#drawEach(form: Form, samplers: readonly Sampler[], logits: FloatArray, cols: number): Steps<Drawn[]> {
+    const own = yield* privately(form, logits, 'logits');
+    const drawn: Drawn[] = [];
+    for (let r = 0; r < samplers.length; r++) {
+      drawn.push(yield* samplers[r]!.#drawFrom(form, viewOf(own, r * cols, (r + 1) * cols), r));
+      if (form === 'later') yield undefined;
+    }
+    return drawn;
+  }
+
+  #checkIdle(): void {
+    if (this.#isDrawing) throw wrongState('a sampler that no promise draws from', 'sampler', 'one that is drawing');
   }
 
   #check(cols: number): void {
@@ -211,13 +251,13 @@ export class Sampler {
   }
 
   /** Draws by functions: for filters that the kernel of samplers lacks. */
-  #drawFrom(row: FloatArray, number: number): { token: number; mu: number | undefined } {
+  *#drawFrom(form: Form, row: FloatArray, number: number): Steps<Drawn> {
     const changed = copyOf(row) as FloatArray;
     applyPenalties(changed, this.#penalties, this.#history);
     const { mirostat } = this.#filters;
     const state = mirostat && { ...mirostat, mu: this.#mu ?? mirostat.mu };
     const options = { ...this.#filters, mirostat: state, seed: this.#seed, step: this.#step, invalid: 'mark' as const };
-    const { tokens, status, mu } = sample(changed, options);
+    const { tokens, status, mu } = (yield* sampleSteps(form, changed, options)) as SampleResult;
     if (status[0] !== 0) throw invalidRow(status[0]!, number);
     return { token: tokens[0]!, mu: mu[0] };
   }
@@ -236,6 +276,7 @@ export class Sampler {
   restore(state: SamplerState): this {
     if (typeof state !== 'object' || state === null) throw wrongType('a state of save()', 'state', state);
     const { seed, step, history, prompt, mu } = checkState(state, describe);
+    this.#checkIdle();
     this.#history = new History(this.#penalties);
     this.#stopped = undefined;
     let at = 0;

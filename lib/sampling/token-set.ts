@@ -8,6 +8,7 @@
 import { exp } from '../math/exp.js';
 import { ln } from '../math/log.js';
 import { LN2 } from '../math/powers.js';
+import { ColumnSums } from './column-sums.js';
 import { DEEPEST, IntegerSum, TokenWeights } from './weights.js';
 
 /** ln of one eighth of an octave, the unit of distances. */
@@ -136,10 +137,10 @@ export class TokenSet {
 
   /** The entropy in nats. Max error: 2^-40. */
   get entropy(): number {
-    const { weights, w, z, size, total } = this;
-    let sum = 0;
-    for (let i = 0; i < size; i++) if (w[i] !== 0) sum += w[i]! * weights.distance(z[i]!);
-    return Math.max(0, ln(total / weights.unit) - (sum / total) * LN_EIGHTH);
+    const { weights, w, z, index, size, total } = this;
+    const sums = new ColumnSums();
+    for (let i = 0; i < size; i++) if (w[i] !== 0) sums.add(index[i]!, w[i]! * weights.distance(z[i]!));
+    return entropyOf(total, sums.total, weights.unit);
   }
 
   /** ln p of a token of a logit. */
@@ -226,6 +227,10 @@ export class TokenSet {
     return Math.max(1, kept);
   }
 }
+
+/** The entropy in nats, from the sum of integer weights, the sum of weights times distances, and the weight of 1. */
+export const entropyOf = (total: number, sum: number, unit: number): number =>
+  Math.max(0, ln(total / unit) - (sum / total) * LN_EIGHTH);
 
 /** base^power for base ≥ 0 and power ≥ 0, with the same bits on every machine. */
 export const powerOf = (base: number, power: number): number =>

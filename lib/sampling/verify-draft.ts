@@ -68,7 +68,8 @@ export interface VerifiedTree extends VerifiedDraft {
  * for a tree too.
  *
  * Probabilities are those of `filterLogits`, rounded to float32 for all logits but doubles. Draws are of the seed,
- * `step` and `firstRow`, apart from those of `sample` with the same ones. Use another step for each call.
+ * `step` and `firstRow`, apart from those of `sample` with the same ones. Use another step for each call. Whether xtc
+ * applies is decided row by row, as `sample` decides it: row r of `draft` and of `target` is row `firstRow` + r.
  *
  * @param draft k rows, row i for token i; or null.
  * @param target Logits, k + 1 rows: row 0 after the context, row i + 1 after token i.
@@ -121,7 +122,7 @@ export function verifyDraftSteps(
   const isDistinct = oneOf(siblings, ['independent', 'distinct'], 'siblings') === 'distinct';
   const list = tokensOf(tokens, 'tokens');
   const parentList = parents === undefined ? undefined : parentsOf(parents);
-  const { key, step: at, firstRow: row } = seedOf({ seed, step, firstRow }, 1);
+  const { key, step: at, firstRow: row } = seedOf({ seed, step, firstRow }, list.length + 1);
 
   // Lengths are taken from here on.
   if (list.length === 0) throw wrongValue('at least one token', 'tokens', 'none');
@@ -133,9 +134,13 @@ export function verifyDraftSteps(
   const isTree = parentList !== undefined;
   planOf(viewOf(target, 0, 0), { ...own, cols, dtype: filters.dtype }, 0); // checks the filters
   if (isGreedy) return greedySteps(largestOf(target, filters), parts, isTree);
-  const seeds = { seed, step, firstRow };
+  const seeds = { seed, step };
   const targetRows = rowsOf(target, filters, 'target');
-  return steps({ ...parts, targetRows, filters: { ...filters, ...seeds }, own: { ...own, ...seeds }, isTree });
+  const [ofTarget, ofDraft] = [
+    { ...filters, ...seeds },
+    { ...own, ...seeds },
+  ];
+  return steps({ ...parts, targetRows, filters: ofTarget, own: ofDraft, firstRow: row, isTree });
 }
 
 /** Checks that all arrays fit together. `filters` are for the target, `own` for a draft of logits. */
@@ -220,12 +225,14 @@ interface Parts extends Drafts {
   /** For the target, and for drafts of logits. */
   readonly filters: Given<FilterOptions>;
   readonly own: Given<FilterOptions>;
+  /** The generator's number of the first row of both: xtc decides row by row, as in `sample`. */
+  readonly firstRow: number;
   readonly isTree: boolean;
 }
 
 /** Rows are read as the walk reaches them, one at a time into the same memory. */
 function* steps(parts: Parts): Steps<VerifiedDraft | VerifiedTree> {
-  const { form, targetRows, draft, filters, own, isDrawn, uniforms } = parts;
+  const { form, targetRows, draft, filters, own, firstRow, isDrawn, uniforms } = parts;
   const { cols, maskLayout, type } = targetRows;
   const copies = [
     privately(form, targetRows.x, 'target'),
@@ -245,7 +252,8 @@ function* steps(parts: Parts): Steps<VerifiedDraft | VerifiedTree> {
   const tree: DraftTree = {
     ...parts,
     *target(row) {
-      const options = { ...filters, dtype: dtypeOf(type), cols, ...extrasOf(extras, row) };
+      const rest = { dtype: dtypeOf(type), cols, firstRow: firstRow + row };
+      const options = { ...filters, ...rest, ...extrasOf(extras, row) };
       yield* filteredRow(form, viewOf(x, row * cols, (row + 1) * cols), options, { name: 'target', row, into: p });
       return p;
     },
@@ -254,7 +262,7 @@ function* steps(parts: Parts): Steps<VerifiedDraft | VerifiedTree> {
       function* (node) {
         const row = viewOf(drafts.x, node * cols, (node + 1) * cols);
         if (q === undefined) return massesOf(row, drafts.type, node);
-        const options = { ...own, dtype: dtypeOf(drafts.type), cols };
+        const options = { ...own, dtype: dtypeOf(drafts.type), cols, firstRow: firstRow + node };
         yield* filteredRow(form, row, options, { name: 'draft', row: node, into: q });
         return { masses: q, total: 1 };
       },

@@ -241,6 +241,9 @@ SampleCall<ElementOf<T, kBrain>, R> call_of(
     void (*)(const Run&, const T*, uint32_t*, R*, R*, int32_t*, const double*, const double*, size_t, size_t, size_t,
              const Filters&, const MaskAndBias<T>&));
 template <bool kBrain, bool kOneARow, class T>
+MomentsCall<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, const double*, double*, double*, int32_t*,
+                                                   size_t, size_t, const MaskAndBias<T>&));
+template <bool kBrain, bool kOneARow, class T>
 RouteCallOf<ElementOf<T, kBrain>> call_of(void (*)(const Run&, const T*, uint32_t*, float*, uint32_t*, int32_t*,
                                                    const double*, const uint8_t*, size_t, size_t, size_t, size_t,
                                                    size_t, int32_t, int32_t, double));

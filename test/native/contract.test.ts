@@ -146,6 +146,18 @@ const calls: OperatorArguments = {
     maskLayout: 1,
     bias: floats(elements),
   },
+  moments: {
+    x: floats(elements),
+    temperatures: new Float64Array(6).fill(1),
+    spread: new Float64Array(18),
+    mass: new Float64Array(24),
+    status: new Int32Array(6),
+    rows: 6,
+    cols: 5,
+    mask: rows.mask,
+    maskLayout: 1,
+    bias: floats(elements),
+  },
   sample_penalized: {
     x: floats(elements),
     tokens: new Uint32Array(6),

@@ -77,7 +77,7 @@ Outputs outputs_of(const Call& call, typename Call::Kernel kernel, const Run& ru
 // arrays that the functions of lib/ make.
 bool writes_rows(const char* kernel) {
   return has(kernel, "argmax") || has(kernel, "top_k") || has(kernel, "sample") || has(kernel, "soft_nms") ||
-         has(kernel, "route_") || has(kernel, "load_balance");
+         has(kernel, "route_") || has(kernel, "load_balance") || has(kernel, "moments");
 }
 
 // Returns the number of allocations that failed.

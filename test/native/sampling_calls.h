@@ -84,3 +84,28 @@ template <class E, class Result> struct SampleCall : LogitsOf<E> {
            {top_k, this->temperature, top_p, min_distance, typical_p, epsilon}, this->added_of(in));
   }
 };
+
+// Every second call measures the spread alone.
+template <class E> struct MomentsCall : LogitsOf<E> {
+  using T = typename E::Type;
+  using Kernel = void (*)(const Run&, const T*, const double*, double*, double*, int32_t*, size_t, size_t,
+                          const MaskAndBias<T>&);
+  static constexpr bool kInPlace = false;
+  std::vector<double> temperatures;
+
+  explicit MomentsCall(const Shape& s) : LogitsOf<E>(s), temperatures(s.rows(), s.temperature) {}
+  size_t measured() const { return this->seed % 2 ? this->rows() : 0; }
+  std::vector<Span> inputs() const {
+    std::vector<Span> all = this->logits();
+    all.push_back(span(temperatures));
+    return all;
+  }
+  // Rows without a number are not written.
+  std::vector<Span> outputs() const {
+    return {room<double>(this->rows() * 3), room<double>(measured() * 4), room<int32_t>(this->rows())};
+  }
+  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
+    kernel(run, this->x_of(in), (const double*)in[3], (double*)out[0], measured() ? (double*)out[1] : nullptr,
+           (int32_t*)out[2], this->rows(), this->cols, this->added_of(in));
+  }
+};

@@ -27,6 +27,7 @@ const PUBLIC: Readonly<Record<string, string>> = {
   row_loss: 'crossEntropy',
   stable_max_loss: 'stableMaxCrossEntropy',
   sample_penalized: 'Sampler',
+  moments: 'sample',
 };
 /** Kernels whose results are the sums or the steps of another operator, which the corpus hashes. */
 const HASHED_BY: Readonly<Record<string, string>> = {
@@ -39,6 +40,7 @@ const HASHED_BY: Readonly<Record<string, string>> = {
   top_k: 'test/native/bits.cc',
   sample: 'test/native/bits.cc',
   sample_penalized: 'test/native/bits.cc',
+  moments: 'test/native/bits.cc',
   soft_nms: 'test/native/bits.cc',
   iou_matrix: 'test/native/bits.cc',
   decode_yolo: 'test/native/bits.cc',

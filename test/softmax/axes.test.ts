@@ -4,6 +4,7 @@
  */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as promises from '../../lib/promises.js';
+import { allocated } from '../../lib/call/memory.js';
 import { softmaxOracle } from '../../lib/cli/oracle.js';
 import { backends } from '../support/backends.js';
 import { forceBackend } from '../support/force-backend.js';
@@ -225,6 +226,10 @@ describe('a list of axes', () => {
     });
     refused(() => flash.softmax(data, { shape: [2, 3, 4], axis }), 'ERR_INVALID_ARG_TYPE', 'has its memory');
     expect(reads).toBe(1);
+  });
+
+  it('has a coded error for memory that is missing', () => {
+    refused(() => allocated('Float32Array', 2 ** 50, 'x'), 'ERR_MEMORY_ALLOCATION_FAILED', '4503599627370496 bytes');
   });
 
   it('takes the words of one row', () => {

@@ -33,6 +33,15 @@ export const SAMPLE: OperatorOf<'sample'> = {
   ),
 };
 
+export const MOMENTS: OperatorOf<'moments'> = {
+  name: 'moments', types: SAME, inPlace: null, inputs: ['x', 'temperatures', 'mask', 'bias'],
+  outputs: ['spread', 'mass', 'status'], logits: ['x', 'bias'], results: [],
+  parameters: ['x', 'temperatures', 'spread', 'mass', 'status', 'rows', 'cols', 'mask', 'maskLayout', 'bias'],
+  call: (kernel, a) => kernel(
+    a.x, a.temperatures, a.spread, a.mass, a.status, a.rows, a.cols, a.mask, a.maskLayout, a.bias,
+  ),
+};
+
 export const SAMPLE_PENALIZED: OperatorOf<'sample_penalized'> = {
   name: 'sample_penalized', types: FLOATS, inPlace: null, inputs: ['x', 'uniforms', 'entries', 'regions', 'settings'],
   outputs: ['tokens', 'status'], logits: ['x'], results: [],

@@ -103,6 +103,7 @@ for (const [Kind, dtype] of types) {
   calls.push(['filterLogits', [logits], () => ({ ...rows, topP: 0.5 })]);
   calls.push(['sample', [logits], () => ({ ...rows, seed: 1, topP: 0.9 })]);
   calls.push(['sample', [logits], () => ({ ...rows, seed: 1, epsilonCutoff: 1e-6 })]);
+  calls.push(['sample', [logits], () => ({ ...rows, seed: 1, topNSigma: 1 })]);
 }
 for (const [Kind, more] of [
   [Float32Array, { topK: 50 }],

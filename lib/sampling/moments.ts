@@ -1,0 +1,90 @@
+/** The call that measures whole rows for filters, and what follows from its numbers. */
+import { backendFor } from '../backend/choice.js';
+import { MOMENTS } from '../backend/operators.js';
+import { callOf } from '../call/call.js';
+import type { Steps } from '../call/steps.js';
+import type { NewFloat64Array } from '../call/types.js';
+import { momentsKernels, OVERFLOWS } from '../js/sampling/moments.js';
+import type { Rows } from './rows.js';
+import { entropyOf } from './token-set.js';
+import { TokenWeights } from './weights.js';
+
+interface Wanted {
+  readonly spread?: NewFloat64Array;
+  readonly mass?: NewFloat64Array;
+  /** Of each row, for `mass`. */
+  readonly temperatures: NewFloat64Array;
+}
+
+/** Measures all rows. False: the sums of a row with its bias overflow. */
+function* measured(call: Rows, { spread, mass, temperatures }: Wanted): Steps<boolean> {
+  const { x, type, rows, cols, mask, maskLayout, bias, own } = call;
+  const status = new Int32Array(rows);
+  const numbers = { temperatures, spread: spread ?? null, mass: mass ?? null, status };
+  yield callOf(MOMENTS, {
+    backend: backendFor(rows * cols, momentsKernels),
+    type,
+    args: { x, ...numbers, rows, cols, mask, maskLayout, bias },
+    own: ['temperatures', 'spread', 'mass', 'status', ...own],
+    names: { x: 'logits' },
+    work: rows * cols,
+    finish: () => undefined,
+  });
+  return !status.includes(OVERFLOWS);
+}
+
+/** The standard deviation of each row's logits, 0 for a row of fewer than two; undefined if sums overflow. */
+export function* deviations(call: Rows): Steps<NewFloat64Array | undefined> {
+  const { rows } = call;
+  const spread = new Float64Array(3 * rows);
+  const isMeasured = yield* measured(call, { spread, temperatures: new Float64Array(rows) });
+  if (!isMeasured) return undefined;
+  const sigma = new Float64Array(rows);
+  for (let r = 0; r < rows; r++) {
+    const [count, squares] = [spread[3 * r]!, spread[3 * r + 2]!];
+    if (count > 1) sigma[r] = Math.sqrt(squares / count);
+  }
+  return sigma;
+}
+
+/** The weights of one row as a whole. `count` is 0 for a row without an answer. */
+export interface RowMass {
+  /** The number of its finite logits. */
+  readonly count: number;
+  /** The exact sum of its weights. */
+  readonly total: number;
+  /** In nats. */
+  readonly entropy: number;
+  readonly weights: TokenWeights;
+}
+
+/** Weighs all rows, each at its temperature, which is above 0; undefined if sums overflow. */
+export function* masses(call: Rows, temperatureOf: (row: number) => number): Steps<RowMass[] | undefined> {
+  const { rows, cols } = call;
+  const mass = new Float64Array(4 * rows);
+  const temperatures = Float64Array.from({ length: rows }, (_, r) => temperatureOf(r));
+  const isMeasured = yield* measured(call, { mass, temperatures });
+  if (!isMeasured) return undefined;
+  return Array.from(temperatures, (temperature, r) => {
+    const [top, count, total, sum] = mass.subarray(4 * r) as unknown as [number, number, number, number];
+    const weights = new TokenWeights(top, temperature, cols);
+    return { count, total, entropy: count === 0 ? 0 : entropyOf(total, sum, weights.unit), weights };
+  });
+}
+
+/**
+ * The distance from the top of the lowest float whose weight is at least `least`: 0 if none is. undefined if no number
+ * says it exactly.
+ */
+export function distanceOf({ weights }: RowMass, least: number): number | undefined {
+  const top = weights.largest;
+  let [low, high] = [-(2 - 2 ** -23) * 2 ** 127, top];
+  if (weights.of(low) >= least) return -Infinity;
+  for (;;) {
+    const middle = Math.fround(low / 2 + high / 2);
+    if (middle === low || middle === high) break;
+    if (weights.of(middle) >= least) high = middle;
+    else low = middle;
+  }
+  return top + (high - top) === high ? high - top : undefined;
+}
