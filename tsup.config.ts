@@ -11,6 +11,7 @@ const library = {
   index: 'lib/index.ts',
   attention: 'lib/attention.ts',
   detection: 'lib/detection.ts',
+  head: 'lib/head.ts',
   losses: 'lib/losses.ts',
   promises: 'lib/promises.ts',
   routing: 'lib/routing.ts',
@@ -43,6 +44,7 @@ writeFileSync('dist/third-party-licenses.txt', `dist/cli.js reads and writes .np
 const standIns: Record<string, string> = {
   'backend/native': 'lib/backend/portable.ts',
   'call/js-jobs': 'lib/call/portable-jobs.ts',
+  'head/file': 'lib/head/portable-file.ts',
 };
 
 const portable: Options = {
@@ -56,7 +58,7 @@ const portable: Options = {
     {
       name: 'portable',
       setup(build) {
-        build.onResolve({ filter: /\/(native|js-jobs)\.js$/ }, ({ path: wanted, resolveDir }) => {
+        build.onResolve({ filter: /\/(native|js-jobs|file)\.js$/ }, ({ path: wanted, resolveDir }) => {
           const name = path
             .relative('lib', path.resolve(resolveDir, wanted))
             .replaceAll('\\', '/')

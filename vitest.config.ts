@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 import LongestFirst from './test/support/sequencer.js';
 
@@ -8,9 +8,16 @@ const all = 'test/**/*.test.ts';
 /** Files that measure time, or the number of threads at work. They run one at a time, after all others. */
 const alone = ['native/pool', 'call/event-loop', 'call/promises', 'cli/tune'].map((name) => `test/${name}.test.ts`);
 
+const library = (entry: string) => path.join(import.meta.dirname, 'lib', `${entry}.ts`);
+
 export default defineConfig({
   // An example that a test imports asks for the package by its name.
-  resolve: { alias: { 'flash-softmax/sampling': fileURLToPath(new URL('./lib/sampling.ts', import.meta.url)) } },
+  resolve: {
+    alias: [
+      { find: /^flash-softmax$/, replacement: library('index') },
+      { find: /^flash-softmax\/(\w+)$/, replacement: library('$1') },
+    ],
+  },
   test: {
     testTimeout: 120_000, // the oracle takes long for millions of elements on a slow machine
     hookTimeout: 120_000,

@@ -1,5 +1,11 @@
 /** flash-softmax/attention: attention over arrays and over a KV cache, over all keys or some of them. */
 export { attention, type AttentionOptions, type DenseOptions } from './attention/dense.js';
+export {
+  attentionBackward,
+  type AttentionBackwardOptions,
+  type AttentionGradients,
+  type GradientTarget,
+} from './attention/backward.js';
 export { decodeAttention, type CachedOptions, type DecodeOptions } from './attention/decode.js';
 export {
   KVCache,
@@ -13,6 +19,7 @@ export {
 } from './attention/kv-cache.js';
 export { prefillAttention, type PrefillOptions, type PrefillScoreOptions } from './attention/prefill.js';
 export type { AttentionResult, ResultWithLse } from './attention/results.js';
+export type { StateOrigin } from './call/wire.js';
 export { mergeAttentionPartials } from './attention/merge.js';
 export { alibiSlopes, type ResultOptions, type ScoreOptions } from './attention/options.js';
 export {

@@ -17,5 +17,6 @@ export { logSumExpOfState, mergeExpSums } from './softmax/merge-exp-sums.js';
 export { normalize } from './softmax/normalize.js';
 export { softmax, type SoftmaxOptions } from './softmax/softmax.js';
 export { softmaxBackward, type SoftmaxBackwardOptions } from './softmax/softmax-backward.js';
+export type { StateOrigin } from './call/wire.js';
 export { setThreads } from './threads.js';
 export type { Returned } from './call/types.js';

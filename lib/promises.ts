@@ -77,6 +77,8 @@ export {
   LinearAttentionState,
   alibiSlopes,
   mergeAttentionPartials,
+  type AttentionBackwardOptions,
+  type AttentionGradients,
   type AttentionOptions,
   type AttentionResult,
   type DecodeOptions,
@@ -84,7 +86,13 @@ export {
   type PrefillOptions,
   type SequenceId,
 } from './attention.js';
-export { attention, attentionPartial, decodeAttention, prefillAttention } from './attention/promises.js';
+export {
+  attention,
+  attentionBackward,
+  attentionPartial,
+  decodeAttention,
+  prefillAttention,
+} from './attention/promises.js';
 export type {
   BatchedDecodedBoxes,
   BatchedDetections,
@@ -110,6 +118,8 @@ export type {
 export type { FitOptions, GaussianModel, GaussianModelLike, MahalanobisOptions, MahalanobisScores } from './ood.js';
 export { fitGaussians, mahalanobis } from './ood/promises.js';
 export { dispatchPlan, loadBalanceLoss, route, routeBackward, updateSelectBias } from './routing/promises.js';
+export type * from './head.js';
+export { OutputHead } from './head/promises.js';
 export * from './attention/linear-promises.js';
 export * from './attention/softmax-free-promises.js';
 export * from './losses/promises.js';

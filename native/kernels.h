@@ -24,6 +24,7 @@
 #define LINEAR_SIZES , const LinearSizes&
 #define FEATURE_MAP , const FeatureMap&
 #define LINEAR_FORM , const LinearForm&
+#define HEAD_WEIGHTS , const HeadWeights&
 #define SHAPE(name) , const double*
 #define SLABS(T, name) , const Slabs<T>&
 #define END(op) );

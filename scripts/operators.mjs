@@ -1,4 +1,4 @@
-// Makes lib/backend/operators.ts with a file of operators/ for each family, and parameters.ts, from the table,
+// Makes lib/backend/operators.ts with a file of operators/ for each family, parameters.ts and types.ts, from the table,
 // native/operators.def and what it includes, so that lib/ calls kernels with arguments by name. Run it after a change
 // of the table: a test fails while they differ. With --check it writes nothing, and fails if they do.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -198,10 +198,10 @@ function descriptor({ name, list, parameters, inPlace }) {
 
 const HEAD = 'Made by scripts/operators.mjs from native/operators.def. Do not edit.';
 
-/** lib/backend/parameters.ts: the types. */
-function writeTypes({ lists, groups, operators }) {
+/** lib/backend/parameters.ts: the parameters. */
+function writeParameters({ groups, operators }) {
   return [
-    `/** The parameters and the types of operators. ${HEAD} */`,
+    `/** The parameters of operators. ${HEAD} */`,
     ...groups.flatMap((group) => writeGroup(group, groups)),
     '',
     '/** The parameters of an operator by name: X is the type of its logits, Y that of its results. */',
@@ -213,7 +213,13 @@ function writeTypes({ lists, groups, operators }) {
     'export interface OrderedParameters<X, Y> {',
     ...operators.map(({ name, parts }) => `${bracketed(`${name}: `, '[]', inOrder(parts, groups), '  ')};`),
     '}',
-    '',
+  ];
+}
+
+/** lib/backend/types.ts: the types. */
+function writeTypes({ lists, operators }) {
+  return [
+    `/** The types of operators. ${HEAD} */`,
     ...[...lists].flatMap(listOfTypes),
     '',
     '/** The types that an operator has kernels for, by name: x is the type of its logits, y that of its results. */',
@@ -252,7 +258,8 @@ const families = texts
   .map(({ family, text }) => ({ family, names: [...text.matchAll(/^OPERATOR\((\w+),/gm)].map(([, name]) => name) }))
   .filter(({ names }) => names.length > 0);
 const made = {
-  'lib/backend/parameters.ts': writeTypes(table),
+  'lib/backend/parameters.ts': writeParameters(table),
+  'lib/backend/types.ts': writeTypes(table),
   'lib/backend/operators.ts': writeOperators(families.map(({ family }) => family)),
   ...Object.fromEntries(
     families.map(({ family, names }) => [`lib/backend/operators/${family}.ts`, writeFamily(table, names)]),

@@ -11,7 +11,7 @@ import { outOfMemory } from './memory.js';
 import { slabOf, TILE, tokenPlace, type CacheSizes } from './tiles.js';
 
 /** flash-softmax, keys and values. */
-const WIRE = { magic: 'FSKV', version: 1 };
+const MAGIC = 'FSKV';
 const HEADER = 24;
 
 /** What the header says. */
@@ -67,7 +67,7 @@ export function sequenceToBytes({ store, sizes, format }: CacheState, { pages, l
   const { sections, bytes: total } = layoutOf({ dtype: format.dtype, kvHeads, headDim, valueDim, tokens: length });
   const bytes = newBytes(total);
   const view = new DataView(bytes.buffer);
-  bytes.set([...wireHeader(WIRE), TYPES.indexOf(format.dtype)]);
+  bytes.set([...wireHeader(MAGIC), TYPES.indexOf(format.dtype)]);
   [kvHeads, headDim, valueDim, length].forEach((n, i) => view.setUint32(8 + 4 * i, n, true));
   const stored = storedBits(store.slabs, store.scales);
   for (const { name, start, rowBytes, width } of sections) {
@@ -133,7 +133,9 @@ function copyRow(
 /** Reads the header of untrusted bytes, and checks their number. */
 export function headerOf(bytes: unknown): WireSequence {
   const isWhole = types.isUint8Array(bytes) && !isDetached(bytes) && byteLengthOf(bytes) > HEADER;
-  const view = wireView(isWhole ? viewOf(bytes, 0, HEADER) : bytes, WIRE, HEADER, true);
+  // A sequence has no origin, which version 2 would add.
+  if (isWhole && viewOf(bytes, 0, HEADER)[MAGIC.length] === 2) throw wrongValue('version 1', 'bytes', 'version 2');
+  const { view } = wireView(isWhole ? viewOf(bytes, 0, HEADER) : bytes, MAGIC, HEADER);
   const [type, ...reserved] = [view.getUint8(5), view.getUint8(6), view.getUint8(7)] as const;
   const dtype = TYPES[type];
   if (dtype === undefined) throw wrongValue(`a type from 0 to ${TYPES.length - 1}`, 'dtype of bytes', String(type));

@@ -2,8 +2,9 @@
 import { lengthOf, newArray } from '../call/arrays.js';
 import { runNow } from '../call/call.js';
 import { apart, count } from '../call/checks.js';
-import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
+import { wrongType, wrongValue } from '../call/errors.js';
 import type { NewFloat32Array, NewUint8Array, Returned } from '../call/types.js';
+import { originOf, type StateOrigin } from '../call/wire.js';
 import { appendCall, queryCall, resultOf } from './linear-calls.js';
 import {
   FEATURE_MAPS,
@@ -16,7 +17,7 @@ import {
   type LinearAttentionStateOptions,
   type LinearQueryOptions,
 } from './linear-options.js';
-import { fromWire, stateLength, toWire, type LinearParts, type StateSizes } from './linear-wire.js';
+import { fromWire, size, stateLength, tokensOf, toWire, type LinearParts, type StateSizes } from './linear-wire.js';
 import { allocate } from './memory.js';
 import { copyOptions } from './options.js';
 import { dimension, floats } from './sizes.js';
@@ -50,6 +51,7 @@ export class LinearAttentionState {
   readonly #features: Features;
   #sums: Float64Array<ArrayBuffer>;
   #tokens = 0;
+  #origin: StateOrigin | undefined;
 
   static {
     ownParts = (state) => (#sums in state ? state.#parts() : undefined);
@@ -96,6 +98,10 @@ export class LinearAttentionState {
   get tokens(): number {
     return this.#tokens;
   }
+  /** The origin that the bytes had of which this is the state; undefined without one, and once it has changed. */
+  get origin(): StateOrigin | undefined {
+    return this.#origin && { ...this.#origin };
+  }
   /** Bytes of its numbers. */
   get bytes(): number {
     return 8 * stateLength(this.#sizes);
@@ -118,7 +124,7 @@ export class LinearAttentionState {
     if (tokens === 0) return this.#tokens;
     const all = tokensOf(this.#tokens + tokens);
     runNow(appendCall(this.#parts(), { k, v, tokens }, []));
-    return (this.#tokens = all);
+    return this.#changedTo(all).#tokens;
   }
 
   /**
@@ -186,7 +192,7 @@ export class LinearAttentionState {
     }
     for (let i = 0; i < answers.length; i++) out[i] = answers[i]!;
     this.#sums = next.#sums;
-    this.#tokens = all;
+    this.#changedTo(all);
     return out as Returned<Out>;
   }
 
@@ -205,8 +211,7 @@ export class LinearAttentionState {
     }
     const all = tokensOf(this.#tokens + tokens);
     for (let i = 0; i < sums.length; i++) this.#sums[i]! += sums[i]!;
-    this.#tokens = all;
-    return this;
+    return this.#changedTo(all);
   }
 
   /** A state of its own with the same sums. */
@@ -224,32 +229,40 @@ export class LinearAttentionState {
   /** Forgets all keys. */
   reset(): this {
     this.#sums.fill(0);
-    this.#tokens = 0;
-    return this;
+    return this.#changedTo(0);
   }
 
   /**
    * The wire form, little-endian: 4 bytes "FSLA"; a version byte, 1; a byte for φ (0 'elu', 1 'identity', 2 'exp', 3
    * 'relu'); 2 bytes of 0; uint32 batch, kvHeads, headDim, valueDim; float64 featureScale; float64 tokens; then for
-   * each sequence and head float64 S [headDim, valueDim], Σ φ(k) [headDim], Σ v [valueDim].
+   * each sequence and head float64 S [headDim, valueDim], Σ φ(k) [headDim], Σ v [valueDim]. With an origin the version
+   * byte is 2, and uint32 shard and float64 epoch follow.
    */
-  toBytes(): NewUint8Array {
-    return toWire(this.#parts());
+  toBytes(origin?: StateOrigin): NewUint8Array {
+    return toWire(this.#parts(), originOf(origin));
   }
 
   /**
-   * Reads bytes that {@link toBytes} wrote, on any machine.
+   * Reads bytes that {@link toBytes} wrote, on any machine, in version 1 or 2.
    *
    * @throws TypeError (ERR_INVALID_ARG_TYPE) for anything but a Uint8Array.
    * @throws RangeError (ERR_INVALID_ARG_VALUE) for bytes that toBytes() of this version does not write.
    */
   static fromBytes(bytes: Uint8Array): LinearAttentionState {
-    const { sizes, features, sums, tokens } = fromWire(bytes);
+    const { sizes, features, sums, tokens, origin } = fromWire(bytes);
     const { feature, featureScale } = features;
     const state = new LinearAttentionState({ ...sizes, featureMap: FEATURE_MAPS[feature]!, featureScale });
     state.#sums = sums;
     state.#tokens = tokens;
+    state.#origin = origin;
     return state;
+  }
+
+  /** Notes that the sums are those of so many tokens, and no longer those that arrived. */
+  #changedTo(tokens: number): this {
+    this.#tokens = tokens;
+    this.#origin = undefined;
+    return this;
   }
 
   #parts(): LinearParts {
@@ -268,18 +281,6 @@ export class LinearAttentionState {
     const out = resultOf(options.out, batch * kvHeads * queries * valueDim, q);
     return { form, heads, rows, queries, out };
   }
-}
-
-/** A size that the wire form has room for. */
-function size(value: unknown, name: string): number {
-  const n = count(value, name);
-  if (n >= 2 ** 32) throw outOfRange('a size below 2^32', name, n);
-  return n;
-}
-
-function tokensOf(n: number): number {
-  if (!Number.isSafeInteger(n)) throw outOfRange('at most 2^53 − 1 tokens', 'the state', n);
-  return n;
 }
 
 const shown = (name: string, value: unknown): string =>

@@ -1,7 +1,8 @@
 /** The wire form of a state of linear attention. */
-import { wrongValue } from '../call/errors.js';
+import { count } from '../call/checks.js';
+import { outOfRange, wrongValue } from '../call/errors.js';
 import type { NewFloat64Array, NewUint8Array } from '../call/types.js';
-import { wireHeader, wireView } from '../call/wire.js';
+import { wireHeader, wireView, withOrigin, type StateOrigin } from '../call/wire.js';
 import { FEATURE_MAPS, IDENTITY, type Features } from './linear-options.js';
 import { allocate } from './memory.js';
 
@@ -22,7 +23,7 @@ export interface LinearParts {
 }
 
 /** flash-softmax, linear attention. */
-const WIRE = { magic: 'FSLA', version: 1 };
+const MAGIC = 'FSLA';
 const HEADER = 40;
 
 /** Numbers of the state of one head: S, Σ φ(k) and Σ v. */
@@ -31,10 +32,23 @@ export const headLength = ({ headDim, valueDim }: StateSizes): number => headDim
 /** Numbers of a whole state. */
 export const stateLength = (sizes: StateSizes): number => sizes.batch * sizes.kvHeads * headLength(sizes);
 
-export function toWire({ sizes, features, sums, tokens }: LinearParts): NewUint8Array {
+/** A size that the wire form has room for. */
+export function size(value: unknown, name: string): number {
+  const n = count(value, name);
+  if (n >= 2 ** 32) throw outOfRange('a size below 2^32', name, n);
+  return n;
+}
+
+/** A number of tokens that a double holds exactly. */
+export function tokensOf(n: number): number {
+  if (!Number.isSafeInteger(n)) throw outOfRange('at most 2^53 − 1 tokens', 'the state', n);
+  return n;
+}
+
+export function toWire({ sizes, features, sums, tokens }: LinearParts, origin?: StateOrigin): NewUint8Array {
   const bytes = new Uint8Array(HEADER + 8 * sums.length);
   const view = new DataView(bytes.buffer);
-  bytes.set([...wireHeader(WIRE), features.feature]);
+  bytes.set([...wireHeader(MAGIC), features.feature]);
   Object.values({
     batch: sizes.batch,
     kvHeads: sizes.kvHeads,
@@ -44,12 +58,12 @@ export function toWire({ sizes, features, sums, tokens }: LinearParts): NewUint8
   view.setFloat64(24, features.featureScale, true);
   view.setFloat64(32, tokens, true);
   for (let i = 0; i < sums.length; i++) view.setFloat64(HEADER + 8 * i, sums[i]!, true);
-  return bytes;
+  return withOrigin(bytes, MAGIC, origin);
 }
 
 /** Reads untrusted bytes. Throws as fromBytes says. */
-export function fromWire(bytes: unknown): LinearParts {
-  const view = wireView(bytes, WIRE, HEADER, true);
+export function fromWire(bytes: unknown): LinearParts & { readonly origin: StateOrigin | undefined } {
+  const { view, origin } = wireView(bytes, MAGIC, HEADER, true);
   const [feature, ...reserved] = [view.getUint8(5), view.getUint8(6), view.getUint8(7)] as const;
   if (feature >= FEATURE_MAPS.length || reserved.some((byte) => byte !== 0)) {
     throw wrongValue('a feature map of this version', 'bytes', [feature, ...reserved].join(', '));
@@ -73,7 +87,7 @@ export function fromWire(bytes: unknown): LinearParts {
   for (let i = 0; i < sums.length; i++) sums[i] = view.getFloat64(HEADER + 8 * i, true);
   const parts = { sizes, features: { feature, featureScale }, sums, tokens };
   checkSums(parts);
-  return parts;
+  return { ...parts, origin };
 }
 
 /** Refuses sums that no tokens have: of no token but 0, and negative sums of a φ that is nowhere negative. */

@@ -3,6 +3,13 @@ import { signalOf, type AsyncOptions } from '../call/abort.js';
 import { offLoop } from '../call/off-loop.js';
 import { stepsLater } from '../call/steps.js';
 import type { NewFloat32Array, Returned } from '../call/types.js';
+import {
+  attentionBackwardCall,
+  BACKWARD_OPTIONS,
+  type AttentionBackwardOptions,
+  type AttentionGradients,
+  type GradientTarget,
+} from './backward.js';
 import { CACHED_OPTIONS, decodeCall, type DecodeOptions } from './decode.js';
 import { attentionCall, DENSE_OPTIONS, type AttentionOptions } from './dense.js';
 import type { KVCache, SequenceId } from './kv-cache.js';
@@ -116,7 +123,27 @@ export const prefillAttention = /* @__PURE__ */ stepsLater(prefillSteps, 5) as {
   (...rest: PrefillArguments<[options?: PrefillOptions & AsyncOptions]>): Promise<Float32Array | AttentionResult>;
 };
 
-const NAMES = [...CACHED_OPTIONS, ...DENSE_OPTIONS, ...RESULT_OPTIONS, ...PART_OPTIONS, 'signal'];
+/** As attentionBackward of flash-softmax/attention. Rejects with its errors, and with the reason of `signal`. */
+export async function attentionBackward<
+  Q extends GradientTarget = undefined,
+  K extends GradientTarget = undefined,
+  V extends GradientTarget = undefined,
+  Bias extends GradientTarget = undefined,
+  Sinks extends GradientTarget = undefined,
+>(
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+  dOut: Float32Array,
+  options: AttentionBackwardOptions<Q, K, V, Bias, Sinks> & AsyncOptions,
+): Promise<AttentionGradients<Q, K, V, Bias, Sinks>> {
+  const own = copyOf(options);
+  const signal = signalOf(own);
+  const call = attentionBackwardCall([q, k, v, dOut], own, ['signal']);
+  return (await offLoop(call, signal)) as AttentionGradients<Q, K, V, Bias, Sinks>;
+}
+
+const NAMES = [...CACHED_OPTIONS, ...DENSE_OPTIONS, ...RESULT_OPTIONS, ...PART_OPTIONS, ...BACKWARD_OPTIONS, 'signal'];
 
 /** A copy of options, each read once: `signal` is taken from the copy, and later all others. */
 function copyOf<O extends object | undefined>(options: O): O {

@@ -3,7 +3,7 @@ import { wrongValue } from '../call/errors.js';
 import { copyInto, lengthOf } from '../call/arrays.js';
 import { count } from '../call/checks.js';
 import type { NewFloat32Array, NewFloat64Array, NewInt32Array, NewUint8Array, Returned } from '../call/types.js';
-import { wireHeader, wireView } from '../call/wire.js';
+import { originOf, wireHeader, wireView, withOrigin, type StateOrigin } from '../call/wire.js';
 import { extended, isOrdinary, logOf } from '../math/extended.js';
 import { copyOptions, layoutFlag } from './options.js';
 import { resultsOf, type AttentionResult, type ResultWithLse, type WithLse, type WithoutLse } from './results.js';
@@ -16,7 +16,7 @@ import type { AttentionParts, FinishOptions, FromOptions } from './state-types.j
 export type { AttentionParts, FinishOptions, FromOptions } from './state-types.js';
 
 /** flash-softmax, attention, partial. */
-const WIRE = { magic: 'FSAP', version: 1 };
+const MAGIC = 'FSAP';
 const HEADER = 16;
 
 /**
@@ -31,6 +31,8 @@ export class AttentionPartial implements AttentionParts {
   readonly exponent: NewInt32Array;
   /** With `unifiedMax` only: 1 for a row that lies outside `range`, and has an exponent of its own. */
   readonly raised?: NewUint8Array;
+  /** The origin that came with the bytes of which this is the state. */
+  readonly origin?: StateOrigin;
 
   /** @internal Arrays that fit. */
   constructor(out: NewFloat64Array, mantissa: NewFloat64Array, exponent: NewInt32Array, raised?: NewUint8Array) {
@@ -105,14 +107,18 @@ export class AttentionPartial implements AttentionParts {
 
   /**
    * The wire form, little-endian: 4 bytes "FSAP"; a version byte, 1; a byte that is 1 if there is `raised`, else 0; 2
-   * bytes of 0; uint32 rows; uint32 valueDim; float64 mantissas; float64 outs; int32 exponents; bytes of `raised`.
+   * bytes of 0; uint32 rows; uint32 valueDim; float64 mantissas; float64 outs; int32 exponents; bytes of `raised`. With
+   * an origin the version byte is 2, and uint32 shard and float64 epoch follow.
+   *
+   * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE) for an origin that is none.
    */
-  toBytes(): NewUint8Array {
+  toBytes(origin?: StateOrigin): NewUint8Array {
+    const own = originOf(origin);
     const { out, mantissa, exponent, raised } = checkedParts(this, 'the state');
     const [rows, elements] = [lengthOf(mantissa), lengthOf(out)];
     const bytes = new Uint8Array(HEADER + rows * 12 + elements * 8 + (raised ? rows : 0));
     const view = new DataView(bytes.buffer);
-    bytes.set([...wireHeader(WIRE), raised ? 1 : 0]);
+    bytes.set([...wireHeader(MAGIC), raised ? 1 : 0]);
     view.setUint32(8, rows, true);
     view.setUint32(12, rows === 0 ? 0 : elements / rows, true);
     let at = HEADER;
@@ -120,17 +126,17 @@ export class AttentionPartial implements AttentionParts {
     for (let i = 0; i < elements; i++, at += 8) view.setFloat64(at, out[i]!, true);
     for (let r = 0; r < rows; r++, at += 4) view.setInt32(at, exponent[r]!, true);
     if (raised) copyInto(bytes, raised, at);
-    return bytes;
+    return withOrigin(bytes, MAGIC, own);
   }
 
   /**
-   * Reads bytes that {@link toBytes} wrote, on any machine.
+   * Reads bytes that {@link toBytes} wrote, on any machine, in version 1 or 2.
    *
    * @throws TypeError (ERR_INVALID_ARG_TYPE) for anything but a Uint8Array.
    * @throws RangeError (ERR_INVALID_ARG_VALUE) for bytes that toBytes() of this version does not write.
    */
   static fromBytes(bytes: Uint8Array): AttentionPartial {
-    const view = wireView(bytes, WIRE, HEADER, true);
+    const { view, origin } = wireView(bytes, MAGIC, HEADER, true);
     const flags = [view.getUint8(5), view.getUint8(6), view.getUint8(7)] as const;
     const [isRaised, ...reserved] = flags;
     if (isRaised > 1 || reserved.some((byte) => byte !== 0)) {
@@ -146,10 +152,10 @@ export class AttentionPartial implements AttentionParts {
     const mantissa = Float64Array.from({ length: rows }, double);
     const out = Float64Array.from({ length: rows * valueDim }, double);
     const exponent = Int32Array.from({ length: rows }, () => view.getInt32((at += 4) - 4, true));
-    const raised = isRaised === 1 ? new Uint8Array(view.buffer.slice(at)) : undefined;
+    const raised = isRaised === 1 ? new Uint8Array(view.buffer.slice(at, length)) : undefined;
     const state = new AttentionPartial(out, mantissa, exponent, raised);
     checkedParts(state, 'bytes');
-    return state;
+    return origin === undefined ? state : Object.assign(state, { origin });
   }
 }
 

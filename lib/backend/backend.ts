@@ -112,6 +112,12 @@ export type AttentionShape = Readonly<Record<(typeof ATTENTION_SHAPE)[number], n
 export type AttentionKernel = Kernel<'attention', never>;
 
 /**
+ * The gradients of attention (lib/attention/backward.ts) for `dOut`, from the `out` and `lse` that it gave. A null of
+ * the last five is not wanted. `dBias` has the strides of `bias`. A call without query rows writes no dBias.
+ */
+export type AttentionBackwardKernel = Kernel<'attention_backward', never>;
+
+/**
  * Attention over the pages of a cache. An entry of `table` is a page: the upper six bits are its slab, the others its
  * place there. Pages of the sequences follow one another in it, as many for each as its entry of `lengths` needs.
  *

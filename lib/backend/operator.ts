@@ -1,5 +1,6 @@
 /** The types of operators and of their kernels, from the table native/operators.def. */
-import type { NamedParameters, OperatorTypes, OrderedParameters } from './parameters.js';
+import type { NamedParameters, OrderedParameters } from './parameters.js';
+import type { OperatorTypes } from './types.js';
 
 export type Operator = keyof OperatorTypes;
 

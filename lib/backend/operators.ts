@@ -5,3 +5,4 @@ export * from './operators/attention.js';
 export * from './operators/sampling.js';
 export * from './operators/detection.js';
 export * from './operators/routing.js';
+export * from './operators/head.js';

@@ -1,4 +1,4 @@
-/** The parameters and the types of operators. Made by scripts/operators.mjs from native/operators.def. Do not edit. */
+/** The parameters of operators. Made by scripts/operators.mjs from native/operators.def. Do not edit. */
 type Rows = {
   outer: number; cols: number; inner: number; temperature: number; mask: Uint8Array | null; maskLayout: number;
 };
@@ -43,6 +43,14 @@ type LinearSizes = { heads: number; depth: number; valueDepth: number };
 type OrderedLinearSizes = [heads: number, depth: number, valueDepth: number];
 type FeatureMap = { feature: number; featureScale: number };
 type OrderedFeatureMap = [feature: number, featureScale: number];
+type HeadWeights = {
+  weights: Uint8Array; scales: Float32Array | null; zeroPoints: Uint8Array | null; rows: number; cols: number;
+  block: number; format: number;
+};
+type OrderedHeadWeights = [
+  weights: Uint8Array, scales: Float32Array | null, zeroPoints: Uint8Array | null, rows: number, cols: number,
+  block: number, format: number,
+];
 type LinearForm = { keys: number; form: number; scale: number; epsilon: number };
 type OrderedLinearForm = [keys: number, form: number, scale: number, epsilon: number];
 
@@ -76,6 +84,11 @@ export interface NamedParameters<X, Y> {
     shape: Float64Array; spans: Float64Array | null; keyLengths: Int32Array | null; q: Float32Array; k: Float32Array;
     v: Float32Array;
   } & ScoreChanges & AttentionResults;
+  attention_backward: {
+    shape: Float64Array; spans: Float64Array | null; keyLengths: Int32Array | null; q: Float32Array; k: Float32Array;
+    v: Float32Array; out: Float32Array; lse: Float64Array; dOut: Float32Array; dq: Float32Array | null;
+    dk: Float32Array | null; dv: Float32Array | null; dBias: Float32Array | null; dSinks: Float32Array | null;
+  } & ScoreChanges;
   attention_cached: {
     shape: Float64Array; spans: Float64Array | null; q: Float32Array; slabs: readonly X[];
     scales: readonly Float32Array[]; table: Uint32Array; lengths: Int32Array;
@@ -132,6 +145,15 @@ export interface NamedParameters<X, Y> {
     x: X; chosen: Uint32Array; weights: Float32Array; slopes: Float32Array; out: X; status: Int32Array;
     tokens: number; experts: number; k: number; score: number; normalize: number; scale: number;
   };
+  head_logits: {
+    hidden: Float32Array; factors: Float32Array | null; bias: Float32Array | null; out: Float32Array; count: number;
+    softcap: number;
+  } & HeadWeights;
+  head_rows: { factors: Float32Array | null; out: Float32Array } & HeadWeights;
+  head_sums: {
+    sums: Float64Array; factors: Float32Array; vectors: Float32Array; out: Float64Array; count: number; rows: number;
+    cols: number;
+  };
 }
 
 /** The same parameters in the order of kernels. */
@@ -167,6 +189,12 @@ export interface OrderedParameters<X, Y> {
   attention: [
     shape: Float64Array, spans: Float64Array | null, keyLengths: Int32Array | null, q: Float32Array, k: Float32Array,
     v: Float32Array, ...scoreChanges: OrderedScoreChanges, ...attentionResults: OrderedAttentionResults,
+  ];
+  attention_backward: [
+    shape: Float64Array, spans: Float64Array | null, keyLengths: Int32Array | null, q: Float32Array, k: Float32Array,
+    v: Float32Array, ...scoreChanges: OrderedScoreChanges, out: Float32Array, lse: Float64Array, dOut: Float32Array,
+    dq: Float32Array | null, dk: Float32Array | null, dv: Float32Array | null, dBias: Float32Array | null,
+    dSinks: Float32Array | null,
   ];
   attention_cached: [
     shape: Float64Array, spans: Float64Array | null, q: Float32Array, slabs: readonly X[],
@@ -230,67 +258,13 @@ export interface OrderedParameters<X, Y> {
     x: X, chosen: Uint32Array, weights: Float32Array, slopes: Float32Array, out: X, status: Int32Array,
     tokens: number, experts: number, k: number, score: number, normalize: number, scale: number,
   ];
-}
-
-interface SameOrWider extends Same {
-  f16_f32: { x: Uint16Array; y: Float32Array };
-  bf16_f32: { x: Uint16Array; y: Float32Array };
-}
-interface Same extends Floats {
-  f16: { x: Uint16Array; y: Uint16Array };
-  bf16: { x: Uint16Array; y: Uint16Array };
-}
-interface Single {
-  f32: { x: Float32Array; y: Float32Array };
-}
-interface Stored extends Single {
-  f16: { x: Uint16Array; y: Uint16Array };
-  bf16: { x: Uint16Array; y: Uint16Array };
-  i8: { x: Int8Array; y: Int8Array };
-}
-interface AtLeastSingle extends ToSingle {
-  f64: { x: Float64Array; y: Float64Array };
-}
-interface Floats extends Single {
-  f64: { x: Float64Array; y: Float64Array };
-}
-interface ToSingle extends Single {
-  f16: { x: Uint16Array; y: Float32Array };
-  bf16: { x: Uint16Array; y: Float32Array };
-}
-
-/** The types that an operator has kernels for, by name: x is the type of its logits, y that of its results. */
-export interface OperatorTypes {
-  softmax: SameOrWider;
-  log_softmax: SameOrWider;
-  log_sum_exp: Same;
-  cross_entropy: Same;
-  row_loss: Same;
-  stable_max: SameOrWider;
-  log_stable_max: SameOrWider;
-  stable_max_loss: Same;
-  taylor_softmax: SameOrWider;
-  z_loss: Same;
-  soft_top_k: SameOrWider;
-  soft_top_k_backward: SameOrWider;
-  safe_step_radius: Same;
-  softmax_backward: SameOrWider;
-  exp_sum: Same;
-  normalize: SameOrWider;
-  attention: Single;
-  attention_cached: Stored;
-  kv_append: Stored;
-  linear_append: Single;
-  linear_query: Single;
-  argmax: Same;
-  top_k: Same;
-  sample: AtLeastSingle;
-  moments: Same;
-  sample_penalized: Floats;
-  soft_nms: Single;
-  iou_matrix: Single;
-  decode_yolo: Single;
-  route: ToSingle;
-  load_balance_loss: ToSingle;
-  route_backward: ToSingle;
+  head_logits: [
+    hidden: Float32Array, factors: Float32Array | null, bias: Float32Array | null, out: Float32Array, count: number,
+    softcap: number, ...headWeights: OrderedHeadWeights,
+  ];
+  head_rows: [factors: Float32Array | null, out: Float32Array, ...headWeights: OrderedHeadWeights];
+  head_sums: [
+    sums: Float64Array, factors: Float32Array, vectors: Float32Array, out: Float64Array, count: number, rows: number,
+    cols: number,
+  ];
 }

@@ -126,7 +126,7 @@ function plainCall<A extends FloatArray>(x: A, out: A, type: ElementType): AxisC
 const TYPES = { Float32Array: 'f32', Float64Array: 'f64', Float16Array: 'f16' } as const;
 
 /** The type of an array's elements; `dtype` says what the bits of a Uint16Array are. */
-function elementTypeOf(x: LogitArray, dtype: unknown, name: string): ElementType {
+export function elementTypeOf(x: LogitArray, dtype: unknown, name: string): ElementType {
   const kind = kindOf(x);
   if (kind === 'Uint16Array') {
     if (dtype === undefined) throw wrongType("dtype 'float16' or 'bfloat16' beside a Uint16Array", name, x);

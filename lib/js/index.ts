@@ -1,11 +1,13 @@
 /** The backend in JavaScript: it runs everywhere, computes in double, and gives the same bits on every machine. */
 import type { Backend } from '../backend/backend.js';
 import { attentionKernels } from './attention/attention.js';
+import { attentionBackwardKernels } from './attention/backward.js';
 import { appendKernels } from './attention/append.js';
 import { linearKernels } from './attention/linear.js';
 import { decodeYoloKernels } from './detection/decode-yolo.js';
 import { iouMatrixKernels } from './detection/iou-matrix.js';
 import { softNmsKernels } from './detection/soft-nms.js';
+import { headKernels } from './head/head.js';
 import { crossEntropyKernels } from './losses/cross-entropy.js';
 import { softTopKBackwardKernels, softTopKKernels } from './losses/soft-top-k.js';
 import { rowLossKernels } from './losses/row-loss.js';
@@ -46,11 +48,13 @@ export const js: Backend = {
   ...expSumKernels,
   ...normalizeKernels,
   ...attentionKernels,
+  ...attentionBackwardKernels,
   ...appendKernels,
   ...linearKernels,
   ...routeKernels,
   ...loadBalanceKernels,
   ...routeBackwardKernels,
+  ...headKernels,
   ...samplingKernels,
   ...momentsKernels,
   ...penalizedKernels,

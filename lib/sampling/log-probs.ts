@@ -65,13 +65,23 @@ export function logProbs<A extends LogitArray>(
   const wanted = count(given.top ?? 0, 'top', 0);
   const list = tokensOf(tokens);
   const call = rowsOf(logits, given);
+  checkShort(call.cols);
+  const chosen = checkedTokens(list, call.rows, call.cols);
+  return runSteps(logProbsSteps(call, chosen, temperature, wanted));
+}
+
+/** The steps of {@link logProbs} for rows and tokens that have been checked. Errors count rows from `firstRow` on. */
+export function* logProbsSteps(
+  call: Rows,
+  chosen: Int32Array,
+  temperature: number,
+  wanted: number,
+  firstRow = 0,
+): Steps<LogProbs> {
   const { rows, cols } = call;
-  checkShort(cols);
-  const chosen = checkedTokens(list, rows, cols);
-  if (rows > 0 && cols === 0) throw nothingFinite(0);
-  const n = Math.min(wanted, cols);
-  const results = runSteps(logSteps(call, chosen, temperature, n));
-  for (let row = 0; row < rows; row++) if (!(results.logProbs[row]! > -Infinity)) checkRow(call, row);
+  if (rows > 0 && cols === 0) throw nothingFinite(firstRow);
+  const results = yield* logSteps(call, chosen, temperature, Math.min(wanted, cols));
+  for (let row = 0; row < rows; row++) if (!(results.logProbs[row]! > -Infinity)) checkRow(call, row, firstRow);
   return results;
 }
 
@@ -208,19 +218,19 @@ function inOrder(sums: LogitSums, row: number, columns: Iterable<number>): numbe
 }
 
 /** Throws if a row has a NaN or no finite largest logit. A loss of ∞ proves neither: the token may be masked. */
-function checkRow(call: Rows, row: number): void {
+function checkRow(call: Rows, row: number, firstRow: number): void {
   const sums = new LogitSums(call);
   let top = -Infinity;
   for (let column = 0; column < call.cols; column++) {
     const logit = sums.read(row, column);
-    if (logit !== logit) throw hasNaN(row);
+    if (logit !== logit) throw hasNaN(firstRow + row);
     if (logit > top) top = logit;
   }
-  if (!(Math.abs(top) < Infinity)) throw nothingFinite(row);
+  if (!(Math.abs(top) < Infinity)) throw nothingFinite(firstRow + row);
 }
 
 /** A copy of the caller's tokens, before lengths are taken. */
-function tokensOf(tokens: unknown): unknown[] {
+export function tokensOf(tokens: unknown): unknown[] {
   if (typeof tokens === 'number') return [tokens];
   const check = (token: unknown): number => {
     if (typeof token !== 'number') throw wrongType('integers', 'tokens', token);
@@ -230,7 +240,7 @@ function tokensOf(tokens: unknown): unknown[] {
 }
 
 /** Checks that there is one token a row, and that each is a position of its row. */
-function checkedTokens(tokens: readonly unknown[], rows: number, cols: number): Int32Array {
+export function checkedTokens(tokens: readonly unknown[], rows: number, cols: number): Int32Array {
   if (tokens.length !== rows) throw wrongValue(`${rows} tokens, one a row,`, 'tokens', String(tokens.length));
   return Int32Array.from(tokens as number[], (token) => {
     if (!(Number.isInteger(token) && token >= 0 && token < cols))

@@ -5,7 +5,7 @@ import { positive } from '../call/checks.js';
 import { describe, wrongType, wrongValue } from '../call/errors.js';
 import { checkOptions, optionsOf, type ReductionOptions } from '../call/options.js';
 import type { LogitArray, NewLike, NewUint8Array, ResultOf } from '../call/types.js';
-import { wireHeader, wireView } from '../call/wire.js';
+import { originOf, wireHeader, wireView, withOrigin, type StateOrigin } from '../call/wire.js';
 import { isOrdinary } from '../math/extended.js';
 import { isCanonical, stateOf, type ExpSums, type NewExpSums } from './exp-sum-state.js';
 import { expSum } from './exp-sum.js';
@@ -18,8 +18,8 @@ export type ChunkOptions<A extends LogitArray = LogitArray> = Pick<
   'mask' | 'maskFormat' | 'bias' | 'dtype'
 >;
 
-/** The wire form. FSES: flash-softmax, exponential sum. */
-const WIRE = { magic: 'FSES', version: 1 };
+/** The wire form: flash-softmax, exponential sum. */
+const MAGIC = 'FSES';
 const BYTES = 28;
 
 /**
@@ -36,10 +36,12 @@ const CHUNK_OPTIONS = ['mask', 'maskFormat', 'bias', 'dtype'] as const;
  * mergeExpSums}.
  *
  * The wire form is 28 bytes, little-endian: 4 bytes "FSES"; a version byte, 1; 3 bytes of 0; float64 mantissa (in [1,
- * 2), or 0, NaN, Infinity); float64 temperature; int32 exponent (0 where the mantissa is 0, NaN or Infinity).
+ * 2), or 0, NaN, Infinity); float64 temperature; int32 exponent (0 where the mantissa is 0, NaN or Infinity). With an
+ * origin it is 40 bytes: the version byte is 2, and uint32 shard and float64 epoch follow.
  */
 export class ExpSumAccumulator {
   readonly #temperature: number;
+  #origin: StateOrigin | undefined;
   #state: NewExpSums = { mantissa: new Float64Array(1), exponent: new Int32Array(1) };
 
   static {
@@ -59,6 +61,11 @@ export class ExpSumAccumulator {
   /** What all logits are divided by. */
   get temperature(): number {
     return this.#temperature;
+  }
+
+  /** The origin that the bytes had of which this is the sum; undefined without one, and once more has been added. */
+  get origin(): StateOrigin | undefined {
+    return this.#origin && { ...this.#origin };
   }
 
   /** The sum so far, as a state of one row. */
@@ -102,25 +109,30 @@ export class ExpSumAccumulator {
     return runNow(normalizeCall('now', chunk, this.#state, own));
   }
 
-  /** The wire form: 28 bytes. */
-  toBytes(): NewUint8Array {
+  /**
+   * The wire form: 28 bytes; 40 with an origin.
+   *
+   * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE) for an origin that is none.
+   */
+  toBytes(origin?: StateOrigin): NewUint8Array {
+    const own = originOf(origin);
     const bytes = new Uint8Array(BYTES);
     const view = new DataView(bytes.buffer);
-    bytes.set(wireHeader(WIRE));
+    bytes.set(wireHeader(MAGIC));
     view.setFloat64(8, this.#state.mantissa[0]!, true);
     view.setFloat64(16, this.#temperature, true);
     view.setInt32(24, this.#state.exponent[0]!, true);
-    return bytes;
+    return withOrigin(bytes, MAGIC, own);
   }
 
   /**
-   * What {@link toBytes} wrote, on any machine.
+   * What {@link toBytes} wrote, on any machine, in version 1 or 2.
    *
    * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no Uint8Array.
    * @throws RangeError (ERR_INVALID_ARG_VALUE) for bytes that toBytes() of this version does not write.
    */
   static fromBytes(bytes: Uint8Array): ExpSumAccumulator {
-    const view = wireView(bytes, WIRE, BYTES);
+    const { view, origin } = wireView(bytes, MAGIC, BYTES);
     const mantissa = view.getFloat64(8, true);
     const temperature = view.getFloat64(16, true);
     const exponent = view.getInt32(24, true);
@@ -133,6 +145,7 @@ export class ExpSumAccumulator {
       throw wrongValue('a temperature that is finite and above 0', 'bytes', String(temperature));
     const accumulator = new ExpSumAccumulator({ temperature });
     accumulator.#state = { mantissa: Float64Array.of(mantissa), exponent: Int32Array.of(exponent) };
+    accumulator.#origin = origin;
     return accumulator;
   }
 
@@ -144,6 +157,7 @@ export class ExpSumAccumulator {
 
   #merge(state: ExpSums): this {
     this.#state = mergeExpSums(this.#state, state);
+    this.#origin = undefined;
     return this;
   }
 }

@@ -4,9 +4,10 @@
 // of the query, and no lane is added to another. The values follow the keys as rows, so that a cache is read as one
 // stream of bytes. One stream reached 85 % of a core's read bandwidth; two interleaved ones with prefetching 55 %.
 //
-// TileFunctions has the functions for one storage type. tanh_f64 caps scores; transpose makes tiles of array rows.
+// TileFunctions has the functions for one storage type. transpose makes tiles of array rows.
 #pragma once
 #include "../math/formats.h"
+#include "../math/tanh.h"
 #include "../rows/logits.h"
 #include "attention_shape.h"
 
@@ -155,23 +156,6 @@ template <class Elements> constexpr TileFunctions kTileFunctions = {
     score_exactly<Elements>,
     read_value<Elements>,
 };
-
-// Returns tanh(x) = sign(x) · (1 − E) / (1 + E) with E = exp(−2|x|); NaN for NaN. Max error: about 1e-16 absolute.
-// That error is large relative to a small x. Below 2^-10 it returns x − x³/3 + 2x⁵/15. Max error there: 2^-52 of x.
-SIMD_INLINE f64x8 tanh_f64(f64x8 x) {
-  f64x8 zero = splat(0.), size = max_keep_nan(sub(zero, x), x), t;
-  const ExpVector<double> exp(ExpScale<double>::of(1), ExpTraits<double>::kBias);
-  f64x8 q = mul(exp_below<true>(exp, mul(size, splat(-2.)), t), splat(1 / ExpTraits<double>::kG));
-  f64x8 y = div(sub(splat(1.), q), add(splat(1.), q)), square = mul(x, x);
-  f64x8 small = fma(mul(x, square), fma(square, splat(2. / 15), splat(-1. / 3)), x);
-  return select_bits(small, select_bits(sub(zero, y), y, lanes_above(zero, x)), lanes_above(splat(0x1p-10), size));
-}
-// Returns tanh(x) of one number, with the bounds of tanh_f64.
-SELDOM static double tanh_scalar(double x) {
-  double y[8];
-  store(y, tanh_f64(splat(x)));
-  return y[0];
-}
 
 // Writes `count` rows of floats, `stride` apart, as the columns of out, [depth][16]. Further columns are 0.
 SIMD_INLINE void transpose(const float* rows, size_t stride, size_t count, size_t depth, float* out) {

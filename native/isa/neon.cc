@@ -1,5 +1,6 @@
 // The kernels on NEON.
 #include "../simd/neon.h"
+#include "../simd/neon_bytes.h"
 #define ISA "neon"
 #define KERNELS kernels_neon
 #include "table.inc"

@@ -112,6 +112,16 @@ struct FeatureMap {
   double scale;
 };
 
+// The weights of an output head (head/weight_formats.h): [rows, cols] in a format, whose blocks may have scales and
+// zero points in arrays of their own.
+struct HeadWeights {
+  const uint8_t* data;
+  const float* scales;
+  const uint8_t* zero_points;
+  size_t rows, cols, block;
+  int32_t format;
+};
+
 // How a result follows from a state over `keys` keys (attention/linear_query.h).
 struct LinearForm {
   double keys;

@@ -1,7 +1,7 @@
 // What filters need to know of a whole row: the spread of its logits, the sum and the entropy of its weights.
 //
-// Sums of doubles have sixteen lanes, by column, whatever a row is stored as. lib/sampling/column-sums.ts adds in the same
-// order, so that all backends find the same threshold.
+// Sums of doubles have sixteen lanes, by column, whatever a row is stored as. lib/sampling/column-sums.ts adds in the
+// same order, so that all backends find the same threshold.
 #pragma once
 #include "../rows/share_rows.h"
 #include "filter.h"

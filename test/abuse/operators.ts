@@ -6,6 +6,7 @@ import type { Operator } from './operator.js';
 import { attentionOperators } from './attention-operators.js';
 import { composedOperators } from './composed-operators.js';
 import { detectionOperators } from './detection-operators.js';
+import { headOperators } from './head-operators.js';
 import { routingOperators } from './routing-operators.js';
 import { lossOperators } from './loss-operators.js';
 import { samplingOperators } from './sampling-operators.js';
@@ -289,6 +290,7 @@ export const operators: readonly Operator[] = [
   ...rowOperators,
   ...attentionOperators,
   ...detectionOperators,
+  ...headOperators,
   ...routingOperators,
   ...lossOperators,
   ...composedOperators,

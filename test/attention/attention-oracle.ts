@@ -49,7 +49,7 @@ export interface ExactRow {
  * Whether `causal` and `window` let a query see key n of its sequence, by the positions of both among the keys of all
  * parts. By default the last query is at the last key.
  */
-function isInSight(c: AttentionCase, b: number, query: number, n: number): boolean {
+export function isInSight(c: AttentionCase, b: number, query: number, n: number): boolean {
   const [start, total] = c.spans?.[b] ?? [0, c.keys[b]!];
   const ownPosition = c.causal === 'topLeft' ? query : total - 1 - (c.queries - 1 - query);
   const distance = start + n - ownPosition; // > 0: the key is behind the query

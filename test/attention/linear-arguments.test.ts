@@ -100,9 +100,9 @@ describe('the wire form', () => {
       'FSLA',
     );
     invalid(
-      changed((view) => view.setUint8(4, 2)),
+      changed((view) => view.setUint8(4, 3)),
       wrong,
-      'version 1',
+      'version 1 or 2',
     );
     for (const [at, value] of [
       [5, 4],

@@ -20,12 +20,13 @@ function lengthsOf(arena: Arena, { keyLengths }: Setup): Options {
   return { keyLengths: arena.input('keyLengths', array) };
 }
 
-function dense(draw: Draw, limit: number) {
+export function dense(draw: Draw, limit: number, hasLengths = true) {
   const made = setupOf(draw, limit, denseKeys(limit));
   const keys = made.keys[0]!;
-  const keyLengths = draw.chance(0.3)
-    ? made.keys.map(() => draw.pick([0, 1, keys, draw.int(keys + 1), draw.int(keys + 1)]))
-    : undefined;
+  const keyLengths =
+    hasLengths && draw.chance(0.3)
+      ? made.keys.map(() => draw.pick([0, 1, keys, draw.int(keys + 1), draw.int(keys + 1)]))
+      : undefined;
   if (keyLengths?.some((n) => n > keys)) keyLengths.fill(keys);
   const s = { ...made, ...(keyLengths && { keyLengths, text: `${made.text}, keyLengths ${keyLengths.join(', ')}` }) };
   const [k, v] = [s.headDim, s.valueDim].map((dim) => numbers(draw, s.batch * s.kvHeads * keys * dim)) as [

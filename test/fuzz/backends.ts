@@ -31,6 +31,7 @@ export async function loadBackends(file: string, only?: readonly string[]): Prom
         ...library.attention,
         ...library.losses,
         ...library.detection,
+        ...library.head,
         ...library.ood,
         ...library.routing,
         ...library.ood,

@@ -2,6 +2,7 @@
 export * as root from '../../lib/index.js';
 export * as attention from '../../lib/attention.js';
 export * as detection from '../../lib/detection.js';
+export * as head from '../../lib/head.js';
 export * as ood from '../../lib/ood.js';
 export * as routing from '../../lib/routing.js';
 export * as losses from '../../lib/losses.js';

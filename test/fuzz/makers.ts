@@ -2,8 +2,10 @@
 import type { Maker } from './case.js';
 import type { Draw } from './draw.js';
 import { attentionMakers } from './attention-cases.js';
+import { backwardMakers } from './backward-cases.js';
 import { cacheMakers } from './cache-cases.js';
 import { detectionMakers } from './detection-cases.js';
+import { headMakers } from './head-cases.js';
 import { linearMakers } from './linear-cases.js';
 import { lossMakers } from './loss-cases.js';
 import { termMakers } from './loss-terms.js';
@@ -28,6 +30,7 @@ export const makers: Readonly<Record<string, Maker>> = {
   ...stableMakers,
   ...sumMakers,
   ...attentionMakers,
+  ...backwardMakers,
   ...cacheMakers,
   ...samplingMakers,
   ...chainMakers,
@@ -38,6 +41,7 @@ export const makers: Readonly<Record<string, Maker>> = {
   ...oodMakers,
   ...termMakers,
   ...linearMakers,
+  ...headMakers,
   ...lucidMakers,
   ...polynomialMakers,
   ...marginMakers,

@@ -175,8 +175,9 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
   }
 };
 
-#include "attention_calls.h"
+#include "attention_backward_calls.h"
 #include "detection_calls.h"
+#include "head_calls.h"
 #include "routing_calls.h"
 #include "loss_calls.h"
 #include "sampling_calls.h"

@@ -65,7 +65,10 @@ describe('the headers of kernels', () => {
         .filter((name) => /^(?!simd|host|platform).*\.h$/.test(name))
         .map((name) => {
           const source = path.join(folder, `${name.replaceAll(path.sep, '-')}.cc`);
-          writeFileSync(source, `#include "simd/scalar.h"\n#include "${name.replaceAll(path.sep, '/')}"\n`);
+          writeFileSync(
+            source,
+            `#include "simd/scalar.h"\n#include "simd/scalar_bytes.h"\n#include "${name.replaceAll(path.sep, '/')}"\n`,
+          );
           return { source, flags: [`-I${native}`] };
         });
       expect(headers.length).toBeGreaterThan(50);

@@ -16,6 +16,7 @@ import { nativeBackends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
 import { cols, elements, floats, inner, outer, rows } from './contract-rows.js';
 import { detectionCalls } from './detection-calls.js';
+import { headCalls } from './head-calls.js';
 import { linearCalls } from './linear-calls.js';
 import { lossCalls } from './loss-calls.js';
 import { brokenGroups, routingCalls } from './routing-contract.js';
@@ -58,17 +59,10 @@ const calls: OperatorArguments = {
   log_softmax: { x: floats(elements), out: floats(elements), ...rows },
   log_sum_exp: { x: floats(elements), out: new Float64Array(outer * inner), ...rows },
   ...lossCalls,
+  ...headCalls,
   softmax_backward: {
-    y: floats(elements),
-    dy: floats(elements),
-    out: floats(elements),
-    isLog: 0,
-    outer,
-    cols,
-    inner,
-    temperature: 1,
-    mask: rows.mask,
-    maskLayout: 1,
+    ...{ y: floats(elements), dy: floats(elements), out: floats(elements), isLog: 0 },
+    ...{ outer, cols, inner, temperature: 1, mask: rows.mask, maskLayout: 1 },
   },
   exp_sum: {
     x: floats(elements),
@@ -90,6 +84,12 @@ const calls: OperatorArguments = {
     k: floats(2 * 2 * 5 * 8),
     v: floats(2 * 2 * 5 * 4),
     ...results,
+  },
+  attention_backward: {
+    ...{ shape: shapeArray({ ...heads, keys: 5 }), ...scores, keyLengths: Int32Array.of(5, 0) },
+    ...{ k: floats(2 * 2 * 5 * 8), v: floats(2 * 2 * 5 * 4), dOut: floats(96) },
+    ...{ out: floats(96), lse: new Float64Array(24).fill(1) },
+    ...{ dq: floats(192), dk: floats(160), dv: floats(80), dBias: floats(60), dSinks: floats(4) },
   },
   attention_cached: {
     shape: cacheShape,

@@ -43,10 +43,10 @@ class Arena {
 };
 
 struct Arenas {
-  Arena out[6], in[9];
+  Arena out[6], in[10];
   explicit Arenas(size_t n)
       : out{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)},
-        in{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)} {}
+        in{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)} {}
 };
 
 template <class Call> void guarded(Arenas& arenas, const Call& call, typename Call::Kernel kernel, const Run& run,

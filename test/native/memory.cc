@@ -145,7 +145,8 @@ template <class Call> void every_allocation(const char* name, typename Call::Ker
     }
   }
   doing = name;
-  bool needs_none = has(name, "kv_append") || has(name, "linear_append");
+  bool needs_none = has(name, "kv_append") || has(name, "linear_append") || has(name, "head_rows") ||
+                    has(name, "head_sums");
   for (const char* each : {"argmax_f32", "argmax_f64", "normalize_f32", "normalize_f64", "decode_yolo_f32"})
     needs_none = needs_none || !strcmp(name, each);
   // Rows of losses are read in place, halves through floats.

@@ -6,6 +6,7 @@ import * as attention from '../../lib/attention.js';
 import * as operatorTable from '../../lib/backend/operators.js';
 import type { AnyOperator } from '../../lib/backend/operators.js';
 import * as detection from '../../lib/detection.js';
+import * as head from '../../lib/head.js';
 import * as root from '../../lib/index.js';
 import * as losses from '../../lib/losses.js';
 import { js } from '../../lib/js/index.js';
@@ -24,6 +25,9 @@ const PUBLIC: Readonly<Record<string, string>> = {
   linear_append: 'LinearAttentionState',
   linear_query: 'LinearAttentionState',
   soft_nms: 'softNMS',
+  head_logits: 'OutputHead',
+  head_rows: 'OutputHead',
+  head_sums: 'OutputHead',
   row_loss: 'crossEntropy',
   stable_max_loss: 'stableMaxCrossEntropy',
   sample_penalized: 'Sampler',
@@ -32,6 +36,7 @@ const PUBLIC: Readonly<Record<string, string>> = {
 /** Kernels whose results are the sums or the steps of another operator, which the corpus hashes. */
 const HASHED_BY: Readonly<Record<string, string>> = {
   attention: 'test/native/bits.cc',
+  attention_backward: 'test/native/bits.cc',
   attention_cached: 'test/native/bits.cc',
   kv_append: 'test/native/bits.cc',
   linear_append: 'test/native/bits.cc',
@@ -42,6 +47,9 @@ const HASHED_BY: Readonly<Record<string, string>> = {
   sample_penalized: 'test/native/bits.cc',
   moments: 'test/native/bits.cc',
   soft_nms: 'test/native/bits.cc',
+  head_logits: 'test/native/bits.cc',
+  head_rows: 'test/native/bits.cc',
+  head_sums: 'test/native/bits.cc',
   iou_matrix: 'test/native/bits.cc',
   decode_yolo: 'test/native/bits.cc',
   route: 'test/native/bits.cc',
@@ -71,7 +79,7 @@ describe('the house', () => {
 
     it(`has all of ${operator.name}`, () => {
       for (const type of operator.types) expect(js, 'lib/js/index.ts').toHaveProperty(`${operator.name}_${type}`);
-      const entries = { ...root, ...attention, ...detection, ...sampling, ...routing, ...losses };
+      const entries = { ...root, ...attention, ...detection, ...head, ...sampling, ...routing, ...losses };
       expect(entries, 'an entry point of lib/').toHaveProperty(name);
       if (!(name in sampling) || name === 'sample' || name === 'topK') expect(promises).toHaveProperty(name);
       expect(

@@ -18,6 +18,7 @@ const LONGEST = [
   'softmax/softmax',
   'package/examples',
   'call/fuzz',
+  'attention/attention-backward',
   'call/workers',
   'consumers/runtimes',
   'consumers/installed',

@@ -18,6 +18,20 @@ export const ATTENTION: OperatorOf<'attention'> = {
   ),
 };
 
+export const ATTENTION_BACKWARD: OperatorOf<'attention_backward'> = {
+  name: 'attention_backward', types: SINGLE, inPlace: null,
+  inputs: ['shape', 'spans', 'keyLengths', 'q', 'k', 'v', 'slopes', 'sinks', 'mask', 'bias', 'out', 'lse', 'dOut'],
+  outputs: ['dq', 'dk', 'dv', 'dBias', 'dSinks'], logits: [], results: [],
+  parameters: [
+    'shape', 'spans', 'keyLengths', 'q', 'k', 'v', 'slopes', 'sinks', 'mask', 'bias', 'out', 'lse', 'dOut', 'dq',
+    'dk', 'dv', 'dBias', 'dSinks',
+  ],
+  call: (kernel, a) => kernel(
+    a.shape, a.spans, a.keyLengths, a.q, a.k, a.v, a.slopes, a.sinks, a.mask, a.bias, a.out, a.lse, a.dOut, a.dq,
+    a.dk, a.dv, a.dBias, a.dSinks,
+  ),
+};
+
 export const ATTENTION_CACHED: OperatorOf<'attention_cached'> = {
   name: 'attention_cached', types: STORED, inPlace: null,
   inputs: ['shape', 'spans', 'q', 'table', 'lengths', 'slopes', 'sinks', 'mask', 'bias'],

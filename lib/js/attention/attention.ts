@@ -9,6 +9,7 @@ import { exp2 } from '../../math/exp2.js';
 import { isOrdinary } from '../../math/extended.js';
 import { bfloat16, float16 } from '../../math/half.js';
 import { LOG2_E } from '../../math/powers.js';
+import { tanh } from '../../math/tanh.js';
 import { finish, shareValues, type Results, type RowSums } from './results.js';
 import { visibleKeys } from './visible.js';
 
@@ -24,7 +25,7 @@ interface KeyValueSource {
 }
 
 /** The row of a sequence, head and position in an array, in the layout of the call. */
-function rowFinder(s: AttentionShape, heads: number, positions: number) {
+export function rowFinder(s: AttentionShape, heads: number, positions: number) {
   return (b: number, head: number, position: number): number =>
     s.positionsFirst ? (b * positions + position) * heads + head : (b * heads + head) * positions + position;
 }
@@ -82,13 +83,6 @@ function dot(q: Float32Array, at: number, key: Float64Array): number {
   let sum = 0;
   for (let d = 0; d < key.length; d++) sum += q[at + d]! * key[d]!;
   return sum;
-}
-
-/** Max error: about 1e-16; below 2^-10, where 1 − e would cancel, 2^-52 of x. */
-function tanh(x: number): number {
-  if (Math.abs(x) < 2 ** -10) return x + x * (x * x) * (x * x * (2 / 15) - 1 / 3);
-  const e = exp2(-2 * Math.abs(x) * LOG2_E);
-  return x < 0 ? -(1 - e) / (1 + e) : (1 - e) / (1 + e);
 }
 
 /** An attention call: its numbers, its keys and values, and its other inputs. */

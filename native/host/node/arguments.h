@@ -209,6 +209,8 @@ template <> struct Parameter<AttentionResults>
 template <> struct Parameter<LinearSizes> : StructParameter<LinearSizes, size_t, size_t, size_t> {};
 template <> struct Parameter<FeatureMap> : StructParameter<FeatureMap, int32_t, double> {};
 template <> struct Parameter<LinearForm> : StructParameter<LinearForm, double, int32_t, double, double> {};
+template <> struct Parameter<HeadWeights>
+    : StructParameter<HeadWeights, const uint8_t*, const float*, const uint8_t*, size_t, size_t, size_t, int32_t> {};
 template <class T> struct Parameter<const T&> : Parameter<T> {};
 
 }  // namespace binding

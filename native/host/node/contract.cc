@@ -59,6 +59,31 @@ bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& s
   return true;
 }
 
+// Columns and bytes of a block, in the order of kFloat32 … kNibbles8 (head/weight_formats.h); 0 bytes: a block has a
+// size of its own.
+static constexpr double kBlocks[10][2] = {{1, 4},   {1, 2},     {1, 2},     {1, 1}, {32, 34},
+                                          {32, 18}, {256, 144}, {256, 210}, {0, 0}, {0, 0}};
+static bool has_free_blocks(double format) { return format == 8 || format == 9; }
+
+bool are_weights(double format, double cols, double block) {
+  if (!(format >= 0 && format <= 9)) return false;
+  if (!has_free_blocks(format)) return std::fmod(cols, kBlocks[(size_t)format][0]) == 0;
+  int exponent;
+  return block >= 16 && std::frexp(block, &exponent) == 0.5;  // a power of two
+}
+double weight_bytes(double format, double rows, double cols, double block) {
+  if (!are_weights(format, cols, block)) return kNever;
+  if (has_free_blocks(format)) return rows * std::ceil(cols / block) * (format == 8 ? block / 2 : block);
+  return rows * cols / kBlocks[(size_t)format][0] * kBlocks[(size_t)format][1];
+}
+double weight_scales(double format, double rows, double cols, double block) {
+  return has_free_blocks(format) ? rows * std::ceil(cols / block) : 0;
+}
+double weight_zero_points(double format, double rows, double cols, double block) {
+  const double blocks = std::ceil(cols / block);
+  return has_free_blocks(format) ? rows * (format == 8 ? std::ceil(blocks / 2) : blocks) : 0;
+}
+
 void Examination::require(bool condition, const char* expected) {
   if (!holds || condition) return;
   char text[160];

@@ -42,6 +42,13 @@ bool are_below(const TypedArray& positions, double end);
 bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table,
                double first, double end);
 
+// The sizes of an output head's arrays, for the formats of head/weight_formats.h: bytes, and scales and bytes of zero
+// points where these are arrays of their own. No array is long enough for a format that is unknown.
+double weight_bytes(double format, double rows, double cols, double block);
+double weight_scales(double format, double rows, double cols, double block);
+double weight_zero_points(double format, double rows, double cols, double block);
+bool are_weights(double format, double cols, double block);
+
 // The checks of one call. The first that fails throws a RangeError in JavaScript.
 struct Examination {
   napi_env env;

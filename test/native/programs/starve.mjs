@@ -50,12 +50,18 @@ await eachAllocation(
 );
 const loads = failed;
 
-const names = ['index', 'attention', 'losses', 'detection', 'routing', 'sampling'];
+const names = ['index', 'attention', 'losses', 'detection', 'head', 'routing', 'sampling'];
 const entries = await Promise.all(names.map((entry) => import(`${dist}${entry}.js`)));
 const sync = Object.assign({}, ...entries);
 const { expSum, KVCache, route, Sampler, setThreads, softmax } = sync;
 sync.next = (logits, options) => new Sampler(options).next(logits);
-const promises = await import(`${dist}promises.js`);
+const promises = { ...(await import(`${dist}promises.js`)) };
+const headSizes = { rows: 3000, cols: 64 };
+for (const api of [sync, promises]) {
+  const Head = api.OutputHead;
+  api.headLogits = (hidden, weights, options) => new Head(weights, headSizes).logits(hidden, options);
+  api.headLoss = (hidden, weights, options) => new Head(weights, headSizes).crossEntropy(hidden, [1, 2], options);
+}
 
 const [cols, length] = [2 ** 18 + 3, 2 * (2 ** 18 + 3)];
 const types = [[Float32Array], [Float64Array], [Uint16Array, 'float16'], [Uint16Array, 'bfloat16']];
@@ -116,12 +122,18 @@ const boxes = Float32Array.from({ length: 400 }, (_, i) => (i % 4 > 1 ? 50 : 0) 
 calls.push(['softNMS', [boxes, numbers(Float32Array, 100)], () => ({})]);
 calls.push(['iouMatrix', [boxes, boxes], () => ({})]);
 calls.push(['decodeYolo', [numbers(Float32Array, 600)], () => ({ classes: 2, layout: 'boxes-first' })]);
+const [hidden, weights] = [numbers(Float32Array, 128), numbers(Float32Array, 192_000)];
+calls.push(['headLogits', [hidden, weights], () => ({ out: new Float32Array(6000).fill(7) })]);
+calls.push(['headLoss', [hidden, weights], () => ({ gradient: 'both' })]);
 const [heads, kvHeads, headDim, tokens] = [4, 2, 64, 3000];
 const q = numbers(Float32Array, heads * headDim);
 const [k, v] = [1, 2].map(() => numbers(Float32Array, kvHeads * headDim * tokens));
 const results = () => ({ out: new Float32Array(q.length).fill(7), lse: new Float64Array(heads).fill(7) });
 calls.push(['attention', [q, k, v], () => ({ heads, kvHeads, headDim, ...results() })]);
 calls.push(['attentionPartial', [q, k, v], () => ({ heads, kvHeads, headDim })]);
+const backward = { heads, kvHeads, headDim, ...sync.attention(q, k, v, { heads, kvHeads, headDim, lse: true }) };
+const gradients = () => ({ ...backward, dq: new Float32Array(q.length).fill(7), dk: new Float32Array(k.length) });
+calls.push(['attentionBackward', [q, k, v, q], gradients]);
 const ofAll = () => ({ heads, kvHeads, headDim, out: new Float32Array(q.length).fill(7) });
 calls.push(['magnitudeAwareAttention', [q, k, v], ofAll], ['injectiveLinearAttention', [q, k, v], ofAll]);
 for (const dtype of ['float32', 'float16', 'bfloat16', 'int8']) {

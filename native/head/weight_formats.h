@@ -1,0 +1,199 @@
+// The formats of an output head's weights, and how rows of each are read as floats.
+//
+// A reader takes a row in steps of kParts · kVectors vectors of sixteen columns. Every weight is the format's exact
+// value rounded once to a float, which changes only kQ4K and blocks with scales of more than 16 significant bits.
+//   kFloat32, kFloat16, kBrain16, kInt8    the numbers themselves; a scale of an int8 row multiplies its dot product
+//   kQ8_0, kQ4_0, kQ4K, kQ6K               GGUF: the bytes of ggml's block_q8_0, block_q4_0, block_q4_K, block_q6_K
+//   kNibbles, kBytes                       ONNX's MatMulNBits with 4 and 8 bits: (q − zero point) · scale
+#pragma once
+#include "../math/formats.h"
+#include "../rows/parameters.h"
+
+namespace {
+
+// Numbered as in lib/head/formats.ts and in native/host/node/contract.cc.
+enum WeightFormat { kFloat32, kFloat16, kBrain16, kInt8, kQ8_0, kQ4_0, kQ4K, kQ6K, kNibbles, kBytes };
+
+// A row of weights, and what a step of it needs beside its own bytes.
+struct WeightRow {
+  const uint8_t* data;
+  const float* scales;         // of its blocks
+  const uint8_t* zero_points;  // of its blocks; null: half of the range
+  size_t octaves, blocks;      // log2 of the columns of a block, and how many blocks there are
+
+  ALWAYS WeightRow() {}
+  ALWAYS WeightRow(const HeadWeights& w, size_t row, size_t row_bytes) {
+    data = w.data + row * row_bytes;
+    octaves = w.block ? lowest_bit(w.block) : 0;
+    blocks = (w.cols + ((size_t)1 << octaves) - 1) >> octaves;
+    scales = w.scales ? w.scales + row * blocks : nullptr;
+    zero_points = !w.zero_points ? nullptr
+                                 : w.zero_points + row * (w.format == kNibbles ? (blocks + 1) / 2 : blocks);
+  }
+};
+
+// Of numbers of T that Format<X> reads.
+template <class X> struct NumberReader {
+  using T = Stored<X>;
+  static constexpr size_t kParts = 1, kVectors = 1, kApart = 1, kStepBytes = 16 * sizeof(T);
+  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols * sizeof(T); }
+  struct Step {
+    const T* at;
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at((const T*)bytes) {}
+    ALWAYS void read(size_t, f32x16* w) const { w[0] = Format<X>::load(at); }
+  };
+  static ALWAYS size_t first_vector(size_t) { return 0; }
+};
+
+// Blocks of 32: a float16 scale, then the signed bytes.
+struct Q8_0Reader {
+  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1, kStepBytes = 34;
+  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / 32 * kStepBytes; }
+  struct Step {
+    const uint8_t* at;
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {}
+    ALWAYS void read(size_t, f32x16* w) const {
+      const f32x16 scale = splat_half(at);
+      w[0] = mul(load_bytes((const int8_t*)at + 2), scale);
+      w[1] = mul(load_bytes((const int8_t*)at + 18), scale);
+    }
+  };
+  static ALWAYS size_t first_vector(size_t) { return 0; }
+};
+
+// Blocks of 32: a float16 scale, then bytes whose low nibbles are columns 0 … 15 and whose high ones are 16 … 31.
+struct Q4_0Reader {
+  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1, kStepBytes = 18;
+  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / 32 * kStepBytes; }
+  struct Step {
+    const uint8_t* at;
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {}
+    ALWAYS void read(size_t, f32x16* w) const {
+      const f32x16 scale = splat_half(at), lowest = mul(scale, splat(-8.f));  // products and sums are exact
+      floats_of_nibbles(load_u8(at + 2), w[0], w[1]);
+      w[0] = fma(w[0], scale, lowest);
+      w[1] = fma(w[1], scale, lowest);
+    }
+  };
+  static ALWAYS size_t first_vector(size_t) { return 0; }
+};
+
+// Blocks of 256: float16 d and dmin, eight scales and eight minima of 6 bits in 12 bytes, then nibbles: of each 32
+// bytes, the low ones are 32 columns and the high ones the next 32. A weight is d · scale · q − dmin · minimum.
+struct Q4KReader {
+  static constexpr size_t kParts = 4, kVectors = 4, kApart = 1, kStepBytes = 144;
+  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / 256 * kStepBytes; }
+  struct Step {
+    const uint8_t* at;
+    alignas(64) float terms[16];  // d · scale, then −dmin · minimum
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {
+      uint32_t packed[3], bits[4];
+      COPY(packed, bytes + 4, 12);
+      bits[0] = packed[0] & 0x3F3F3F3F;
+      bits[1] = (packed[2] & 0x0F0F0F0F) | (packed[0] >> 6 & 0x03030303) << 4;
+      bits[2] = packed[1] & 0x3F3F3F3F;
+      bits[3] = (packed[2] >> 4 & 0x0F0F0F0F) | (packed[1] >> 6 & 0x03030303) << 4;
+      const f32x16 smallest = sub(splat(0.f), splat_half(bytes + 2));
+      store(terms, mul(floats_of(load_u8((const uint8_t*)bits)), select_bits(splat_half(bytes), smallest, 0xFF)));
+    }
+    ALWAYS void read(size_t part, f32x16* w) const {
+      UNROLL for (size_t i = 0; i < 2; i++) {
+        floats_of_nibbles(load_u8(at + 16 + 32 * part + 16 * i), w[i], w[2 + i]);
+        w[i] = fma(w[i], splat(terms[2 * part]), splat(terms[8 + 2 * part]));
+        w[2 + i] = fma(w[2 + i], splat(terms[2 * part + 1]), splat(terms[9 + 2 * part]));
+      }
+    }
+  };
+  static ALWAYS size_t first_vector(size_t part) { return 4 * part; }
+};
+
+// Blocks of 256: 128 bytes of low nibbles, 64 bytes of upper pairs of bits, sixteen signed scales, a float16 d. A
+// weight is d · scale · (q − 32). Of each half, byte l has the nibbles of columns l and l + 64 below 32 (else l + 32
+// and l + 96), and an upper byte has the pairs of l, l + 32, l + 64 and l + 96.
+struct Q6KReader {
+  static constexpr size_t kParts = 4, kVectors = 4, kApart = 2, kStepBytes = 210;
+  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / 256 * kStepBytes; }
+  struct Step {
+    const uint8_t* at;
+    alignas(64) float scales[16], lowest[16];
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {
+      const f32x16 each = mul(load_bytes((const int8_t*)bytes + 192), splat_half(bytes + 208));
+      store(scales, each);
+      store(lowest, mul(each, splat(-32.f)));
+    }
+    ALWAYS void read(size_t part, f32x16* w) const {
+      const size_t half = part / 2, from = part % 2;
+      const uint8_t* low = at + 64 * half + 16 * from;
+      const u8x16 a = load_u8(low), b = load_u8(low + 32), upper = load_u8(at + 128 + 32 * half + 16 * from);
+      const size_t group = 8 * half + from;
+      w[0] = weight(join_nibbles(bits_of<0, 4>(a), bits_of<0, 2>(upper)), group);
+      w[1] = weight(join_nibbles(bits_of<0, 4>(b), bits_of<2, 2>(upper)), group + 2);
+      w[2] = weight(join_nibbles(bits_of<4, 4>(a), bits_of<4, 2>(upper)), group + 4);
+      w[3] = weight(join_nibbles(bits_of<4, 4>(b), bits_of<6, 2>(upper)), group + 6);
+    }
+    ALWAYS f32x16 weight(u8x16 q, size_t group) const {
+      return fma(floats_of(q), splat(scales[group]), splat(lowest[group]));
+    }
+  };
+  static ALWAYS size_t first_vector(size_t part) { return part / 2 * 8 + part % 2; }
+};
+
+// Of ONNX: blocks of 16, 32, 64 … columns, each with a scale and a zero point elsewhere. A step has 32 columns.
+template <bool kIsNibble> struct OnnxReader {
+  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1, kStepBytes = kIsNibble ? 16 : 32;
+  static ALWAYS size_t row_bytes(const HeadWeights& w) {
+    return (w.cols + w.block - 1) / w.block * (kIsNibble ? w.block / 2 : w.block);
+  }
+  struct Step {
+    const uint8_t* at;
+    const WeightRow& row;
+    size_t column;
+    ALWAYS Step(const uint8_t* bytes, const WeightRow& r, size_t step) : at(bytes), row(r), column(32 * step) {}
+    ALWAYS float zero_point(size_t block) const {
+      if (!row.zero_points) return kIsNibble ? 8.f : 128.f;
+      return (float)(kIsNibble ? row.zero_points[block / 2] >> block % 2 * 4 & 15 : row.zero_points[block]);
+    }
+    ALWAYS f32x16 weight(u8x16 q, size_t block) const {
+      block = block < row.blocks ? block : row.blocks - 1;  // a step may end behind the last block of sixteen
+      return mul(sub(floats_of(q), splat(zero_point(block))), splat(row.scales[block]));
+    }
+    ALWAYS void read(size_t, f32x16* w) const {
+      UNROLL for (size_t i = 0; i < 2; i++) {
+        const u8x16 bytes = kIsNibble ? load_u8_half(at + 8 * i) : load_u8(at + 16 * i);
+        w[i] = weight(kIsNibble ? zip_first(bits_of<0, 4>(bytes), bits_of<4, 4>(bytes)) : bytes,
+                      (column + 16 * i) >> row.octaves);
+      }
+    }
+  };
+  static ALWAYS size_t first_vector(size_t) { return 0; }
+};
+
+// Calls run.template of<Reader>() with the reader of a format.
+template <class Run> void with_reader(int32_t format, const Run& run) {
+  switch (format) {
+    case kFloat32: return run.template of<NumberReader<float>>();
+    case kFloat16: return run.template of<NumberReader<F16>>();
+    case kBrain16: return run.template of<NumberReader<BF16>>();
+    case kInt8: return run.template of<NumberReader<I8>>();
+    case kQ8_0: return run.template of<Q8_0Reader>();
+    case kQ4_0: return run.template of<Q4_0Reader>();
+    case kQ4K: return run.template of<Q4KReader>();
+    case kQ6K: return run.template of<Q6KReader>();
+    case kNibbles: return run.template of<OnnxReader<true>>();
+    default: return run.template of<OnnxReader<false>>();
+  }
+}
+
+// How a row is cut: whole steps, then what is left of its bytes, which is read from a copy that ends with zeros.
+template <class Reader> struct Steps {
+  static constexpr size_t kColumns = 16 * Reader::kParts * Reader::kVectors;
+  size_t row_bytes, whole, rest;  // rest: bytes behind the whole steps
+  ALWAYS explicit Steps(const HeadWeights& w) {
+    row_bytes = Reader::row_bytes(w);
+    whole = row_bytes / Reader::kStepBytes;
+    rest = row_bytes % Reader::kStepBytes;
+  }
+  ALWAYS size_t count() const { return whole + (rest > 0); }
+};
+
+}  // namespace
