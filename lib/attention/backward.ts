@@ -88,10 +88,11 @@ export const BACKWARD_OPTIONS = [...DENSE_OPTIONS, 'sinks', 'out', 'lse', ...RES
  *
  * The error of a gradient is at most (100 + headDim + valueDim + (8 + 2 · headDim) · A) · 2⁻²⁴ of its scale, the sum of
  * the sizes of its terms with c = 1 and Σ |dOut · v| + Σ |dOut · out| in place of dP − D. A is the largest Σ |q · k| ·
- * |scale| of a visible key, with a softcap times 1 + 1 / softcap. Largest seen with normal numbers and headDim 64: 5 ·
- * 10⁻⁷ of the scale. Large biases, slopes and lse add 2⁻⁵⁰ of their size, and weights below 2⁻¹²⁵ count as 0. Products
- * beyond 10³⁸ may overflow, as products of blocks are float32. JavaScript computes in double and rounds once. `lse` and
- * `out` bring errors of their own ({@link attention}): p has the error of lse as a relative one, and D that of out.
+ * |scale| of a visible key, with a softcap times 1 + 1 / softcap. Largest seen with headDim 64: 5 · 10⁻⁷ of the scale
+ * for A about 9, 1.5 · 10⁻⁶ for A about 70. Large biases, slopes and lse add 2⁻⁵⁰ of their size, and weights below
+ * 2⁻¹²⁵ count as 0. Products beyond 10³⁸ may overflow, as products of blocks are float32. JavaScript computes in double
+ * and rounds once. `lse` and `out` bring errors of their own ({@link attention}): p has the error of lse as a relative
+ * one, and D that of out.
  *
  * A query that sees no key (lse is −Infinity) has a dq of 0 and adds nothing to other gradients. A query with a score
  * of NaN or +Infinity (lse is NaN or +Infinity) has a dq of NaN and makes dk, dv and dBias NaN at all keys it sees.
