@@ -1,6 +1,7 @@
 /** attentionBackward: the gradients of attention over keys and values in two arrays. */
 import { ATTENTION_BACKWARD } from '../backend/operators.js';
 import { backend } from '../backend/choice.js';
+import { allocate } from '../call/allocate.js';
 import { lengthOf } from '../call/arrays.js';
 import { callOf, runNow, type Call } from '../call/call.js';
 import { apart } from '../call/checks.js';
@@ -8,7 +9,6 @@ import { describe, wrongType, wrongValue } from '../call/errors.js';
 import { types, type NewFloat32Array, type Returned } from '../call/types.js';
 import { attentionBackwardKernels } from '../js/attention/backward.js';
 import { DENSE_OPTIONS, denseArguments, type DenseOptions } from './dense.js';
-import { allocate } from './memory.js';
 import { copyOptions, OPTION_NAMES } from './options.js';
 import { attached, floats, perHead } from './sizes.js';
 

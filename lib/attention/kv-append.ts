@@ -136,7 +136,7 @@ export function appendTo(
   const positionsFirst = layoutFlag(layout, 'shd', 'hsd');
   // A single id that is no number is refused as a sequence.
   const ids = differentIds(Array.isArray(given) ? idsOf(given) : [given as SequenceId]);
-  const list = listOfLengths(lengths);
+  const list = copiedLengths(lengths);
   const sequences = ids.map((id) => state.sequence(id));
   const tokens = tokensIn(k, v, state.sizes);
   const each = tokensOfEach(list, sequences.length, tokens);
@@ -156,7 +156,7 @@ export function differentIds(ids: readonly SequenceId[]): readonly SequenceId[] 
 }
 
 /** A copy of a list of lengths, not checked yet. */
-export function listOfLengths(lengths: unknown): unknown[] | undefined {
+export function copiedLengths(lengths: unknown): unknown[] | undefined {
   if (lengths === undefined) return undefined;
   const isList =
     Array.isArray(lengths) || (kindOf(lengths) !== undefined && !String(kindOf(lengths)).startsWith('Big'));

@@ -7,7 +7,7 @@ import { BYTES, TYPES } from './kv-format.js';
 import { storedBits, type Bits, type StoredBits } from './kv-move.js';
 import type { CacheState, Sequence } from './kv-state.js';
 import type { KVType } from './kv-types.js';
-import { outOfMemory } from './memory.js';
+import { outOfMemory } from '../call/errors.js';
 import { slabOf, TILE, tokenPlace, type CacheSizes } from './tiles.js';
 
 /** flash-softmax, keys and values. */
@@ -135,7 +135,7 @@ export function headerOf(bytes: unknown): WireSequence {
   const isWhole = types.isUint8Array(bytes) && !isDetached(bytes) && byteLengthOf(bytes) > HEADER;
   // A sequence has no origin, which version 2 would add.
   if (isWhole && viewOf(bytes, 0, HEADER)[MAGIC.length] === 2) throw wrongValue('version 1', 'bytes', 'version 2');
-  const { view } = wireView(isWhole ? viewOf(bytes, 0, HEADER) : bytes, MAGIC, HEADER);
+  const { view } = wireView(isWhole ? viewOf(bytes, 0, HEADER) : bytes, MAGIC, HEADER, true);
   const [type, ...reserved] = [view.getUint8(5), view.getUint8(6), view.getUint8(7)] as const;
   const dtype = TYPES[type];
   if (dtype === undefined) throw wrongValue(`a type from 0 to ${TYPES.length - 1}`, 'dtype of bytes', String(type));

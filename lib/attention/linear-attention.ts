@@ -1,5 +1,6 @@
 /** magnitudeAwareAttention (MALA) and injectiveLinearAttention (InLine): linear attention of all queries at once. */
 import type { AsyncOptions } from '../call/abort.js';
+import { allocate } from '../call/allocate.js';
 import { copyInto } from '../call/arrays.js';
 import { checkWhole } from '../call/memory.js';
 import type { Form } from '../call/options.js';
@@ -9,7 +10,6 @@ import { composedCall, composedOptions, type ComposedOptions } from './composed.
 import { FEATURE_NAMES, featuresOf, formOf, type Features, type KernelForm } from './linear-options.js';
 import { appendCall, queryCall } from './linear-calls.js';
 import { stateLength } from './linear-wire.js';
-import { allocate } from './memory.js';
 
 export interface MagnitudeAwareAttentionOptions<Out extends Float32Array = Float32Array> extends ComposedOptions<Out> {
   /** Added to z where it divides: finite, from 0 on. Default: 1e-6, and 0 with scale 'paper'. */

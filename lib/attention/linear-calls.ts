@@ -1,6 +1,7 @@
 /** The kernel calls of linear attention, checked and not run yet. */
 import { backend } from '../backend/choice.js';
 import { LINEAR_APPEND, LINEAR_QUERY } from '../backend/operators.js';
+import { allocate } from '../call/allocate.js';
 import { lengthOf } from '../call/arrays.js';
 import { callOf, type Call } from '../call/call.js';
 import { apart } from '../call/checks.js';
@@ -9,7 +10,6 @@ import { isFloat32Array } from '../call/types.js';
 import { linearKernels } from '../js/attention/linear.js';
 import type { KernelForm } from './linear-options.js';
 import { headLength, type LinearParts, type StateSizes } from './linear-wire.js';
-import { allocate } from './memory.js';
 import { attached } from './sizes.js';
 
 /** Keys and values of a checked call. */

@@ -1,4 +1,5 @@
 /** LinearAttentionState: what linear attention keeps of all keys and values, at a size that does not grow. */
+import { allocate } from '../call/allocate.js';
 import { lengthOf, newArray } from '../call/arrays.js';
 import { runNow } from '../call/call.js';
 import { apart, count } from '../call/checks.js';
@@ -18,7 +19,6 @@ import {
   type LinearQueryOptions,
 } from './linear-options.js';
 import { fromWire, size, stateLength, tokensOf, toWire, type LinearParts, type StateSizes } from './linear-wire.js';
-import { allocate } from './memory.js';
 import { copyOptions } from './options.js';
 import { dimension, floats } from './sizes.js';
 

@@ -1,10 +1,10 @@
 /** The wire form of a state of linear attention. */
+import { allocate } from '../call/allocate.js';
 import { count } from '../call/checks.js';
 import { outOfRange, wrongValue } from '../call/errors.js';
 import type { NewFloat64Array, NewUint8Array } from '../call/types.js';
 import { wireHeader, wireView, withOrigin, type StateOrigin } from '../call/wire.js';
 import { FEATURE_MAPS, IDENTITY, type Features } from './linear-options.js';
-import { allocate } from './memory.js';
 
 /** Sizes of a state: sequences, key/value heads, and the numbers of a key and of a value. */
 export interface StateSizes {

@@ -1,5 +1,6 @@
 /** LUCID attention: causal softmax attention over preconditioned values. */
 import type { AsyncOptions } from '../call/abort.js';
+import { allocate } from '../call/allocate.js';
 import { copyInto, viewOf } from '../call/arrays.js';
 import { wrongValue } from '../call/errors.js';
 import { checkWhole } from '../call/memory.js';
@@ -9,7 +10,6 @@ import type { NewFloat32Array, Returned } from '../call/types.js';
 import { finite } from '../call/values.js';
 import { composedCall, composedOptions, privateArrays, type ComposedCall, type ComposedOptions } from './composed.js';
 import { attentionCall } from './dense.js';
-import { allocate } from './memory.js';
 import { finishRows, ROWS, toUnits, type Positions, type RowSizes } from './precondition.js';
 
 export interface LucidAttentionOptions<Out extends Float32Array = Float32Array> extends ComposedOptions<Out> {

@@ -1,21 +1,10 @@
-/** Memory for keys, values and results: an error with a code where there is none; memory that goes back at once. */
-import { lengthOf, newArray, type ArrayKind, type ArrayOfKind } from '../call/arrays.js';
+/** Memory for keys and values: an error with a code where there is none; memory that goes back at once. */
+import { lengthOf, type ArrayOfKind } from '../call/arrays.js';
 import { native } from '../backend/native.js';
 import { outOfMemory } from '../call/errors.js';
 
-export { outOfMemory };
-
 /** Slabs begin at a cache line. */
 const LINE = 64;
-
-/** A new array of zeros. Throws an Error with the code ERR_MEMORY_ALLOCATION_FAILED. */
-export function allocate<K extends ArrayKind>(kind: K, length: number, name: string): ArrayOfKind<K> {
-  try {
-    return newArray(kind, length);
-  } catch {
-    throw outOfMemory(length * (kind === 'Float64Array' ? 8 : 4), name);
-  }
-}
 
 /** The kinds of array that a slab can be. */
 export type SlabKind = 'Float32Array' | 'Uint16Array' | 'Int8Array';

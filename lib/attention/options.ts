@@ -1,4 +1,5 @@
 /** Options that the calls of attention share: their types, their names, and the checks of options about scores. */
+import { allocate } from '../call/allocate.js';
 import { wrongType, wrongValue } from '../call/errors.js';
 import { elementsOf } from '../call/arrays.js';
 import { checkOptions } from '../call/options.js';
@@ -6,7 +7,6 @@ import { count, positive } from '../call/checks.js';
 import { types, type NewFloat32Array } from '../call/types.js';
 import { finite, oneOf } from '../call/values.js';
 import type { SequenceId } from './kv-types.js';
-import { allocate } from './memory.js';
 import { perHead } from './sizes.js';
 import { causalOf, windowOf, type Causal, type Window, type WindowSizes } from './visible-options.js';
 

@@ -1,6 +1,6 @@
 /** Pages of keys and values in a few slabs of memory, with the number of owners of each page. */
-import { outOfRange } from '../call/errors.js';
-import { allocateSlab, outOfMemory, releaseSlab, type SlabKind } from './memory.js';
+import { outOfMemory, outOfRange } from '../call/errors.js';
+import { allocateSlab, releaseSlab, type SlabKind } from './memory.js';
 import { pageAt, placeOf, PLACES, slabOf } from './tiles.js';
 
 export type Stored = Float32Array | Uint16Array | Int8Array;

@@ -1,8 +1,8 @@
 /** Preconditioned values of new tokens, from the keys and values that a cache has stored (precondition.ts). */
+import { allocate } from '../call/allocate.js';
 import { ENCODERS } from '../js/attention/append.js';
 import type { CacheKind, CacheView } from './cache-view.js';
 import type { TokenLayout } from './kv-append.js';
-import { allocate } from './memory.js';
 import { finishRows, ROWS, subtractRows, toUnits, type Positions } from './precondition.js';
 import { TO_NUMBER } from './read.js';
 import { slabOf, TILE, tokenPlace } from './tiles.js';

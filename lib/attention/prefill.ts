@@ -1,4 +1,5 @@
 /** prefillAttention: puts prompts into a cache, and attends to them, in chunks. */
+import { allocate } from '../call/allocate.js';
 import { copyInto, lengthOf } from '../call/arrays.js';
 import { count } from '../call/checks.js';
 import { wrongValue } from '../call/errors.js';
@@ -6,7 +7,7 @@ import { checkWhole } from '../call/memory.js';
 import { FORM_OPTIONS, type Form } from '../call/options.js';
 import { privately, runSteps, type Steps } from '../call/steps.js';
 import type { NewFloat32Array, Returned } from '../call/types.js';
-import { differentIds, listOfLengths, tokensOfEach } from './kv-append.js';
+import { differentIds, copiedLengths, tokensOfEach } from './kv-append.js';
 import { tokensIn } from './kv-format.js';
 import { growthIn, type KVCache, type SequenceId } from './kv-cache.js';
 import type { Growth } from './kv-growth.js';
@@ -23,7 +24,6 @@ import {
   type ResultOptions,
   type ScoreOptions,
 } from './options.js';
-import { allocate } from './memory.js';
 import { attendPieces, type Prompts } from './prefill-pieces.js';
 import {
   resultsOf,
@@ -66,7 +66,7 @@ const PREFILL_OPTIONS = ['lengths', 'chunk', 'heads', ...SCORE_OPTIONS, ...MASK_
  * within the bounds of {@link attention}. With `causal: false` all tokens of a sequence are one chunk.
  *
  * Either all tokens are in the cache when the call ends, or it throws and the cache is as it was. A promise changes the
- * sequences when it settles: until then they have their old tokens and may be read, forked and freed. It rejects if
+ * sequences when it settles: until then they have their old tokens and may be read and forked. It rejects if
  * somebody else has changed one of them, and takes a page more for a sequence whose last page is not full.
  *
  * - `q`: queries, [tokens, heads, headDim], of all sequences.
@@ -110,7 +110,7 @@ export function* prefillSteps(
   ...[q, k, v, cache, sequences, options = {}]: PrefillArguments<[options?: PrefillOptions]>
 ): Steps<Float32Array | AttentionResult> {
   const own = copyOptions(options, [...PREFILL_OPTIONS, ...FORM_OPTIONS[form]]);
-  const lengths = listOfLengths(own.lengths);
+  const lengths = copiedLengths(own.lengths);
   const ids = differentIds(idsOf(sequences));
   const growth = growthIn(cache, ids, form === 'later'); // may run the caller's code: lengths come after it
   let isDone = false;

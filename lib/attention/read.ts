@@ -1,8 +1,8 @@
 /** Reads tokens of a cache as numbers. */
+import { allocate } from '../call/allocate.js';
 import { bfloat16, float16 } from '../math/half.js';
 import type { CacheView } from './cache-view.js';
 import type { NewTokens } from './kv-types.js';
-import { allocate } from './memory.js';
 import { slabOf, TILE, tokenPlace } from './tiles.js';
 
 const identity = (x: number): number => x;

@@ -1,8 +1,8 @@
 /** The results of attention: their types, and the arrays that they go to. */
+import { allocate } from '../call/allocate.js';
 import { wrongType, wrongValue } from '../call/errors.js';
 import { lengthOf, overlap } from '../call/arrays.js';
 import { types, type NewFloat64Array, type Returned } from '../call/types.js';
-import { allocate } from './memory.js';
 import type { ResultOptions } from './options.js';
 import { attached, floats, perHead } from './sizes.js';
 

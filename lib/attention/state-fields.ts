@@ -1,9 +1,9 @@
 /** The fields of a partial attention's state: checks of states that callers give, and new arrays. */
+import { allocate } from '../call/allocate.js';
 import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { isDetached, lengthOf } from '../call/arrays.js';
 import { types, type NewFloat64Array, type NewInt32Array } from '../call/types.js';
 import { checkRows } from '../softmax/exp-sum-state.js';
-import { allocate } from './memory.js';
 import type { AttentionParts } from './state-types.js';
 
 const { isFloat64Array, isInt32Array, isUint8Array } = types;

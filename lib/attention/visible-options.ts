@@ -1,8 +1,8 @@
 /** Options about which keys a query sees by its position: their types and checks. The kernels apply the rule. */
+import { allocate } from '../call/allocate.js';
 import { elementsOf } from '../call/arrays.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
 import { types } from '../call/types.js';
-import { allocate } from './memory.js';
 
 /** Whether a query sees keys behind its position, and which position that is: see `causal` of attention. */
 export type Causal = boolean | 'bottomRight' | 'topLeft';

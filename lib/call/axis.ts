@@ -11,7 +11,7 @@ import { axesOf, rowsOver, type CompactOrder, type Rows } from './axes.js';
 import { compactCall } from './compact.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from './errors.js';
 import { biasOf, maskOf } from './mask.js';
-import { allocated } from './memory.js';
+import { allocate } from './allocate.js';
 import { checkNames, type AxesOptions, type Form, type OptionNames } from './options.js';
 import { isFloat32Array, isFloat64Array, type ElementType, type FloatArray, type LogitArray } from './types.js';
 
@@ -204,9 +204,9 @@ function checkOut({ logits, result }: AxisOperator, out: LogitArray, x: LogitArr
 /** A new array for results, by kind and not by constructor, which can be anything. */
 function newResults(result: ResultKind, x: LogitArray, elements: number, { outer, inner }: Rows): LogitArray {
   if (result === 'state') return x;
-  return result === 'row' ? allocated('Float64Array', outer * inner, 'out') : newLike(x, elements);
+  return result === 'row' ? allocate('Float64Array', outer * inner, 'out') : newLike(x, elements);
 }
 
 /** A new array of the kind of x. */
 export const newLike = (x: LogitArray, length: number): LogitArray =>
-  allocated(kindOf(x) as ArrayKind, length, 'out') as unknown as LogitArray;
+  allocate(kindOf(x) as ArrayKind, length, 'out') as unknown as LogitArray;

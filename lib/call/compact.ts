@@ -4,7 +4,8 @@ import { isShared } from '../backend/masks.js';
 import { copyInto, kindOf, lengthOf, viewOf, type ArrayKind } from './arrays.js';
 import type { CompactOrder } from './axes.js';
 import type { AxisArguments, AxisCall, ResultKind } from './axis.js';
-import { allocated, checkWhole, scratchLike, type CallerArray } from './memory.js';
+import { allocate } from './allocate.js';
+import { checkWhole, scratchLike, type CallerArray } from './memory.js';
 import type { Form } from './options.js';
 
 /** An array that is moved to compact order, or back from it. */
@@ -18,7 +19,7 @@ export interface Move {
 }
 
 const newLike = (like: ArrayBufferView, length: number, name: string): ArrayBufferView =>
-  allocated(kindOf(like) as ArrayKind, length, name);
+  allocate(kindOf(like) as ArrayKind, length, name);
 
 /** What a compact call must know beside the checked call. */
 export interface CompactNeeds {

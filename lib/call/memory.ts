@@ -4,8 +4,9 @@
  * transferred nor shrunk, are used where they are.
  */
 import { bytesPerElement, copyInto, kindOf, lengthOf, newArray, viewOf } from './arrays.js';
-import type { ArrayKind, ArrayOfKind } from './arrays.js';
-import { outOfMemory, wrongValue } from './errors.js';
+import type { ArrayKind } from './arrays.js';
+import { allocate } from './allocate.js';
+import { wrongValue } from './errors.js';
 import { turn } from './js-jobs.js';
 
 /** Bytes copied in one turn of the event loop: less than a millisecond, also where page faults are slow. */
@@ -17,15 +18,6 @@ const FIRST_SLICE = 2 ** 20;
 /** A new array of the same kind, in memory that worker threads can see if `shared`. */
 export function newLike(view: ArrayBufferView, length: number, shared: boolean): ArrayBufferView {
   return newArray(kindOf(view) as ArrayKind, shared ? new SharedArrayBuffer(length * bytesPerElement(view)) : length);
-}
-
-/** A new array of zeros. Throws an Error with the code ERR_MEMORY_ALLOCATION_FAILED. */
-export function allocated<K extends ArrayKind>(kind: K, length: number, name: string): ArrayOfKind<K> {
-  try {
-    return newArray(kind, length);
-  } catch {
-    throw outOfMemory(length * bytesPerElement(newArray(kind, 0)), name);
-  }
 }
 
 /** The most bytes that {@link scratchLike} keeps. */
@@ -41,7 +33,7 @@ export function scratchLike(view: ArrayBufferView, length: number, name = 'scrat
   const kind = kindOf(view)!;
   const kept = scratches.get(kind);
   if (kept !== undefined && lengthOf(kept) >= length) return kept;
-  const made = allocated(kind as ArrayKind, length, name);
+  const made = allocate(kind as ArrayKind, length, name);
   if (length * bytesPerElement(view) <= MOST_SCRATCH) scratches.set(kind, made);
   return made;
 }

@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { wrongValue } from '../call/errors.js';
-import { allocateShared } from './memory.js';
+import { allocateShared } from '../call/allocate.js';
 import type { ByteSource } from './source.js';
 
 /** Headers are read in windows of so many bytes. */

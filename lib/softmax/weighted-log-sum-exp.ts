@@ -5,7 +5,8 @@ import { axisCall, type AxisCall, type AxisOperator } from '../call/axis.js';
 import type { CompactOrder } from '../call/axes.js';
 import { moved } from '../call/compact.js';
 import { describe, outOfRange, trueLength, wrongType, wrongValue } from '../call/errors.js';
-import { allocated, checkWhole } from '../call/memory.js';
+import { allocate } from '../call/allocate.js';
+import { checkWhole } from '../call/memory.js';
 import { AXIS_NAMES, namesWith, type AxesOptions, type Form } from '../call/options.js';
 import type { Steps } from '../call/steps.js';
 import type { LogitArray, NewFloat64Array } from '../call/types.js';
@@ -119,7 +120,7 @@ function* inOrder(
 ): Generator<undefined, MeasuredWeights> {
   const { of: from } = weights;
   if (lengthOf(from) !== elements) return weights;
-  const to = allocated(kindOf(from) as 'Float64Array', elements, 'weights');
+  const to = allocate(kindOf(from) as 'Float64Array', elements, 'weights');
   yield* moved([{ from, to, caller: { view: from, name: 'weights', length: elements } }], order, elements);
   return { ...weights, of: to };
 }

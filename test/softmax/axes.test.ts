@@ -4,7 +4,7 @@
  */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as promises from '../../lib/promises.js';
-import { allocated } from '../../lib/call/memory.js';
+import { allocate } from '../../lib/call/allocate.js';
 import { softmaxOracle } from '../../lib/cli/oracle.js';
 import { backends } from '../support/backends.js';
 import { forceBackend } from '../support/force-backend.js';
@@ -229,7 +229,7 @@ describe('a list of axes', () => {
   });
 
   it('has a coded error for memory that is missing', () => {
-    refused(() => allocated('Float32Array', 2 ** 50, 'x'), 'ERR_MEMORY_ALLOCATION_FAILED', '4503599627370496 bytes');
+    refused(() => allocate('Float32Array', 2 ** 50, 'x'), 'ERR_MEMORY_ALLOCATION_FAILED', '4503599627370496 bytes');
   });
 
   it('takes the words of one row', () => {
