@@ -45,10 +45,15 @@ template <class X> struct NumberReader {
   static ALWAYS size_t first_vector(size_t) { return 0; }
 };
 
+// Of blocks of so many columns and bytes.
+template <size_t kColumns, size_t kBytes> struct BlockReader {
+  static constexpr size_t kStepBytes = kBytes;
+  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / kColumns * kBytes; }
+};
+
 // Blocks of 32: a float16 scale, then the signed bytes.
-struct Q8_0Reader {
-  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1, kStepBytes = 34;
-  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / 32 * kStepBytes; }
+struct Q8_0Reader : BlockReader<32, 34> {
+  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1;
   struct Step {
     const uint8_t* at;
     ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {}
@@ -62,9 +67,8 @@ struct Q8_0Reader {
 };
 
 // Blocks of 32: a float16 scale, then bytes whose low nibbles are columns 0 … 15 and whose high ones are 16 … 31.
-struct Q4_0Reader {
-  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1, kStepBytes = 18;
-  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / 32 * kStepBytes; }
+struct Q4_0Reader : BlockReader<32, 18> {
+  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1;
   struct Step {
     const uint8_t* at;
     ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {}
@@ -80,9 +84,8 @@ struct Q4_0Reader {
 
 // Blocks of 256: float16 d and dmin, eight scales and eight minima of 6 bits in 12 bytes, then nibbles: of each 32
 // bytes, the low ones are 32 columns and the high ones the next 32. A weight is d · scale · q − dmin · minimum.
-struct Q4KReader {
-  static constexpr size_t kParts = 4, kVectors = 4, kApart = 1, kStepBytes = 144;
-  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / 256 * kStepBytes; }
+struct Q4KReader : BlockReader<256, 144> {
+  static constexpr size_t kParts = 4, kVectors = 4, kApart = 1;
   struct Step {
     const uint8_t* at;
     alignas(64) float terms[16];  // d · scale, then −dmin · minimum
@@ -110,9 +113,8 @@ struct Q4KReader {
 // Blocks of 256: 128 bytes of low nibbles, 64 bytes of upper pairs of bits, sixteen signed scales, a float16 d. A
 // weight is d · scale · (q − 32). Of each half, byte l has the nibbles of columns l and l + 64 below 32 (else l + 32
 // and l + 96), and an upper byte has the pairs of l, l + 32, l + 64 and l + 96.
-struct Q6KReader {
-  static constexpr size_t kParts = 4, kVectors = 4, kApart = 2, kStepBytes = 210;
-  static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / 256 * kStepBytes; }
+struct Q6KReader : BlockReader<256, 210> {
+  static constexpr size_t kParts = 4, kVectors = 4, kApart = 2;
   struct Step {
     const uint8_t* at;
     alignas(64) float scales[16], lowest[16];
