@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
 import { row, type FloatsName } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
+import { forceSampling, type PromisesApi, type SamplingApi } from './force-sampling.js';
 
 interface Best {
   beam: number;
@@ -31,12 +31,9 @@ function expected(rows: readonly number[][], scores: readonly number[], k: numbe
 
 for (const name of backends.filter((each) => each !== 'scalar')) {
   describe(name, () => {
-    let api: typeof import('../../lib/sampling.js');
-    let later: typeof import('../../lib/promises.js');
-    forceBackend(name, async () => {
-      api = await import('../../lib/sampling.js');
-      later = await import('../../lib/promises.js');
-    });
+    let api: SamplingApi;
+    let later: PromisesApi;
+    forceSampling(name, (...loaded) => ([api, later] = loaded));
 
     it.each([
       [1, 50, 4],

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
 import { row } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
+import { forceSampling, type PromisesApi, type SamplingApi } from './force-sampling.js';
 
 const cols = 700;
 const rows = 12;
@@ -10,12 +10,9 @@ const NONE = 0xffffffff;
 
 for (const name of backends.filter((each) => each !== 'scalar')) {
   describe(name, () => {
-    let api: typeof import('../../lib/sampling.js');
-    let later: typeof import('../../lib/promises.js');
-    forceBackend(name, async () => {
-      api = await import('../../lib/sampling.js');
-      later = await import('../../lib/promises.js');
-    });
+    let api: SamplingApi;
+    let later: PromisesApi;
+    forceSampling(name, (...loaded) => ([api, later] = loaded));
     const x = row('f32', 'N(0,8)', rows * cols) as Float32Array;
     const of = <T>(values: readonly T[]): T[] => Array.from({ length: rows }, (_, r) => values[r % values.length]!);
     const lists = {

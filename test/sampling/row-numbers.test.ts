@@ -2,16 +2,13 @@
 import { describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
 import { row } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
+import { forceSampling, type PromisesApi, type SamplingApi } from './force-sampling.js';
 
 for (const name of backends.filter((each) => each !== 'scalar')) {
   describe(name, () => {
-    let api: typeof import('../../lib/sampling.js');
-    let later: typeof import('../../lib/promises.js');
-    forceBackend(name, async () => {
-      api = await import('../../lib/sampling.js');
-      later = await import('../../lib/promises.js');
-    });
+    let api: SamplingApi;
+    let later: PromisesApi;
+    forceSampling(name, (...loaded) => ([api, later] = loaded));
 
     it('verifyDraft: xtc drops a token of a row where sample drops it', async () => {
       const [k, cols] = [6, 300];

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Sampler as Kind, SamplerOptions } from '../../lib/sampling.js';
 import { backends } from '../support/backends.js';
 import { row } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
+import { forceSampling, type PromisesApi, type SamplingApi } from './force-sampling.js';
 
 /** Samplers of the kernel of samplers, and of functions. */
 const OPTIONS: [string, SamplerOptions][] = [
@@ -15,12 +15,9 @@ const OPTIONS: [string, SamplerOptions][] = [
 
 for (const name of backends.filter((each) => each !== 'scalar')) {
   describe(name, () => {
-    let api: typeof import('../../lib/sampling.js');
-    let later: typeof import('../../lib/promises.js');
-    forceBackend(name, async () => {
-      api = await import('../../lib/sampling.js');
-      later = await import('../../lib/promises.js');
-    });
+    let api: SamplingApi;
+    let later: PromisesApi;
+    forceSampling(name, (...loaded) => ([api, later] = loaded));
     const samplersOf = (n: number, options: SamplerOptions): Kind[] =>
       Array.from({ length: n }, (_, i) => {
         const sampler = new api.Sampler({ ...options, seed: i });

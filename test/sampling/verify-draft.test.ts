@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
 import { row } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
+import { forceSampling, type PromisesApi, type SamplingApi } from './force-sampling.js';
 
 const COLS = 7;
 
@@ -56,12 +56,9 @@ function isFitting(counts: readonly number[], p: readonly number[]): boolean {
 
 for (const name of backends.filter((each) => each !== 'scalar')) {
   describe(name, () => {
-    let api: typeof import('../../lib/sampling.js');
-    let later: typeof import('../../lib/promises.js');
-    forceBackend(name, async () => {
-      api = await import('../../lib/sampling.js');
-      later = await import('../../lib/promises.js');
-    });
+    let api: SamplingApi;
+    let later: PromisesApi;
+    forceSampling(name, (...loaded) => ([api, later] = loaded));
 
     it('has the distribution of the target for a chain', () => {
       for (const temperature of [1, 0.6]) {

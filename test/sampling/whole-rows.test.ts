@@ -7,9 +7,9 @@ import type { SampleOneOptions, SampleResult } from '../../lib/sampling.js';
 import { bfloat16, float16 } from '../../lib/math/half.js';
 import { backends } from '../support/backends.js';
 import { generator, row } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
 import { chainReference, type ReferenceOptions } from './chain-reference.js';
 import { makers } from './cases.js';
+import { forceSampling, type PromisesApi, type SamplingApi } from './force-sampling.js';
 
 const CHAINS: [string, SampleOneOptions<Float32Array>][] = [
   ['topNSigma', { topNSigma: 1 }],
@@ -41,12 +41,9 @@ const results = new Map<string, string>();
 
 for (const name of backends) {
   describe(name, () => {
-    let api: typeof import('../../lib/sampling.js');
-    let later: typeof import('../../lib/promises.js');
-    forceBackend(name, async () => {
-      api = await import('../../lib/sampling.js');
-      later = await import('../../lib/promises.js');
-    });
+    let api: SamplingApi;
+    let later: PromisesApi;
+    forceSampling(name, (...loaded) => ([api, later] = loaded));
 
     it.each(CHAINS)('%s: the same tokens on every backend, and as a promise', async (title, options) => {
       for (const type of ['f32', 'f64', 'f16', 'bf16']) {
