@@ -1,6 +1,7 @@
 /** Cases of OutputHead: logits of every format within their bound, and what is read off them. */
 import type { OutputHeadOptions } from '../../lib/head.js';
-import { columnsFor, FORMATS, matrix, product, type Matrix } from '../head/head-oracle.js';
+import { HEAD_FORMATS } from '../../lib/head/formats.js';
+import { columnsFor, matrix, product, type Matrix } from '../head/head-oracle.js';
 import type { Options } from './axis.js';
 import type { Api, Maker } from './case.js';
 import { mildKinds, numbersOf } from './data.js';
@@ -19,7 +20,7 @@ interface HeadCase {
 }
 
 function headCase(draw: Draw, limit: number): HeadCase {
-  const format = draw.pick(FORMATS);
+  const format = draw.pick(HEAD_FORMATS);
   const rows = Math.min(limit, draw.pick([1, 2, 15, 16, 17, 33, 40]));
   const cols = columnsFor(format, Math.min(limit, draw.pick([1, 3, 15, 16, 17, 32, 100, 511, 512, 513, 700])));
   const count = draw.pick([0, 1, 1, 2, 3, 4, 5, 8, 9]);

@@ -5,19 +5,6 @@
 import type { HeadFormat, OutputHeadOptions } from '../../lib/head.js';
 import { generator, normal } from '../support/cases.js';
 
-export const FORMATS: readonly HeadFormat[] = [
-  'float32',
-  'float16',
-  'bfloat16',
-  'int8',
-  'q8_0',
-  'q4_0',
-  'q4_K',
-  'q6_K',
-  'nbits4',
-  'nbits8',
-];
-
 export type Weights = Float32Array | Uint16Array | Int8Array | Uint8Array;
 
 export interface Matrix {

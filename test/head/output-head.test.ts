@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { backends, isNative, nativeBackends } from '../support/backends.js';
 import { row } from '../support/cases.js';
 import { forceBackend } from '../support/force-backend.js';
-import { columnsFor, FORMATS, matrix, product } from './head-oracle.js';
+import { HEAD_FORMATS } from '../../lib/head/formats.js';
+import { columnsFor, matrix, product } from './head-oracle.js';
 
 type Head = typeof import('../../lib/head.js');
 type Root = typeof import('../../lib/index.js');
@@ -24,7 +25,7 @@ describe.each(backends)('%s', (name) => {
     later = await import('../../lib/promises.js');
   });
 
-  describe.each(FORMATS)('%s', (format) => {
+  describe.each(HEAD_FORMATS)('%s', (format) => {
     it('has the weights of the published layout, rounded once', () => {
       for (const [rows, width] of [
         [3, 40],
@@ -171,7 +172,7 @@ describe.each(backends)('%s', (name) => {
 
   it.runIf(isNative(name))('has the bits of the other instruction sets', async () => {
     const { backendNamed } = await import('../../lib/backend/named.js');
-    for (const format of FORMATS) {
+    for (const format of HEAD_FORMATS) {
       const m = matrix(format, 37, columnsFor(format, 530), 11);
       const hidden = row('f32', 'N(0,1)', 5 * m.options.cols, 4);
       const head = new lib.OutputHead(m.weights, { ...m.options, softcap: 20 });

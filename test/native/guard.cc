@@ -1,5 +1,6 @@
 // Every buffer of every kernel of kernels.def lies beside a page that must not be touched, on either side. Kernels read
 // and write nothing around their buffers, leave inputs as they are, and give the usual results.
+#include <deque>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -42,17 +43,22 @@ class Arena {
   char* base;
 };
 
+// An arena for each array of a call.
 struct Arenas {
-  Arena out[6], in[10];
-  explicit Arenas(size_t n)
-      : out{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)},
-        in{Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n), Arena(n)} {}
+  const size_t bytes;
+  std::deque<Arena> in, out;
+  explicit Arenas(size_t bytes) : bytes(bytes) {}
+  void make(size_t inputs, size_t outputs) {
+    while (in.size() < inputs) in.emplace_back(bytes);
+    while (out.size() < outputs) out.emplace_back(bytes);
+  }
 };
 
 template <class Call> void guarded(Arenas& arenas, const Call& call, typename Call::Kernel kernel, const Run& run,
                                    bool back, bool in_place, const Results& expected) {
   const std::vector<Span> inputs = call.inputs(), outputs = call.outputs();
   in_place = in_place && Call::kInPlace && outputs[0].bytes;
+  arenas.make(inputs.size(), outputs.size());
   In in;
   Out out;
   for (size_t i = 0; i < inputs.size(); i++) in.push_back(arenas.in[i].put(inputs[i], back));

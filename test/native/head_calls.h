@@ -26,7 +26,11 @@ struct HeadCall : Shape {
     for (size_t i = 0; s.seed % 2 && i < rows; i++) factors.push_back((float)random.normal());
     weights = {nullptr, nullptr, nullptr, rows, cols, block, format};
   }
-  std::vector<Span> of_weights() const { return {span(bytes), span(scales), span(zeros), span(factors)}; }
+  // Numbers are aligned, as those of typed arrays are; bytes of blocks begin anywhere.
+  std::vector<Span> of_weights() const {
+    const size_t element = weights.format == 0 ? 4 : weights.format < 3 ? 2 : 1;
+    return {{bytes.data(), bytes.size(), element}, span(scales), span(zeros), span(factors)};
+  }
   HeadWeights weights_of(const In& in, size_t at) const {
     HeadWeights w = weights;
     w.data = (const uint8_t*)in[at];

@@ -63,7 +63,9 @@ const tests = (readdirSync(path.join(tree, 'test'), { recursive: true }) as stri
   .map((name) => read('test', name));
 
 /** The README, and the guides of families. */
-const guides = readdirSync(path.join(tree, 'guides')).map((name) => read('guides', name));
+const guides = readdirSync(path.join(tree, 'guides'))
+  .filter((name) => name.endsWith('.md'))
+  .map((name) => read('guides', name));
 const documents = [read('README.md'), ...guides].join('\n');
 
 describe('the house', () => {
