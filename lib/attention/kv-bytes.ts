@@ -1,4 +1,5 @@
 /** The wire form of a sequence of a cache: what is stored, in the order of tokens, for pages of any size. */
+import { allocate } from '../call/allocate.js';
 import { byteLengthOf, copyInto, isDetached, newArray, viewOf } from '../call/arrays.js';
 import { outOfRange, wrongValue } from '../call/errors.js';
 import { types, type NewUint8Array } from '../call/types.js';
@@ -7,7 +8,6 @@ import { BYTES, TYPES } from './kv-format.js';
 import { storedBits, type Bits, type StoredBits } from './kv-move.js';
 import type { CacheState, Sequence } from './kv-state.js';
 import type { KVType } from './kv-types.js';
-import { outOfMemory } from '../call/errors.js';
 import { slabOf, TILE, tokenPlace, type CacheSizes } from './tiles.js';
 
 /** flash-softmax, keys and values. */
@@ -65,7 +65,7 @@ function littleEndian(bytes: Uint8Array, width: number): void {
 export function sequenceToBytes({ store, sizes, format }: CacheState, { pages, length }: Sequence): NewUint8Array {
   const { kvHeads, headDim, valueDim, pageSize } = sizes;
   const { sections, bytes: total } = layoutOf({ dtype: format.dtype, kvHeads, headDim, valueDim, tokens: length });
-  const bytes = newBytes(total);
+  const bytes = allocate('Uint8Array', total, 'toBytes');
   const view = new DataView(bytes.buffer);
   bytes.set([...wireHeader(MAGIC), TYPES.indexOf(format.dtype)]);
   [kvHeads, headDim, valueDim, length].forEach((n, i) => view.setUint32(8 + 4 * i, n, true));
@@ -81,14 +81,6 @@ export function sequenceToBytes({ store, sizes, format }: CacheState, { pages, l
     }
   }
   return bytes;
-}
-
-function newBytes(length: number): NewUint8Array {
-  try {
-    return new Uint8Array(length);
-  } catch {
-    throw outOfMemory(length, 'toBytes');
-  }
 }
 
 /** The numbers of a row, as integers of their bits. */

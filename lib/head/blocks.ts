@@ -1,9 +1,9 @@
 /** A head's logits, a block of states and classes at a time: no more of them are ever in memory. */
+import { allocate } from '../call/allocate.js';
 import { viewOf } from '../call/arrays.js';
 import type { Form } from '../call/options.js';
 import type { Steps } from '../call/steps.js';
-import { logitsCall, type Part, type Product, type States } from './matrix-calls.js';
-import { weightsFor } from './matrix-calls.js';
+import { logitsCall, weightsFor, type Part, type Product, type States } from './matrix-calls.js';
 import type { HeadMatrix } from './matrix.js';
 
 /** States that are multiplied together. */
@@ -18,7 +18,7 @@ const scratch = new WeakMap<HeadMatrix, Float32Array>();
 function memoryFor(form: Form, matrix: HeadMatrix, length: number): Float32Array {
   const kept = scratch.get(matrix);
   if (form === 'now' && kept !== undefined && kept.length >= length) return kept;
-  const made = new Float32Array(length);
+  const made = allocate('Float32Array', length, 'logits');
   if (form === 'now') scratch.set(matrix, made);
   return made;
 }

@@ -6,6 +6,7 @@ import { MASK_NONE } from '../backend/backend.js';
 import { backend } from '../backend/choice.js';
 import { HEAD_SUMS, LOG_SUM_EXP } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
+import { allocate } from '../call/allocate.js';
 import { lengthOf, viewOf } from '../call/arrays.js';
 import { callOf, type Call } from '../call/call.js';
 import { oneOf, positive } from '../call/checks.js';
@@ -181,12 +182,15 @@ function* addGradients(product: Product, losses: Losses, to: Gradients): Steps<v
   const { matrix, states, weights } = product;
   const { cols } = matrix;
   const most = Math.min(STATES, states.count);
-  const [logits, turned] = [new Float32Array(most * CLASSES), new Float32Array(to.weights ? most * CLASSES : 0)];
-  const rows = new Float32Array(CLASSES * cols);
+  const [logits, turned] = [
+    allocate('Float32Array', most * CLASSES, 'logits'),
+    allocate('Float32Array', to.weights ? most * CLASSES : 0, 'logits'),
+  ];
+  const rows = allocate('Float32Array', CLASSES * cols, 'weights');
   for (let from = 0; from < matrix.rows; from += CLASSES) {
     const end = Math.min(matrix.rows, from + CLASSES);
     const width = end - from;
-    const byRows = new Float64Array(to.weights ? width * cols : 0);
+    const byRows = allocate('Float64Array', to.weights ? width * cols : 0, 'weights');
     yield rowsCall(matrix, weights, from, end, rows);
     for (let first = 0; first < states.count; first += most) {
       const n = Math.min(most, states.count - first);
@@ -260,9 +264,9 @@ export function* crossEntropySteps<R extends Reduction = 'none', G extends HeadG
     positions[i]! < 0 ? 0 : lossOf(losses, i) * reducer.factor,
   );
   const sums: Gradients = {
-    hidden: new Float64Array(gradient === 'none' ? 0 : states.hidden.length),
-    weights: gradient === 'both' ? new Float32Array(matrix.rows * matrix.cols) : null,
-    bias: gradient === 'both' && matrix.bias !== null ? new Float32Array(matrix.rows) : null,
+    hidden: allocate('Float64Array', gradient === 'none' ? 0 : states.hidden.length, 'hidden'),
+    weights: gradient === 'both' ? allocate('Float32Array', matrix.rows * matrix.cols, 'weights') : null,
+    bias: gradient === 'both' && matrix.bias !== null ? allocate('Float32Array', matrix.rows, 'bias') : null,
   };
   if (gradient !== 'none' && states.count > 0) yield* addGradients(product, losses, sums);
   for (let i = 0; states.inverse !== null && i * matrix.cols < lengthOf(sums.hidden); i++) {

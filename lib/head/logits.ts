@@ -1,6 +1,7 @@
 /** The logits of an OutputHead, and what is read off them block by block: sums, and the largest. */
 import { NO_INDEX } from '../backend/backend.js';
 import type { AsyncOptions } from '../call/abort.js';
+import { allocate } from '../call/allocate.js';
 import { apart, count, positive } from '../call/checks.js';
 import { trueLength, wrongType, wrongValue } from '../call/errors.js';
 import { FORM_OPTIONS, optionsOf, type Form } from '../call/options.js';
@@ -43,7 +44,7 @@ export function* logitsSteps<Out extends Float32Array = NewFloat32Array>(
   const length = states.count * matrix.rows;
   const callers = outOf(matrix, hidden, given.out, length);
   const product = yield* productOf(form, matrix, states);
-  const out = callers ?? new Float32Array(length);
+  const out = callers ?? allocate('Float32Array', length, 'out');
   const part = { first: 0, n: states.count, from: 0, to: matrix.rows };
   if (length > 0) yield logitsCall(product, part, out, callers === undefined);
   return out as Returned<Out>;
@@ -81,7 +82,10 @@ function addSums(all: NewExpSums, sums: NewExpSums, first: number, isNew: boolea
 /** The state of each row, in place of {@link expSum} on written logits. */
 function* sumsOf(form: Form, product: Parameters<typeof eachBlock>[1], temperature: number): Steps<NewExpSums> {
   const { count: rows } = product.states;
-  const all = { mantissa: new Float64Array(rows), exponent: new Int32Array(rows) };
+  const all = {
+    mantissa: allocate('Float64Array', rows, 'mantissa'),
+    exponent: allocate('Int32Array', rows, 'exponent'),
+  };
   yield* eachBlock(form, product, CLASSES, function* (block) {
     addSums(all, yield* blockSums(block, temperature), block.first, block.from === 0);
   });
@@ -135,12 +139,19 @@ export function* topKSteps(
   const most = Math.min(count(k, 'k', 0), matrix.rows);
   const states = statesOf(matrix, hidden, given.dtype);
   const elements = states.count * most;
-  const top = { indices: new Uint32Array(elements), values: new Float32Array(elements), k: most };
+  const top = {
+    indices: allocate('Uint32Array', elements, 'indices'),
+    values: allocate('Float32Array', elements, 'values'),
+    k: most,
+  };
   const sizes = new Uint32Array(states.count);
   yield* eachBlock(form, yield* productOf(form, matrix, states), CLASSES, function* ({ logits, n, first, from, to }) {
     const own = Math.min(most, to - from);
     if (own === 0) return;
-    const [indices, values] = [new Uint32Array(n * own), new Float32Array(n * own)];
+    const [indices, values] = [
+      allocate('Uint32Array', n * own, 'indices'),
+      allocate('Float32Array', n * own, 'values'),
+    ];
     const rows = { ...rowsOf(logits, { cols: to - from }), own: ['x'] as const };
     yield topCall(rows, own, { indices, values });
     for (let i = 0; i < n; i++) {

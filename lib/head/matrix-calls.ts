@@ -1,6 +1,7 @@
 /** The calls of kernels on rows of an OutputHead's weights. */
 import { backend } from '../backend/choice.js';
 import { HEAD_LOGITS, HEAD_ROWS } from '../backend/operators.js';
+import { allocate } from '../call/allocate.js';
 import { isShared, lengthOf, viewOf } from '../call/arrays.js';
 import { callOf, runNow, type Call } from '../call/call.js';
 import { wrongValue } from '../call/errors.js';
@@ -14,9 +15,9 @@ import type { HeadMatrix } from './matrix.js';
 /** 1 / |row| of each row, 0 for a row of zeros; the sign of an int8 scale is kept. */
 export function inverseLengths(matrix: HeadMatrix): NewFloat32Array {
   const { rows, cols, factors } = matrix;
-  const inverse = new Float32Array(rows);
+  const inverse = allocate('Float32Array', rows, 'norms');
   const step = Math.max(1, Math.floor(2 ** 18 / cols));
-  const out = new Float32Array(step * cols);
+  const out = allocate('Float32Array', step * cols, 'weights');
   for (let from = 0; from < rows; from += step) {
     const end = Math.min(rows, from + step);
     runNow(rowsCall({ ...matrix, factors: null }, matrix.weights, from, end, out));

@@ -1,4 +1,5 @@
 /** OutputHead: the last matrix of a model, from hidden states to tokens, log-probabilities, losses and sums. */
+import { allocate } from '../call/allocate.js';
 import { outOfRange } from '../call/errors.js';
 import { runNow } from '../call/call.js';
 import { runSteps } from '../call/steps.js';
@@ -118,7 +119,7 @@ export class OutputHead {
   weightRows(from: number, to: number): NewFloat32Array {
     checkRange(from, to, this.rows);
     const weights = runSteps(weightsFor('now', this.#matrix));
-    const out = new Float32Array((to - from) * this.cols);
+    const out = allocate('Float32Array', (to - from) * this.cols, 'weights');
     runNow(rowsCall(this.#matrix, weights, from, to, out));
     return out;
   }

@@ -1,5 +1,6 @@
 /** Tokens and log-probabilities from hidden states. */
 import type { AsyncOptions } from '../call/abort.js';
+import { allocate } from '../call/allocate.js';
 import { viewOf } from '../call/arrays.js';
 import { count, positive } from '../call/checks.js';
 import { FORM_OPTIONS, type Form } from '../call/options.js';
@@ -30,7 +31,7 @@ export function* sampleSteps(
 ): Steps<NewUint32Array | SampleResult> {
   const { dtype, ...given } = optionsOf<HeadSampleOptions>(options, [...OPTIONS, ...FORM_OPTIONS[form]]);
   const states = statesOf(matrix, hidden, dtype);
-  const logits = new Float32Array(states.count * matrix.rows);
+  const logits = allocate('Float32Array', states.count * matrix.rows, 'logits');
   const plan = planOf(logits, { ...given, cols: matrix.rows }, 1);
   const product = yield* productOf(form, matrix, states);
   if (states.count > 0) yield logitsCall(product, { first: 0, n: states.count, from: 0, to: matrix.rows }, logits);
@@ -61,7 +62,11 @@ export function* headLogProbsSteps(
   const all = {
     logProbs: new Float64Array(states.count),
     ranks: new Uint32Array(states.count),
-    top: { indices: new Uint32Array(states.count * n), logProbs: new Float64Array(states.count * n), n },
+    top: {
+      indices: allocate('Uint32Array', states.count * n, 'top.indices'),
+      logProbs: allocate('Float64Array', states.count * n, 'top.logProbs'),
+      n,
+    },
   };
   yield* eachBlock(form, yield* productOf(form, matrix, states), matrix.rows, function* ({ logits, first, n: rows }) {
     const call = { ...rowsOf(logits, { cols: matrix.rows }), own: ['x'] as const };

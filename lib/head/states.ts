@@ -1,4 +1,5 @@
 /** Hidden states: checked, copied, and converted to floats. */
+import { allocate } from '../call/allocate.js';
 import { bufferOf, byteOffsetOf, copyOf, kindOf } from '../call/arrays.js';
 import { elementTypeOf } from '../call/axis.js';
 import { trueLength, wrongType, wrongValue } from '../call/errors.js';
@@ -33,7 +34,7 @@ function floatsOf(array: ArrayBufferView, length: number, type: 'f16' | 'bf16'):
   const half = type === 'f16' ? float16 : bfloat16;
   const isBits = kindOf(array) === 'Uint16Array';
   const bits = isBits ? (array as Uint16Array) : new Uint16Array(bufferOf(array), byteOffsetOf(array), length);
-  const floats = new Float32Array(length);
+  const floats = allocate('Float32Array', length, 'hidden');
   for (let i = 0; i < length; i++) floats[i] = half.toFloat(bits[i]!);
   return floats;
 }

@@ -110,6 +110,19 @@ describe('the arguments of OutputHead', () => {
     expect(Array.from(await new Later(shared, sizes).logits(states))).toEqual([9, 9, 9, 9]);
   });
 
+  it('says with a code that there is no memory for results', async () => {
+    const [rows, count] = [2 ** 20, 2 ** 20];
+    const wide = new Int8Array(rows);
+    const [now, later] = [OutputHead, Later].map((Head) => new Head(wide, { rows, cols: 1, format: 'int8' }));
+    const states = new Float32Array(count);
+    const none = { code: 'ERR_MEMORY_ALLOCATION_FAILED' };
+    expect(refusal(() => now!.logits(states))).toMatchObject(none);
+    expect(refusal(() => now!.sample(states))).toMatchObject(none);
+    expect(refusal(() => now!.topK(states, rows))).toMatchObject(none);
+    await expect(later!.logits(states)).rejects.toMatchObject(none);
+    await expect(later!.sample(states)).rejects.toMatchObject(none);
+  });
+
   it('asks no array about itself', () => {
     const lying = new Float32Array(3).fill(1);
     Object.defineProperty(lying, 'length', { value: 300 });
