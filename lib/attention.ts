@@ -52,5 +52,7 @@ export type {
 } from './attention/linear-options.js';
 export { LinearAttentionState } from './attention/linear-state.js';
 export { lucidAttention, type LucidAttentionOptions } from './attention/lucid.js';
+export type { Asked, Attended, ScoreStage } from './attention/typed-results.js';
+export type { TypeOptions, TypedOptions } from './attention/types.js';
 export type { ComposedOptions } from './attention/composed.js';
 export type { Returned } from './call/types.js';

@@ -20,7 +20,9 @@
 #define BOX_FORMAT , const BoxFormat&
 #define SUPPRESSION , const Suppression&
 #define SCORE_CHANGES(seen) , const ScoreChanges&
+#define WIDE_SCORE_CHANGES(seen) , const WideScoreChanges&
 #define ATTENTION_RESULTS , const AttentionResults&
+#define ATTENTION_SUMS , const AttentionSums&
 #define LINEAR_SIZES , const LinearSizes&
 #define FEATURE_MAP , const FeatureMap&
 #define LINEAR_FORM , const LinearForm&

@@ -161,6 +161,14 @@ function listOfTypes([list, types], _, lists) {
   return [`interface ${pascal(list)}${base} {`, ...lines.filter((line) => !inherited.includes(line)), '}'];
 }
 
+/** A property that is a list of names: one item for wrap, or, if it is too long for a line, one for each name. */
+function listed(name, names) {
+  const line = `${name}: [${names}],`;
+  if (line.length <= 116) return [line];
+  const [first, ...others] = names.split(', ');
+  return [`${name}: [${first},`, ...others.map((each, i) => (i < others.length - 1 ? `${each},` : `${each}],`))];
+}
+
 function descriptor({ name, list, parameters, inPlace }) {
   const arrays = (role) => quoted(parameters.filter((each) => each.role === role).map((each) => each.name));
   const ofType = (array) => quoted(parameters.filter(({ type }) => type.startsWith(array)).map((each) => each.name));
@@ -173,7 +181,7 @@ function descriptor({ name, list, parameters, inPlace }) {
         `name: '${name}',`,
         `types: ${list},`,
         `inPlace: ${inPlace ? `[${quoted(inPlace)}]` : 'null'},`,
-        `inputs: [${arrays('input')}],`,
+        ...listed('inputs', arrays('input')),
         `outputs: [${arrays('output')}],`,
         `logits: [${ofType('X')}],`,
         `results: [${ofType('Y')}],`,

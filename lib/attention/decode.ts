@@ -4,9 +4,10 @@ import { backend } from '../backend/choice.js';
 import { wrongValue } from '../call/errors.js';
 import { callOf, runNow, type Call } from '../call/call.js';
 import { count } from '../call/checks.js';
-import type { NewFloat32Array, Returned } from '../call/types.js';
+import type { LogitArray, NewResult, OptionsFor, ResultOf } from '../call/types.js';
 import { attentionKernels } from '../js/attention/attention.js';
 import type { CacheView } from './cache-view.js';
+import { floatQueries, halfOutput } from './half-queries.js';
 import { scoreInputs } from './inputs.js';
 import { viewOf, type KVCache, type SequenceId } from './kv-cache.js';
 import {
@@ -21,8 +22,9 @@ import {
   type ResultOptions,
   type ScoreOptions,
 } from './options.js';
-import { finishedResults, type AttentionResult, type ResultWithLse, type WithLse, type WithoutLse } from './results.js';
+import { finishedResults } from './results.js';
 import { dimension, floats } from './sizes.js';
+import type { Attended } from './typed-results.js';
 
 /** Sizes of q. */
 export interface CachedOptions extends ScoreOptions, MaskOptions {
@@ -30,11 +32,16 @@ export interface CachedOptions extends ScoreOptions, MaskOptions {
   queries?: number | undefined;
   /** Query heads, a multiple of the cache's kvHeads. Default: as the length of `q` implies. */
   heads?: number | undefined;
+  /** What the bits of a Uint16Array `q` are, and of its output. For a Uint16Array only, and needed there. */
+  dtype?: 'float16' | 'bfloat16' | undefined;
 }
 
-export type DecodeOptions<Out extends Float32Array = Float32Array> = CachedOptions & ResultOptions<Out>;
+/** Queries of a call on a cache. */
+export type SingleArray = Exclude<LogitArray, Float64Array>;
 
-export const CACHED_OPTIONS = ['queries', 'heads', ...SCORE_OPTIONS, ...MASK_OPTIONS] as const;
+export type DecodeOptions<Out extends LogitArray = Float32Array> = CachedOptions & ResultOptions<Out>;
+
+export const CACHED_OPTIONS = ['queries', 'heads', 'dtype', ...SCORE_OPTIONS, ...MASK_OPTIONS] as const;
 
 /** The checked arguments of a call on a cache; `options` is a copy that no getter can change. */
 export function cachedArguments(
@@ -88,62 +95,58 @@ function workOf({ lengths }: CacheView, rows: number): number {
  * differs by 2 · 10⁻⁵ of the largest value, where scores are some hundreds. The output of a row that sees one key is
  * scale · int8, rounded once.
  *
+ * `q` may be halves: a Float16Array, or a Uint16Array with `dtype`. The output is then the float32 output, rounded once
+ * to the type of `q`, unless `out` is a Float32Array.
+ *
  * @param q Queries, [sequences, heads, queries, headDim], or [sequences, queries, heads, headDim] with `layout` 'bshd'.
  * @param sequences Sequences of the cache, of any lengths; one without tokens has an output of 0.
- * @param options See {@link CachedOptions}, {@link ScoreOptions} and {@link ResultOptions}.
+ * @param rest `options`: see {@link CachedOptions}, {@link ScoreOptions} and {@link ResultOptions}.
  * @returns [sequences, heads, queries, valueDim] or, with `layout` 'bshd', [sequences, queries, heads, valueDim]; or
  *   { out, lse } if `lse` is asked for, lse being [sequences, heads, queries] in both layouts.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension, and for
  *   sequences that are unknown or freed. Nothing was written then.
  */
-export function decodeAttention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array,
+export function decodeAttention<
+  A extends SingleArray,
+  Out extends ResultOf<A> = NewResult<A>,
+  Lse extends boolean | Float64Array | undefined = undefined,
+>(
+  q: A,
   cache: KVCache,
   sequences: SequenceId | readonly SequenceId[],
-  options: DecodeOptions<Out> & WithLse<Lse>,
-): ResultWithLse<Out, Lse>;
-export function decodeAttention<Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array,
-  cache: KVCache,
-  sequences: SequenceId | readonly SequenceId[],
-  options?: DecodeOptions<Out> & WithoutLse,
-): Returned<Out>;
-export function decodeAttention(
-  q: Float32Array,
-  cache: KVCache,
-  sequences: SequenceId | readonly SequenceId[],
-  options?: DecodeOptions,
-): Float32Array | AttentionResult;
-export function decodeAttention(
-  q: Float32Array,
-  cache: KVCache,
-  sequences: SequenceId | readonly SequenceId[],
-  options: DecodeOptions = {},
-): Float32Array | AttentionResult {
-  return runNow(decodeCall(q, cache, sequences, options));
+  ...rest: OptionsFor<A, DecodeOptions<Out> & { lse?: Lse }>
+): Attended<Out, Lse, undefined, undefined> {
+  const [options] = rest as [DecodeOptions<LogitArray>?];
+  return runNow(decodeCall(q, cache, sequences, options)) as Attended<Out, Lse, undefined, undefined>;
 }
 
 /** The checked call, not run yet. `more` names options that the caller handles. */
 export function decodeCall(
-  q: Float32Array,
+  q: SingleArray,
   cache: KVCache,
   sequences: SequenceId | readonly SequenceId[],
-  options: DecodeOptions,
+  options: DecodeOptions<LogitArray> = {},
   more: readonly string[] = [],
-): Call<Float32Array | AttentionResult> {
+): Call<LogitArray | { readonly out: LogitArray; readonly lse?: Float64Array }> {
   const own = copyOptions(options, [...CACHED_OPTIONS, ...RESULT_OPTIONS, ...more]);
-  const checked = cachedArguments(q, cache, sequences, own);
-  const { shape, slopes, mask, bias, view, pages, work } = checked;
-  const results = finishedResults(own, checked, { q, mask, bias });
+  const queries = floatQueries(q, own.dtype);
+  const checked = cachedArguments(queries.floats, cache, sequences, own);
+  const { shape, slopes, mask, bias, view, pages, work, rows, valueDim } = checked;
+  const { sinks, lse } = own;
+  const inputs = { q, alibi: slopes, mask, bias, sinks, lse };
+  const halves = halfOutput(q, queries, own.out, rows * valueDim, inputs);
+  const floats = { ...own, out: halves ? undefined : own.out } as ResultOptions;
+  const results = finishedResults(floats, checked, { q, mask, bias });
   return callOf(ATTENTION_CACHED, {
     backend: backend(attentionKernels),
     type: view.kind,
-    args: { shape, spans: null, q, ...pages, slopes, mask, bias, ...results.args },
-    own: ['shape', 'table', 'lengths', ...results.own],
+    args: { shape, spans: null, q: queries.floats, ...pages, slopes, mask, bias, ...results.args },
+    own: ['shape', 'table', 'lengths', ...(queries.half ? ['q' as const] : []), ...results.own],
     names: OPTION_NAMES,
     work,
     hold: () => view.hold(),
-    finish: results.finish,
+    ...(halves && { check: halves.check }),
+    finish: () => (halves ? halves.finish(results.finish()) : results.finish()),
   });
 }

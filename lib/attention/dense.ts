@@ -1,17 +1,23 @@
 /** attention: over keys and values in two arrays. */
-import { ATTENTION } from '../backend/operators.js';
+import { ATTENTION, ATTENTION_EXACT } from '../backend/operators.js';
 import { backend } from '../backend/choice.js';
-import { wrongValue } from '../call/errors.js';
-import { lengthOf } from '../call/arrays.js';
+import { wrongType, wrongValue } from '../call/errors.js';
+import { kindOf, lengthOf } from '../call/arrays.js';
+import { elementTypeOf } from '../call/axis.js';
 import { callOf, runNow, type Call } from '../call/call.js';
-import { count } from '../call/checks.js';
-import type { NewFloat32Array, Returned } from '../call/types.js';
+import { count, isLike } from '../call/checks.js';
+import type { ElementType, KindOf, LogitArray, NewResult, ResultOf } from '../call/types.js';
 import { attentionKernels } from '../js/attention/attention.js';
+import { attentionExactKernels } from '../js/attention/exact.js';
+import { bfloat16, float16 } from '../math/half.js';
 import { scoreInputs } from './inputs.js';
+import { allocate } from '../call/allocate.js';
 import { copyOptions, MASK_OPTIONS, OPTION_NAMES, RESULT_OPTIONS, SCORE_OPTIONS, scoresOf } from './options.js';
 import type { MaskOptions, ResultOptions, ScoreOptions } from './options.js';
-import { finishedResults, type AttentionResult, type ResultWithLse, type WithLse, type WithoutLse } from './results.js';
-import { dimension, floats, headsOf } from './sizes.js';
+import { attached, dimension, headsOf } from './sizes.js';
+import { ASKED_OPTIONS, isExact, isHalf, kernelArray, typedResults } from './typed-results.js';
+import type { AnyAttended, Asked, Attended, ScoreStage } from './typed-results.js';
+import { TYPE_OPTIONS, WIDE_NAMES, widenInto, type TypedOptions } from './types.js';
 import { keyLengthsOf, listOfLengths } from './visible-options.js';
 
 /** Sizes of q, k and v. */
@@ -39,7 +45,17 @@ export interface DenseOptions extends ScoreOptions, MaskOptions {
   keyLengths?: Int32Array | Uint32Array | readonly number[] | undefined;
 }
 
-export type AttentionOptions<Out extends Float32Array = Float32Array> = DenseOptions & ResultOptions<Out>;
+/** Options of attention with queries in an A. {@link Asked} has the others. */
+export type AttentionOptions<Out extends LogitArray = Float32Array, A extends LogitArray = Float32Array> = TypedOptions<
+  DenseOptions & Omit<ResultOptions, 'out' | 'lse'>,
+  A
+> & {
+  /**
+   * Where the output goes: an array of its length, apart from all inputs, of the type of `q`, or a Float32Array beside
+   * halves. Default: a new array of the type of `q`.
+   */
+  out?: Out | undefined;
+};
 
 export const DENSE_OPTIONS = [
   'batch',
@@ -54,26 +70,47 @@ export const DENSE_OPTIONS = [
   ...MASK_OPTIONS,
 ] as const;
 
-/** The checked arguments of a call on q, k and v; `options` is a copy that no getter can change. */
-export function denseArguments(q: Float32Array, k: Float32Array, v: Float32Array, options: DenseOptions) {
-  const scores = scoresOf(options, false);
+/** The checked arguments of a call on q, k and v of one type; `options` is a copy that no getter can change. */
+export function denseArguments(q: LogitArray, k: LogitArray, v: LogitArray, options: TypedOptions<DenseOptions>) {
   const lengths = listOfLengths(options.keyLengths); // may run the caller's code: the arrays' lengths come after it
+  const type = elementTypeOf(q, options.dtype, 'q');
+  const isDouble = type === 'f64';
+  const scores = scoresOf(options, false, isDouble);
   const { batch, heads, kvHeads, headDim } = headsOf(options);
-  floats(q, 'q');
-  floats(k, 'k');
-  floats(v, 'v');
+  attached(q, 'array', 'q');
+  alike(k, q, 'k');
+  alike(v, q, 'v');
   const queries = dimension(options.queries, 'queries', q, 'q', { batch, heads, headDim });
   const keys = dimension(options.keys, 'keys', k, 'k', { batch, kvHeads, headDim });
   const valueDim = valueDimOf(options.valueDim, v, { batch, kvHeads, keys }, headDim);
   const sizes = { batch, heads, kvHeads, queries, keys, headDim, valueDim };
   const keyLengths = keyLengthsOf(lengths, batch, keys);
-  return { ...scoreInputs(scores, options, sizes, keys), ...sizes, keyLengths, rows: batch * heads * queries };
+  const widened = { ...options, bias: biasOf(options.bias, q, type) };
+  const inputs = scoreInputs(scores, widened, sizes, keys, isDouble);
+  const arrays = { q: kernelArray(q), k: kernelArray(k), v: kernelArray(v) };
+  const own = ['shape', 'keyLengths', ...(options.bias === widened.bias ? [] : ['bias' as const])] as const;
+  return { ...inputs, ...sizes, keyLengths, rows: batch * heads * queries, arrays, type, own };
+}
+
+/** Refuses an array of another type than q. */
+function alike(x: LogitArray, q: LogitArray, name: string): void {
+  if (!isLike(x, q)) throw wrongType(`a ${kindOf(q)}, as q is,`, name, x);
+  attached(x, kindOf(q)!, name);
+}
+
+/** The bias as kernels take it: one of halves becomes floats. */
+function biasOf(bias: LogitArray | undefined, q: LogitArray, type: ElementType) {
+  if (bias === undefined || !isHalf(type) || !isLike(bias, q)) return bias as Float32Array | undefined;
+  const bits = attached(kernelArray(bias), 'array', 'bias') as unknown as Uint16Array;
+  const floats = allocate('Float32Array', lengthOf(bits), 'bias');
+  widenInto(floats, bits, type === 'f16' ? float16 : bfloat16);
+  return floats;
 }
 
 /** Numbers of a value; without keys `v` does not tell, and the default is headDim. */
 function valueDimOf(
   given: unknown,
-  v: Float32Array,
+  v: LogitArray,
   others: Readonly<Record<'batch' | 'kvHeads' | 'keys', number>>,
   headDim: number,
 ): number {
@@ -93,17 +130,27 @@ function valueDimOf(
  *     out[m] = Σₙ softmax(s[m])ₙ · v[n]
  *     s[m, n] = cap(q[m] · k[n] · scale) − slope · |position(m) − n| + bias[m, n]
  *
- * with float32 inputs and results. One call reads keys and values once for all query heads that share them
- * (grouped-query attention), in parts whose sums are added with extended exponents (flash decoding; Hong et al.,
- * FlashDecoding++, arXiv 2311.01282): no maximum has to be known first, and the bits do not depend on the number of
- * threads. Scores that are large or were capped are computed in double, as their float32 rounding would show in the
- * result.
+ * for q, k and v of one type: float32, float16, bfloat16 or float64, and results of that type. One call reads keys and
+ * values once for all query heads that share them (grouped-query attention), in parts whose sums are added with
+ * extended exponents (flash decoding; Hong et al., FlashDecoding++, arXiv 2311.01282): no maximum has to be known
+ * first, and the bits do not depend on the number of threads. Scores that are large or were capped are computed in
+ * double, as their float32 rounding would show in the result.
  *
  * The error of an output is at most 2 · 10⁻⁶ of the largest |v| that its row sees, plus 10⁻³⁹: sums of a part of the
  * keys are float32, in which values beyond 10³³ may overflow, and values near the smallest are rounded.
  *
  * A row that sees one key has that key's value as its output, and a column in which all keys that it sees have the same
  * value has that value; both to the bit, unless a sink takes its share.
+ *
+ * Results of halves are those of a float32 call on the same numbers, rounded once. `bias` may be float32 or of the type
+ * of `q`; `sinks` and `alibi` are float32, beside float64 inputs float64 too.
+ *
+ * Float64 inputs, and others with `accumulate: 'float64'`, `weights` or `scores`, are computed in double throughout:
+ * out[m] = Σₙ weight[m, n] · v[n], of weights in double, and out and weights are then rounded to their type, once each.
+ * With A and B as below and ε = (headDim + 4) · A + 3 · B + 8 · softcap, all times 2⁻⁵³, a score has an error of at
+ * most ε, a weight of (2ε + (n / 8 + 12) · 2⁻⁵³) of itself, an output of (2ε + (n / 5 + 32) · 2⁻⁵³) of the largest |v|,
+ * and an lse that of a weight, and 2⁻⁵² of itself. Measured: 0.46 of these bounds at most. A weight below 2⁻¹⁰⁷⁴ is 0.
+ * There `lse` of a row that sees one key is its score, with q · k summed by fmas.
  *
  * The last query is at the position of the last key; so `causal` lets it see all keys, and the first of M queries all
  * but M − 1. With `causal: 'topLeft'` the first query is at the first key instead. A query that sees no key has an
@@ -119,63 +166,74 @@ function valueDimOf(
  * B being the largest |bias| + |slope · distance| of a visible key or the sink, and with a softcap 2⁻⁵² · softcap, or
  * 2⁻⁴² · A if that is less. If a sink has all of the weight, the lse is the sink.
  *
+ * `scores` are those that ONNX's Attention gives, in the order of its corrected text (softcap, then mask): see
+ * {@link Asked}.
+ *
  * @param q Queries, [batch, heads, queries, headDim] (or as `layout` says, and so on).
  * @param k Keys, [batch, kvHeads, keys, headDim]. @param v Values, [batch, kvHeads, keys, valueDim].
  * @param options Sizes, of which `heads` and `headDim` are needed ({@link DenseOptions}), scores
- *   ({@link ScoreOptions}), and results ({@link ResultOptions}).
- * @returns [batch, heads, queries, valueDim] or, with `layout` 'bshd', [batch, queries, heads, valueDim]; or
- *   { out, lse } if `lse` is asked for, lse being [batch, heads, queries] in both layouts, as FlashAttention and
- *   PyTorch have it.
+ *   ({@link ScoreOptions}), types ({@link TypeOptions}), and results ({@link ResultOptions}, {@link Asked}).
+ * @returns [batch, heads, queries, valueDim] or, with `layout` 'bshd', [batch, queries, heads, valueDim]; or an object
+ *   of `out` and what was asked for: `lse` [batch, heads, queries], `weights` and `scores` [batch, heads, queries,
+ *   keys], in both layouts, as FlashAttention, PyTorch and ONNX have it.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension. Nothing
  *   was written then.
  */
-export function attention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: AttentionOptions<Out> & WithLse<Lse>,
-): ResultWithLse<Out, Lse>;
-export function attention<Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: AttentionOptions<Out> & WithoutLse,
-): Returned<Out>;
-export function attention(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: AttentionOptions,
-): Float32Array | AttentionResult;
-export function attention(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: AttentionOptions,
-): Float32Array | AttentionResult {
-  return runNow(attentionCall(q, k, v, options));
+export function attention<
+  A extends LogitArray,
+  Out extends ResultOf<A> = NewResult<A>,
+  Lse extends boolean | Float64Array | undefined = undefined,
+  Weights extends boolean | KindOf<Out> | undefined = undefined,
+  Scores extends ScoreStage | undefined = undefined,
+>(
+  q: A,
+  k: KindOf<A>,
+  v: KindOf<A>,
+  options: AttentionOptions<Out, A> & Asked<Lse, Weights, Scores>,
+): Attended<Out, Lse, Weights, Scores> {
+  return runNow(attentionCall(q, k, v, options)) as Attended<Out, Lse, Weights, Scores>;
 }
 
 /** The checked call, not run yet. `more` names options that the caller handles. */
 export function attentionCall(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: AttentionOptions,
+  q: LogitArray,
+  k: LogitArray,
+  v: LogitArray,
+  options: AttentionOptions<LogitArray, LogitArray> & Asked,
   more: readonly string[] = [],
-): Call<Float32Array | AttentionResult> {
-  const own = copyOptions(options, [...DENSE_OPTIONS, ...RESULT_OPTIONS, ...more], true);
+): Call<AnyAttended> {
+  const own = copyOptions(
+    options,
+    [...DENSE_OPTIONS, ...TYPE_OPTIONS, ...RESULT_OPTIONS, ...ASKED_OPTIONS, ...more],
+    true,
+  );
   const checked = denseArguments(q, k, v, own);
-  const { shape, keyLengths, slopes, mask, bias, rows, keys } = checked;
-  const results = finishedResults(own, checked, { q, k, v, mask, bias });
-  return callOf(ATTENTION, {
-    backend: backend(attentionKernels),
-    type: 'f32',
-    args: { shape, spans: null, keyLengths, q, k, v, slopes, mask, bias, ...results.args },
-    own: ['shape', 'keyLengths', ...results.own],
-    names: OPTION_NAMES,
+  const { shape, keyLengths, slopes, mask, bias, wideSlopes, wideBias, arrays, rows, keys, type } = checked;
+  const exact = isExact(own, type);
+  const others = { q, k, v, alibi: slopes ?? wideSlopes, mask, bias: own.bias ?? null };
+  const results = typedResults(own, q, type, checked, others);
+  const inputs = { shape, spans: null, keyLengths, ...arrays, slopes, sinks: results.sinks, mask, bias };
+  const parts = {
+    own: [...checked.own, ...results.own] as const,
+    names: { ...OPTION_NAMES, ...WIDE_NAMES },
     work: rows * keys,
     finish: results.finish,
+  };
+  if (!exact) {
+    const { own: all, ...others } = parts;
+    return callOf(ATTENTION, {
+      backend: backend(attentionKernels),
+      type: results.type as Exclude<typeof results.type, 'f64'>,
+      args: { ...inputs, ...results.args },
+      ...others,
+      own: all.filter((name) => name !== 'weights' && name !== 'scores'),
+    });
+  }
+  return callOf(ATTENTION_EXACT, {
+    backend: backend(attentionExactKernels),
+    type: results.type,
+    args: { ...inputs, wideSlopes, wideSinks: results.wideSinks, wideBias, ...results.args, ...results.scoreArgs },
+    ...parts,
   });
 }

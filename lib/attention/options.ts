@@ -4,7 +4,7 @@ import { wrongType, wrongValue } from '../call/errors.js';
 import { elementsOf } from '../call/arrays.js';
 import { checkOptions } from '../call/options.js';
 import { count, positive } from '../call/checks.js';
-import { types, type NewFloat32Array } from '../call/types.js';
+import { types, type LogitArray, type NewFloat32Array } from '../call/types.js';
 import { finite, oneOf } from '../call/values.js';
 import type { SequenceId } from './kv-types.js';
 import { perHead } from './sizes.js';
@@ -65,7 +65,7 @@ export interface MaskOptions {
 }
 
 /** Options about results, and sinks, which no partial result contains. */
-export interface ResultOptions<Out extends Float32Array = Float32Array> {
+export interface ResultOptions<Out extends LogitArray = Float32Array> {
   /**
    * A score for each query head that takes part in its softmax with a value of 0 (attention sinks, as in gpt-oss).
    * Default: none.
@@ -126,7 +126,7 @@ export function alibiSlopes(heads: number): NewFloat32Array {
 }
 
 /** The checked options about scores, as kernels take them. */
-export interface Scores extends WindowSizes {
+export interface Scores<Slopes = Float32Array | Float64Array> extends WindowSizes {
   readonly positionsFirst: 0 | 1;
   /** undefined: 1/√headDim. */
   readonly scale: number | undefined;
@@ -135,17 +135,24 @@ export interface Scores extends WindowSizes {
   /** 0: none. */
   readonly softcap: number;
   /** true: the slopes of {@link alibiSlopes}. */
-  readonly alibi: Float32Array | true | null;
+  readonly alibi: Slopes | true | null;
 }
 
+/** Options about scores beside arrays of any type. */
+type WideScoreOptions = Omit<ScoreOptions, 'alibi'> & {
+  readonly alibi?: boolean | Float32Array | Float64Array | undefined;
+};
+
 /** Reads and checks the options about scores, as far as they do not depend on sizes. */
-export function scoresOf(options: ScoreOptions, causalDefault: boolean): Scores {
+export function scoresOf(options: ScoreOptions, causalDefault: boolean): Scores<Float32Array>;
+export function scoresOf(options: WideScoreOptions, causalDefault: boolean, isDouble: boolean): Scores;
+export function scoresOf(options: WideScoreOptions, causalDefault: boolean, isDouble = false): Scores {
   const { layout = 'bhsd', scale, causal = causalDefault, window, softcap, alibi = false } = options;
   const positionsFirst = layoutFlag(layout, 'bshd', 'bhsd');
   if (scale !== undefined) finite(scale, 'scale');
   const isCausal = causalOf(causal);
   const sizes = windowOf(window);
-  if (typeof alibi !== 'boolean' && !types.isFloat32Array(alibi)) {
+  if (typeof alibi !== 'boolean' && !types.isFloat32Array(alibi) && !(isDouble && types.isFloat64Array(alibi))) {
     throw wrongType('a boolean or a Float32Array', 'alibi', alibi);
   }
   return {
@@ -162,6 +169,9 @@ export function scoresOf(options: ScoreOptions, causalDefault: boolean): Scores 
 const kernelSoftcap = (softcap: number): number => (softcap < 2 ** 1000 ? softcap : 0);
 
 /** The slope of each query head; null without ALiBi. */
-export function slopesOf(alibi: Float32Array | true | null, heads: number): Float32Array | null {
-  return alibi === true ? alibiSlopes(heads) : alibi && perHead(alibi, heads, 'alibi');
+export function slopesOf<Slopes extends Float32Array | Float64Array>(
+  alibi: Scores<Slopes>['alibi'],
+  heads: number,
+): Slopes | Float32Array | null {
+  return alibi === true ? alibiSlopes(heads) : alibi && perHead(alibi, heads, 'alibi', types.isFloat64Array(alibi));
 }

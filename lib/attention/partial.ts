@@ -1,20 +1,24 @@
 /** attentionPartial: attention over some of the keys, as a state that can be moved and added to other states. */
 import { NO_EXPONENT } from '../backend/backend.js';
 import { backend } from '../backend/choice.js';
-import { ATTENTION, ATTENTION_CACHED } from '../backend/operators.js';
+import { ATTENTION, ATTENTION_CACHED, ATTENTION_EXACT } from '../backend/operators.js';
 import { describe, outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { elementsOf } from '../call/arrays.js';
 import { callOf, runNow, type Call } from '../call/call.js';
+import type { KindOf, LogitArray } from '../call/types.js';
 import { attentionKernels } from '../js/attention/attention.js';
+import { attentionExactKernels } from '../js/attention/exact.js';
 import { unify, type Unified } from '../softmax/unified-max.js';
-import { CACHED_OPTIONS, cachedArguments, type CachedOptions } from './decode.js';
+import { CACHED_OPTIONS, cachedArguments, type CachedOptions, type SingleArray } from './decode.js';
 import { DENSE_OPTIONS, denseArguments, type DenseOptions } from './dense.js';
+import { floatQueries } from './half-queries.js';
 import { isCache, type KVCache, type SequenceId } from './kv-cache.js';
 import { unifyPartial } from './merge.js';
 import { copyOptions, OPTION_NAMES } from './options.js';
-import { floats } from './sizes.js';
 import { newState, type StateArrays } from './state-fields.js';
 import { AttentionPartial } from './state.js';
+import { isExact } from './typed-results.js';
+import { TYPE_OPTIONS, WIDE_NAMES, type TypedOptions } from './types.js';
 
 /** Where a part's keys are among all keys, and the exponents of its state. */
 export interface PartOptions {
@@ -37,7 +41,7 @@ export interface PartOptions {
   range?: readonly [below: number, above: number] | undefined;
 }
 
-export type DensePartOptions = DenseOptions & PartOptions;
+export type DensePartOptions<A extends LogitArray = Float32Array> = TypedOptions<DenseOptions, A> & PartOptions;
 export type CachedPartOptions = CachedOptions & PartOptions;
 
 export const PART_OPTIONS = ['keyOffset', 'totalKeys', 'unifiedMax', 'range'] as const;
@@ -51,30 +55,32 @@ export const PART_OPTIONS = ['keyOffset', 'totalKeys', 'unifiedMax', 'range'] as
  * Without `causal`, `window` and `alibi` it does not matter where a part begins; with them `keyOffset` and `totalKeys`
  * say so. Sinks belong to no part: they are given to `finish`, which counts them once.
  *
- * Over arrays: as {@link attention}, with the part's `k` and `v`. Over a cache: as {@link decodeAttention}, with the
- * part's sequences; `causal` is true unless it is set, and then all parts but the last need `totalKeys`.
+ * Over arrays: as {@link attention}, with the part's `k` and `v`, of any of its types. Float64 inputs, and `accumulate:
+ * 'float64'`, give a state whose sums are doubles throughout, with the errors of these. Over a cache: as
+ * {@link decodeAttention}, with the part's sequences; `causal` is true unless it is set, and then all parts but the
+ * last need `totalKeys`.
  *
  * @returns A state with a row for each query row, in the order of the output.
  * @throws What {@link attention} and {@link decodeAttention} throw; RangeError (ERR_INVALID_ARG_VALUE) also for a row
  *   whose exponent does not fit 32 bits, which takes scores of about ±1.49e9.
  */
-export function attentionPartial(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: DensePartOptions,
+export function attentionPartial<A extends LogitArray>(
+  q: A,
+  k: KindOf<A>,
+  v: KindOf<A>,
+  options: DensePartOptions<A>,
 ): AttentionPartial;
 export function attentionPartial(
-  q: Float32Array,
+  q: SingleArray,
   cache: KVCache,
   sequences: SequenceId | readonly SequenceId[],
   options?: CachedPartOptions,
 ): AttentionPartial;
 export function attentionPartial(
-  q: Float32Array,
-  keys: Float32Array | KVCache,
-  values: Float32Array | SequenceId | readonly SequenceId[],
-  options?: DensePartOptions | CachedPartOptions,
+  q: LogitArray,
+  keys: LogitArray | KVCache,
+  values: LogitArray | SequenceId | readonly SequenceId[],
+  options?: DensePartOptions<LogitArray> | CachedPartOptions,
 ): AttentionPartial {
   return runNow(partialCall(q, keys, values, options));
 }
@@ -84,22 +90,22 @@ export function attentionPartial(
  * that the caller handles.
  */
 export function partialCall(
-  q: Float32Array,
-  keys: Float32Array | KVCache,
-  values: Float32Array | SequenceId | readonly SequenceId[],
-  options: DensePartOptions | CachedPartOptions = {} as CachedPartOptions,
+  q: LogitArray,
+  keys: LogitArray | KVCache,
+  values: LogitArray | SequenceId | readonly SequenceId[],
+  options: DensePartOptions<LogitArray> | CachedPartOptions = {} as CachedPartOptions,
   more: readonly string[] = [],
 ): Call<AttentionPartial> {
   const isCached = isCache(keys);
   if (typeof options === 'object' && options !== null && 'sinks' in options) {
     throw wrongType('sinks for finish(), where they count once, and not', 'options', 'sinks');
   }
-  const names = [...(isCached ? CACHED_OPTIONS : DENSE_OPTIONS), ...PART_OPTIONS, ...more];
+  const names = [...(isCached ? CACHED_OPTIONS : [...DENSE_OPTIONS, ...TYPE_OPTIONS]), ...PART_OPTIONS, ...more];
   const own = copyOptions(options, names, !isCached);
   const part = partOf(own);
   return isCached
     ? cachedCall(q, keys, values as SequenceId[], own as CachedPartOptions, part)
-    : denseCall(q, floats(keys, 'k'), floats(values, 'v'), own as DensePartOptions, part);
+    : denseCall(q, keys, values as LogitArray, own as DensePartOptions<LogitArray>, part);
 }
 
 /** The part options, read and copied. */
@@ -127,21 +133,22 @@ const NOT_FINISHED = { sinks: null, out: null, lse: null } as const;
 const STATE = ['sums', 'mantissa', 'exponent'] as const;
 
 function cachedCall(
-  q: Float32Array,
+  q: LogitArray,
   cache: KVCache,
   sequences: readonly SequenceId[],
   options: CachedPartOptions,
   part: Part,
 ): Call<AttentionPartial> {
-  const checked = cachedArguments(q, cache, sequences, options);
+  const { floats, half } = floatQueries(q, options.dtype);
+  const checked = cachedArguments(floats, cache, sequences, options);
   const { shape, slopes, mask, bias, view, pages, valueDim, rows, work } = checked;
   const state = newState(rows, valueDim);
   const spans = spansOf(part, Array.from(view.lengths));
   return callOf(ATTENTION_CACHED, {
     backend: backend(attentionKernels),
     type: view.kind,
-    args: { shape, spans, q, ...pages, slopes, mask, bias, ...NOT_FINISHED, ...state },
-    own: ['shape', 'spans', 'table', 'lengths', ...STATE],
+    args: { shape, spans, q: floats, ...pages, slopes, mask, bias, ...NOT_FINISHED, ...state },
+    own: ['shape', 'spans', 'table', 'lengths', ...(half ? ['q' as const] : []), ...STATE],
     names: OPTION_NAMES,
     work,
     hold: () => view.hold(),
@@ -150,23 +157,35 @@ function cachedCall(
 }
 
 function denseCall(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: DensePartOptions,
+  q: LogitArray,
+  k: LogitArray,
+  v: LogitArray,
+  options: DensePartOptions<LogitArray>,
   part: Part,
 ): Call<AttentionPartial> {
-  const { shape, keyLengths, slopes, mask, bias, batch, keys, valueDim, rows } = denseArguments(q, k, v, options);
+  const checked = denseArguments(q, k, v, options);
+  const { shape, keyLengths, slopes, mask, bias, wideSlopes, wideBias } = checked;
+  const { batch, keys, valueDim, rows, arrays, type } = checked;
+  const exact = isExact(options, type);
   const state = newState(rows, valueDim);
   const spans = spansOf(part, keyLengths ? Array.from(keyLengths) : new Array<number>(batch).fill(keys));
-  return callOf(ATTENTION, {
-    backend: backend(attentionKernels),
-    type: 'f32',
-    args: { shape, spans, keyLengths, q, k, v, slopes, mask, bias, ...NOT_FINISHED, ...state },
-    own: ['shape', 'spans', 'keyLengths', ...STATE],
-    names: OPTION_NAMES,
+  const args = { shape, spans, keyLengths, ...arrays, slopes, mask, bias, ...NOT_FINISHED, ...state };
+  const parts = {
+    own: [...checked.own, 'spans', ...STATE] as const,
+    names: { ...OPTION_NAMES, ...WIDE_NAMES },
     work: rows * keys,
     finish: () => finished(state, part.unified),
+  };
+  if (!exact) {
+    const half = type as Exclude<typeof type, 'f64'>;
+    return callOf(ATTENTION, { backend: backend(attentionKernels), type: half, args, ...parts });
+  }
+  const wide = { wideSlopes, wideSinks: null, wideBias, weights: null, scores: null, stage: 0 };
+  return callOf(ATTENTION_EXACT, {
+    backend: backend(attentionExactKernels),
+    type,
+    args: { ...args, ...wide },
+    ...parts,
   });
 }
 

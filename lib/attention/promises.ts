@@ -2,7 +2,7 @@
 import { signalOf, type AsyncOptions } from '../call/abort.js';
 import { offLoop } from '../call/off-loop.js';
 import { stepsLater } from '../call/steps.js';
-import type { NewFloat32Array, Returned } from '../call/types.js';
+import type { KindOf, LogitArray, NewFloat32Array, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
 import {
   attentionBackwardCall,
   BACKWARD_OPTIONS,
@@ -10,7 +10,7 @@ import {
   type AttentionGradients,
   type GradientTarget,
 } from './backward.js';
-import { CACHED_OPTIONS, decodeCall, type DecodeOptions } from './decode.js';
+import { CACHED_OPTIONS, decodeCall, type DecodeOptions, type SingleArray } from './decode.js';
 import { attentionCall, DENSE_OPTIONS, type AttentionOptions } from './dense.js';
 import type { KVCache, SequenceId } from './kv-cache.js';
 import { RESULT_OPTIONS } from './options.js';
@@ -18,35 +18,25 @@ import type { AttentionResult, ResultWithLse, WithLse, WithoutLse } from './resu
 import { prefillSteps, type PrefillArguments, type PrefillOptions } from './prefill.js';
 import { partialCall, PART_OPTIONS, type CachedPartOptions, type DensePartOptions } from './partial.js';
 import type { AttentionPartial } from './state.js';
+import { ASKED_OPTIONS, type Asked, type Attended, type ScoreStage } from './typed-results.js';
+import { TYPE_OPTIONS } from './types.js';
 
 /** As attention of flash-softmax/attention. Rejects with the errors that it throws, and with the reason of `signal`. */
-export function attention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: AttentionOptions<Out> & WithLse<Lse> & AsyncOptions,
-): Promise<ResultWithLse<Out, Lse>>;
-export function attention<Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: AttentionOptions<Out> & WithoutLse & AsyncOptions,
-): Promise<Returned<Out>>;
-export function attention(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: AttentionOptions & AsyncOptions,
-): Promise<Float32Array | AttentionResult>;
-export async function attention(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: AttentionOptions & AsyncOptions,
-): Promise<Float32Array | AttentionResult> {
+export async function attention<
+  A extends LogitArray,
+  Out extends ResultOf<A> = NewResult<A>,
+  Lse extends boolean | Float64Array | undefined = undefined,
+  Weights extends boolean | KindOf<Out> | undefined = undefined,
+  Scores extends ScoreStage | undefined = undefined,
+>(
+  q: A,
+  k: KindOf<A>,
+  v: KindOf<A>,
+  options: AttentionOptions<Out, A> & Asked<Lse, Weights, Scores> & AsyncOptions,
+): Promise<Attended<Out, Lse, Weights, Scores>> {
   const own = copyOf(options);
   const signal = signalOf(own);
-  return offLoop(attentionCall(q, k, v, own, ['signal']), signal);
+  return (await offLoop(attentionCall(q, k, v, own, ['signal']), signal)) as Attended<Out, Lse, Weights, Scores>;
 }
 
 /**
@@ -56,53 +46,40 @@ export async function attention(
  * The cache is read where it is, and may be used meanwhile in every way: the job holds the pages of its sequences, as
  * they are when the promise is returned, until it ends, even if the cache is disposed of.
  */
-export function decodeAttention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array,
+export async function decodeAttention<
+  A extends SingleArray,
+  Out extends ResultOf<A> = NewResult<A>,
+  Lse extends boolean | Float64Array | undefined = undefined,
+>(
+  q: A,
   cache: KVCache,
   sequences: SequenceId | readonly SequenceId[],
-  options: DecodeOptions<Out> & WithLse<Lse> & AsyncOptions,
-): Promise<ResultWithLse<Out, Lse>>;
-export function decodeAttention<Out extends Float32Array = NewFloat32Array>(
-  q: Float32Array,
-  cache: KVCache,
-  sequences: SequenceId | readonly SequenceId[],
-  options?: DecodeOptions<Out> & WithoutLse & AsyncOptions,
-): Promise<Returned<Out>>;
-export function decodeAttention(
-  q: Float32Array,
-  cache: KVCache,
-  sequences: SequenceId | readonly SequenceId[],
-  options?: DecodeOptions & AsyncOptions,
-): Promise<Float32Array | AttentionResult>;
-export async function decodeAttention(
-  q: Float32Array,
-  cache: KVCache,
-  sequences: SequenceId | readonly SequenceId[],
-  options: DecodeOptions & AsyncOptions = {},
-): Promise<Float32Array | AttentionResult> {
-  const own = copyOf(options);
+  ...rest: OptionsFor<A, DecodeOptions<Out> & { lse?: Lse } & AsyncOptions>
+): Promise<Attended<Out, Lse, undefined, undefined>> {
+  const own = copyOf((rest as [(DecodeOptions<LogitArray> & AsyncOptions)?])[0]);
   const signal = signalOf(own);
-  return offLoop(decodeCall(q, cache, sequences, own, ['signal']), signal);
+  const result = await offLoop(decodeCall(q, cache, sequences, own, ['signal']), signal);
+  return result as Attended<Out, Lse, undefined, undefined>;
 }
 
 /** As attentionPartial of flash-softmax/attention, and with a cache as decodeAttention here. */
-export function attentionPartial(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  options: DensePartOptions & AsyncOptions,
+export function attentionPartial<A extends LogitArray>(
+  q: A,
+  k: KindOf<A>,
+  v: KindOf<A>,
+  options: DensePartOptions<A> & AsyncOptions,
 ): Promise<AttentionPartial>;
 export function attentionPartial(
-  q: Float32Array,
+  q: SingleArray,
   cache: KVCache,
   sequences: SequenceId | readonly SequenceId[],
   options?: CachedPartOptions & AsyncOptions,
 ): Promise<AttentionPartial>;
 export async function attentionPartial(
-  q: Float32Array,
-  keys: Float32Array | KVCache,
-  values: Float32Array | SequenceId | readonly SequenceId[],
-  options?: (DensePartOptions | CachedPartOptions) & AsyncOptions,
+  q: LogitArray,
+  keys: LogitArray | KVCache,
+  values: LogitArray | SequenceId | readonly SequenceId[],
+  options?: (DensePartOptions<LogitArray> | CachedPartOptions) & AsyncOptions,
 ): Promise<AttentionPartial> {
   const own = copyOf(options);
   const signal = signalOf(own);
@@ -143,7 +120,10 @@ export async function attentionBackward<
   return (await offLoop(call, signal)) as AttentionGradients<Q, K, V, Bias, Sinks>;
 }
 
-const NAMES = [...CACHED_OPTIONS, ...DENSE_OPTIONS, ...RESULT_OPTIONS, ...PART_OPTIONS, ...BACKWARD_OPTIONS, 'signal'];
+const NAMES = [
+  ...[...CACHED_OPTIONS, ...DENSE_OPTIONS, ...RESULT_OPTIONS, ...PART_OPTIONS, ...BACKWARD_OPTIONS],
+  ...[...TYPE_OPTIONS, ...ASKED_OPTIONS, 'signal'],
+];
 
 /** A copy of options, each read once: `signal` is taken from the copy, and later all others. */
 function copyOf<O extends object | undefined>(options: O): O {

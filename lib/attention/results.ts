@@ -80,7 +80,7 @@ export function resultsOf(
   };
 }
 
-function checkedLse(lse: unknown, rows: number, out: Float32Array | undefined): Float64Array {
+export function checkedLse(lse: unknown, rows: number, out: ArrayBufferView | undefined): Float64Array {
   if (!types.isFloat64Array(lse)) throw wrongType('a boolean or a Float64Array', 'lse', lse);
   const length = lengthOf(attached(lse, 'Float64Array', 'lse'));
   if (length !== rows) throw wrongValue(`${rows} elements, one a query row,`, 'lse', String(length));

@@ -28,9 +28,22 @@ export function attached<A extends ArrayBufferView>(array: A, kind: string, name
   return array;
 }
 
+/** As {@link floats}; beside float64 inputs a Float64Array will do, too. */
+export function reals<A extends Float32Array | Float64Array>(value: A, name: string, isDouble: boolean): A {
+  if (isDouble && !types.isFloat32Array(value) && !types.isFloat64Array(value)) {
+    throw wrongType('a Float32Array or Float64Array', name, value);
+  }
+  return isDouble ? attached(value, 'array', name) : (floats(value, name) as A);
+}
+
 /** Checks an array with one entry for each head. */
-export function perHead(values: Float32Array, heads: number, name: string): Float32Array {
-  const length = lengthOf(floats(values, name));
+export function perHead<A extends Float32Array | Float64Array>(
+  values: A,
+  heads: number,
+  name: string,
+  isDouble = false,
+): A {
+  const length = lengthOf(reals(values, name, isDouble));
   if (length !== heads) throw wrongValue(`${heads} elements, one a head,`, name, String(length));
   return values;
 }
@@ -39,7 +52,7 @@ export function perHead(values: Float32Array, heads: number, name: string): Floa
 export function dimension(
   given: unknown,
   name: string,
-  array: Float32Array,
+  array: ArrayBufferView,
   arrayName: string,
   others: Readonly<Record<string, number>>,
 ): number {
@@ -101,10 +114,14 @@ function stridesOf(length: number, name: string, { batch, heads, queries, keys }
 const NO_STRIDES: Strides = [0, 0, 0];
 
 /** The checked mask and bias, and their strides by the names that a call's shape has for them. */
-export function masksOf({ mask, bias }: MaskOptions, sizes: ScoreSizes) {
+export function masksOf<Bias extends Float32Array | Float64Array>(
+  { mask, bias }: Omit<MaskOptions, 'bias'> & { bias?: Bias | undefined },
+  sizes: ScoreSizes,
+  isDouble = false,
+) {
   if (mask !== undefined && !types.isUint8Array(mask)) throw wrongType('a Uint8Array', 'mask', mask);
   if (mask !== undefined) attached(mask, 'Uint8Array', 'mask');
-  if (bias !== undefined) floats(bias, 'bias');
+  if (bias !== undefined) reals(bias, 'bias', isDouble);
   const maskStrides = mask === undefined ? NO_STRIDES : stridesOf(lengthOf(mask), 'mask', sizes);
   const biasStrides = bias === undefined ? NO_STRIDES : stridesOf(lengthOf(bias), 'bias', sizes);
   const [maskBatch, maskHead, maskQuery] = maskStrides;

@@ -109,7 +109,14 @@ export type AttentionShape = Readonly<Record<(typeof ATTENTION_SHAPE)[number], n
  * Results go into `out` (and `lse`, if not null), or into the three arrays of a state (lib/attention/partial.ts); the
  * others are null. `lse` is [batch, heads, queries]; rows of the others lie as the layout says.
  */
-export type AttentionKernel = Kernel<'attention', never>;
+export type AttentionKernel<X, Y = X> = Kernel<'attention', X, Y>;
+
+/**
+ * The same in double, with the softmax weights, and with the scores of a `stage`: 0 the scaled products, 1 after the
+ * softcap, 2 after slope, bias and mask, 3 the weights; both [batch, heads, queries, keys] in both layouts, or null.
+ * Of slopes, sinks and bias either the floats or the doubles (`wideSlopes`, …) are given.
+ */
+export type ExactAttentionKernel<X, Y = X> = Kernel<'attention_exact', X, Y>;
 
 /**
  * The gradients of attention (lib/attention/backward.ts) for `dOut`, from the `out` and `lse` that it gave. A null of

@@ -39,6 +39,18 @@ type OrderedAttentionResults = [
   out: Float32Array | null, lse: Float64Array | null, sums: Float64Array | null, mantissa: Float64Array | null,
   exponent: Int32Array | null,
 ];
+type WideScoreChanges = {
+  wideSlopes: Float64Array | null; wideSinks: Float64Array | null; wideBias: Float64Array | null;
+};
+type OrderedWideScoreChanges = [
+  wideSlopes: Float64Array | null, wideSinks: Float64Array | null, wideBias: Float64Array | null,
+];
+type AttentionSums = {
+  lse: Float64Array | null; sums: Float64Array | null; mantissa: Float64Array | null; exponent: Int32Array | null;
+};
+type OrderedAttentionSums = [
+  lse: Float64Array | null, sums: Float64Array | null, mantissa: Float64Array | null, exponent: Int32Array | null,
+];
 type LinearSizes = { heads: number; depth: number; valueDepth: number };
 type OrderedLinearSizes = [heads: number, depth: number, valueDepth: number];
 type FeatureMap = { feature: number; featureScale: number };
@@ -81,9 +93,12 @@ export interface NamedParameters<X, Y> {
   exp_sum: { x: X; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
   normalize: { x: X; out: Y; mantissa: Float64Array; exponent: Int32Array } & LogitRows<X>;
   attention: {
-    shape: Float64Array; spans: Float64Array | null; keyLengths: Int32Array | null; q: Float32Array; k: Float32Array;
-    v: Float32Array;
-  } & ScoreChanges & AttentionResults;
+    shape: Float64Array; spans: Float64Array | null; keyLengths: Int32Array | null; q: X; k: X; v: X; out: Y | null;
+  } & ScoreChanges & AttentionSums;
+  attention_exact: {
+    shape: Float64Array; spans: Float64Array | null; keyLengths: Int32Array | null; q: X; k: X; v: X; out: Y | null;
+    weights: Y | null; scores: Y | null; stage: number;
+  } & ScoreChanges & WideScoreChanges & AttentionSums;
   attention_backward: {
     shape: Float64Array; spans: Float64Array | null; keyLengths: Int32Array | null; q: Float32Array; k: Float32Array;
     v: Float32Array; out: Float32Array; lse: Float64Array; dOut: Float32Array; dq: Float32Array | null;
@@ -187,8 +202,13 @@ export interface OrderedParameters<X, Y> {
   exp_sum: [x: X, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
   normalize: [x: X, out: Y, mantissa: Float64Array, exponent: Int32Array, ...logitRows: OrderedLogitRows<X>];
   attention: [
-    shape: Float64Array, spans: Float64Array | null, keyLengths: Int32Array | null, q: Float32Array, k: Float32Array,
-    v: Float32Array, ...scoreChanges: OrderedScoreChanges, ...attentionResults: OrderedAttentionResults,
+    shape: Float64Array, spans: Float64Array | null, keyLengths: Int32Array | null, q: X, k: X, v: X,
+    ...scoreChanges: OrderedScoreChanges, out: Y | null, ...attentionSums: OrderedAttentionSums,
+  ];
+  attention_exact: [
+    shape: Float64Array, spans: Float64Array | null, keyLengths: Int32Array | null, q: X, k: X, v: X,
+    ...scoreChanges: OrderedScoreChanges, ...wideScoreChanges: OrderedWideScoreChanges, out: Y | null,
+    weights: Y | null, scores: Y | null, stage: number, ...attentionSums: OrderedAttentionSums,
   ];
   attention_backward: [
     shape: Float64Array, spans: Float64Array | null, keyLengths: Int32Array | null, q: Float32Array, k: Float32Array,

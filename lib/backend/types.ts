@@ -1,11 +1,16 @@
 /** The types of operators. Made by scripts/operators.mjs from native/operators.def. Do not edit. */
-interface SameOrWider extends Same {
-  f16_f32: { x: Uint16Array; y: Float32Array };
-  bf16_f32: { x: Uint16Array; y: Float32Array };
+interface SameOrWider extends SingleOrHalf {
+  f64: { x: Float64Array; y: Float64Array };
 }
 interface Same extends Floats {
   f16: { x: Uint16Array; y: Uint16Array };
   bf16: { x: Uint16Array; y: Uint16Array };
+}
+interface SingleOrHalf extends Single {
+  f16: { x: Uint16Array; y: Uint16Array };
+  bf16: { x: Uint16Array; y: Uint16Array };
+  f16_f32: { x: Uint16Array; y: Float32Array };
+  bf16_f32: { x: Uint16Array; y: Float32Array };
 }
 interface Single {
   f32: { x: Float32Array; y: Float32Array };
@@ -44,7 +49,8 @@ export interface OperatorTypes {
   softmax_backward: SameOrWider;
   exp_sum: Same;
   normalize: SameOrWider;
-  attention: Single;
+  attention: SingleOrHalf;
+  attention_exact: SameOrWider;
   attention_backward: Single;
   attention_cached: Stored;
   kv_append: Stored;

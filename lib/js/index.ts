@@ -2,6 +2,7 @@
 import type { Backend } from '../backend/backend.js';
 import { attentionKernels } from './attention/attention.js';
 import { attentionBackwardKernels } from './attention/backward.js';
+import { attentionExactKernels } from './attention/exact.js';
 import { appendKernels } from './attention/append.js';
 import { linearKernels } from './attention/linear.js';
 import { decodeYoloKernels } from './detection/decode-yolo.js';
@@ -49,6 +50,7 @@ export const js: Backend = {
   ...normalizeKernels,
   ...attentionKernels,
   ...attentionBackwardKernels,
+  ...attentionExactKernels,
   ...appendKernels,
   ...linearKernels,
   ...routeKernels,

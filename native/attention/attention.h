@@ -53,15 +53,33 @@ void Attention::run_parts(const Run& shared_run, size_t all_parts) {
   run.release(split_values);
 }
 
+// Runs a call on halves. Keys and values become floats a tile at a time, and all queries before that.
+NEVER_INLINE void attend_halves(const Run& run, const uint16_t* q, AttentionData& data, const KeyValues& key_values) {
+  const AttentionShape& shape = key_values.shape;
+  size_t n = shape.batch * shape.heads * shape.queries * shape.depth;
+  Buffer<float> floats(run, n);
+  if (!floats.data) return;
+  key_values.halves->widen(q, floats.data, n);
+  data.q = floats.data;
+  Attention(run, shape, data, key_values).run_blocks();
+}
+
 // The kernel on two arrays of keys and values. `key_lengths` is null if all of their keys count.
 template <class X, class Y>
 void attention(const Run& run, const double* shape_numbers, const double* spans, const int32_t* key_lengths,
-               const float* q, const float* keys, const float* values, const ScoreChanges& changes,
-               const AttentionResults& results) {
+               const Stored<X>* q, const Stored<X>* keys, const Stored<X>* values, const ScoreChanges& changes,
+               Stored<Y>* out, const AttentionSums& results) {
   AttentionShape shape = AttentionShape::of(shape_numbers);
-  AttentionData data = {spans, q, changes, results};
-  KeyValues key_values = {shape, kTileFunctions<Format<float>>, keys, values, nullptr, nullptr, nullptr, key_lengths};
-  Attention(run, shape, data, key_values).run_blocks();
+  KeyValues key_values = {shape, kTileFunctions<Format<float>>, keys, values, key_lengths};
+  AttentionData data = {spans, nullptr, changes, results, out};
+  if constexpr (sizeof(Stored<X>) == 2) {
+    key_values.halves = &kHalfRows<X>;
+    if constexpr (sizeof(Stored<Y>) == 2) data.narrow = from_floats<Y>;
+    attend_halves(run, q, data, key_values);
+  } else {
+    data.q = q;
+    Attention(run, shape, data, key_values).run_blocks();
+  }
 }
 
 // A cache: its pages, and how many tokens of each sequence they hold.
@@ -81,8 +99,8 @@ void attend_cache(const Run& run, const AttentionShape& shape, const AttentionDa
     size_t pages = ((size_t)cache.lengths[sequence] + shape.page_tokens - 1) / shape.page_tokens;
     first_entries.data[sequence + 1] = first_entries.data[sequence] + pages;
   }
-  KeyValues key_values = {shape,         cache.functions, nullptr,       nullptr,           &cache.pages,
-                          &cache.scales, cache.table,     cache.lengths, first_entries.data};
+  KeyValues key_values = {shape,   cache.functions, nullptr,       nullptr,     cache.lengths,
+                          nullptr, &cache.pages,    &cache.scales, cache.table, first_entries.data};
   Attention(run, shape, data, key_values).run_blocks();
 }
 // The kernel on the pages of a cache.
@@ -92,7 +110,9 @@ void attention_cached(const Run& run, const double* shape_numbers, const double*
                       const int32_t* lengths, const ScoreChanges& changes, const AttentionResults& results) {
   AttentionShape shape = AttentionShape::of(shape_numbers);
   CachePages pages(shape, slabs);
-  attend_cache(run, shape, {spans, q, changes, results}, {kTileFunctions<Format<X>>, pages, scales, table, lengths});
+  AttentionSums sums = {results.lse, results.sums, results.mantissa, results.exponent};
+  AttentionData data = {spans, q, changes, sums, results.out};
+  attend_cache(run, shape, data, {kTileFunctions<Format<X>>, pages, scales, table, lengths});
 }
 
 }  // namespace

@@ -15,7 +15,9 @@ struct AttentionData {
   const double* spans;  // of each sequence: the position of its first key, and its number of positions. Null: all keys
   const float* q;
   const ScoreChanges& changes;
-  const AttentionResults& results;
+  const AttentionSums& results;
+  void* out;  // floats, or the halves that `narrow` makes of floats. Null if the results are states
+  void (*narrow)(const float* from, uint16_t* to, size_t n) = nullptr;
 };
 
 // The rows of a block: as many as share a copied tile, or fewer if threads would have too few blocks.

@@ -34,15 +34,40 @@ struct CachePages {
   }
 };
 
-// All keys and values of a call. `pages` is null for a call on the two arrays `keys` and `values`.
+// How the rows of an array of halves become floats.
+struct HalfRows {
+  // As `transpose` (attention_tile.h), for halves.
+  void (*transpose)(const uint16_t* rows, size_t stride, size_t count, size_t depth, float* out);
+  void (*widen)(const uint16_t* from, float* to, size_t n);
+};
+template <class X>
+void transpose_halves(const uint16_t* rows, size_t stride, size_t count, size_t depth, float* out) {
+  float numbers[kTile * kTile], columns[kTile * kTile];
+  for (size_t i = count; i < kTile; i++) store(numbers + i * kTile, splat(0.f));
+  for (size_t d = 0; d < depth; d += kTile) {
+    size_t n = depth - d < kTile ? depth - d : kTile;
+    for (size_t i = 0; i < count; i++) {
+      const uint16_t* row = rows + i * stride + d;
+      if (n < kTile) to_floats<X>(row, numbers + i * kTile, n);
+      else store(numbers + i * kTile, Format<X>::load(row));
+    }
+    transpose16(numbers, kTile, n < kTile ? columns : out + d * kTile);
+    for (size_t c = 0; n < kTile && c < n * kTile; c += kTile) store(out + d * kTile + c, load(columns + c));
+  }
+}
+template <class X> constexpr HalfRows kHalfRows = {transpose_halves<X>, to_floats<X>};
+
+// All keys and values of a call. `pages` is null for a call on the two arrays `keys` and `values`, which hold floats
+// or, if `halves` is not null, halves.
 struct KeyValues {
   const AttentionShape& shape;
   const TileFunctions& functions;
-  const float *keys, *values;
+  const void *keys, *values;
+  const int32_t* lengths = nullptr;  // the number of each sequence's keys; null: shape.keys
+  const HalfRows* halves = nullptr;
   const CachePages* pages = nullptr;
   const Slabs<const float>* scales = nullptr;
   const uint32_t* table = nullptr;
-  const int32_t* lengths = nullptr;       // the number of each sequence's keys; null: shape.keys
   const size_t* first_entries = nullptr;  // the index in `table` of each sequence's first page
 
   // The number of a sequence's keys. Arrays may be longer: nothing behind these keys is read.
@@ -61,7 +86,12 @@ struct KeyValues {
   }
   // A key's value as floats: in its array, or copied to `memory`, which has shape.value_width() floats.
   NEVER_INLINE const float* value(size_t sequence, size_t head, size_t key, float* memory) const {
-    if (!pages) return values + shape.row_index(sequence, head, shape.kv_heads, key, shape.keys) * shape.value_depth;
+    if (!pages) {
+      size_t at = shape.row_index(sequence, head, shape.kv_heads, key, shape.keys) * shape.value_depth;
+      if (!halves) return (const float*)values + at;
+      halves->widen((const uint16_t*)values + at, memory, shape.value_depth);
+      return memory;
+    }
     Tile t = tile(sequence, head, key, nullptr, 0, false);
     size_t lane = key % kTile;
     functions.read_value((const char*)t.values + lane * t.value_stride * functions.element_bytes, t.value_stride,
@@ -77,9 +107,14 @@ struct KeyValues {
       functions.score_exactly(t.keys, q, shape.depth, scores);
       return scores[key % kTile] * (t.scales ? (double)t.scales[key % kTile] : 1);
     }
-    const float* row = keys + shape.row_index(sequence, head, shape.kv_heads, key, shape.keys) * shape.depth;
+    size_t at = shape.row_index(sequence, head, shape.kv_heads, key, shape.keys) * shape.depth;
     double sum = 0;
-    for (size_t d = 0; d < shape.depth; d++) sum += (double)q[d] * (double)row[d];
+    for (size_t d = 0; d < shape.depth; d++) {
+      float x;
+      if (halves) halves->widen((const uint16_t*)keys + at + d, &x, 1);
+      else x = ((const float*)keys)[at + d];
+      sum += (double)q[d] * (double)x;
+    }
     return sum;
   }
   // Copies keys to `memory`, transposed. Values follow them if many rows read the tile, or if a value is not a whole
@@ -89,8 +124,9 @@ struct KeyValues {
     size_t row = shape.row_index(sequence, head, shape.kv_heads, key, shape.keys);
     size_t row_stride = shape.is_position_major ? shape.kv_heads : 1;
     if (is_copied) return {memory, memory + kTile * shape.depth, shape.value_width(), nullptr};
-    transpose(keys + row * shape.depth, row_stride * shape.depth, count, shape.depth, memory);
-    const float* first_value = values + row * shape.value_depth;
+    if (halves) return copy_halves(row, row_stride, count, memory);
+    transpose((const float*)keys + row * shape.depth, row_stride * shape.depth, count, shape.depth, memory);
+    const float* first_value = (const float*)values + row * shape.value_depth;
     size_t width = shape.value_width(), value_stride = row_stride * shape.value_depth;
     if (width == shape.value_depth && rows < 16) return {memory, first_value, value_stride, nullptr};
     float* copies = memory + kTile * shape.depth;
@@ -100,6 +136,18 @@ struct KeyValues {
         store(copies + i * width + c, left < kTile ? load_n(first_value + i * value_stride + c, left, 0)
                                                    : load(first_value + i * value_stride + c));
       }
+    return {memory, copies, width, nullptr};
+  }
+  // Copies a tile of halves as floats, keys and values alike.
+  NEVER_INLINE Tile copy_halves(size_t row, size_t row_stride, size_t count, float* memory) const {
+    size_t stride = row_stride * shape.value_depth, width = shape.value_width();
+    halves->transpose((const uint16_t*)keys + row * shape.depth, row_stride * shape.depth, count, shape.depth, memory);
+    const uint16_t* first_value = (const uint16_t*)values + row * shape.value_depth;
+    float* copies = memory + kTile * shape.depth;
+    for (size_t i = 0; i < count; i++) {
+      if (width > shape.value_depth) store(copies + (i + 1) * width - kTile, splat(0.f));
+      halves->widen(first_value + i * stride, copies + i * width, shape.value_depth);
+    }
     return {memory, copies, width, nullptr};
   }
 };

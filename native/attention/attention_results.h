@@ -30,15 +30,17 @@ inline void Attention::write_rows(const BlockTask& task, size_t r, size_t end) c
     if (data.results.lse)
       data.results.lse[(task.sequence * shape.heads + head) * shape.queries + query] =
           lse.is_known ? lse.value : log_of(mantissa, exponent);
-    float* y = data.results.out + row * shape.value_depth;
+    float numbers[kTile], *y = data.narrow ? numbers : (float*)data.out + row * shape.value_depth;
     double inverse = is_ordinary(mantissa) ? 1 / (mantissa * ExpTraits<float>::kG)
                      : mantissa == 0    ? 0
                                         : not_a_number<double>();
     for (size_t c = 0; c < shape.value_depth; c += kTile) {
       f32x16 x = narrow(mul(load(totals + c), splat(inverse)), mul(load(totals + c + 8), splat(inverse)));
       size_t left = shape.value_depth - c < kTile ? shape.value_depth - c : kTile;
-      left < kTile ? store_n(y + c, x, left) : store(y + c, x);
-      for (size_t j = c; any_nan(x) && j < c + left; j++) y[j] = y[j] == y[j] ? y[j] : not_a_number<float>();
+      left < kTile ? store_n(y, x, left) : store(y, x);
+      for (size_t j = 0; any_nan(x) && j < left; j++) y[j] = y[j] == y[j] ? y[j] : not_a_number<float>();
+      if (data.narrow) data.narrow(y, (uint16_t*)data.out + row * shape.value_depth + c, left);
+      else y += kTile;
     }
   }
 }

@@ -94,6 +94,17 @@ struct ScoreChanges {
   const float* bias;
 };
 
+// The same numbers as doubles, for calls on doubles.
+struct WideScoreChanges {
+  const double *slopes, *sinks, *bias;
+};
+
+// Where an attention call writes log-sum-exps, or a state of sums. Null: not wanted.
+struct AttentionSums {
+  double *lse, *sums, *mantissa;
+  int32_t* exponent;
+};
+
 // Where an attention call writes: values, log-sum-exps, or a state of sums. Null: not wanted.
 struct AttentionResults {
   float* out;

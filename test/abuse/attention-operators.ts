@@ -3,8 +3,8 @@ import type { Api } from '../fuzz/case.js';
 import { bytes, doubles, floats } from './operator.js';
 import type { Arrays, Operator, Options } from './operator.js';
 
-const [HEADS, KEYS, DIM, QUERIES] = [2, 96, 32, 16];
-const attentionArrays = () => ({
+export const [HEADS, KEYS, DIM, QUERIES] = [2, 96, 32, 16];
+export const attentionArrays = () => ({
   q: floats(HEADS * QUERIES * DIM, 11),
   k: floats(HEADS * KEYS * DIM, 12),
   v: floats(HEADS * KEYS * DIM, 13),
@@ -15,7 +15,7 @@ const attentionArrays = () => ({
   out: new Float32Array(HEADS * QUERIES * DIM),
   lse: new Float64Array(HEADS * QUERIES),
 });
-const attentionOptions = ({ mask, bias, alibi, sinks, out, lse }: Arrays): Options => ({
+export const attentionOptions = ({ mask, bias, alibi, sinks, out, lse }: Arrays): Options => ({
   mask,
   bias,
   alibi,
@@ -40,7 +40,7 @@ const withLists = (options: Options, lists: Record<string, unknown[]>): Options 
 const KV_HEADER = [70, 83, 75, 86, 1, 0, 0, 0, HEADS, 0, 0, 0, DIM, 0, 0, 0, DIM, 0, 0, 0, 20, 0, 0, 0];
 
 /** A cache with one sequence of so many tokens. */
-function cacheOf(api: Api): [cache: unknown, ids: number[]] {
+export function cacheOf(api: Api): [cache: unknown, ids: number[]] {
   interface Cache {
     create(): number;
     append(id: number, k: Float32Array, v: Float32Array): number;

@@ -4,6 +4,7 @@ import { bytes, COLS, doubles, floats, halves, integers, ROWS, SIZE } from './op
 import type { Operator } from './operator.js';
 
 import { attentionOperators } from './attention-operators.js';
+import { attentionTypeOperators } from './attention-type-operators.js';
 import { composedOperators } from './composed-operators.js';
 import { detectionOperators } from './detection-operators.js';
 import { headOperators } from './head-operators.js';
@@ -289,6 +290,7 @@ const rowOperators: Operator[] = [
 export const operators: readonly Operator[] = [
   ...rowOperators,
   ...attentionOperators,
+  ...attentionTypeOperators,
   ...detectionOperators,
   ...headOperators,
   ...routingOperators,

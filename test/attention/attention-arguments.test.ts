@@ -98,8 +98,9 @@ describe('attention', () => {
     type({ bias: new Float64Array(15) }, /a Float32Array for bias/);
     type({ sinks: [1] }, /for sinks/);
     type({ alibi: 3 }, /for alibi/);
-    type({}, /a Float32Array for q/, new Float64Array(24));
-    type({}, /a Float32Array for v/, q, k, [1]);
+    type({}, /a Float64Array, as q is, for k/, new Float64Array(24));
+    type({}, /a Float32Array or Float64Array, a Float16Array, .* for q but/, new Int8Array(24));
+    type({}, /a Float32Array, as q is, for v/, q, k, [1]);
     range({ kvHeads: 3 }, /a divisor of heads = 2 for kvHeads/);
     range({ queries: 4 }, /queries · batch · heads · headDim = 4 · 1 · 2 · 4 = 32 elements for q but received 24/);
     range({ keys: 4 }, /for k but received 20/);

@@ -96,6 +96,13 @@ export function dense(c: Dense): DenseCall {
   };
 }
 
+/** What lies behind a sequence's keys is NaN. */
+export const padded = (shape: Pick<Dense, 'keyLengths'>): Partial<Dense> => {
+  const behind = (b: number, _head: number, n: number, _d: number, x: number) =>
+    n < (shape.keyLengths?.[b] ?? Infinity) ? x : NaN;
+  return { key: behind, value: behind };
+};
+
 /** `causal` and `window` as kernels take them: keys on each side with the query's own, 0 for no bound. */
 export function sightOf({ causal = false, window = [Infinity, Infinity] }: Pick<AttentionCase, 'causal' | 'window'>) {
   const [left, right] = typeof window === 'number' ? [window - 1, window - 1] : window;

@@ -5,7 +5,8 @@
 import { describe, expect, it } from 'vitest';
 import { attention, attentionPartial, decodeAttention, KVCache, type AttentionOptions } from '../../lib/attention.js';
 import * as promises from '../../lib/promises.js';
-import { asCase, compare, compareRows, dense, denseOn, numbers, sameBits, type Dense } from './attention-cases.js';
+import { asCase, compare, compareRows, dense, denseOn, numbers, padded, sameBits } from './attention-cases.js';
+import type { Dense } from './attention-cases.js';
 import type { AttentionCase } from './attention-oracle.js';
 import { backends } from '../support/backends.js';
 import { sample } from '../support/long.js';
@@ -52,13 +53,6 @@ const dressings: Partial<Dense>[] = [
   { alibi: true, sinks: true, softcap: 30, mask: 0.7, bias: 1, size: 4 },
   { size: 1e5 },
 ];
-
-/** What lies behind a sequence's keys is NaN. */
-const padded = (shape: Omit<Dense, 'seed'>): Partial<Dense> => {
-  const behind = (b: number, _head: number, n: number, _d: number, x: number) =>
-    n < (shape.keyLengths?.[b] ?? Infinity) ? x : NaN;
-  return { key: behind, value: behind };
-};
 
 describe.each(backends)('%s', (name) => {
   it.each(causals)('causal: %s, with windows, masks and key lengths', (causal) => {

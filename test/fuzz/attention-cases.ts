@@ -57,8 +57,10 @@ function fillBehind(s: Setup, x: Float32Array, dim: number, value: number): void
 const attention: Maker = (draw, limit) => {
   const { s, k, v, sizes, exact } = dense(draw, limit);
   const hasOut = draw.chance(0.4);
+  const isDouble = draw.chance(0.25);
+  const sums: Options = isDouble ? { accumulate: 'float64' } : {};
   return {
-    text: `attention(${s.text})`,
+    text: `attention(${s.text}${isDouble ? ', in double' : ''})`,
     elements: workOf(s),
     hasPromise: true,
     isSameEverywhere: false,
@@ -68,10 +70,13 @@ const attention: Maker = (draw, limit) => {
         arena.input('q', s.q),
         arena.input('k', k),
         arena.input('v', v),
-        arena.options({ ...optionsOf(arena, s, { ...sizes, ...lengthsOf(arena, s) }), ...results(arena, s, hasOut) }),
+        arena.options({
+          ...optionsOf(arena, s, { ...sizes, ...sums, ...lengthsOf(arena, s) }),
+          ...results(arena, s, hasOut),
+        }),
       ),
     outputs,
-    check: (outcome, isNative) => faultOf(s, exact, outcome, isNative),
+    check: (outcome, isNative) => faultOf(s, exact, outcome, isNative && !isDouble),
   };
 };
 

@@ -110,52 +110,6 @@ struct AttentionSizes : Shape {
   }
 };
 
-struct AttentionCall : AttentionSizes {
-  using Kernel = void (*)(const Run&, const double*, const double*, const int32_t*, const float*, const float*,
-                          const float*, const ScoreChanges&, const AttentionResults&);
-  static constexpr bool kInPlace = false;
-  std::vector<float> q, k, v, slopes, sinks, biases;
-  std::vector<uint8_t> mask;
-
-  explicit AttentionCall(const Shape& s)
-      : AttentionSizes(s),
-        q(queries_of()),
-        k(keys_of(batch_ * kv_heads * keys)),
-        v(normal(batch_ * kv_heads * keys * value_depth, 3)),
-        biases(biases_of()),
-        mask(mask_of()) {
-    if (with_slopes) slopes = std::vector<float>(heads(), 0.25f);
-    if (with_sinks && !as_state) sinks = normal(heads(), 4);
-    // What lies behind the keys of a sequence does not matter.
-    for (size_t b = 0; b < key_lengths.size(); b++)
-      for (size_t row = 0; row < kv_heads * keys; row++)
-        if (position_of(row) >= (size_t)key_lengths[b]) {
-          size_t at = b * kv_heads * keys + row;
-          for (size_t d = 0; d < depth; d++) k[at * depth + d] = NAN;
-          for (size_t d = 0; d < value_depth; d++) v[at * value_depth + d] = NAN;
-        }
-  }
-  // The position of a row of k or v in its sequence.
-  size_t position_of(size_t row) const { return positions_first ? row / kv_heads : row % keys; }
-  std::vector<Span> inputs() const {
-    return {span(q), span(k), span(v), span(slopes), span(sinks), span(mask), span(biases), span(key_lengths)};
-  }
-  std::vector<Span> outputs() const { return results(); }
-  void run(Kernel kernel, const Run& run, const In& in, const Out& out) const {
-    std::vector<double> numbers = shape(true), spans;
-    for (size_t b = 0; b < batch_; b++) {
-      spans.push_back(causal_kind == 2 ? 1 : 100);
-      spans.push_back(spans.back() + (double)keys + (double)(seed % 3));
-    }
-    auto given = [&](size_t i, bool is) { return is ? (const float*)in[i] : nullptr; };
-    ScoreChanges changes = {given(3, !slopes.empty()), given(4, !sinks.empty()),
-                            mask.empty() ? nullptr : (const uint8_t*)in[5], given(6, !biases.empty())};
-    kernel(run, numbers.data(), as_state ? spans.data() : nullptr,
-           key_lengths.empty() ? nullptr : (const int32_t*)in[7], (const float*)in[0], (const float*)in[1],
-           (const float*)in[2], changes, results_in(out));
-  }
-};
-
 // Pages in two slabs, in no order. They hold random numbers, and NaN where there is no token.
 template <class T, bool kBrain> struct CacheOf : AttentionSizes {
   static constexpr bool kScales = sizeof(T) == 1;
@@ -273,7 +227,6 @@ template <class T, bool kBrain> struct AppendCall : CacheOf<T, kBrain> {
   }
 };
 
-template <bool kBrain, bool kOneARow> AttentionCall call_of(AttentionCall::Kernel);
 template <bool kBrain, bool kOneARow, class T>
 CachedCall<T, kBrain> call_of(void (*)(const Run&, const double*, const double*, const float*, const Slabs<const T>&,
                                        const Slabs<const float>&, const uint32_t*, const int32_t*, const ScoreChanges&,

@@ -176,6 +176,7 @@ template <class E, class Result> struct NormalizeCall : LogitsOf<E> {
 };
 
 #include "attention_backward_calls.h"
+#include "dense_calls.h"
 #include "detection_calls.h"
 #include "head_calls.h"
 #include "routing_calls.h"

@@ -85,6 +85,12 @@ const calls: OperatorArguments = {
     v: floats(2 * 2 * 5 * 4),
     ...results,
   },
+  attention_exact: {
+    ...{ shape: shapeArray({ ...heads, keys: 5 }), ...scores, keyLengths: Int32Array.of(5, 0) },
+    ...{ k: floats(2 * 2 * 5 * 8), v: floats(2 * 2 * 5 * 4), stage: 2 },
+    ...{ wideSlopes: new Float64Array(4), wideSinks: new Float64Array(4), wideBias: new Float64Array(60) },
+    ...{ weights: floats(2 * 4 * 3 * 5), scores: floats(2 * 4 * 3 * 5), ...results },
+  },
   attention_backward: {
     ...{ shape: shapeArray({ ...heads, keys: 5 }), ...scores, keyLengths: Int32Array.of(5, 0) },
     ...{ k: floats(2 * 2 * 5 * 8), v: floats(2 * 2 * 5 * 4), dOut: floats(96) },

@@ -20,6 +20,7 @@ const operators = Object.values(operatorTable as unknown as Record<string, AnyOp
 
 /** Public names that are not the operator's own. */
 const PUBLIC: Readonly<Record<string, string>> = {
+  attention_exact: 'attention',
   attention_cached: 'decodeAttention',
   kv_append: 'KVCache',
   linear_append: 'LinearAttentionState',
@@ -37,6 +38,7 @@ const PUBLIC: Readonly<Record<string, string>> = {
 const HASHED_BY: Readonly<Record<string, string>> = {
   attention: 'test/native/bits.cc',
   attention_backward: 'test/native/bits.cc',
+  attention_exact: 'test/native/bits.cc',
   attention_cached: 'test/native/bits.cc',
   kv_append: 'test/native/bits.cc',
   linear_append: 'test/native/bits.cc',

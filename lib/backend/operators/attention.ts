@@ -1,13 +1,15 @@
 /** Operators. Made by scripts/operators.mjs from native/operators.def. Do not edit. */
 import type { OperatorOf } from '../operator.js';
 
+const SAME_OR_WIDER = ['f32', 'f64', 'f16', 'bf16', 'f16_f32', 'bf16_f32'];
+const SINGLE_OR_HALF = ['f32', 'f16', 'bf16', 'f16_f32', 'bf16_f32'];
 const SINGLE = ['f32'];
 const STORED = ['f32', 'f16', 'bf16', 'i8'];
 
 export const ATTENTION: OperatorOf<'attention'> = {
-  name: 'attention', types: SINGLE, inPlace: null,
+  name: 'attention', types: SINGLE_OR_HALF, inPlace: null,
   inputs: ['shape', 'spans', 'keyLengths', 'q', 'k', 'v', 'slopes', 'sinks', 'mask', 'bias'],
-  outputs: ['out', 'lse', 'sums', 'mantissa', 'exponent'], logits: [], results: [],
+  outputs: ['out', 'lse', 'sums', 'mantissa', 'exponent'], logits: ['q', 'k', 'v'], results: ['out'],
   parameters: [
     'shape', 'spans', 'keyLengths', 'q', 'k', 'v', 'slopes', 'sinks', 'mask', 'bias', 'out', 'lse', 'sums',
     'mantissa', 'exponent',
@@ -15,6 +17,21 @@ export const ATTENTION: OperatorOf<'attention'> = {
   call: (kernel, a) => kernel(
     a.shape, a.spans, a.keyLengths, a.q, a.k, a.v, a.slopes, a.sinks, a.mask, a.bias, a.out, a.lse, a.sums,
     a.mantissa, a.exponent,
+  ),
+};
+
+export const ATTENTION_EXACT: OperatorOf<'attention_exact'> = {
+  name: 'attention_exact', types: SAME_OR_WIDER, inPlace: null, inputs: ['shape', 'spans', 'keyLengths', 'q', 'k',
+  'v', 'slopes', 'sinks', 'mask', 'bias', 'wideSlopes', 'wideSinks', 'wideBias'],
+  outputs: ['out', 'weights', 'scores', 'lse', 'sums', 'mantissa', 'exponent'], logits: ['q', 'k', 'v'],
+  results: ['out', 'weights', 'scores'],
+  parameters: [
+    'shape', 'spans', 'keyLengths', 'q', 'k', 'v', 'slopes', 'sinks', 'mask', 'bias', 'wideSlopes', 'wideSinks',
+    'wideBias', 'out', 'weights', 'scores', 'stage', 'lse', 'sums', 'mantissa', 'exponent',
+  ],
+  call: (kernel, a) => kernel(
+    a.shape, a.spans, a.keyLengths, a.q, a.k, a.v, a.slopes, a.sinks, a.mask, a.bias, a.wideSlopes, a.wideSinks,
+    a.wideBias, a.out, a.weights, a.scores, a.stage, a.lse, a.sums, a.mantissa, a.exponent,
   ),
 };
 

@@ -5,12 +5,14 @@
 import { shapeOf } from '../../attention/shape.js';
 import { slabOf, tokenPlace, TILE, type TokenPlace } from '../../attention/tiles.js';
 import type { AttentionShape, BackendOf, CachedAttentionKernel } from '../../backend/backend.js';
+import { ATTENTION, type KernelOf } from '../../backend/operators.js';
 import { exp2 } from '../../math/exp2.js';
 import { isOrdinary } from '../../math/extended.js';
 import { bfloat16, float16 } from '../../math/half.js';
 import { LOG2_E } from '../../math/powers.js';
 import { tanh } from '../../math/tanh.js';
 import { finish, shareValues, type Results, type RowSums } from './results.js';
+import { twinOf } from '../twin.js';
 import { visibleKeys } from './visible.js';
 
 /** Query rows whose scores are held at a time. */
@@ -229,12 +231,14 @@ function cachedKernel<A extends Stored>(toNumber: (stored: number) => number): C
 
 const identity = (x: number): number => x;
 
+const denseKernel: KernelOf<'attention', 'f32'> = (shape, spans, keyLengths, q, k, v, ...rest) => {
+  const [slopes, sinks, mask, bias, ...results] = rest;
+  const s = shapeOf(shape);
+  attend({ s, source: denseSource(s, k, v, keyLengths), spans, q, slopes, sinks, mask, bias, results });
+};
+
 export const attentionKernels: BackendOf<'attention' | 'attention_cached'> = /* @__PURE__ */ (() => ({
-  name: 'js',
-  attention_f32(shape, spans, keyLengths, q, k, v, slopes, sinks, mask, bias, ...results) {
-    const s = shapeOf(shape);
-    attend({ s, source: denseSource(s, k, v, keyLengths), spans, q, slopes, sinks, mask, bias, results });
-  },
+  ...twinOf(ATTENTION, denseKernel, undefined as never),
   attention_cached_f32: cachedKernel<Float32Array>(identity),
   attention_cached_f16: cachedKernel<Uint16Array>(float16.toFloat),
   attention_cached_bf16: cachedKernel<Uint16Array>(bfloat16.toFloat),

@@ -8,12 +8,12 @@ import { LN2, LN2_LOW } from '../../math/powers.js';
 
 /** The arrays of a call that get results: out, lse, and the sums, mantissas and exponents of a state. */
 export type Results =
-  Parameters<AttentionKernel> extends [...infer _Inputs, infer O, infer L, infer S, infer M, infer E]
+  Parameters<AttentionKernel<Float32Array>> extends [...infer _Inputs, infer O, infer L, infer S, infer M, infer E]
     ? [O, L, S, M, E]
     : never;
 
 /** log(mantissa · 2^exponent), with the steps of native/attention/attention.h. */
-function logOfSum(mantissa: number, exponent: number): number {
+export function logOfSum(mantissa: number, exponent: number): number {
   if (!isOrdinary(mantissa)) return mantissa === 0 ? -Infinity : mantissa;
   const [m, e] = nearOne(mantissa, exponent);
   return e * LN2 + (lnBy1p(m) + e * LN2_LOW);

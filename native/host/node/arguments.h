@@ -97,7 +97,7 @@ inline bool read_size(napi_env env, napi_value v, size_t& n) {
 
 // The arguments of a call, in order.
 struct Arguments {
-  static constexpr size_t kMost = 20, kMostSlabs = 2;
+  static constexpr size_t kMost = 24, kMostSlabs = 2;
   union Slot {
     TypedArray array;
     double number;
@@ -204,6 +204,9 @@ template <> struct Parameter<BoxFormat> : StructParameter<BoxFormat, int32_t, do
 template <> struct Parameter<Suppression> : StructParameter<Suppression, int32_t, double, double, double> {};
 template <> struct Parameter<ScoreChanges>
     : StructParameter<ScoreChanges, const float*, const float*, const uint8_t*, const float*> {};
+template <> struct Parameter<WideScoreChanges>
+    : StructParameter<WideScoreChanges, const double*, const double*, const double*> {};
+template <> struct Parameter<AttentionSums> : StructParameter<AttentionSums, double*, double*, double*, int32_t*> {};
 template <> struct Parameter<AttentionResults>
     : StructParameter<AttentionResults, float*, double*, double*, double*, int32_t*> {};
 template <> struct Parameter<LinearSizes> : StructParameter<LinearSizes, size_t, size_t, size_t> {};

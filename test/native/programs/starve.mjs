@@ -131,6 +131,10 @@ const [k, v] = [1, 2].map(() => numbers(Float32Array, kvHeads * headDim * tokens
 const results = () => ({ out: new Float32Array(q.length).fill(7), lse: new Float64Array(heads).fill(7) });
 calls.push(['attention', [q, k, v], () => ({ heads, kvHeads, headDim, ...results() })]);
 calls.push(['attentionPartial', [q, k, v], () => ({ heads, kvHeads, headDim })]);
+const halves = [q, k, v].map((x) => new Uint16Array(x.length).fill(0x3c00));
+const halfOut = () => ({ heads, kvHeads, headDim, dtype: 'float16', out: new Uint16Array(q.length).fill(7) });
+calls.push(['attention', halves, halfOut]);
+calls.push(['attention', [q, k, v], () => ({ heads, kvHeads, headDim, accumulate: 'float64', ...results() })]);
 const backward = { heads, kvHeads, headDim, ...sync.attention(q, k, v, { heads, kvHeads, headDim, lse: true }) };
 const gradients = () => ({ ...backward, dq: new Float32Array(q.length).fill(7), dk: new Float32Array(k.length) });
 calls.push(['attentionBackward', [q, k, v, q], gradients]);
