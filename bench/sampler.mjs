@@ -3,6 +3,7 @@
 //
 //   npm run compile && node bench/sampler.mjs [rounds, default 60]
 import { setThreads, softmax } from 'flash-softmax';
+import { sampleAll } from 'flash-softmax/promises';
 import { sample, Sampler, verifyDraft, beamStep } from 'flash-softmax/sampling';
 import { normal, uniform } from './numbers.mjs';
 import { oneThread, show, turns } from './turns.mjs';
@@ -95,19 +96,27 @@ const batch = new Float32Array(64 * cols);
 for (let r = 0; r < 64; r++) batch.set(rows[r % 8], r * cols);
 const samplersOf = () =>
   Array.from({ length: 64 }, (_, i) => new Sampler({ ...filters, ...penalties, seed: i }).accept(historyOf(1000)));
-const [one, all, single] = [samplersOf(), samplersOf(), samplersOf()];
+const [one, all, promised, single] = [samplersOf(), samplersOf(), samplersOf(), samplersOf()];
+/** A task on so many threads, which an untimed call has started. */
+const on = (threads, run) => ({
+  prepare() {
+    setThreads(threads);
+    sample(batch.subarray(0, 8 * cols), { cols, topK: 50 });
+  },
+  run,
+});
 show(
   '64 sequences, a history of 1000 each',
   await turns(
     {
-      'sampleAll, one thread': () => (setThreads(1), Sampler.sampleAll(one, batch)),
-      [`sampleAll, ${allThreads} threads`]: () => (setThreads(allThreads), Sampler.sampleAll(all, batch)),
-      'next of each, one thread': () => (
-        setThreads(1),
-        single.map((each, r) => each.next(batch.subarray(r * cols, (r + 1) * cols)))
+      'sampleAll, one thread': on(1, () => Sampler.sampleAll(one, batch)),
+      [`sampleAll, ${allThreads} threads`]: on(allThreads, () => Sampler.sampleAll(all, batch)),
+      [`promises.sampleAll, ${allThreads} threads`]: on(allThreads, () => sampleAll(promised, batch)),
+      'next of each, one thread': on(1, () =>
+        single.map((each, r) => each.next(batch.subarray(r * cols, (r + 1) * cols))),
       ),
     },
-    { rounds: Math.ceil(rounds / 6) },
+    { rounds: Math.ceil(rounds / 2) },
   ),
   'sampleAll, one thread',
 );

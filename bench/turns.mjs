@@ -17,16 +17,22 @@ async function timed(task, { first, repeats, clock }) {
   return (clock() - start) / repeats;
 }
 
-/** The median, half the interquartile range and the best time of each task, in milliseconds. Tasks may be async. */
+/**
+ * The median, half the interquartile range and the best time of each task, in milliseconds. Tasks may be async. A task
+ * may be `{ prepare, run }`: `prepare` comes before each sample and is not timed.
+ */
 export async function turns(tasks, { rounds = 15, clock = () => performance.now() } = {}) {
   const all = [];
-  for (const [name, task] of Object.entries(tasks)) {
+  for (const [name, given] of Object.entries(tasks)) {
+    const { prepare = () => {}, run: task } = typeof given === 'function' ? { run: given } : given;
+    await prepare();
     await timed(task, { first: 0, repeats: 2, clock });
     const once = await timed(task, { first: 2, repeats: 1, clock: () => performance.now() });
-    all.push({ name, task, first: 3, repeats: Math.min(1000, Math.ceil(SAMPLE / once)), times: [] });
+    all.push({ name, prepare, task, first: 3, repeats: Math.min(1000, Math.ceil(SAMPLE / once)), times: [] });
   }
   for (let round = 0; round < rounds; round++) {
     for (const each of all) {
+      await each.prepare();
       each.times.push(await timed(each.task, { ...each, clock }));
       each.first += each.repeats;
     }
@@ -52,11 +58,13 @@ export function oneThread() {
   return threads;
 }
 
-/** Prints medians and best times beside the median of one task. */
+/** Prints medians, half the interquartile ranges and best times, and ratios to the median of one task. */
 export function show(title, times, unit) {
-  console.log(`\n${title}${' '.repeat(Math.max(1, 64 - title.length))}median, best in µs${unit ? `; × ${unit}` : ''}`);
-  for (const [name, { median, best }] of Object.entries(times)) {
-    const cells = [median, best].map((ms) => (1000 * ms).toFixed(1).padStart(11));
+  console.log(
+    `\n${title}${' '.repeat(Math.max(1, 64 - title.length))}median ± spread, best in µs${unit ? `; × ${unit}` : ''}`,
+  );
+  for (const [name, { median, spread, best }] of Object.entries(times)) {
+    const cells = [median, spread, best].map((ms) => (1000 * ms).toFixed(1).padStart(10));
     const ratio = unit ? (median / times[unit].median).toPrecision(3).padStart(10) : '';
     console.log(`${name.padEnd(62)}${cells.join('')}${ratio}`);
   }

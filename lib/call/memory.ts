@@ -9,8 +9,14 @@ import { allocate } from './allocate.js';
 import { wrongValue } from './errors.js';
 import { turn } from './js-jobs.js';
 
-/** Bytes copied in one turn of the event loop: less than a millisecond, also where page faults are slow. */
-const SLICE = 2 ** 18;
+/** Bytes copied in one turn of the event loop at most, if that takes less time than PATIENCE. */
+const MOST = 2 ** 20;
+/** Bytes copied between two looks at the clock. */
+const SLICE = 2 ** 17;
+/** Milliseconds of copying in one turn: page faults can make new memory fifty times as slow as old memory. */
+const PATIENCE = 0.3;
+// Taken at load: tests replace the clock by one that stands still.
+const now = performance.now.bind(performance);
 
 /** Bytes copied before the promise is returned: a row of 262,144 floats may be written as soon as it was passed. */
 const FIRST_SLICE = 2 ** 20;
@@ -64,12 +70,19 @@ export async function copy(
   caller: CallerArray | undefined,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const [first, step] = [FIRST_SLICE / bytesPerElement(from), SLICE / bytesPerElement(from)];
-  for (let at = 0, end = first; ; at = end, end += step) {
+  const size = bytesPerElement(from);
+  const slice = SLICE / size;
+  for (let at = 0, most = FIRST_SLICE / size; ; most = MOST / size) {
+    const end = Math.min(length, at + most);
+    const until = at === 0 ? Infinity : now() + PATIENCE;
     if (caller) checkWhole(caller);
     if (at >= length) return;
-    copyInto(to, viewOf(from, at, Math.min(length, end)), at);
-    if (end >= length) return;
+    do {
+      const next = Math.min(end, at + slice);
+      copyInto(to, viewOf(from, at, next), at);
+      at = next;
+    } while (at < end && now() < until);
+    if (at >= length) return;
     await turn();
     signal?.throwIfAborted();
   }

@@ -8,7 +8,8 @@ import { inOrder, kernelNameOf, kernelOf, type Call } from './call.js';
 import { onAbort, signalOf, type AsyncOptions } from './abort.js';
 import { inSharedMemory, runInWorker, turn } from './js-jobs.js';
 import type { Form } from './options.js';
-import { checkWhole, copy, newLike, type CallerArray } from './memory.js';
+import { checkWhole, copy, type CallerArray } from './memory.js';
+import { PrivateMemory } from './private-memory.js';
 
 /** Up to so many elements JavaScript takes less time than a thread takes to wake up. */
 const AT_ONCE = 4096;
@@ -46,48 +47,79 @@ async function runOnCopies<R>(call: Call<R>, signal: AbortSignal | undefined): P
   if (parts.before !== undefined) await inTurns(parts.before(), signal);
   const { args } = parts;
   const isJs = parts.backend.name === 'js';
-  const shared = isJs && inSharedMemory;
+  const memory = new PrivateMemory(isJs && inSharedMemory);
+  const moved = await moveArrays(call, callers, memory, signal);
+
+  // A failed worker may still write: its memory is then left to the garbage collector.
+  await run(call, { ...args, ...moved }, signal);
+  try {
+    signal?.throwIfAborted();
+    const results = operator.outputs.filter((name) => name in moved);
+    const copyBack = async (name: string) => {
+      const [from, to] = [moved[name], args[name]] as [ArrayBufferView, ArrayBufferView];
+      await copy(from, to, lengthIn(args, callers, name), callers.get(name), signal);
+    };
+    // What the kernel found wrong stands in an array of the call: it is read before the caller's are written.
+    for (const name of results) if (!callers.has(name)) await copyBack(name);
+    parts.check?.();
+    const written = results.filter((name) => callers.has(name));
+    for (const name of written) checkWhole(callers.get(name)!);
+    for (const name of written) await copyBack(name);
+  } finally {
+    memory.release();
+  }
+  if (parts.after !== undefined) await inTurns(parts.after(), signal);
+  return parts.finish();
+}
+
+const lengthIn = (args: Arguments, callers: Map<string, CallerArray>, name: string): number =>
+  callers.get(name)?.length ?? lengthOf(args[name] as ArrayBufferView);
+
+/** Private arrays for those arguments that a job cannot use where they are; inputs are copied. */
+async function moveArrays(
+  { operator, parts: { args, backend } }: Call<unknown>,
+  callers: Map<string, CallerArray>,
+  memory: PrivateMemory,
+  signal: AbortSignal | undefined,
+): Promise<Record<string, ArrayBufferView>> {
+  const isJs = backend.name === 'js';
   /** Whether an argument can be used where it is: shared, or private to this call. */
   const stays = (name: string): boolean => {
     const view = args[name];
     return !ArrayBuffer.isView(view) || isShared(view) || (!callers.has(name) && !isJs);
   };
-  const lengthIn = (name: string): number => callers.get(name)?.length ?? lengthOf(args[name] as ArrayBufferView);
-
   const { inputs, outputs, inPlace } = operator;
-  const moved: Record<string, unknown> = {};
+  const moved: Record<string, ArrayBufferView> = {};
   /** The array that a kernel's results go into, unless it is the caller's: that may be another input as well. */
   const resultOf = (name: string): unknown => moved[name] ?? (callers.has(name) ? undefined : args[name]);
-  for (const name of outputs) {
-    if (!stays(name)) moved[name] = newLike(args[name] as ArrayBufferView, lengthIn(name), shared);
-  }
-  for (const name of inputs) {
-    if (stays(name)) continue;
-    const from = args[name] as ArrayBufferView;
-    // In the array for results if possible: the event loop waits while memory is allocated and freed.
-    const result = inPlace?.[1] === name ? resultOf(inPlace[0]) : undefined;
-    const to =
-      ArrayBuffer.isView(result) && kindOf(result) === kindOf(from) ? result : newLike(from, lengthIn(name), shared);
-    await copy(from, to, lengthIn(name), callers.get(name), signal);
-    moved[name] = to;
-  }
-
-  await run(call, { ...args, ...moved }, signal);
-  signal?.throwIfAborted();
-
-  const results = outputs.filter((name) => name in moved);
-  const copyBack = async (name: string) => {
-    const [from, to] = [moved[name], args[name]] as [ArrayBufferView, ArrayBufferView];
-    await copy(from, to, lengthIn(name), callers.get(name), signal);
+  const sizeOf = (name: string): number => lengthIn(args, callers, name);
+  /** Whether an input fills the array for results. */
+  const isFilled = (name: string): boolean => {
+    const [result, input] = inPlace ?? [];
+    if (name !== result || stays(input!)) return false;
+    return kindOf(args[input!]) === kindOf(args[name]) && sizeOf(input!) === sizeOf(name);
   };
-  // What the kernel found wrong stands in an array of the call: it is read before the caller's are written.
-  for (const name of results) if (!callers.has(name)) await copyBack(name);
-  parts.check?.();
-  const written = results.filter((name) => callers.has(name));
-  for (const name of written) checkWhole(callers.get(name)!);
-  for (const name of written) await copyBack(name);
-  if (parts.after !== undefined) await inTurns(parts.after(), signal);
-  return parts.finish();
+  try {
+    for (const name of outputs) {
+      if (stays(name)) continue;
+      const from = args[name] as ArrayBufferView;
+      moved[name] = isFilled(name) ? memory.like(from, sizeOf(name)) : memory.zerosLike(from, sizeOf(name));
+    }
+    for (const name of inputs) {
+      if (stays(name)) continue;
+      const from = args[name] as ArrayBufferView;
+      // In the array for results if possible: it is in the caches, and memory may be new.
+      const result = inPlace?.[1] === name ? resultOf(inPlace[0]) : undefined;
+      const to =
+        ArrayBuffer.isView(result) && kindOf(result) === kindOf(from) ? result : memory.like(from, sizeOf(name));
+      await copy(from, to, sizeOf(name), callers.get(name), signal);
+      moved[name] = to;
+    }
+  } catch (error) {
+    memory.release();
+    throw error;
+  }
+  return moved;
 }
 
 async function inTurns(steps: Generator<undefined, void>, signal: AbortSignal | undefined): Promise<void> {

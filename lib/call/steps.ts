@@ -9,6 +9,7 @@ import { runNow, type Call } from './call.js';
 import { turn } from './js-jobs.js';
 import { checkWhole, newLike, type CallerArray } from './memory.js';
 import { offLoop } from './off-loop.js';
+import type { PrivateMemory } from './private-memory.js';
 import type { Form } from './options.js';
 
 /** Yields a call to be run, or nothing where others may have a turn. */
@@ -57,22 +58,33 @@ export function stepsLater<Args extends unknown[], R>(
 const SLICE = 2 ** 20;
 
 /**
- * A caller's array itself, or for a promise a copy that no one else can write, made in slices. Takes the length when it
- * is called: call it for all arrays before the first of their copies is made.
+ * A caller's array itself, or for a promise a copy that no one else can write, made in slices: in `memory`, if that is
+ * given. Takes the length when it is called: call it for all arrays before the first of their copies is made.
  */
-export const privately = <A extends ArrayBufferView>(form: Form, view: A, name: string): Generator<undefined, A> =>
-  form === 'now' || isShared(view) ? itself(view) : ownCopy(view, name);
+export const privately = <A extends ArrayBufferView>(
+  form: Form,
+  view: A,
+  name: string,
+  memory?: PrivateMemory,
+): Generator<undefined, A> => (form === 'now' || isShared(view) ? itself(view) : ownCopy(view, name, memory));
 
 /** A copy of a caller's array, for a promise made in slices. Takes the length when it is called. */
-export const ownCopy = <A extends ArrayBufferView>(view: A, name: string): Generator<undefined, A> =>
-  copyOf(view, { view, name, length: lengthOf(view) });
+export const ownCopy = <A extends ArrayBufferView>(
+  view: A,
+  name: string,
+  memory?: PrivateMemory,
+): Generator<undefined, A> => copyOf(view, { view, name, length: lengthOf(view) }, memory);
 
 function* itself<A>(view: A): Generator<undefined, A> {
   return view;
 }
 
-function* copyOf<A extends ArrayBufferView>(view: A, caller: CallerArray): Generator<undefined, A> {
-  const copy = newLike(view, caller.length, false);
+function* copyOf<A extends ArrayBufferView>(
+  view: A,
+  caller: CallerArray,
+  memory: PrivateMemory | undefined,
+): Generator<undefined, A> {
+  const copy = memory?.like(view, caller.length) ?? newLike(view, caller.length, false);
   const step = SLICE / bytesPerElement(view);
   for (let at = 0; at < caller.length; at += step) {
     if (at > 0) yield undefined;

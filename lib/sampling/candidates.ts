@@ -7,7 +7,7 @@ import { topCall } from '../selection/top-call.js';
 import { muOf, ZIPF_TOKENS, zipfLength } from './chain.js';
 import type { Candidates } from './chain-rows.js';
 import type { Mirostat } from './filters.js';
-import { masses, type RowMass } from './moments.js';
+import { masses, ROUGH, roughTotals, type RowTotal } from './moments.js';
 import type { RowNumbers } from './per-row.js';
 import type { Rows } from './rows.js';
 import type { Plan } from './sample-plan.js';
@@ -52,21 +52,47 @@ function* candidatesOfMirostat({ call, filters }: Plan): Steps<Candidates | unde
   let k = 1;
   for (let r = 0; r < call.rows; r++) k = Math.max(k, 1 + Math.floor(exp(Math.min(700, muOf(mirostat!, r) * LN2))));
   if (!(k <= MOST_CANDIDATES && k < call.cols)) return undefined;
+  const few = (yield* firstOf(call, Math.min(k, FEW_CANDIDATES)))!;
+  const isOne = order[0] !== 'temperature' || temperature.each === undefined;
+  const read = readerOf(call.x, call.type);
+  const topOf = (row: number): number => read(row * call.cols + few.indices[row * few.k]!);
+  const rough = isOne ? yield* roughTotals(call, temperatureOf(0), topOf) : undefined;
+  if (rough !== undefined) {
+    const found = few.k === k || hasAll(few, call, rough, mirostat!) ? few : (yield* firstOf(call, k))!;
+    if (isDecided(found, call, rough, mirostat!)) return { ...found, totals: totalsOf(rough) };
+  }
   const all = yield* masses(call, temperatureOf);
   if (all === undefined) return undefined;
-  const totals = Float64Array.from(all, ({ total }) => total);
-  const few = yield* firstOf(call, Math.min(k, FEW_CANDIDATES), totals);
-  const isWhole = few!.k === k || (call.bias === null && hasAll(few!, call, all, mirostat!));
-  return isWhole ? few : yield* firstOf(call, k, totals);
+  const isWhole = few.k === k || (call.bias === null && hasAll(few, call, all, mirostat!));
+  const found = isWhole ? few : (yield* firstOf(call, k))!;
+  return { ...found, totals: totalsOf(all) };
 }
 
+const totalsOf = (rows: readonly RowTotal[]): Float64Array => Float64Array.from(rows, ({ total }) => total);
+
+/** The least weight that mirostat 2 keeps in a row. */
+const leastOf = (mirostat: Mirostat, row: number, total: number): number =>
+  exp(Math.max(-700, Math.min(700, -muOf(mirostat, row) * LN2))) * total;
+
 /** Whether the last candidate of each row is one that mirostat drops: those behind it are no likelier. */
-function hasAll({ indices, k }: Candidates, call: Rows, rows: readonly RowMass[], mirostat: Mirostat): boolean {
+function hasAll({ indices, k }: Candidates, call: Rows, rows: readonly RowTotal[], mirostat: Mirostat): boolean {
   const read = readerOf(call.x, call.type);
   return rows.every(({ count, total, weights }, r) => {
-    if (count < k) return true;
-    const least = exp(Math.max(-700, Math.min(700, -muOf(mirostat, r) * LN2))) * total;
-    return weights.of(read(r * call.cols + indices[(r + 1) * k - 1]!)) < least;
+    if (count !== undefined && count < k) return true;
+    const last = read(r * call.cols + indices[(r + 1) * k - 1]!);
+    return weights.of(last) < leastOf(mirostat, r, total) * (1 - ROUGH);
+  });
+}
+
+/** Whether rough totals decide which candidates mirostat keeps. */
+function isDecided({ indices, k }: Candidates, call: Rows, rows: readonly RowTotal[], mirostat: Mirostat): boolean {
+  const read = readerOf(call.x, call.type);
+  return rows.every(({ total, weights }, r) => {
+    const least = leastOf(mirostat, r, total);
+    for (let i = r * k; i < (r + 1) * k; i++) {
+      if (Math.abs(weights.of(read(r * call.cols + indices[i]!)) - least) <= ROUGH * least) return false;
+    }
+    return true;
   });
 }
 

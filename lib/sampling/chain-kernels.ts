@@ -2,8 +2,11 @@
  * Filters of whole rows that the kernel of sampling lacks, as filters that it has: a reading of the row gives its σ,
  * its entropy or its weights, and these a bound of its logits or a temperature.
  */
+import type { KernelArray } from '../backend/backend.js';
 import { backendFor } from '../backend/choice.js';
-import { copyOf, lengthOf } from '../call/arrays.js';
+import { bufferOf, copyInto, copyOf, lengthOf, viewOf } from '../call/arrays.js';
+import { scratchLike } from '../call/memory.js';
+import type { Form } from '../call/options.js';
 import type { Steps } from '../call/steps.js';
 import { samplingKernels } from '../js/sampling/sampling.js';
 import { exp } from '../math/exp.js';
@@ -12,7 +15,7 @@ import { topCall } from '../selection/top-call.js';
 import { dynamicTemperature } from './chain.js';
 import type { FilterName } from './filter-options.js';
 import { isNative, type CheckedFilters } from './filters.js';
-import { deviations, distanceOf, masses, type RowMass } from './moments.js';
+import { deviations, distanceOf, masses, ROUGH, roughTotals, type RowTotal } from './moments.js';
 import { RowNumbers } from './per-row.js';
 import type { Plan } from './sample-plan.js';
 
@@ -22,7 +25,7 @@ const [LEAST, MOST] = [2 ** -990, 2 ** 1000];
 const MOST_LIKELY = 1024;
 
 /** The plan with filters of the kernel alone; undefined if there is none, or JavaScript runs the call. */
-export function* kernelPlan(plan: Plan): Steps<Plan | undefined> {
+export function* kernelPlan(form: Form, plan: Plan): Steps<Plan | undefined> {
   const { call, filters } = plan;
   const { order, temperature, range } = filters;
   const isRowEmpty = call.rows === 0 || call.cols === 0;
@@ -31,7 +34,7 @@ export function* kernelPlan(plan: Plan): Steps<Plan | undefined> {
   const active = order.filter((name) => name !== 'temperature');
   if (range.some((reach) => reach > 0)) return yield* withTemperatures(plan);
   if (active[0] === 'topNSigma') return yield* withDeviations(plan);
-  if (active.at(-1) === 'xtc') return yield* withoutTopChoices(plan, active.length === 1);
+  if (active.at(-1) === 'xtc') return yield* withoutTopChoices(form, plan, active.length === 1);
   if (active.length === 1 && active[0] === 'etaCutoff') return yield* withLeastLogits(plan);
   return undefined;
 }
@@ -91,7 +94,7 @@ function* withLeastLogits(plan: Plan): Steps<Plan | undefined> {
 }
 
 /** xtc as logits of −∞; or nothing, where no row's number says that it applies. */
-function* withoutTopChoices(plan: Plan, isAlone: boolean): Steps<Plan | undefined> {
+function* withoutTopChoices(form: Form, plan: Plan, isAlone: boolean): Steps<Plan | undefined> {
   const { call, filters, drawsOf } = plan;
   const { xtcThreshold, xtcProbability, temperature } = filters;
   const left: CheckedFilters = { ...filters, order: without(filters, 'xtc') };
@@ -103,31 +106,49 @@ function* withoutTopChoices(plan: Plan, isAlone: boolean): Steps<Plan | undefine
   const least = chosen.reduce((threshold, row) => Math.min(threshold, xtcThreshold.at(row)), 1);
   const k = Math.min(call.cols, Math.floor(1 / least) + 1);
   if (!isAlone || !(k <= MOST_LIKELY)) return undefined;
-  const rows = yield* massesOf(plan);
-  if (rows === undefined) return undefined;
   const indices = new Uint32Array(call.rows * k);
   yield topCall(call, k, { indices });
-  const x = copyOf(call.x as Float32Array);
-  const read = sumsOf(plan);
-  for (const row of chosen) {
-    const first = indices.subarray(row * k, (row + 1) * k);
-    const likely = likelyOf(rows[row]!, xtcThreshold.at(row), first, (column) => read(row, column));
-    for (let i = 0; i + 1 < likely; i++) x[row * call.cols + first[i]!] = lowestOf(call.type);
-  }
+  const likely = yield* topChoices(plan, chosen, indices);
+  if (likely === undefined) return undefined;
+  const x = form === 'now' ? scratchCopy(call.x) : copyOf(call.x as Float32Array);
+  chosen.forEach((row, i) => {
+    for (let at = row * k; at + 1 < row * k + likely[i]!; at++) {
+      x[row * call.cols + indices[at]!] = lowestOf(call.type);
+    }
+  });
   return { ...plan, call: { ...call, x, own: [...call.own, 'x'] }, filters: left };
 }
 
-/** How many of a row's first tokens have at least a probability. */
-function likelyOf(
-  { count, total, weights }: RowMass,
-  threshold: number,
-  first: Uint32Array,
-  read: (column: number) => number,
-): number {
-  const n = Math.min(count, first.length);
-  let likely = 0;
-  while (likely < n && weights.of(read(first[likely]!)) >= threshold * total) likely++;
-  return likely;
+/** A copy for a call that runs at once, in memory that was used before: but not in memory that has `x` itself. */
+function scratchCopy(x: KernelArray): KernelArray {
+  const n = lengthOf(x);
+  const scratch = viewOf(scratchLike(x, n), 0, n);
+  if (bufferOf(scratch) === bufferOf(x)) return copyOf(x) as KernelArray;
+  copyInto(scratch, x);
+  return scratch as KernelArray;
+}
+
+/** How many top choices each of the chosen rows has; undefined if the sums of a row with its bias overflow. */
+function* topChoices(plan: Plan, chosen: readonly number[], indices: Uint32Array): Steps<number[] | undefined> {
+  const { call, filters } = plan;
+  const k = indices.length / call.rows;
+  const read = sumsOf(plan);
+  const count = (row: number, { weights, total }: RowTotal, most = k): number => {
+    const least = filters.xtcThreshold.at(row) * total;
+    let likely = 0;
+    while (likely < most && weights.of(read(row, indices[row * k + likely]!)) >= least) likely++;
+    return likely;
+  };
+  const { each, first } = filters.temperature;
+  const rough = each === undefined ? yield* roughTotals(call, first, (row) => read(row, indices[row * k]!)) : undefined;
+  if (rough !== undefined) {
+    const [fewest, most] = [1 + ROUGH, 1 - ROUGH].map((scale) =>
+      chosen.map((row) => count(row, { ...rough[row]!, total: rough[row]!.total * scale })),
+    ) as [number[], number[]];
+    if (fewest.every((n, i) => n === most[i])) return fewest;
+  }
+  const rows = yield* massesOf(plan);
+  return rows && chosen.map((row) => count(row, rows[row]!, Math.min(k, rows[row]!.count)));
 }
 
 /** Reads logits with their bias. */

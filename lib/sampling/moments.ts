@@ -1,10 +1,12 @@
 /** The call that measures whole rows for filters, and what follows from its numbers. */
 import { backendFor } from '../backend/choice.js';
-import { MOMENTS } from '../backend/operators.js';
+import { EXP_SUM, MOMENTS } from '../backend/operators.js';
 import { callOf } from '../call/call.js';
 import type { Steps } from '../call/steps.js';
 import type { NewFloat64Array } from '../call/types.js';
 import { momentsKernels, OVERFLOWS } from '../js/sampling/moments.js';
+import { expSumKernels } from '../js/softmax/exp-sum.js';
+import { extendedExp } from '../math/exp.js';
 import type { Rows } from './rows.js';
 import { entropyOf } from './token-set.js';
 import { TokenWeights } from './weights.js';
@@ -69,6 +71,46 @@ export function* masses(call: Rows, temperatureOf: (row: number) => number): Ste
     const [top, count, total, sum] = mass.subarray(4 * r) as unknown as [number, number, number, number];
     const weights = new TokenWeights(top, temperature, cols);
     return { count, total, entropy: count === 0 ? 0 : entropyOf(total, sum, weights.unit), weights };
+  });
+}
+
+/** The exact total of a row's weights, or one within {@link ROUGH} of it, and perhaps the number of finite logits. */
+export type RowTotal = Pick<RowMass, 'total' | 'weights'> & Partial<Pick<RowMass, 'count'>>;
+
+/** The largest relative error of rough totals: what float kernels leave open, and the rounding of weights, are less. */
+export const ROUGH = 2 ** -19;
+/** Rough totals are for so many columns, and tops within so many temperatures. */
+const [MOST_ROUGH, FARTHEST] = [2 ** 20, 10_000];
+
+/**
+ * The totals of rows of floats without bias and mask, in a quarter of the time of {@link masses}; undefined where a
+ * row's might not be within {@link ROUGH}. `topOf` gives a row's largest logit, or NaN.
+ */
+export function* roughTotals(
+  { x, type, rows, cols, mask, maskLayout, bias, own }: Rows,
+  temperature: number,
+  topOf: (row: number) => number,
+): Steps<RowTotal[] | undefined> {
+  const backend = backendFor(rows * cols, expSumKernels);
+  const isPlain = type !== 'f64' && mask === null && bias === null;
+  if (!isPlain || backend.name === 'js' || cols > MOST_ROUGH || !(temperature >= 2 ** -20)) return undefined;
+  const tops = Array.from({ length: rows }, (_, r) => topOf(r));
+  if (!tops.every((top) => Math.abs(top / temperature) <= FARTHEST)) return undefined;
+  const [mantissa, exponent] = [new Float64Array(rows), new Int32Array(rows)];
+  const extent = { outer: rows, cols, inner: 1 };
+  yield callOf(EXP_SUM, {
+    backend,
+    type,
+    args: { x, mantissa, exponent, ...extent, temperature, mask, maskLayout, bias },
+    own: ['mantissa', 'exponent', ...own],
+    names: { x: 'logits' },
+    work: rows * cols,
+    finish: () => undefined,
+  });
+  return tops.map((top, r) => {
+    const weights = new TokenWeights(top, temperature, cols);
+    const [m, e] = extendedExp(top / temperature);
+    return { total: (mantissa[r]! / m) * 2 ** (exponent[r]! - e) * weights.unit, weights };
   });
 }
 

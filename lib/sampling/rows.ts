@@ -7,6 +7,7 @@ import { type ElementType, type LogitArray } from '../call/types.js';
 import { MASK_BYTES, type KernelArray } from '../backend/backend.js';
 import { readerOf } from '../math/read.js';
 import { kindOf, lengthOf, newArray, type ArrayKind } from '../call/arrays.js';
+import type { PrivateMemory } from '../call/private-memory.js';
 import { privately } from '../call/steps.js';
 import { HAS_NAN } from '../js/sampling/sample-row.js';
 import { twoSum } from '../math/log.js';
@@ -120,11 +121,11 @@ export function transposed<A extends ArrayBufferView>(x: A, n: number, inner: nu
 export const inCallersOrder = <A extends ArrayBufferView>({ inner, rows }: Rows, values: A): A =>
   inner === 1 || rows === 0 ? values : transposed(values, inner, lengthOf(values) / rows);
 
-/** Rows whose arrays no caller can write. */
-export function* privateRows(call: Rows): Generator<undefined, Rows> {
+/** Rows whose arrays no caller can write: copies are in `memory`. */
+export function* privateRows(call: Rows, memory: PrivateMemory): Generator<undefined, Rows> {
   const { x, mask, bias, own } = call;
   const of = <A extends ArrayBufferView>(view: A, name: 'x' | 'mask' | 'bias') =>
-    privately(own.includes(name) ? 'now' : 'later', view, name === 'x' ? 'logits' : name);
+    privately(own.includes(name) ? 'now' : 'later', view, name === 'x' ? 'logits' : name, memory);
   const copies = [
     of(x, 'x'),
     mask === null ? null : of(mask, 'mask'),
@@ -135,6 +136,7 @@ export function* privateRows(call: Rows): Generator<undefined, Rows> {
     x: yield* copies[0],
     mask: copies[1] === null ? null : yield* copies[1],
     bias: copies[2] === null ? null : yield* copies[2],
+    own: ['x', 'mask', 'bias'],
   };
 }
 

@@ -4,6 +4,7 @@ import { runNow, type Call } from '../call/call.js';
 import { count } from '../call/checks.js';
 import { outOfRange } from '../call/errors.js';
 import { FORM_OPTIONS, type Form } from '../call/options.js';
+import { PrivateMemory } from '../call/private-memory.js';
 import { runSteps, type Steps } from '../call/steps.js';
 import type { FloatArray, LogitArray, NewFloat32Array, NewFloat64Array, NewUint32Array } from '../call/types.js';
 import { kernelPlan } from './chain-kernels.js';
@@ -36,16 +37,22 @@ const isDetailed = ({ marks, wanted, mu, filters }: Plan): boolean =>
 
 /** The steps of a call: the kernel, or filters in another order; then ln p. */
 export function* sampleStepsOf(form: Form, plan: Plan): Steps<NewUint32Array | SampleResult> {
-  const { filters, wanted } = plan;
-  let { call } = plan;
-  if (form === 'later' && (!filters.isNative || wanted !== undefined)) call = yield* privateRows(call);
-  const whole = { ...plan, call };
-  const native = filters.isNative ? whole : yield* kernelPlan(whole);
-  if (native === undefined) yield* chainSteps(form, whole);
+  const memory = new PrivateMemory();
+  try {
+    const isCopied = form === 'later' && (!plan.filters.isNative || plan.wanted !== undefined);
+    return yield* stepsOf(form, isCopied ? { ...plan, call: yield* privateRows(plan.call, memory) } : plan);
+  } finally {
+    memory.release();
+  }
+}
+
+function* stepsOf(form: Form, plan: Plan): Steps<NewUint32Array | SampleResult> {
+  const native = plan.filters.isNative ? plan : yield* kernelPlan(form, plan);
+  if (native === undefined) yield* chainSteps(form, plan);
   else yield nativeCall(native, () => undefined);
   checkStatus(plan);
   if (!isDetailed(plan)) return plan.tokens;
-  return resultOf(plan, yield* chosenLogs(call, plan, wanted));
+  return resultOf(plan, yield* chosenLogs(plan.call, plan, plan.wanted));
 }
 
 /**

@@ -4,6 +4,7 @@ import { count } from '../call/checks.js';
 import type { AsyncOptions } from '../call/abort.js';
 import { describe, outOfRange, trueLength, wrongState, wrongType, wrongValue } from '../call/errors.js';
 import { checkOptions, FORM_OPTIONS, type Form } from '../call/options.js';
+import { PrivateMemory } from '../call/private-memory.js';
 import { privately, runSteps, type Steps } from '../call/steps.js';
 import type { FloatArray, NewUint32Array } from '../call/types.js';
 import { History } from './history.js';
@@ -220,11 +221,16 @@ export class Sampler {
 
   /** Draws row by row. */
   static *#drawEach(form: Form, samplers: readonly Sampler[], logits: FloatArray, cols: number): Steps<Drawn[]> {
-    const own = yield* privately(form, logits, 'logits');
+    const memory = new PrivateMemory();
     const drawn: Drawn[] = [];
-    for (let r = 0; r < samplers.length; r++) {
-      drawn.push(yield* samplers[r]!.#drawFrom(form, viewOf(own, r * cols, (r + 1) * cols), r));
-      if (form === 'later') yield undefined;
+    try {
+      const own = yield* privately(form, logits, 'logits', memory);
+      for (let r = 0; r < samplers.length; r++) {
+        drawn.push(yield* samplers[r]!.#drawFrom(form, viewOf(own, r * cols, (r + 1) * cols), r));
+        if (form === 'later') yield undefined;
+      }
+    } finally {
+      memory.release();
     }
     return drawn;
   }

@@ -47,7 +47,7 @@ template <class T> struct RowSampler : KeptList {
       list_from(weights.top + filters.min_distance);
       weigh_list();
       keep_likely();
-    } else if (!(filters.top_p < 1 && filter_few(scan.top))) {
+    } else if (!(filters.top_p < 1 ? filter_few(scan.top) : filters.epsilon > 0 && filter_likely())) {
       filter_chunks();
     }
     return kSampled;
@@ -57,18 +57,14 @@ template <class T> struct RowSampler : KeptList {
   // without effect, if they do not, or if rough sums do not decide where it ends.
   bool filter_few(T top) {
     if constexpr (sizeof(T) == 4) {
-      if (n < kFewestForRough || !RoughSum::is_usable(weights, filters.temperature, n)) return false;
+      if (!has_rough_sum()) return false;
       constexpr size_t kFew = 64;
       double least_total = sum_group_tops();
       // The first kFew tokens weigh at most 1 each.
       if (filters.top_p * least_total > (double)kFew) return false;
       double listed = list_top_items(top, kFew);
       if (listed < filters.top_p * least_total * weights.integer_of_one) return drop_list();
-      const RoughSum rough(weights, filters.temperature);
-      double all = 0;
-      for (size_t from = 0; from < n && !stopped(); from += kSuper)
-        all += (double)rough.sum(x + from, n - from < kSuper ? n - from : kSuper, -largest<T>());
-      double target = filters.top_p * all, slack = filters.top_p * (all * (RoughSum::kError + 0x1p-44) + (double)n);
+      double all = sum_roughly(), target = filters.top_p * all, slack = filters.top_p * rough_error(all);
       if (listed < target && n >= 4 * kFew * kGroup && listed * 4 > target * 3) listed = list_top_items(top, 4 * kFew);
       if (listed - target < slack || !is_apart(target, slack)) return drop_list();
       filter_list_to(target);
@@ -76,9 +72,47 @@ template <class T> struct RowSampler : KeptList {
     }
     return false;
   }
-  static constexpr size_t kFewestForRough = 1 << 14;
   bool drop_list() {
     memory.list.size = 0;
+    return false;
+  }
+  static constexpr size_t kFewestForRough = 1 << 14;
+  bool has_rough_sum() const {
+    return n >= kFewestForRough && RoughSum::is_usable(weights, filters.temperature, n);
+  }
+  // Returns the sum of all weights as an integer. Max error: rough_error.
+  NEVER_INLINE double sum_roughly() const {
+    const RoughSum rough(weights, filters.temperature);
+    double all = 0;
+    for (size_t from = 0; from < n && !stopped(); from += kSuper)
+      all += (double)rough.sum(x + from, n - from < kSuper ? n - from : kSuper, -largest<T>());
+    return all;
+  }
+  double rough_error(double all) const { return all * (RoughSum::kError + 0x1p-44) + (double)n; }
+
+  // Lists the tokens of at least the probability epsilon, and the largest, if no other filter comes before. Returns
+  // false, without effect, if these may be many, or if a rough sum does not decide which they are.
+  bool filter_likely() {
+    if constexpr (sizeof(T) == 4) {
+      if (filters.min_distance > -infinity<double>() || !has_rough_sum()) return false;
+      double all = sum_roughly(), bound = filters.epsilon * all, slack = filters.epsilon * rough_error(all) + 1;
+      double share = (bound - slack) / weights.integer_of_one, octaves = 0;
+      if (!(share > 0x1p-40)) return false;
+      for (; share < 1; share *= 2) octaves--;
+      double least = weights.top + (8 * octaves - 1) / weights.eighths;
+      if (!has_few_from(least, 2)) return false;
+      list_from(least);
+      weigh_list();
+      for (size_t i = 0; i < memory.list.size; i++) {
+        double off = (double)weights.to_integer(memory.list.data[i].weight) - bound;
+        if (off <= slack && off >= -slack && memory.list.data[i].z != weights.top) return drop_list();
+      }
+      keep_if([&](const Item& item) ALWAYS_LAMBDA {
+        return (double)weights.to_integer(item.weight) >= bound || item.z == weights.top;
+      });
+      finish_list();
+      return true;
+    }
     return false;
   }
   // Returns a lower bound of the sum of weights, in weights of 1: that of the group tops, less their error.
@@ -104,11 +138,11 @@ template <class T> struct RowSampler : KeptList {
     return (double)sum_list();
   }
 
-  // Whether few groups have a logit of at least `least`: few enough for a list.
-  bool has_few_from(double least) const {
+  // Whether few groups, 1 of `part`, have a logit of at least `least`: few enough for a list.
+  bool has_few_from(double least, size_t part = 16) const {
     size_t groups = (n + kGroup - 1) / kGroup, count = 0;
     for (size_t g = 0; g < groups; g++) count += (double)group_tops[g] >= least;
-    return count <= 1 + groups / 16;
+    return count <= 1 + groups / part;
   }
   // Lists all logits that are not below `least`, by index.
   void list_from(double least) {

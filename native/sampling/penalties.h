@@ -86,18 +86,23 @@ template <class T> struct ChangedSearch {
   Item* items;  // the results: k in order
   size_t groups = (row.n + kGroup - 1) / kGroup;
 
-  // Returns the last of the k items that a pass finds; −∞ if it finds fewer.
-  NEVER_INLINE double pass(T lowest) const {
-    // A few items are collected, then changed. If they are all, they are ranked; else they go to a heap of the best.
+  // Returns the last of the k items that a pass finds; −∞ if it finds fewer. No result is below `least`.
+  NEVER_INLINE double pass(T lowest, double least) const {
+    // A few items are collected, changed, and ranked if they are all. More of them go to a heap of the best.
     Item found[kFewItems];
-    size_t count = 0;
+    size_t count = 0, changed = 0;
     T bound = lowest;
     bool is_strict = false, has_heap = k > kFewItems / 2;
     BestItems best = {items, k, 0};
-    auto flush = [&]() {
-      table.template change_items<T>(found, count);
+    auto change = [&]() {
+      table.template change_items<T>(found + changed, count - changed);
+      for (size_t i = changed; i < count; i++)
+        if (!(found[i].key < least)) found[changed++] = found[i];
+      count = changed;
+    };
+    auto offer = [&]() {
       for (size_t i = 0; i < count; i++) best.offer(found[i]);
-      count = 0;
+      count = changed = 0;
       has_heap = true;
       if (!best.is_full() || items[0].key < (double)lowest) return;
       bound = (T)items[0].key;
@@ -108,17 +113,20 @@ template <class T> struct ChangedSearch {
       if (is_strict ? !(top > bound) : top < bound) continue;
       size_t from = g * kGroup, to = row.n - from < kGroup ? row.n : from + kGroup;
       visit_from_bound(row.x, from, to, bound, is_strict, [&](size_t i) ALWAYS_LAMBDA {
-        if (count == kFewItems) flush();
+        if (count == kFewItems) {
+          change();
+          if (has_heap || count > kFewItems * 3 / 4) offer();
+        }
         found[count++] = {0, (double)row.x[i], 0, i};
       });
     }
+    change();
     if (has_heap) {
-      flush();
+      offer();
       if (!best.is_full()) return -infinity<double>();
       sort_items(items, k);
     } else {
       if (count < k) return -infinity<double>();
-      table.template change_items<T>(found, count);
       rank_items(found, count, items, k);
     }
     return items[k - 1].key;
@@ -127,9 +135,9 @@ template <class T> struct ChangedSearch {
   void run(T top) const {
     for (size_t wanted = k + k / 2;; wanted *= 4) {
       T lowest = wanted <= groups ? find_bound(row.group_tops, groups, wanted, top) : -infinity<T>();
-      double last = pass(lowest);
+      double last = pass(lowest, -infinity<double>());
       if (last >= (double)lowest) return;
-      if (last > -infinity<double>()) return (void)pass((T)last);
+      if (last > -infinity<double>()) return (void)pass((T)last, last);
     }
   }
 };

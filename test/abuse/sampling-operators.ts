@@ -208,18 +208,53 @@ export const samplingOperators: Operator[] = [
     options: () => ({ ...filters, noRepeatNgram: 2, encoderRepetitionPenalty: 1.2, minTokens: 1, seed: 1 }),
     lists: () => ({ stop: integers(5) }),
     call(api, { x, prompt }, options, { stop }) {
-      const Kind = api.Sampler as unknown as {
-        new (options: object): Drawer;
-        sampleAll(all: Drawer[], x: unknown): unknown;
-      };
+      const Kind = api.Sampler as unknown as SamplerKind;
       const sampler = new Kind(Object.defineProperty(options, 'stop', { value: stop, enumerable: true }));
       sampler.accept(prompt, { prompt: true });
       return [sampler.next(x), Kind.sampleAll([sampler], x)];
     },
   },
+  {
+    name: 'sampleAll',
+    hasPromise: true,
+    arrays: () => ({ x: floats(SIZE, 21) }),
+    written: [],
+    options: () => ({ cols: COLS }),
+    lists: () => ({ seeds: integers(ROWS) }),
+    call(api, { x }, options, { seeds }) {
+      const Kind = api.Sampler as unknown as SamplerKind;
+      const samplers = integers(ROWS).map((seed) => samplerOf(Kind, seed, {}));
+      // A list whose elements are read where those of `seeds` are.
+      const list = samplers.slice();
+      samplers.forEach((each, i) => Object.defineProperty(list, i, { get: () => (void seeds![i], each) }));
+      return api.sampleAll ? api.sampleAll(list, x, options) : Kind.sampleAll(list, x, options);
+    },
+  },
+  ...[{}, { topNSigma: 2 }].map((filter): Operator => ({
+    name: `sampleNext ${Object.keys(filter).join(' ')}`.trim(),
+    hasPromise: true,
+    arrays: () => ({ x: floats(COLS * 8, 21) }),
+    written: [],
+    options: () => ({}),
+    call(api, { x }, options) {
+      const sampler = samplerOf(api.Sampler as unknown as SamplerKind, 1, filter);
+      return api.sampleNext ? api.sampleNext(sampler, x, options) : sampler.next(x);
+    },
+  })),
 ];
 
 interface Drawer {
   accept(tokens: unknown, options: object): unknown;
   next(x: unknown): number;
+}
+
+interface SamplerKind {
+  new (options: object): Drawer;
+  sampleAll(all: Drawer[], x: unknown, options?: object): unknown;
+}
+
+function samplerOf(Kind: SamplerKind, seed: number, filter: Options): Drawer {
+  const sampler = new Kind({ ...filters, ...filter, repetitionPenalty: 1.1, seed });
+  sampler.accept(integers(50), { prompt: true });
+  return sampler;
 }

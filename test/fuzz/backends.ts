@@ -37,7 +37,8 @@ export async function loadBackends(file: string, only?: readonly string[]): Prom
         ...library.ood,
         ...library.sampling,
       } as unknown as Api,
-      promises: library.promises as unknown as Api,
+      // Samplers are made by the class, which has no promise.
+      promises: { ...library.promises, Sampler: library.sampling.Sampler } as unknown as Api,
       setThreads: library.root.setThreads,
     };
   };

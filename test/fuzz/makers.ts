@@ -23,6 +23,7 @@ import { chainMakers } from './chain-cases.js';
 import { signedMakers } from './signed-cases.js';
 import { stableMakers } from './stable-cases.js';
 import { sumMakers } from './sum-cases.js';
+import { togetherMakers } from './together-cases.js';
 
 export const makers: Readonly<Record<string, Maker>> = {
   ...rowMakers,
@@ -47,6 +48,7 @@ export const makers: Readonly<Record<string, Maker>> = {
   ...marginMakers,
   ...signedMakers,
   ...positivesMakers,
+  ...togetherMakers,
 };
 export const operators: readonly string[] = Object.keys(makers);
 

@@ -85,6 +85,33 @@ for (const name of backends) {
       }
     });
 
+    it('at an edge that rough sums leave open: what every backend keeps', () => {
+      const cols = 20_000;
+      const x = new Float32Array(cols).fill(-Infinity);
+      for (let i = 0; i < 8; i++) x[2500 * i + 1] = 0;
+      const two = Float32Array.from(row('f32', 'N(0,1)', cols, 6), (z) => (z > 1 ? 6 : z));
+      const p = Math.max(...Array.from(api.filterLogits(two).probabilities).filter((each, i) => two[i]! < 6 && each));
+      const near = [-(2 ** -19), -(2 ** -24), 0, 2 ** -24, 2 ** -19].map((off) => 1 + off);
+      const cases: [Float32Array, SampleOneOptions<Float32Array>][] = near.flatMap((scale) => [
+        [x, { xtc: { threshold: scale / 8, probability: 1 }, seed: 3 }],
+        [x, { mirostat: { version: 2, mu: 3 / scale }, seed: 3 }],
+        [x, { epsilonCutoff: scale / 8, seed: 3 }],
+        [two, { epsilonCutoff: p * scale }],
+        [two, { epsilonCutoff: p * scale, temperature: 0.7 }],
+        [two, { mirostat: { version: 2, mu: -Math.log2(p * scale) }, seed: 3 }],
+      ]);
+      for (const [i, [logits, options]] of cases.entries()) {
+        const { mirostat, ...others } = options;
+        const { tokens, mu } = api.sample(logits, { ...options, seed: 4, invalid: 'mark' }) as SampleResult;
+        const kept = mirostat ? [] : Array.from(api.filterLogits(logits, others).logits).filter((z) => z > -Infinity);
+        const text = JSON.stringify([[...tokens], [...mu], kept.length]);
+        expect(text, JSON.stringify(options)).toBe(results.get(`edge ${i}`) ?? text);
+        results.set(`edge ${i}`, text);
+        if (options.xtc) expect(kept).toHaveLength((options.xtc.threshold as number) > 1 / 8 ? 8 : 1);
+        if (logits === x && options.epsilonCutoff !== undefined) expect(kept).toHaveLength(8);
+      }
+    });
+
     it('a row of a batch has the tokens that it has alone', () => {
       const random = generator(4);
       const [rows, cols] = [6, 2500];
