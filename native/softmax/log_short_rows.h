@@ -7,6 +7,7 @@
 //   4. A special row is computed by log_tiles.h, which reads it again. So are rows with the target −1.
 #pragma once
 #include "../rows/run.h"
+#include "log_float_sums.h"
 #include "log_short_sums.h"
 
 namespace {
@@ -198,10 +199,7 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
   // ---- The tile.
 
   NEVER_INLINE void process(Tile& t) const {
-    const bool is_exact = !kIsFloat || ((s.log_sums || s.targets) && s.rows.cols <= kShortRow);
-    if (t.by_columns) is_exact ? this->template sum_columns<true>(t) : this->template sum_columns<!kIsFloat>(t);
-    else is_exact ? this->template sum_rows<true>(t) : this->template sum_rows<!kIsFloat>(t);
-    this->finish(t, is_exact);
+    sum(t);
     if (s.log_sums) write_log_sums(t);
     Slopes slopes;
     if (s.targets) {
@@ -210,6 +208,19 @@ template <class T> struct ShortLogRows : ShortLogSums<T> {
     }
     if (s.logs) write_logs(t);
     if (s.gradient) write_gradient(t, slopes);
+  }
+  ALWAYS void sum(Tile& t) const {
+    if constexpr (kIsFloat) {
+      if (s.logs && s.rows.cols > kTransposedRow) {
+        const FloatLogSums<Sums> sums = {s.rows, s.scale};
+        sums.sum_rows(t);
+        return sums.finish(t);
+      }
+    }
+    const bool is_exact = !kIsFloat || ((s.log_sums || s.targets) && s.rows.cols <= kShortRow);
+    if (t.by_columns) is_exact ? this->template sum_columns<true>(t) : this->template sum_columns<!kIsFloat>(t);
+    else is_exact ? this->template sum_rows<true>(t) : this->template sum_rows<!kIsFloat>(t);
+    this->finish(t, is_exact);
   }
   NEVER_INLINE void process_copy(Tile& t) const {
     T copy[Sums::kCopied];

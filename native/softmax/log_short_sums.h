@@ -145,22 +145,30 @@ template <class T> struct ShortLogSums {
     const ExpVector<double> e(logits.scale, 0);
     const f64x8 zero = splat(0.);
     for (size_t i = t.n; i < W; i++) fill_lane(t, i);
+    // All maxima first: the sum of each row would wait for its own.
+    T tops[W];
+    for (size_t i = 0; i < t.n; i++) tops[i] = top_of(t.x + i * cols, cols);
     for (size_t i = 0; i < t.n; i++) {
-      const T* x = t.x + i * cols;
-      const T top = top_of(x, cols);
+      const T *x = t.x + i * cols, top = tops[i];
       V count = splat((T)0), small = splat((T)0);
       const V top_vector = splat(top), limit = splat(small_limit(top));
       const f64x8 wide_top = splat((double)top);
       Total total = {zero, zero};
-      for (size_t c = 0; c < cols; c += 8 * kChain) {
-        f64x8 sum = zero;
-        const size_t end = cols - c < 8 * kChain ? cols : c + 8 * kChain;
-        each_vector(x, c, end, [&](V v, size_t, size_t) ALWAYS_LAMBDA {
-          if (kExact && kIsFloat) small = small_logits(small, v, limit);
-          f64x8 z[kParts];
-          widen(below_top(v, top_vector, count), z);
-          UNROLL for (size_t p = 0; p < kParts; p++) sum = add(sum, term<kExact>(e, z[p], wide_top));
-        });
+      f64x8 sum = zero;
+      const auto add_vector = [&](V v, size_t, size_t) ALWAYS_LAMBDA {
+        if (kExact && kIsFloat) small = small_logits(small, v, limit);
+        f64x8 z[kParts];
+        widen(below_top(v, top_vector, count), z);
+        UNROLL for (size_t p = 0; p < kParts; p++) sum = add(sum, term<kExact>(e, z[p], wide_top));
+      };
+      size_t c = 0;
+      // A chain of floats is four vectors, which are a fifth faster without a loop.
+      for (; kIsFloat && c + 8 * kChain <= cols; c += 8 * kChain, sum = zero) {
+        UNROLL for (size_t j = 0; j < 4; j++) add_vector(load(x + c + 16 * j), 0, 0);
+        total.take(sum);
+      }
+      for (; c < cols; c += 8 * kChain, sum = zero) {
+        each_vector(x, c, cols - c < 8 * kChain ? cols : c + 8 * kChain, add_vector);
         total.take(sum);
       }
       if (kExact && kIsFloat) t.special |= (uint32_t)any_bits(small, ~((typename ExpTraits<T>::Bits)1 << 31)) << i;

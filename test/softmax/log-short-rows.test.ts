@@ -3,7 +3,7 @@
  * backends, whatever its neighbours are. (family.test.ts compares single rows with the oracle.)
  */
 import { describe, expect, it } from 'vitest';
-import { logRow } from './log-oracle.js';
+import { logRow, logSoftmaxOf } from './log-oracle.js';
 import { expectNear } from './expect-near.js';
 import { nativeBackends } from '../support/backends.js';
 import { firstDifference, floats, generator, row, typeNames, type Floats, type FloatsName } from '../support/cases.js';
@@ -88,6 +88,40 @@ describe.each(typeNames)('short rows of %s', (type) => {
           const share = type === 'f32' && cols > 128 ? 2 ** -34 : 2 ** -52;
           const what = `${name}, row ${r} of ${cols}`;
           expectNear(sums[r]!, exact.logSumExp, 'f64', 1.5, what, share * Math.min(1, exact.others.hi));
+        }
+      }
+    }
+  });
+});
+
+describe('logSoftmax of float rows of 25 to 512 elements', () => {
+  const kinds: Record<string, (random: () => number, i: number) => number> = {
+    'a peak over copies': (random, i) => (i === 7 ? 9 + (random() % 20) : 0.3712),
+    'a peak over copies far below': (_random, i) => (i === 11 ? 60.25 : 0.1),
+    'three values': (random) => [0.123, -0.77, 1.31][random() % 3]!,
+    'copies above noise': (random) => (random() % 9 ? -6 + (random() / 2 ** 32) * 4 : 1.234),
+    'every second -1e4': (random, i) => (i % 2 ? -1e4 : (random() / 2 ** 32) * 3),
+    'some -Infinity': (random) => (random() % 5 ? (random() / 2 ** 32) * 12 : -Infinity),
+    'far from 0': (random) => 2e4 + (random() / 2 ** 32) * 5,
+    'beyond the reduction': (random) => 3e5 + (random() / 2 ** 32) * 5,
+    'an only logit': (_random, i) => (i === 5 ? 1.5 : -Infinity),
+    'equal ones': () => 0.7321,
+  };
+  it.each(Object.entries(kinds))('is within 0.6 ULP of exact: %s', (kind, fill) => {
+    for (const cols of [25, 32, 63, 64, 65, 100, 128, 300, 512]) {
+      for (const temperature of [1, 0.37, 50]) {
+        const random = generator(cols);
+        const x = Float32Array.from({ length: 5 * cols }, (_, i) => fill(random, i % cols));
+        for (const name of nativeBackends) {
+          const y = logSoftmaxOn(name, x, { outer: 5, cols, temperature });
+          for (let r = 0; r < 5; r++) {
+            const exact = logRow(x.subarray(r * cols, (r + 1) * cols), temperature);
+            for (let c = 0; c < cols; c++) {
+              const what = `${name}, ${kind}, row ${r} of ${cols}, ${c}, T ${temperature}`;
+              if (x[r * cols + c] === -Infinity) expect(y[r * cols + c], what).toBe(-Infinity);
+              else expectNear(y[r * cols + c]!, logSoftmaxOf(exact, c), 'f32', 0.6, what);
+            }
+          }
         }
       }
     }
