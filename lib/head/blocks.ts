@@ -7,7 +7,7 @@ import { logitsCall, weightsFor, type Part, type Product, type States } from './
 import type { HeadMatrix } from './matrix.js';
 
 /** States that are multiplied together. */
-const STATES = 8;
+export const STATES = 8;
 
 /** Classes of a block: what expSum sums on one exponent, so that its sums have the bits of a whole row's. */
 export const CLASSES = 2 ** 16;
@@ -15,7 +15,7 @@ export const CLASSES = 2 ** 16;
 const scratch = new WeakMap<HeadMatrix, Float32Array>();
 
 /** Memory for so many logits, with any content. A call that runs at once uses the memory of the call before. */
-function memoryFor(form: Form, matrix: HeadMatrix, length: number): Float32Array {
+export function memoryFor(form: Form, matrix: HeadMatrix, length: number): Float32Array {
   const kept = scratch.get(matrix);
   if (form === 'now' && kept !== undefined && kept.length >= length) return kept;
   const made = allocate('Float32Array', length, 'logits');

@@ -2,6 +2,7 @@
 import { NO_INDEX } from '../backend/backend.js';
 import type { AsyncOptions } from '../call/abort.js';
 import { allocate } from '../call/allocate.js';
+import { copyInto, lengthOf, viewOf } from '../call/arrays.js';
 import { apart, count, positive } from '../call/checks.js';
 import { trueLength, wrongType, wrongValue } from '../call/errors.js';
 import { FORM_OPTIONS, optionsOf, type Form } from '../call/options.js';
@@ -13,11 +14,12 @@ import { expSumCall } from '../softmax/exp-sum.js';
 import type { NewExpSums } from '../softmax/exp-sum-state.js';
 import { mergeExpSums } from '../softmax/merge-exp-sums.js';
 import { CLASSES, eachBlock, productOf, type Block } from './blocks.js';
-import { logitsCall } from './matrix-calls.js';
+import { candidatesOf, eachList, listsOf, type CandidateOptions, type ListedStates } from './candidates.js';
+import { logitsCall, type Product } from './matrix-calls.js';
 import type { HeadMatrix } from './matrix.js';
 import { statesOf, type HiddenStates, type StateOptions } from './states.js';
 
-export interface HeadLogitsOptions<Out = Float32Array> extends StateOptions {
+export interface HeadLogitsOptions<Out = Float32Array> extends StateOptions, CandidateOptions {
   /** Where the logits go. Default: a new Float32Array. */
   out?: Out | undefined;
 }
@@ -39,24 +41,47 @@ export function* logitsSteps<Out extends Float32Array = NewFloat32Array>(
   hidden: HiddenStates,
   options?: HeadLogitsOptions<Out> & AsyncOptions,
 ): Steps<Returned<Out>> {
-  const given = optionsOf<HeadLogitsOptions<Out>>(options, ['dtype', 'out', ...FORM_OPTIONS[form]]);
+  const given = optionsOf<HeadLogitsOptions<Out>>(options, ['dtype', 'out', 'candidates', ...FORM_OPTIONS[form]]);
+  const lists = listsOf(given.candidates);
   const states = statesOf(matrix, hidden, given.dtype);
-  const length = states.count * matrix.rows;
+  const candidates = candidatesOf(lists, states.count, matrix.rows);
+  const length = states.count * (candidates?.n ?? matrix.rows);
   const callers = outOf(matrix, hidden, given.out, length);
   const product = yield* productOf(form, matrix, states);
+  if (candidates !== undefined) {
+    const own = allocate('Float32Array', length, 'out');
+    yield* eachList(form, product, candidates, (part) => writeLogits(part, own));
+    return (callers === undefined ? own : filled(callers, own)) as Returned<Out>;
+  }
   const out = callers ?? allocate('Float32Array', length, 'out');
   const part = { first: 0, n: states.count, from: 0, to: matrix.rows };
   if (length > 0) yield logitsCall(product, part, out, callers === undefined);
   return out as Returned<Out>;
 }
 
-export interface HeadSumOptions extends StateOptions {
+/** Writes the logits of some states to their place. */
+function* writeLogits({ product, first }: ListedStates, out: Float32Array): Steps<void> {
+  const { rows } = product.matrix;
+  const { count: n } = product.states;
+  if (n > 0)
+    yield logitsCall(product, { first: 0, n, from: 0, to: rows }, viewOf(out, first * rows, (first + n) * rows));
+}
+
+/** The caller's array with all logits, if it still has its memory. */
+function filled(out: Float32Array, logits: Float32Array): Float32Array {
+  const length = trueLength(out, 'out');
+  if (length !== lengthOf(logits)) throw wrongValue(`${lengthOf(logits)} elements`, 'out', String(length));
+  copyInto(out, logits);
+  return out;
+}
+
+export interface HeadSumOptions extends StateOptions, CandidateOptions {
   /** What the logits are divided by: finite and > 0. Default: 1. */
   temperature?: number | undefined;
 }
 
-/** The sum of a block's rows. An error names the row of the call. */
-function* blockSums({ logits, n, first }: Block, temperature: number): Steps<NewExpSums> {
+/** The sum of a block's rows. An error names the row of the call: `place` is that of the first state. */
+function* blockSums({ logits, n, first }: Block, temperature: number, place: number): Steps<NewExpSums> {
   const call = expSumCall('now', logits, { cols: logits.length / n, temperature });
   yield call;
   try {
@@ -64,7 +89,7 @@ function* blockSums({ logits, n, first }: Block, temperature: number): Steps<New
   } catch (error) {
     const beyond = (error as Error).message.replace(
       /row (\d+) of x/,
-      (_, row) => `row ${first + Number(row)} of logits`,
+      (_, row) => `row ${place + first + Number(row)} of logits`,
     );
     throw Object.assign(error as Error, { message: beyond });
   }
@@ -80,14 +105,14 @@ function addSums(all: NewExpSums, sums: NewExpSums, first: number, isNew: boolea
 }
 
 /** The state of each row, in place of {@link expSum} on written logits. */
-function* sumsOf(form: Form, product: Parameters<typeof eachBlock>[1], temperature: number): Steps<NewExpSums> {
+function* sumsOf(form: Form, product: Product, temperature: number, place: number): Steps<NewExpSums> {
   const { count: rows } = product.states;
   const all = {
     mantissa: allocate('Float64Array', rows, 'mantissa'),
     exponent: allocate('Int32Array', rows, 'exponent'),
   };
   yield* eachBlock(form, product, CLASSES, function* (block) {
-    addSums(all, yield* blockSums(block, temperature), block.first, block.from === 0);
+    addSums(all, yield* blockSums(block, temperature, place), block.first, block.from === 0);
   });
   return all;
 }
@@ -98,10 +123,20 @@ export function* expSumSteps(
   hidden: HiddenStates,
   options?: HeadSumOptions & AsyncOptions,
 ): Steps<NewExpSums> {
-  const given = optionsOf<HeadSumOptions>(options, ['dtype', 'temperature', ...FORM_OPTIONS[form]]);
+  const given = optionsOf<HeadSumOptions>(options, ['dtype', 'temperature', 'candidates', ...FORM_OPTIONS[form]]);
   const temperature = given.temperature === undefined ? 1 : positive(given.temperature, 'temperature');
+  const lists = listsOf(given.candidates);
   const states = statesOf(matrix, hidden, given.dtype);
-  return yield* sumsOf(form, yield* productOf(form, matrix, states), temperature);
+  const candidates = candidatesOf(lists, states.count, matrix.rows);
+  const product = yield* productOf(form, matrix, states);
+  if (candidates === undefined) return yield* sumsOf(form, product, temperature, 0);
+  const all = { mantissa: new Float64Array(states.count), exponent: new Int32Array(states.count) };
+  yield* eachList(form, product, candidates, function* (part) {
+    const { mantissa, exponent } = yield* sumsOf(form, part.product, temperature, part.first);
+    all.mantissa.set(mantissa, part.first);
+    all.exponent.set(exponent, part.first);
+  });
+  return all;
 }
 
 /** The largest logits of each row. */
@@ -115,7 +150,11 @@ export interface HeadTopK {
 }
 
 /** Merges the largest of a block into those of a row, both in order: of equals, the block's come later. */
-function merge(best: { row: number; size: number; top: HeadTopK }, indices: Uint32Array, values: Float32Array): number {
+export function mergeTop(
+  best: { row: number; size: number; top: HeadTopK },
+  indices: Uint32Array,
+  values: Float32Array,
+): number {
   const { row, size, top } = best;
   const at = row * top.k;
   const before = { indices: top.indices.slice(at, at + size), values: top.values.slice(at, at + size) };
@@ -128,25 +167,38 @@ function merge(best: { row: number; size: number; top: HeadTopK }, indices: Uint
   return end;
 }
 
+/** The options of topK. */
+export interface HeadTopKOptions extends StateOptions, CandidateOptions {}
+
 export function* topKSteps(
   form: Form,
   matrix: HeadMatrix,
   hidden: HiddenStates,
   k: number,
-  options?: StateOptions & AsyncOptions,
+  options?: HeadTopKOptions & AsyncOptions,
 ): Steps<HeadTopK> {
-  const given = optionsOf<StateOptions>(options, ['dtype', ...FORM_OPTIONS[form]]);
-  const most = Math.min(count(k, 'k', 0), matrix.rows);
+  const given = optionsOf<HeadTopKOptions>(options, ['dtype', 'candidates', ...FORM_OPTIONS[form]]);
+  const asked = count(k, 'k', 0);
+  const lists = listsOf(given.candidates);
   const states = statesOf(matrix, hidden, given.dtype);
+  const candidates = candidatesOf(lists, states.count, matrix.rows);
+  const most = Math.min(asked, candidates?.n ?? matrix.rows);
   const elements = states.count * most;
   const top = {
     indices: allocate('Uint32Array', elements, 'indices'),
     values: allocate('Float32Array', elements, 'values'),
     k: most,
   };
-  const sizes = new Uint32Array(states.count);
-  yield* eachBlock(form, yield* productOf(form, matrix, states), CLASSES, function* ({ logits, n, first, from, to }) {
-    const own = Math.min(most, to - from);
+  const product = yield* productOf(form, matrix, states);
+  yield* eachList(form, product, candidates, (part) => topOfStates(form, part, top));
+  return top;
+}
+
+/** Writes the largest logits of some states to their place in `top`. */
+function* topOfStates(form: Form, { product, first: place, classes }: ListedStates, top: HeadTopK): Steps<void> {
+  const sizes = new Uint32Array(product.states.count);
+  yield* eachBlock(form, product, CLASSES, function* ({ logits, n, first, from, to }) {
+    const own = Math.min(top.k, to - from);
     if (own === 0) return;
     const [indices, values] = [
       allocate('Uint32Array', n * own, 'indices'),
@@ -155,11 +207,13 @@ export function* topKSteps(
     const rows = { ...rowsOf(logits, { cols: to - from }), own: ['x'] as const };
     yield topCall(rows, own, { indices, values });
     for (let i = 0; i < n; i++) {
-      if (indices[i * own] === NO_INDEX) throw hasNaN(first + i);
-      const found = indices.subarray(i * own, (i + 1) * own).map((index) => from + index);
-      const row = first + i;
-      sizes[row] = merge({ row, size: sizes[row]!, top }, found, values.subarray(i * own, (i + 1) * own));
+      const row = place + first + i;
+      if (indices[i * own] === NO_INDEX) throw hasNaN(row);
+      const found = indices
+        .subarray(i * own, (i + 1) * own)
+        .map((index) => (classes === null ? from + index : classes[from + index]!));
+      const size = sizes[first + i]!;
+      sizes[first + i] = mergeTop({ row, size, top }, found, values.subarray(i * own, (i + 1) * own));
     }
   });
-  return top;
 }

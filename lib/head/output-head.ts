@@ -13,11 +13,12 @@ import { crossEntropySteps, type HeadGradient, type HeadLoss, type HeadLossOptio
 import { HEAD_FORMATS, type HeadFormat } from './formats.js';
 import { ggufArguments, onnxArguments, type HeadFileOptions, type OnnxHeadOptions } from './from-file.js';
 import { expSumSteps, logitsSteps, topKSteps } from './logits.js';
-import type { HeadLogitsOptions, HeadSumOptions, HeadTopK } from './logits.js';
+import type { HeadLogitsOptions, HeadSumOptions, HeadTopK, HeadTopKOptions } from './logits.js';
+import { headLogProbsSteps, type HeadLogProbsOptions } from './log-probs.js';
 import { partOf, rowsCall, weightsFor } from './matrix-calls.js';
 import { matrixOf, type HeadArray, type HeadMatrix, type OutputHeadOptions } from './matrix.js';
-import { headLogProbsSteps, sampleSteps, type HeadLogProbsOptions, type HeadSampleOptions } from './sample.js';
-import type { HiddenStates, StateOptions } from './states.js';
+import { sampleSteps, type HeadSampleOptions } from './sample.js';
+import type { HiddenStates } from './states.js';
 import type { HeadSource } from './source.js';
 
 /** Access to the private parts of a head, for this file alone. */
@@ -128,10 +129,12 @@ export class OutputHead {
    * The logits of each state.
    *
    * @param hidden [count, cols]: a Float32Array, a Float16Array, or a Uint16Array with `dtype`. They are copied.
+   * @param options With `candidates`, results are [count, n] in the order of the lists, and only the rows of these
+   *   classes are read: they are copied together first, with the bits that they have among all. So in all methods.
    * @returns [count, rows]: `out`, or a new Float32Array. What is not finite follows IEEE 754; each NaN is the same.
    * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
    * @throws RangeError (ERR_INVALID_ARG_VALUE) for lengths that do not fit, an overlap of `out`, and weights whose
-   *   buffer was transferred or resized.
+   *   buffer was transferred or resized; ERR_OUT_OF_RANGE for a candidate that is no class, which it names.
    */
   logits<Out extends Float32Array = NewFloat32Array>(
     hidden: HiddenStates,
@@ -153,17 +156,25 @@ export class OutputHead {
   }
 
   /**
-   * The k largest logits of each state, in order; of equal ones those of the lowest classes.
+   * The k largest logits of each state, in order; of equal ones those of the lowest classes, of equal `candidates`
+   * those that are listed first. `indices` are the numbers of classes, not places in a list.
    *
-   * @param k How many, from 0; all if there are fewer classes.
+   * @param k How many, from 0; all if there are fewer classes or candidates.
    * @throws As {@link logits}, and RangeError for a state whose logits have a NaN, which it names.
    */
-  topK(hidden: HiddenStates, k: number, options?: StateOptions): HeadTopK {
+  topK(hidden: HiddenStates, k: number, options?: HeadTopKOptions): HeadTopK {
     return runSteps(topKSteps('now', this.#matrix, hidden, k, options));
   }
 
   /**
-   * A token of each state: the token that `sample` draws from its written logits with these options.
+   * A token of each state: the token that `sample` draws from its written logits with these options. From 16,384
+   * classes on, and without `mask`, `bias` and `logProbs`, the logits are not written:
+   *
+   * - at a temperature alone, the sums of blocks of 4,096 classes say which block has the token: it is computed again;
+   * - where the first filter is topK (up to 1,024), topH, minP, topP or epsilonCutoff, the first tokens of all blocks.
+   *
+   * Elsewhere, and where the errors of sums leave the choice open, or more than 256 tokens are left by minP, topP or
+   * epsilonCutoff, the logits of at most eight states are written (of all, for a mask or a bias of each state).
    *
    * @param options Those of `sample`, but `cols`, `shape` and `axis`; `dtype` is the type of the hidden states.
    * @throws As {@link logits} and `sample`.
@@ -179,7 +190,7 @@ export class OutputHead {
    * ln p of a chosen token of each state, its rank, and the most probable tokens: what `logProbs` gives of written
    * logits, of which those of eight states are in memory at a time.
    *
-   * @param tokens A token for each state, or one number for one state.
+   * @param tokens A token for each state, or one number for one state: classes, of which `candidates` must have each.
    * @throws As {@link logits} and `logProbs`.
    */
   logProbs(hidden: HiddenStates, tokens: ArrayLike<number> | number, options?: HeadLogProbsOptions): LogProbs {
@@ -191,16 +202,30 @@ export class OutputHead {
    * the bias: Cut Cross-Entropy (Wijmans et al., arXiv 2411.09009). Logits are computed a block at a time, twice where
    * a gradient is wanted: no more than 2^19 of them are in memory.
    *
-   * A loss has the error of `logSumExp` of written logits. Gradients by logits are rounded to float32; their sums with
-   * weights or states are chains of 64 in float32, added in double. Gradients by the weights are by the numbers that
-   * `weightRows` gives (of an int8 row, with its scale); with `normalize`, by the weights before they were divided.
+   * With class weights w, `labelSmoothing` ε, `lsePenalty` c, `scale` s and `temperature`, the loss of `crossEntropy`:
    *
-   * @param targets A class for each state: integers from 0 to rows − 1, or `ignoreIndex`.
-   * @throws As {@link logits}, and RangeError for a target that is no class or an option's wrong value.
+   *     s · ((1 − ε) w[target] (−log p[target]) + ε / C · Σ w[k] (−log p[k]) + c · logSumExp²)
+   *
+   * With soft targets t the first two are Σ w[k] ((1 − ε) t[k] + ε / C) (−log p[k]), read a block at a time.
+   *
+   * With `candidates`, sampled softmax: p[target] is the share of the target among itself and the candidates, from each
+   * of whose logits its `logCounts` is subtracted. The target counts once, whether it is a candidate or not, unless
+   * `removeAccidentalHits` is false. `weights` and `bias` have the rows of candidates and targets alone: `classes`.
+   *
+   * −log p is within 8 · 10⁻⁸ + 2⁻⁵⁰ · (1 + |logSumExp| + |logit|) of that of the float32 logits, the first in native
+   * code alone: the error of `logSumExp` of blocks of 2^16 classes, and what merging and subtracting them rounds.
+   * Gradients by logits are rounded to float32; their sums with weights or states are chains of 64 in float32, added in
+   * double. Gradients by the weights are by the numbers that `weightRows` gives (of an int8 row, with its scale); with
+   * `normalize`, by the weights before they were divided.
+   *
+   * @param targets A class for each state: integers from 0 to rows − 1, or `ignoreIndex`. Or soft targets,
+   *   [count, rows]: a Float32Array, which a promise copies unless its memory is shared.
+   * @throws As {@link logits}, and RangeError for a target that is no class, a target that has no `logCounts`, or an
+   *   option's wrong value.
    */
   crossEntropy<R extends Reduction = 'none', G extends HeadGradient = 'none'>(
     hidden: HiddenStates,
-    targets: Targets,
+    targets: Targets | Float32Array,
     options?: HeadLossOptions<R, G>,
   ): HeadLoss<R, G> {
     return runSteps(crossEntropySteps('now', this.#matrix, hidden, targets, options));

@@ -9,11 +9,12 @@ import type { Reduction } from '../losses/reduce.js';
 import type { Targets } from '../losses/targets.js';
 import { crossEntropySteps, type HeadGradient, type HeadLoss, type HeadLossOptions } from './cross-entropy.js';
 import { expSumSteps, logitsSteps, topKSteps } from './logits.js';
-import type { HeadLogitsOptions, HeadSumOptions, HeadTopK } from './logits.js';
+import type { HeadLogitsOptions, HeadSumOptions, HeadTopK, HeadTopKOptions } from './logits.js';
 import type { HeadArray, OutputHeadOptions } from './matrix.js';
+import { headLogProbsSteps, type HeadLogProbsOptions } from './log-probs.js';
 import { matrixOfHead, OutputHead as Head } from './output-head.js';
-import { headLogProbsSteps, sampleSteps, type HeadLogProbsOptions, type HeadSampleOptions } from './sample.js';
-import type { HiddenStates, StateOptions } from './states.js';
+import { sampleSteps, type HeadSampleOptions } from './sample.js';
+import type { HiddenStates } from './states.js';
 
 const logitsLater = /* @__PURE__ */ stepsLater(logitsSteps, 2);
 const expSumLater = /* @__PURE__ */ stepsLater(expSumSteps, 2);
@@ -56,13 +57,14 @@ export class OutputHead {
   }
 
   /** As OutputHead.topK. */
-  topK(hidden: HiddenStates, k: number, options?: StateOptions & AsyncOptions): Promise<HeadTopK> {
+  topK(hidden: HiddenStates, k: number, options?: HeadTopKOptions & AsyncOptions): Promise<HeadTopK> {
     return topKLater(matrixOfHead(this.#head), hidden, k, options);
   }
 
   /** As OutputHead.sample. */
   sample(hidden: HiddenStates, options: HeadSampleOptions & Detailed & AsyncOptions): Promise<SampleResult>;
   sample(hidden: HiddenStates, options?: HeadSampleOptions & Plain & AsyncOptions): Promise<NewUint32Array>;
+  sample(hidden: HiddenStates, options?: HeadSampleOptions & AsyncOptions): Promise<NewUint32Array | SampleResult>;
   sample(hidden: HiddenStates, options?: HeadSampleOptions & AsyncOptions): Promise<NewUint32Array | SampleResult> {
     return sampleLater(matrixOfHead(this.#head), hidden, options);
   }
@@ -79,7 +81,7 @@ export class OutputHead {
   /** As OutputHead.crossEntropy. */
   crossEntropy<R extends Reduction = 'none', G extends HeadGradient = 'none'>(
     hidden: HiddenStates,
-    targets: Targets,
+    targets: Targets | Float32Array,
     options?: HeadLossOptions<R, G> & AsyncOptions,
   ): Promise<HeadLoss<R, G>> {
     return crossEntropyLater(matrixOfHead(this.#head), hidden, targets, options) as Promise<HeadLoss<R, G>>;

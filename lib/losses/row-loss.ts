@@ -54,7 +54,7 @@ export type LossKind = typeof PLAIN | typeof COMP_SUM | typeof FOCAL;
 const COMMON = { ...AXIS_NAMES.now, gradient: true, ignoreIndex: true, reduction: true } as const;
 
 /** A finite number from `least` to `most`. */
-function numberIn(value: unknown, name: string, least: number, most = Infinity): number {
+export function numberIn(value: unknown, name: string, least: number, most = Infinity): number {
   if (typeof value !== 'number') throw wrongType('a number', name, value);
   if (Number.isFinite(value) && value >= least && value <= most) return value;
   const expected = most < Infinity ? ` from ${least} to ${most}` : least > -Infinity ? ` from ${least}` : '';
@@ -62,7 +62,7 @@ function numberIn(value: unknown, name: string, least: number, most = Infinity):
 }
 
 /** A copy of class weights, each read once; null without any. */
-function weightsOf(weight: unknown): Float64Array | null {
+export function weightsOf(weight: unknown): Float64Array | null {
   if (weight === undefined) return null;
   if (!Array.isArray(weight) && !isFloat32Array(weight) && !isFloat64Array(weight))
     throw wrongType('a Float64Array, a Float32Array or an array of numbers', 'weight', weight);

@@ -58,7 +58,7 @@ export class ChainRows {
     }
     const total = this.#candidates?.totals?.[r];
     applyFilters(set, this.#filters, { row: r, unit, cols, total, chance: () => draws.chance() });
-    this.#draw(r, set, uniforms, out);
+    drawTokens(r, set, uniforms, this.#filters, out);
     if (out.kept !== null) this.#write(r, set, out.kept, out.probabilities!);
   }
 
@@ -109,30 +109,6 @@ export class ChainRows {
     return z;
   }
 
-  /** Draws the tokens of row r. */
-  #draw(r: number, set: TokenSet, uniforms: Float64Array, { tokens, draws, mu }: ChainOutputs): void {
-    const sums = new Float64Array(set.size);
-    const sum = new IntegerSum();
-    const { w } = set;
-    for (let i = 0; i < set.size; i++) sums[i] = sum.add(w[i]!).value;
-    let at = 0;
-    for (let d = r * draws; d < (r + 1) * draws; d++) {
-      const target = uniforms[d]! * sum.value;
-      let to = set.size - 1;
-      at = 0;
-      while (at < to) {
-        const middle = (at + to) >> 1;
-        if (sums[middle]! > target) to = middle;
-        else at = middle + 1;
-      }
-      tokens[d] = set.index[at]!;
-    }
-    if (mu.length === 0) return;
-    const { mirostat } = this.#filters;
-    const surprise = -set.logOf(set.z[at]!) / LN2;
-    mu[r] = muOf(mirostat!, r) - mirostat!.eta.at(r) * (surprise - mirostat!.tau.at(r));
-  }
-
   /** Writes row r as `filterLogits` gives it: as SampleRow of lib/js does. */
   #write(r: number, set: TokenSet, kept: FloatArray, probabilities: FloatArray): void {
     const { cols } = this.#call;
@@ -150,6 +126,35 @@ export class ChainRows {
       probabilities[column] = isWeightless ? 0 : weights.unrounded(z) / (total / weights.unit);
     }
   }
+}
+
+/** Draws the tokens of row r from the set that its filters leave. */
+export function drawTokens(
+  r: number,
+  set: TokenSet,
+  uniforms: Float64Array,
+  { mirostat }: CheckedFilters,
+  { tokens, draws, mu }: Pick<ChainOutputs, 'tokens' | 'draws' | 'mu'>,
+): void {
+  const sums = new Float64Array(set.size);
+  const sum = new IntegerSum();
+  const { w } = set;
+  for (let i = 0; i < set.size; i++) sums[i] = sum.add(w[i]!).value;
+  let at = 0;
+  for (let d = r * draws; d < (r + 1) * draws; d++) {
+    const target = uniforms[d]! * sum.value;
+    let to = set.size - 1;
+    at = 0;
+    while (at < to) {
+      const middle = (at + to) >> 1;
+      if (sums[middle]! > target) to = middle;
+      else at = middle + 1;
+    }
+    tokens[d] = set.index[at]!;
+  }
+  if (mu.length === 0) return;
+  const surprise = -set.logOf(set.z[at]!) / LN2;
+  mu[r] = muOf(mirostat!, r) - mirostat!.eta.at(r) * (surprise - mirostat!.tau.at(r));
 }
 
 const NO_TOKENS = /* @__PURE__ */ new TokenSet(new Float64Array(0), new Uint32Array(0), 1, 1);

@@ -113,12 +113,13 @@ const APPLY: Readonly<Record<FilterName, Apply>> = {
   },
 
   epsilonCutoff(set, { epsilonCutoff, minKeep }, { row }) {
-    keepLikely(set, epsilonCutoff.at(row), minKeep.at(row));
+    if (epsilonCutoff.at(row) > 0) keepLikely(set, epsilonCutoff.at(row) * set.total, minKeep.at(row));
   },
 
   etaCutoff(set, { etaCutoff, minKeep }, { row }) {
     const epsilon = etaCutoff.at(row);
-    if (epsilon > 0) keepLikely(set, Math.min(epsilon, Math.sqrt(epsilon) * exp(-set.entropy)), minKeep.at(row));
+    const probability = epsilon > 0 ? Math.min(epsilon, Math.sqrt(epsilon) * exp(-set.entropy)) : 0;
+    if (probability > 0) keepLikely(set, probability * set.total, minKeep.at(row));
   },
 
   xtc(set, { xtcThreshold, xtcProbability, minKeep }, { row, chance }) {
@@ -153,10 +154,8 @@ function keepFrom(set: TokenSet, least: number, fewest: number): void {
   else set.keepFrom(bound);
 }
 
-/** Keeps the tokens with at least a probability, and at least the first `fewest` and all of the largest logit. */
-function keepLikely(set: TokenSet, probability: number, fewest: number): void {
-  if (probability <= 0) return;
-  const least = probability * set.total;
+/** Keeps the tokens with at least a weight, and at least the first `fewest` and all of the largest logit. */
+export function keepLikely(set: TokenSet, least: number, fewest: number): void {
   const { w, z, top } = set;
   let count = 0;
   for (let i = 0; fewest > 1 && i < set.size && count < fewest; i++) if (w[i]! >= least || z[i] === top) count++;

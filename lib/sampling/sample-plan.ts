@@ -34,14 +34,18 @@ export interface Plan {
 }
 
 /** Checks a call. `draws` is 0 where kept logits are wanted. */
-export function planOf(logits: LogitArray, options: Given<SampleOneOptions>, draws: number): Plan {
+export const planOf = (logits: LogitArray, options: Given<SampleOneOptions>, draws: number): Plan =>
+  planFor(options, draws, () => rowsOf(logits, options));
+
+/** Checks options, then what `readRows` takes the lengths of. */
+export function planFor(options: Given<SampleOneOptions>, draws: number, readRows: () => Rows): Plan {
   checkEither(options);
   const noise = noiseOf(options.noise, 'numbers from 0 to below 1', (u) => u >= 0 && u < 1);
   const seeds = seedsOf(options);
   const filters = checkedFilters(options, options.mirostat);
   const marks = oneOf(options.invalid ?? 'throw', ['throw', 'mark'], 'invalid') === 'mark';
   const wanted = options.logProbs === undefined ? undefined : count(options.logProbs, 'logProbs', 0);
-  const call = rowsOf(logits, options);
+  const call = readRows();
   const { rows, cols } = call;
   checkFilterRows(filters, rows);
   if (noise !== undefined) checkCount(noise, rows * draws);

@@ -24,7 +24,7 @@ export type * from './sample-options.js';
 const SAMPLE_MANY_OPTIONS = [...FILTER_OPTIONS, ...SEED_OPTIONS, 'noise', 'mirostat', 'invalid'];
 export const SAMPLE_OPTIONS = [...SAMPLE_MANY_OPTIONS, 'logProbs'];
 
-const resultOf = (plan: Plan, logs: Omit<SampleResult, 'tokens' | 'status' | 'mu'>): SampleResult => ({
+export const resultOf = (plan: Plan, logs: Omit<SampleResult, 'tokens' | 'status' | 'mu'>): SampleResult => ({
   tokens: plan.tokens,
   status: plan.status,
   ...logs,
@@ -32,7 +32,7 @@ const resultOf = (plan: Plan, logs: Omit<SampleResult, 'tokens' | 'status' | 'mu
 });
 
 /** Whether a call has more than the steps of one kernel, or a result with more than tokens. */
-const isDetailed = ({ marks, wanted, mu, filters }: Plan): boolean =>
+export const isDetailed = ({ marks, wanted, mu, filters }: Plan): boolean =>
   marks || wanted !== undefined || mu.length > 0 || filters.mirostat !== undefined;
 
 /** The steps of a call: the kernel, or filters in another order; then ln p. */

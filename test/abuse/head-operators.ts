@@ -5,6 +5,8 @@ import { floats, integers } from './operator.js';
 import type { Operator, Options } from './operator.js';
 
 const [CLASSES, WIDTH, STATES] = [300, 64, 5];
+/** So many classes are sampled in blocks. */
+const MANY = 16_400;
 
 type Method = (...args: unknown[]) => unknown;
 type Head = Readonly<Record<string, Method>>;
@@ -92,5 +94,72 @@ export const headOperators: Operator[] = [
     written: [],
     options: () => ({ dtype: undefined }),
     call: (api, { hidden, weights }, options) => headOf(api, weights!, {}).topK!(hidden, 7, options),
+  },
+  {
+    name: 'OutputHead.crossEntropy of soft targets',
+    hasPromise: true,
+    arrays: () => ({
+      hidden: floats(STATES * WIDTH, 72),
+      weights: floats(CLASSES * WIDTH, 73),
+      soft: floats(STATES * CLASSES, 76).map((x) => Math.abs(x) / CLASSES),
+    }),
+    written: [],
+    options: () => ({ gradient: 'both', labelSmoothing: 0.1, temperature: 2 }),
+    lists: () => ({ weight: Array.from({ length: CLASSES }, (_, i) => i % 3) }),
+    call: (api, { hidden, weights, soft }, options, { weight }) =>
+      headOf(api, weights!, {}).crossEntropy!(hidden, soft, { ...options, weight }),
+  },
+  {
+    name: 'OutputHead.crossEntropy of candidates',
+    hasPromise: true,
+    arrays: () => ({
+      hidden: floats(STATES * WIDTH, 72),
+      weights: int8(),
+      candidates: Uint32Array.from({ length: 20 }, (_, i) => 7 * i),
+    }),
+    written: [],
+    options: ({ candidates }) => ({ gradient: 'both', candidates }),
+    lists: () => ({
+      targets: integers(STATES),
+      logCounts: Array.from({ length: 20 }, (_, i) => -i),
+      targetLogCounts: Array.from({ length: STATES }, () => 0),
+    }),
+    call: (api, { hidden, weights }, options, { targets, ...counts }) =>
+      headOf(api, weights!, { format: 'int8' }).crossEntropy!(hidden, targets, { ...options, ...counts }),
+  },
+  {
+    name: 'OutputHead.logits of candidates',
+    hasPromise: true,
+    arrays: () => ({
+      hidden: floats(2 * WIDTH, 72),
+      weights: floats(CLASSES * WIDTH, 73),
+      first: Int32Array.of(1, 299, 1),
+      second: Int32Array.of(4, 5, 6),
+      out: new Float32Array(6),
+    }),
+    written: ['out'],
+    options: ({ out, first, second }) => ({ out, candidates: [first, second] }),
+    call: (api, { hidden, weights }, options) => headOf(api, weights!, {}).logits!(hidden, options),
+  },
+  {
+    name: 'OutputHead.topK of candidates',
+    hasPromise: true,
+    arrays: () => ({
+      hidden: floats(STATES * WIDTH, 72),
+      weights: floats(CLASSES * WIDTH, 73),
+      candidates: Int32Array.from({ length: 40 }, (_, i) => 299 - i),
+    }),
+    written: [],
+    options: ({ candidates }) => ({ candidates }),
+    call: (api, { hidden, weights }, options) => headOf(api, weights!, {}).topK!(hidden, 7, options),
+  },
+  {
+    name: 'OutputHead.sample in blocks',
+    hasPromise: true,
+    arrays: () => ({ hidden: floats(STATES * 2, 72), weights: floats(2 * MANY, 77) }),
+    written: [],
+    options: () => ({ seed: 3, temperature: 0.8 }),
+    call: (api, { hidden, weights }, options) =>
+      headOf(api, weights!, { rows: MANY, cols: 2 }).sample!(hidden, options),
   },
 ];

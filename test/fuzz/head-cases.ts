@@ -97,25 +97,33 @@ const losses: Maker = (draw, limit) => {
   const one = headCase(draw, limit);
   const { rows, cols } = one.m.options;
   const targets = Array.from({ length: one.count }, () => (draw.chance(0.1) ? -100 : draw.int(rows)));
+  const weight = draw.chance(0.4) ? Array.from({ length: rows }, () => draw.int(4) / 2) : undefined;
+  const smoothing = draw.chance(0.3) ? draw.uniform() : 0;
+  const temperature = draw.chance(0.3) ? draw.logUniform(0.5, 4) : 1;
+  const terms = { weight, labelSmoothing: smoothing, temperature };
   return {
-    text: `OutputHead.crossEntropy(${textOf(one)}, [${targets.join()}])`,
+    text: `OutputHead.crossEntropy(${textOf(one)}, [${targets.join()}]) ${JSON.stringify(terms)}`,
     elements: one.count * rows * cols,
     hasPromise: true,
     isSameEverywhere: false,
     expects: 'value',
     invoke(api, arena) {
       const head = makeHead(api, arena, one);
-      const options = arena.options({ gradient: 'hidden' });
+      const options = arena.options({ gradient: 'hidden', ...terms });
       return head.crossEntropy!(arena.input('hidden', one.hidden), targets, options);
     },
     outputs: ({ loss, lse, hidden }: Record<string, AnyArray>) => ({ loss: loss!, lse: lse!, hidden: hidden! }),
     check({ arrays: { loss } }) {
       for (const [i, target] of targets.entries()) {
         const all = Array.from({ length: rows }, (_, r) => logitOf(one, i, r));
-        const top = Math.max(...all.map(({ z }) => z));
-        const off = 2 * Math.max(...all.map(({ bound }) => bound)) + 1e-9;
-        const lse = top + Math.log(all.reduce((sum, { z }) => sum + Math.exp(z - top), 0));
-        const expected = target < 0 ? 0 : lse - all[target]!.z;
+        const z = all.map((each) => each.z / temperature);
+        const top = Math.max(...z);
+        const lse = top + Math.log(z.reduce((sum, each) => sum + Math.exp(each - top), 0));
+        const partOf = (r: number) => (weight?.[r] ?? 1) * ((r === target ? 1 - smoothing : 0) + smoothing / rows);
+        const parts = z.map((each, r) => (partOf(r) === 0 ? 0 : partOf(r) * (lse - each)));
+        const expected = target < 0 ? 0 : parts.reduce((sum, part) => sum + part, 0);
+        const worst = Math.max(...all.map(({ bound }) => bound)) / temperature;
+        const off = 4 * (2 * worst + 1e-7) + 1e-9 * Math.abs(lse);
         if (off === off && !(Math.abs(loss![i]! - expected) <= off)) return `loss ${i} is ${loss![i]}, not ${expected}`;
       }
       return undefined;
@@ -123,4 +131,44 @@ const losses: Maker = (draw, limit) => {
   };
 };
 
-export const headMakers: Record<string, Maker> = { outputHead: logits, outputHeadLoss: losses };
+/** The logits of candidates are those that they have among all classes, and topK their largest. */
+const candidates: Maker = (draw, limit) => {
+  const one = headCase(draw, limit);
+  const { rows, cols } = one.m.options;
+  const n = draw.pick([1, 2, 7, 20]);
+  const listOf = () => draw.pick([Uint32Array, Int32Array]).from({ length: n }, () => draw.int(rows));
+  const lists = draw.chance(0.5) ? [listOf()] : Array.from({ length: one.count }, listOf);
+  const isShared = lists.length !== one.count || (one.count === 1 && draw.chance(0.5));
+  const isFault = draw.chance(0.1);
+  if (isFault && lists.length > 0) lists[0]![n - 1] = rows;
+  return {
+    text: `OutputHead.logits(${textOf(one)}) of ${lists.length} × ${n} candidates`,
+    elements: one.count * n * cols,
+    hasPromise: true,
+    isSameEverywhere: false,
+    expects: isFault && lists.length > 0 ? 'error' : 'value',
+    invoke(api, arena) {
+      const head = makeHead(api, arena, one);
+      const own = lists.map((list, i) => arena.input(`list ${i}`, list));
+      const options = arena.options({ candidates: isShared ? own[0] : own });
+      return head.logits!(arena.input('hidden', one.hidden), options);
+    },
+    outputs: (out: AnyArray) => ({ out }),
+    check({ arrays: { out } }) {
+      for (let i = 0; i < one.count * n; i++) {
+        const state = Math.floor(i / n);
+        const { z, bound } = logitOf(one, state, lists[isShared ? 0 : state]![i % n]!);
+        if (Math.abs(out![i]! - z) > bound || (out![i] !== out![i] && bound === bound)) {
+          return `candidate ${i % n} of state ${state} has ${out![i]}, not ${z}`;
+        }
+      }
+      return undefined;
+    },
+  };
+};
+
+export const headMakers: Record<string, Maker> = {
+  outputHead: logits,
+  outputHeadLoss: losses,
+  outputHeadCandidates: candidates,
+};

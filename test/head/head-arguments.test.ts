@@ -117,10 +117,8 @@ describe('the arguments of OutputHead', () => {
     const states = new Float32Array(count);
     const none = { code: 'ERR_MEMORY_ALLOCATION_FAILED' };
     expect(refusal(() => now!.logits(states))).toMatchObject(none);
-    expect(refusal(() => now!.sample(states))).toMatchObject(none);
     expect(refusal(() => now!.topK(states, rows))).toMatchObject(none);
     await expect(later!.logits(states)).rejects.toMatchObject(none);
-    await expect(later!.sample(states)).rejects.toMatchObject(none);
   });
 
   it('asks no array about itself', () => {

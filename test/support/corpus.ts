@@ -10,6 +10,7 @@ import type { AnyOperator } from '../../lib/backend/operators.js';
 import { inOrder } from '../../lib/call/call.js';
 import { kinds, longest, row, typeNames, type Floats, type FloatsName, type KindName } from './cases.js';
 import { halvesOf, type HalfName } from './halves.js';
+import { addHead } from './head-corpus.js';
 
 /** The name of a case → a hash for each length. */
 export type Corpus = Record<string, string[]>;
@@ -222,5 +223,6 @@ export function corpusOf(name: BackendName): Corpus {
       }
     }
   }
+  addHead(add, backend);
   return corpus;
 }
