@@ -1,5 +1,5 @@
 // Times OutputHead.logits for 1, 4 and 8 states, and what is read off the logits, beside reading as many bytes as the
-// weights have (argmax of floats), in turns.
+// weights have (argmax of floats) and ggml, OpenBLAS and oneDNN where they are there (peers/head.mjs), in turns.
 //
 //   node bench/head.mjs [classes, default 32,000] [hidden size, default 2,048] [rounds, default 9] [formats, all]
 //
@@ -7,6 +7,7 @@
 import { OutputHead } from 'flash-softmax/head';
 import { argmax } from 'flash-softmax/sampling';
 import { uniform } from './numbers.mjs';
+import { headPeers } from './peers/head.mjs';
 import { oneThread, processorTime, table, turns } from './turns.mjs';
 
 const [rows, cols, rounds] = [process.argv[2] ?? 32_000, process.argv[3] ?? 2048, process.argv[4] ?? 9].map(Number);
@@ -38,9 +39,14 @@ const MAKERS = {
 const formats = process.argv[5]?.split(',') ?? Object.keys(MAKERS);
 const hidden = Float32Array.from({ length: 8 * cols }, () => next() - 0.5);
 
+const peers = headPeers();
+let elsewhere = 0; // milliseconds that peers have worked in their processes
+const clock = () => processorTime() + elsewhere;
+
 oneThread();
-console.log(`${rows} classes × ${cols}; median ms, and × reading\n`);
+console.log(`${rows} classes × ${cols}; median ms ± half the interquartile range, and × reading\n`);
 const lines = [];
+const columns = ['1', '4', '8', 'sums', 'tokens', 'top 10'];
 for (const format of formats) {
   const [weights, options] = MAKERS[format]();
   const head = new OutputHead(weights, { rows, cols, format, ...options });
@@ -51,8 +57,20 @@ for (const format of formats) {
   tasks.sums = () => head.expSum(hidden);
   tasks.tokens = () => head.sample(hidden, { seed: 1 });
   tasks['top 10'] = () => head.topK(hidden, 10);
-  const times = await turns(tasks, { rounds, clock: processorTime });
-  const cell = (name) => `${times[name].median.toFixed(2)} (${(times[name].median / times.reading.median).toFixed(2)})`;
-  lines.push([format, times.reading.median, ...['1', '4', '8', 'sums', 'tokens', 'top 10'].map(cell)]);
+  const others = [];
+  for (const peer of peers) {
+    if (!(await peer.has(format, rows, cols))) continue;
+    others.push(peer.name);
+    for (const m of [1, 4, 8]) tasks[`${peer.name} ${m}`] = async () => (elsewhere += await peer.time(m));
+  }
+  const times = await turns(tasks, { rounds, clock });
+  const cell = (name) => {
+    const { median, spread } = times[name] ?? {};
+    const ratio = (median / times.reading.median).toFixed(2);
+    return median === undefined ? '' : `${median.toFixed(2)} ± ${spread.toFixed(2)} (${ratio})`;
+  };
+  lines.push([format, times.reading.median, ...columns.map(cell)]);
+  for (const name of others) lines.push([`${format}, ${name}`, '', ...columns.map((each) => cell(`${name} ${each}`))]);
 }
+for (const peer of peers) peer.close();
 table(['weights', 'reading', 'M = 1', 'M = 4', 'M = 8', 'expSum, 8', 'sample, 8', 'topK, 8'], lines);

@@ -29,7 +29,7 @@ let headOf: (matrix: HeadMatrix) => OutputHead;
 
 /**
  * The last matrix of a model, [rows, cols]: a row of weights for each class. It takes hidden states, of which there may
- * be any number, and reads its weights once for eight of them (once for two with AVX2 and NEON).
+ * be any number, and reads its weights once for eight of them.
  *
  *     const head = new OutputHead(weights, { rows: 128256, cols: 2048, format: 'bfloat16' });
  *     const tokens = head.sample(hidden, { temperature: 0.7, topP: 0.9, seed: 1 });

@@ -29,8 +29,7 @@ template <class Reader> struct HeadRows {
         f32x16 w[Reader::kVectors];
         values.read(part, w);
         for (size_t v = 0; v < Reader::kVectors; v++) {
-          const size_t column =
-              step * Steps<Reader>::kColumns + 16 * (Reader::first_vector(part) + v * Reader::kApart);
+          const size_t column = step * Steps<Reader>::kColumns + 16 * (Reader::first_vector(part) + v);
           if (column >= weights.cols) continue;
           const size_t left = weights.cols - column;
           const f32x16 y = mul(w[v], factor);

@@ -27,15 +27,14 @@ struct WeightRow {
     octaves = w.block ? lowest_bit(w.block) : 0;
     blocks = (w.cols + ((size_t)1 << octaves) - 1) >> octaves;
     scales = w.scales ? w.scales + row * blocks : nullptr;
-    zero_points = !w.zero_points ? nullptr
-                                 : w.zero_points + row * (w.format == kNibbles ? (blocks + 1) / 2 : blocks);
+    zero_points = !w.zero_points ? nullptr : w.zero_points + row * (w.format == kNibbles ? (blocks + 1) / 2 : blocks);
   }
 };
 
 // Of numbers of T that Format<X> reads.
 template <class X> struct NumberReader {
   using T = Stored<X>;
-  static constexpr size_t kParts = 1, kVectors = 1, kApart = 1, kStepBytes = 16 * sizeof(T);
+  static constexpr size_t kParts = 1, kVectors = 1, kStepBytes = 16 * sizeof(T);
   static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols * sizeof(T); }
   struct Step {
     const T* at;
@@ -53,7 +52,7 @@ template <size_t kColumns, size_t kBytes> struct BlockReader {
 
 // Blocks of 32: a float16 scale, then the signed bytes.
 struct Q8_0Reader : BlockReader<32, 34> {
-  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1;
+  static constexpr size_t kParts = 1, kVectors = 2;
   struct Step {
     const uint8_t* at;
     ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {}
@@ -68,15 +67,15 @@ struct Q8_0Reader : BlockReader<32, 34> {
 
 // Blocks of 32: a float16 scale, then bytes whose low nibbles are columns 0 … 15 and whose high ones are 16 … 31.
 struct Q4_0Reader : BlockReader<32, 18> {
-  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1;
+  static constexpr size_t kParts = 1, kVectors = 2;
   struct Step {
     const uint8_t* at;
     ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {}
     ALWAYS void read(size_t, f32x16* w) const {
-      const f32x16 scale = splat_half(at), lowest = mul(scale, splat(-8.f));  // products and sums are exact
-      floats_of_nibbles(load_u8(at + 2), w[0], w[1]);
-      w[0] = fma(w[0], scale, lowest);
-      w[1] = fma(w[1], scale, lowest);
+      const NibbleMap map = nibble_map(splat(8.f), splat_half(at), splat(0.f));
+      const u8x16 q = load_u8(at + 2);
+      w[0] = low_nibbles(q, map);
+      w[1] = high_nibbles(q, map);
     }
   };
   static ALWAYS size_t first_vector(size_t) { return 0; }
@@ -85,25 +84,27 @@ struct Q4_0Reader : BlockReader<32, 18> {
 // Blocks of 256: float16 d and dmin, eight scales and eight minima of 6 bits in 12 bytes, then nibbles: of each 32
 // bytes, the low ones are 32 columns and the high ones the next 32. A weight is d · scale · q − dmin · minimum.
 struct Q4KReader : BlockReader<256, 144> {
-  static constexpr size_t kParts = 4, kVectors = 4, kApart = 1;
+  static constexpr size_t kParts = 4, kVectors = 4;
   struct Step {
     const uint8_t* at;
-    alignas(64) float terms[16];  // d · scale, then −dmin · minimum
+    f32x16 terms;  // d · scale, then −dmin · minimum
     ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {
-      uint32_t packed[3], bits[4];
+      uint32_t packed[3];
       COPY(packed, bytes + 4, 12);
-      bits[0] = packed[0] & 0x3F3F3F3F;
-      bits[1] = (packed[2] & 0x0F0F0F0F) | (packed[0] >> 6 & 0x03030303) << 4;
-      bits[2] = packed[1] & 0x3F3F3F3F;
-      bits[3] = (packed[2] >> 4 & 0x0F0F0F0F) | (packed[1] >> 6 & 0x03030303) << 4;
+      const u8x16 bits =
+          of_words(packed[0] & 0x3F3F3F3F, (packed[2] & 0x0F0F0F0F) | (packed[0] >> 6 & 0x03030303) << 4,
+                   packed[1] & 0x3F3F3F3F, (packed[2] >> 4 & 0x0F0F0F0F) | (packed[1] >> 6 & 0x03030303) << 4);
       const f32x16 smallest = sub(splat(0.f), splat_half(bytes + 2));
-      store(terms, mul(floats_of(load_u8((const uint8_t*)bits)), select_bits(splat_half(bytes), smallest, 0xFF)));
+      terms = mul(floats_of(bits), select_bits(splat_half(bytes), smallest, 0xFF));
     }
     ALWAYS void read(size_t part, f32x16* w) const {
+      const f32x16 none = splat(0.f);
+      const NibbleMap low = nibble_map(none, splat_lane(terms, 2 * part), splat_lane(terms, 8 + 2 * part));
+      const NibbleMap high = nibble_map(none, splat_lane(terms, 2 * part + 1), splat_lane(terms, 9 + 2 * part));
       UNROLL for (size_t i = 0; i < 2; i++) {
-        floats_of_nibbles(load_u8(at + 16 + 32 * part + 16 * i), w[i], w[2 + i]);
-        w[i] = fma(w[i], splat(terms[2 * part]), splat(terms[8 + 2 * part]));
-        w[2 + i] = fma(w[2 + i], splat(terms[2 * part + 1]), splat(terms[9 + 2 * part]));
+        const u8x16 q = load_u8(at + 16 + 32 * part + 16 * i);
+        w[i] = low_nibbles(q, low);
+        w[2 + i] = high_nibbles(q, high);
       }
     }
   };
@@ -111,38 +112,28 @@ struct Q4KReader : BlockReader<256, 144> {
 };
 
 // Blocks of 256: 128 bytes of low nibbles, 64 bytes of upper pairs of bits, sixteen signed scales, a float16 d. A
-// weight is d · scale · (q − 32). Of each half, byte l has the nibbles of columns l and l + 64 below 32 (else l + 32
-// and l + 96), and an upper byte has the pairs of l, l + 32, l + 64 and l + 96.
+// weight is d · scale · (q − 32). Of each half, byte l has the nibbles of columns l and l + 64, and an upper byte has
+// the pairs of l, l + 32, l + 64 and l + 96.
 struct Q6KReader : BlockReader<256, 210> {
-  static constexpr size_t kParts = 4, kVectors = 4, kApart = 2;
+  static constexpr size_t kParts = 2, kVectors = 8;
   struct Step {
     const uint8_t* at;
-    alignas(64) float scales[16], lowest[16];
+    f32x16 scales;
     ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {
-      const f32x16 each = mul(load_bytes((const int8_t*)bytes + 192), splat_half(bytes + 208));
-      store(scales, each);
-      store(lowest, mul(each, splat(-32.f)));
+      scales = mul(load_bytes((const int8_t*)bytes + 192), splat_half(bytes + 208));
     }
     ALWAYS void read(size_t part, f32x16* w) const {
-      const size_t half = part / 2, from = part % 2;
-      const uint8_t* low = at + 64 * half + 16 * from;
-      const u8x16 a = load_u8(low), b = load_u8(low + 32), upper = load_u8(at + 128 + 32 * half + 16 * from);
-      const size_t group = 8 * half + from;
-      w[0] = weight(join_nibbles(bits_of<0, 4>(a), bits_of<0, 2>(upper)), group);
-      w[1] = weight(join_nibbles(bits_of<0, 4>(b), bits_of<2, 2>(upper)), group + 2);
-      w[2] = weight(join_nibbles(bits_of<4, 4>(a), bits_of<4, 2>(upper)), group + 4);
-      w[3] = weight(join_nibbles(bits_of<4, 4>(b), bits_of<6, 2>(upper)), group + 6);
-    }
-    ALWAYS f32x16 weight(u8x16 q, size_t group) const {
-      return fma(floats_of(q), splat(scales[group]), splat(lowest[group]));
+      u8x16 q[8];
+      six_bits(at + 64 * part, at + 128 + 32 * part, q);
+      UNROLL for (size_t v = 0; v < 8; v++) w[v] = mul(signed_floats_of(q[v]), splat_lane(scales, 8 * part + v));
     }
   };
-  static ALWAYS size_t first_vector(size_t part) { return part / 2 * 8 + part % 2; }
+  static ALWAYS size_t first_vector(size_t part) { return 8 * part; }
 };
 
 // Of ONNX: blocks of 16, 32, 64 … columns, each with a scale and a zero point elsewhere. A step has 32 columns.
 template <bool kIsNibble> struct OnnxReader {
-  static constexpr size_t kParts = 1, kVectors = 2, kApart = 1, kStepBytes = kIsNibble ? 16 : 32;
+  static constexpr size_t kParts = 1, kVectors = 2, kStepBytes = kIsNibble ? 16 : 32;
   static ALWAYS size_t row_bytes(const HeadWeights& w) {
     return (w.cols + w.block - 1) / w.block * (kIsNibble ? w.block / 2 : w.block);
   }
@@ -155,15 +146,23 @@ template <bool kIsNibble> struct OnnxReader {
       if (!row.zero_points) return kIsNibble ? 8.f : 128.f;
       return (float)(kIsNibble ? row.zero_points[block / 2] >> block % 2 * 4 & 15 : row.zero_points[block]);
     }
-    ALWAYS f32x16 weight(u8x16 q, size_t block) const {
-      block = block < row.blocks ? block : row.blocks - 1;  // a step may end behind the last block of sixteen
-      return mul(sub(floats_of(q), splat(zero_point(block))), splat(row.scales[block]));
+    ALWAYS NibbleMap map(size_t block) const {
+      return nibble_map(splat(zero_point(block)), splat(row.scales[block]), splat(0.f));
     }
     ALWAYS void read(size_t, f32x16* w) const {
-      UNROLL for (size_t i = 0; i < 2; i++) {
-        const u8x16 bytes = kIsNibble ? load_u8_half(at + 8 * i) : load_u8(at + 16 * i);
-        w[i] = weight(kIsNibble ? zip_first(bits_of<0, 4>(bytes), bits_of<4, 4>(bytes)) : bytes,
-                      (column + 16 * i) >> row.octaves);
+      const size_t first = column >> row.octaves, next = (column + 16) >> row.octaves;
+      const size_t second = next < row.blocks ? next : row.blocks - 1;  // a step may end behind the last block
+      if constexpr (kIsNibble) {
+        const u8x16 q = load_u8(at);
+        const NibbleMap a = map(first), b = first == second ? a : map(second);
+        w[0] = low_nibbles(zip_first(q, bits_of<4, 4>(q)), a);
+        w[1] = low_nibbles(zip_last(q, bits_of<4, 4>(q)), b);
+      } else {
+        UNROLL for (size_t i = 0; i < 2; i++) {
+          const size_t block = i ? second : first;
+          const f32x16 q = floats_of(load_u8(at + 16 * i));
+          w[i] = fma(sub(q, splat(zero_point(block))), splat(row.scales[block]), splat(0.f));
+        }
       }
     }
   };

@@ -8,15 +8,36 @@ struct u8x16 {
 };
 
 SIMD_INLINE u8x16 load_u8(const uint8_t* p) { return {_mm_loadu_si128((const __m128i*)p)}; }
-SIMD_INLINE u8x16 load_u8_half(const uint8_t* p) { return {_mm_loadl_epi64((const __m128i*)p)}; }
 template <int kShift, int kBits> SIMD_INLINE u8x16 bits_of(u8x16 x) {
   return {_mm_and_si128(_mm_srli_epi16(x.v, kShift), _mm_set1_epi8((char)((1 << kBits) - 1)))};
 }
 SIMD_INLINE u8x16 join_nibbles(u8x16 low, u8x16 high) { return {_mm_or_si128(low.v, _mm_slli_epi16(high.v, 4))}; }
 SIMD_INLINE u8x16 zip_first(u8x16 x, u8x16 y) { return {_mm_unpacklo_epi8(x.v, y.v)}; }
+SIMD_INLINE u8x16 zip_last(u8x16 x, u8x16 y) { return {_mm_unpackhi_epi8(x.v, y.v)}; }
 SIMD_INLINE f32x16 floats_of(u8x16 x) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(x.v)),
           _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(x.v, 8)))};
+}
+SIMD_INLINE u8x16 minus_32(u8x16 x) { return {_mm_sub_epi8(x.v, _mm_set1_epi8(32))}; }
+SIMD_INLINE u8x16 of_words(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  return {_mm_set_epi32((int)d, (int)c, (int)b, (int)a)};
+}
+SIMD_INLINE f32x16 signed_floats_of(u8x16 x) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x.v)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x.v, 8)))};
+}
+SIMD_INLINE f32x16 splat_lane(f32x16 a, size_t i) {
+  const __m256 v = _mm256_permutevar8x32_ps(i < 8 ? a.a : a.b, _mm256_set1_epi32((int)i & 7));
+  return {v, v};
+}
+SIMD_INLINE void six_bits(const uint8_t* low, const uint8_t* upper, u8x16* q) {
+  UNROLL for (int i = 0; i < 2; i++) {
+    const u8x16 a = load_u8(low + 16 * i), b = load_u8(low + 32 + 16 * i), pairs = load_u8(upper + 16 * i);
+    q[i] = minus_32(join_nibbles(bits_of<0, 4>(a), bits_of<0, 2>(pairs)));
+    q[2 + i] = minus_32(join_nibbles(bits_of<0, 4>(b), bits_of<2, 2>(pairs)));
+    q[4 + i] = minus_32(join_nibbles(bits_of<4, 4>(a), bits_of<4, 2>(pairs)));
+    q[6 + i] = minus_32(join_nibbles(bits_of<4, 4>(b), bits_of<6, 2>(pairs)));
+  }
 }
 SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   int16_t half;
@@ -24,9 +45,15 @@ SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   const __m256 v = _mm256_cvtph_ps(_mm_set1_epi16(half));
   return {v, v};
 }
-SIMD_INLINE void floats_of_nibbles(u8x16 x, f32x16& low, f32x16& high) {
-  low = floats_of(bits_of<0, 4>(x));
-  high = floats_of(bits_of<4, 4>(x));
+struct NibbleMap {
+  f32x16 zero, scale, offset;
+};
+SIMD_INLINE NibbleMap nibble_map(f32x16 zero, f32x16 scale, f32x16 offset) { return {zero, scale, offset}; }
+SIMD_INLINE f32x16 low_nibbles(u8x16 x, const NibbleMap& map) {
+  return fma(sub(floats_of(bits_of<0, 4>(x)), map.zero), map.scale, map.offset);
+}
+SIMD_INLINE f32x16 high_nibbles(u8x16 x, const NibbleMap& map) {
+  return fma(sub(floats_of(bits_of<4, 4>(x)), map.zero), map.scale, map.offset);
 }
 
 }  // namespace

@@ -8,24 +8,55 @@ struct u8x16 {
 };
 
 SIMD_INLINE u8x16 load_u8(const uint8_t* p) { return {_mm_loadu_si128((const __m128i*)p)}; }
-SIMD_INLINE u8x16 load_u8_half(const uint8_t* p) { return {_mm_loadl_epi64((const __m128i*)p)}; }
 template <int kShift, int kBits> SIMD_INLINE u8x16 bits_of(u8x16 x) {
   return {_mm_and_si128(_mm_srli_epi16(x.v, kShift), _mm_set1_epi8((char)((1 << kBits) - 1)))};
 }
-SIMD_INLINE u8x16 join_nibbles(u8x16 low, u8x16 high) { return {_mm_or_si128(low.v, _mm_slli_epi16(high.v, 4))}; }
 SIMD_INLINE u8x16 zip_first(u8x16 x, u8x16 y) { return {_mm_unpacklo_epi8(x.v, y.v)}; }
+SIMD_INLINE u8x16 zip_last(u8x16 x, u8x16 y) { return {_mm_unpackhi_epi8(x.v, y.v)}; }
 SIMD_INLINE f32x16 floats_of(u8x16 x) { return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(x.v))}; }
+SIMD_INLINE f32x16 signed_floats_of(u8x16 x) { return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x.v))}; }
+SIMD_INLINE u8x16 of_words(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  return {_mm_set_epi32((int)d, (int)c, (int)b, (int)a)};
+}
+SIMD_INLINE void cut(__m512i bytes, u8x16* q) {
+  q[0].v = _mm512_castsi512_si128(bytes);
+  q[1].v = _mm512_extracti32x4_epi32(bytes, 1);
+  q[2].v = _mm512_extracti32x4_epi32(bytes, 2);
+  q[3].v = _mm512_extracti32x4_epi32(bytes, 3);
+}
+// Shifts of words bring each pair of bits to bits 4 and 5 of its byte, where the mask keeps it alone.
+SIMD_INLINE void six_bits(const uint8_t* low, const uint8_t* upper, u8x16* q) {
+  const __m512i four = _mm512_set1_epi8(15), pair = _mm512_set1_epi8(48), bias = _mm512_set1_epi8(32);
+  const __m512i nibbles = _mm512_loadu_si512(low);
+  const __m256i pairs = _mm256_loadu_si256((const __m256i*)upper);
+  const __m512i left =
+      _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_slli_epi16(pairs, 4)), _mm256_slli_epi16(pairs, 2), 1);
+  const __m512i right = _mm512_inserti64x4(_mm512_castsi256_si512(pairs), _mm256_srli_epi16(pairs, 2), 1);
+  const __m512i a = _mm512_or_si512(_mm512_and_si512(nibbles, four), _mm512_and_si512(left, pair));
+  const __m512i b =
+      _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(nibbles, 4), four), _mm512_and_si512(right, pair));
+  cut(_mm512_sub_epi8(a, bias), q);
+  cut(_mm512_sub_epi8(b, bias), q + 4);
+}
 SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   int16_t half;
   COPY(&half, p, 2);
   return {_mm512_cvtph_ps(_mm256_set1_epi16(half))};
 }
-// A permutation reads the low four bits of an index: a table of 0 … 15 converts these without masking.
-SIMD_INLINE void floats_of_nibbles(u8x16 x, f32x16& low, f32x16& high) {
+SIMD_INLINE f32x16 splat_lane(f32x16 a, size_t i) { return {_mm512_permutexvar_ps(_mm512_set1_epi32((int)i), a.v)}; }
+// A permutation reads the low four bits of an index: a table of sixteen values converts nibbles without masking.
+struct NibbleMap {
+  __m512 table;
+};
+SIMD_INLINE NibbleMap nibble_map(f32x16 zero, f32x16 scale, f32x16 offset) {
   const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const __m512i index = _mm512_cvtepu8_epi32(x.v);
-  low.v = _mm512_permutexvar_ps(index, values);
-  high.v = _mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), values);
+  return {_mm512_fmadd_ps(_mm512_sub_ps(values, zero.v), scale.v, offset.v)};
+}
+SIMD_INLINE f32x16 low_nibbles(u8x16 x, const NibbleMap& map) {
+  return {_mm512_permutexvar_ps(_mm512_cvtepu8_epi32(x.v), map.table)};
+}
+SIMD_INLINE f32x16 high_nibbles(u8x16 x, const NibbleMap& map) {
+  return {_mm512_permutexvar_ps(_mm512_srli_epi32(_mm512_cvtepu8_epi32(x.v), 4), map.table)};
 }
 
 }  // namespace

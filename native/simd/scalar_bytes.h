@@ -13,12 +13,6 @@ SIMD_INLINE u8x16 load_u8(const uint8_t* p) {
   COPY(r.v, p, 16);
   return r;
 }
-// Eight bytes; the others are 0.
-SIMD_INLINE u8x16 load_u8_half(const uint8_t* p) {
-  u8x16 r = {};
-  COPY(r.v, p, 8);
-  return r;
-}
 // kBits bits of each byte, from bit kShift on.
 template <int kShift, int kBits> SIMD_INLINE u8x16 bits_of(u8x16 x) {
   for (uint8_t& each : x.v) each = (uint8_t)(each >> kShift & ((1 << kBits) - 1));
@@ -35,10 +29,41 @@ SIMD_INLINE u8x16 zip_first(u8x16 x, u8x16 y) {
   for (int i = 0; i < 8; i++) r.v[2 * i] = x.v[i], r.v[2 * i + 1] = y.v[i];
   return r;
 }
+// The same of their last eight bytes.
+SIMD_INLINE u8x16 zip_last(u8x16 x, u8x16 y) {
+  u8x16 r;
+  for (int i = 0; i < 8; i++) r.v[2 * i] = x.v[8 + i], r.v[2 * i + 1] = y.v[8 + i];
+  return r;
+}
 SIMD_INLINE f32x16 floats_of(u8x16 x) {
   f32x16 r;
   for (int i = 0; i < 16; i++) r.v[i] = x.v[i];
   return r;
+}
+SIMD_INLINE u8x16 minus_32(u8x16 x) {
+  for (uint8_t& each : x.v) each = (uint8_t)(each - 32);
+  return x;
+}
+SIMD_INLINE u8x16 of_words(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  const uint32_t words[4] = {a, b, c, d};
+  return load_u8((const uint8_t*)words);
+}
+SIMD_INLINE f32x16 signed_floats_of(u8x16 x) {
+  f32x16 r;
+  for (int i = 0; i < 16; i++) r.v[i] = (int8_t)x.v[i];
+  return r;
+}
+// Lane i in all lanes.
+SIMD_INLINE f32x16 splat_lane(f32x16 a, size_t i) { return splat(a.v[i]); }
+// The 128 columns of half a block of q6_K, minus 32: 64 bytes of nibbles, 32 bytes of upper pairs.
+SIMD_INLINE void six_bits(const uint8_t* low, const uint8_t* upper, u8x16* q) {
+  UNROLL for (int i = 0; i < 2; i++) {
+    const u8x16 a = load_u8(low + 16 * i), b = load_u8(low + 32 + 16 * i), pairs = load_u8(upper + 16 * i);
+    q[i] = minus_32(join_nibbles(bits_of<0, 4>(a), bits_of<0, 2>(pairs)));
+    q[2 + i] = minus_32(join_nibbles(bits_of<0, 4>(b), bits_of<2, 2>(pairs)));
+    q[4 + i] = minus_32(join_nibbles(bits_of<4, 4>(a), bits_of<4, 2>(pairs)));
+    q[6 + i] = minus_32(join_nibbles(bits_of<4, 4>(b), bits_of<6, 2>(pairs)));
+  }
 }
 // The float16 at p in all lanes. p need not be aligned.
 SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
@@ -46,10 +71,16 @@ SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   for (uint16_t& each : all) COPY(&each, p, 2);
   return load_half(all);
 }
-// The low and the high nibbles.
-SIMD_INLINE void floats_of_nibbles(u8x16 x, f32x16& low, f32x16& high) {
-  low = floats_of(bits_of<0, 4>(x));
-  high = floats_of(bits_of<4, 4>(x));
+// What nibbles become: fma(nibble − zero, scale, offset).
+struct NibbleMap {
+  f32x16 zero, scale, offset;
+};
+SIMD_INLINE NibbleMap nibble_map(f32x16 zero, f32x16 scale, f32x16 offset) { return {zero, scale, offset}; }
+SIMD_INLINE f32x16 low_nibbles(u8x16 x, const NibbleMap& map) {
+  return fma(sub(floats_of(bits_of<0, 4>(x)), map.zero), map.scale, map.offset);
+}
+SIMD_INLINE f32x16 high_nibbles(u8x16 x, const NibbleMap& map) {
+  return fma(sub(floats_of(bits_of<4, 4>(x)), map.zero), map.scale, map.offset);
 }
 
 }  // namespace
