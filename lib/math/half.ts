@@ -12,11 +12,11 @@ export interface Half {
 
 export const float16: Half = {
   toFloat(bits) {
-    const sign = bits & 0x8000 ? -1 : 1;
-    const exponent = (bits >> 10) & 31;
-    const fraction = bits & 0x3ff;
-    if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
-    return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+    // Moved to the bits of a float32, they have their value times 2^-112.
+    word[0] = ((bits & 0x8000) << 16) | ((bits & 0x7fff) << 13);
+    const value = float[0]! * 2 ** 112;
+    if ((bits & 0x7c00) !== 0x7c00) return value;
+    return bits & 0x3ff ? NaN : value * Infinity;
   },
   toBits(value) {
     float[0] = value;

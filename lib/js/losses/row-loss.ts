@@ -4,8 +4,9 @@ import { ROW_LOSS } from '../../backend/operators.js';
 import { exp } from '../../math/exp.js';
 import { log1p, twoSum } from '../../math/log.js';
 import { exactProduct } from '../../math/powers.js';
-import { cells, remainders } from '../rows/logits.js';
-import { LogRows, RAISE } from '../softmax/log-rows.js';
+import { cells } from '../rows/logits.js';
+import { LogRows } from '../softmax/log-rows.js';
+import { RAISE } from '../softmax/log-steps.js';
 import { twinOf } from '../twin.js';
 import { sameNaN } from './loss-rows.js';
 
@@ -101,14 +102,11 @@ class LossRows extends LogRows {
   private targetOf(start: number, target: number): { readonly D: number; readonly others: number } {
     const at = start + target * this.inner;
     if (this.isMasked(at, target)) return { D: Infinity, others: 1 + this.others };
-    this.loadValues(at, 1);
-    if (this.bias !== null) this.addBias(this.bias, this.isBiasShared ? target : at, 1, 1);
-    const [logit, rest] = [cells[0]!, this.bias === null ? 0 : remainders[0]!];
+    const { logit, rest } = this.logitAt(at, target);
     const D = this.isNonFinite ? -this.nonFiniteLog : -this.logOf(logit, rest);
     const isTop = logit === this.max && rest === this.maxRest;
     if (isTop || this.isNonFinite) return { D, others: this.others };
-    this.weigh(1, this.max);
-    return { D, others: 1 - (cells[0]! + remainders[0]!) / RAISE + this.others };
+    return { D, others: 1 - this.weightOfLogit(logit, rest) / RAISE + this.others };
   }
   /** −ln p of a target whose logit is given beside the row, the sum of all terms but its own, and the sum of all. */
   private givenTerm(row: number): GivenTerm {
@@ -126,27 +124,6 @@ class LossRows extends LogRows {
     if (a < 0) return { D: log1p(others * term, 0)[0], others: others * term, whole: 1 + others * term };
     return { D: a + (log1p(this.others + term, 0)[0] + rest), others, whole: others + term };
   }
-  /** Calls each(index, column, ln p) for the elements of a row. */
-  private eachLog(start: number, each: (at: number, column: number, log: number) => void): void {
-    this.visitParts(start, (column, n) => {
-      for (let i = 0; i < n; i++) {
-        const log = this.isNonFinite
-          ? this.nonFiniteLog
-          : this.logOf(cells[i]!, this.bias === null ? 0 : remainders[i]!);
-        each(start + (column + i) * this.inner, column + i, log);
-      }
-    });
-  }
-  /** Calls each(index, column, p) for the elements of a row. */
-  private eachProbability(start: number, each: (at: number, column: number, p: number) => void): void {
-    const whole = 1 + this.others;
-    this.visitParts(start, (column, n) => {
-      if (!this.isNonFinite) this.weigh(n, this.max);
-      for (let i = 0; i < n; i++)
-        each(start + (column + i) * this.inner, column + i, (cells[i]! + remainders[i]!) / RAISE / whole);
-    });
-  }
-
   private weightOf(column: number): number {
     const { weight } = this.terms;
     return weight === null ? 1 : weight[column]!;
@@ -172,21 +149,27 @@ class LossRows extends LogRows {
     let sum = 0;
     let loss = 0;
     let rest = 0; // what rounding takes from `loss`
-    this.eachLog(start, (at, column, log) => {
-      const b = this.shareOf(at, column, classes);
-      const isMasked = this.isMasked(at, column);
-      if (b === 0 || (isMasked && !this.isGiven(at))) return;
-      sum += b;
-      const term = b * (isMasked ? Infinity : -log);
-      const next = loss + term;
-      rest += Math.abs(loss) < Math.abs(term) ? term - next + loss : loss - next + term;
-      loss = next;
+    this.eachPart((first, n) => {
+      if (!this.isNonFinite) this.putLogs(start, first, n, false);
+      for (let i = 0; i < n; i++) {
+        const column = first + i;
+        const at = start + column * this.inner;
+        const b = this.shareOf(at, column, classes);
+        const isMasked = this.isMasked(at, column);
+        if (b === 0 || (isMasked && !this.isGiven(at))) continue;
+        sum += b;
+        const term = b * (isMasked ? Infinity : -(this.isNonFinite ? this.nonFiniteLog : cells[i]!));
+        const next = loss + term;
+        rest += Math.abs(loss) < Math.abs(term) ? term - next + loss : loss - next + term;
+        loss = next;
+      }
     });
     return [sum, Number.isFinite(loss) ? loss + rest : loss, classes];
   }
 
   rowLoss(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {
     const { soft, given, smoothing, penalty, scale } = this.terms;
+    const hasShares = soft !== null || smoothing > 0;
     this.visitRows(outer, (start, row) => {
       const target = targets[row]!;
       if (target < 0) {
@@ -194,7 +177,7 @@ class LossRows extends LogRows {
         for (let c = 0; gradient !== null && c < this.cols; c++) gradient[start + c * this.inner] = 0;
         return;
       }
-      this.measure(start);
+      this.measure(start, gradient !== null && !hasShares);
       const term = given === null ? null : this.givenTerm(row);
       const lse = penalty === 0 ? 0 : term ? given![2 * row]! / this.temperature + term.D : this.valueOfLogSumExp();
       const isAlone = term !== null && term.others === 0 && this.isNonFinite;
@@ -215,18 +198,24 @@ class LossRows extends LogRows {
       if (term !== null) factor *= term.others / term.whole;
       loss[row] = this.isNaNRow() && !isAlone ? NaN : sameNaN(total * scale);
       if (gradient === null) return;
-      const hasShares = soft !== null || smoothing > 0;
       const isVisible = given !== null || !this.isMasked(start + target * this.inner, target);
       const takeBack = weight !== 0 && isVisible ? target : -1;
       const slope = scale / this.scaleOfLogits();
       // Elements are written as they are read, so a share is taken before its element, which may be of the same array.
-      this.eachProbability(start, (at, column, p) => {
-        const share = hasShares ? this.shareOf(at, column, classes) : 0;
-        if (this.isMasked(at, column)) gradient[at] = 0;
-        else if (isAlone || this.isEmptyRow()) gradient[at] = 0;
-        else if (this.isNaNRow()) gradient[at] = NaN;
-        else if (column === takeBack) gradient[at] = sameNaN((atTarget - share) * slope);
-        else gradient[at] = sameNaN((p * factor * more - share) * slope);
+      const whole = 1 + this.others;
+      this.eachPart((first, n) => {
+        if (!this.isNonFinite) this.putWeights(start, first, n);
+        for (let i = 0; i < n; i++) {
+          const column = first + i;
+          const at = start + column * this.inner;
+          const p = cells[i]! / RAISE / whole;
+          const share = hasShares ? this.shareOf(at, column, classes) : 0;
+          if (this.isMasked(at, column)) gradient[at] = 0;
+          else if (isAlone || this.isEmptyRow()) gradient[at] = 0;
+          else if (this.isNaNRow()) gradient[at] = NaN;
+          else if (column === takeBack) gradient[at] = sameNaN((atTarget - share) * slope);
+          else gradient[at] = sameNaN((p * factor * more - share) * slope);
+        }
       });
     });
   }

@@ -154,6 +154,43 @@ function softTopK(
   return true;
 }
 
+/** Σ v of a row, v = p (1 − p), and Σ v dp over it. */
+type Mean = readonly [sum: number, mean: number];
+
+function strideMean(p: Floats, dp: Floats, start: number, cols: number, inner: number): Mean {
+  const [weights, products] = [new Total(), new Total()];
+  for (let c = 0, at = start; c < cols; c++, at += inner) {
+    const v = p[at]! * (1 - p[at]!);
+    weights.add(v);
+    if (v !== 0) products.add(dp[at]! * v);
+  }
+  const [sum] = weights.parts;
+  return [sum, sum === 0 ? 0 : products.parts[0] / sum];
+}
+
+/** The steps of {@link Total}, twice in one loop. */
+function plainMean(p: Floats, dp: Floats, start: number, cols: number): Mean {
+  let [sum, low, products, productsLow] = [0, 0, 0, 0];
+  for (let i = start; i < start + cols; i++) {
+    const probability = p[i]!;
+    const v = probability * (1 - probability);
+    const next = sum + v;
+    const ofV = next - sum;
+    low += sum - (next - ofV) + (v - ofV);
+    sum = next;
+    if (v === 0) continue;
+    const product = dp[i]! * v;
+    const after = products + product;
+    const ofProduct = after - products;
+    productsLow += products - (after - ofProduct) + (product - ofProduct);
+    products = after;
+  }
+  const whole = wholeOf(sum, low);
+  return [whole, whole === 0 ? 0 : wholeOf(products, productsLow) / whole];
+}
+
+const wholeOf = (sum: number, low: number): number => (Math.abs(sum) < Infinity && low === low ? sum + low : sum);
+
 function softTopKBackward(
   p: Floats,
   dp: Floats,
@@ -165,14 +202,7 @@ function softTopKBackward(
 ): void {
   const rows = new LossRows(p, cols, inner);
   rows.each(outer, (start) => {
-    const [weights, products] = [new Total(), new Total()];
-    for (let c = 0, at = start; c < cols; c++, at += inner) {
-      const v = p[at]! * (1 - p[at]!);
-      weights.add(v);
-      if (v !== 0) products.add(dp[at]! * v);
-    }
-    const [sum] = weights.parts;
-    const mean = sum === 0 ? 0 : products.parts[0] / sum;
+    const [sum, mean] = inner === 1 ? plainMean(p, dp, start, cols) : strideMean(p, dp, start, cols, inner);
     const isBad = mean !== mean || sum !== sum;
     for (let c = 0, at = start; c < cols; c++, at += inner) {
       const v = p[at]! * (1 - p[at]!);

@@ -1,6 +1,7 @@
 /** The kernel of stableMaxCrossEntropy: −ln p of a target with p = s(z) / Σ s(z), and its gradient. */
 import { STABLE_MAX_LOSS } from '../../backend/operators.js';
 import { twinOf } from '../twin.js';
+import { isPlainShape, parts, stableTerms, storeSlopes } from './plain-steps.js';
 import { LossRows, sameNaN, Total, type Floats } from './loss-rows.js';
 import { DOWN, isFar, logOfQuotient, PLAIN, sizeOf, termOf, UP, type Scale } from './stable-max.js';
 
@@ -60,6 +61,7 @@ function kernel(
     const mayBeFar = (plain.sum < 1 || bias !== null) && hasFarLogit(start);
     return mayBeFar ? sumOf(rows, start, plain.sum < 2 ** 900 ? UP : DOWN) : plain;
   };
+  const isPlain = isPlainShape(cols, inner, mask, bias);
   rows.each(outer, (start, row) => {
     const target = targets[row]!;
     const fill = (value: number): void => {
@@ -70,7 +72,10 @@ function kernel(
       loss[row] = 0;
       return fill(0);
     }
-    const of = measured(start);
+    if (isPlain) stableTerms(x, start, cols);
+    // Beside a sum of 1 or more, terms that need another scale are 0.
+    const isOrdinary = isPlain && parts[0]! >= 1 && parts[0]! < Infinity;
+    const of = isOrdinary ? { scale: PLAIN, sum: parts[0]!, low: parts[1]! } : measured(start);
     const isUsual = of.sum > 0 && of.sum < Infinity;
     if (!isUsual) {
       const isEmpty = of.sum === 0 && mask !== null;
@@ -82,6 +87,10 @@ function kernel(
     loss[row] = sameNaN((0 - logOfQuotient(z, scale, sum, low)) * factor);
     if (gradient === null) return;
     const atTarget = slopeAtTarget(z, of, factor);
+    if (isOrdinary) {
+      storeSlopes(gradient, start, cols, factor / sum, target, atTarget);
+      return;
+    }
     for (let c = 0, at = start; c < cols; c++, at += inner) {
       if (!rows.isVisible(start, c)) gradient[at] = 0;
       else gradient[at] = c === target ? atTarget : slopeOf(rows.read(start, c, scale.unit), of, factor);

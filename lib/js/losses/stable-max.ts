@@ -1,9 +1,10 @@
 /** The kernels of stableMax and logStableMax: s(z) / Σ s(z), s(z) = z + 1 for z ≥ 0 and 1 / (1 − z) below; its log. */
 import { LOG_STABLE_MAX, STABLE_MAX } from '../../backend/operators.js';
-import { lengthOf } from '../../call/arrays.js';
+import { kindOf, lengthOf } from '../../call/arrays.js';
 import { lnBy1p, log1p, twoSum } from '../../math/log.js';
 import { counts } from '../../backend/masks.js';
 import { twinOf } from '../twin.js';
+import { isPlainShape, parts, stableTerms, storeShares } from './plain-steps.js';
 
 type Floats = Float32Array | Float64Array;
 
@@ -41,6 +42,15 @@ export const logOfQuotient = (z: number, scale: Scale, sum: number, low: number)
   return z < 0 ? ofNumerator - ofSize - lnBy1p(sum) : ofSize - lnBy1p(sum);
 };
 
+/** Writes a plain row. Returns false where logits may be far: a sum of 1 or more is right without their terms. */
+function plainShares(x: Floats, out: Floats, start: number, cols: number): boolean {
+  stableTerms(x, start, cols);
+  const sum = parts[0]!;
+  if (!(sum >= 1 && sum < Infinity)) return false;
+  storeShares(out, start, cols, sum, kindOf(x) === 'Float32Array');
+  return true;
+}
+
 const kernel =
   (isLog: boolean) =>
   (
@@ -77,8 +87,10 @@ const kernel =
       return Number.isFinite(sum) ? twoSum(sum, low) : [sum, 0];
     };
     const hidden = isLog ? -Infinity : 0;
+    const isPlain = !isLog && isPlainShape(cols, inner, mask, bias);
     for (let o = 0; o < outer; o++) {
       for (let start = o * cols * inner, end = start + inner; start < end; start++) {
+        if (isPlain && plainShares(x, out, start, cols)) continue;
         let scale = PLAIN;
         let [sum, low] = sumOf(start, scale);
         if (sum === Infinity) scale = DOWN;

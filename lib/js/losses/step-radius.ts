@@ -15,9 +15,22 @@ function kernel(
   bias: Floats | null,
 ): void {
   const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
+  const isPlain = inner === 1 && mask === null && bias === null;
   rows.each(outer, (start, row) => {
     let [most, least] = [-Infinity, Infinity];
-    for (let c = 0; c < cols; c++) {
+    if (isPlain) {
+      for (let i = start; i < start + cols; i++) {
+        const z = x[i]!;
+        if (z <= most) {
+          if (z < least) least = z;
+        } else {
+          most = z;
+          if (z !== z) break;
+          if (z < least) least = z;
+        }
+      }
+    }
+    for (let c = isPlain ? cols : 0; c < cols; c++) {
       if (!rows.isVisible(start, c)) continue;
       const z = rows.read(start, c) + rows.low;
       most = Math.max(most, z); // NaN stays

@@ -1,6 +1,8 @@
 /** The kernel of taylorSoftmax: T(z) / Σ T(z), T the Taylor polynomial of exp of an even order. */
 import { TAYLOR_SOFTMAX } from '../../backend/operators.js';
+import { kindOf } from '../../call/arrays.js';
 import { twinOf } from '../twin.js';
+import { isPlainShape, parts, storeShares, taylorTerms } from './plain-steps.js';
 import { exponentOf, LossRows, powerWithin, sameNaN, Total, type Floats } from './loss-rows.js';
 
 /** What a row's logits are multiplied by, and what that is divided by: u times a logit over the temperature. */
@@ -8,6 +10,15 @@ interface Units {
   readonly u: number;
   readonly logit: number;
   readonly divisor: number;
+}
+
+/** Writes a plain row. Returns false where a term overflows. */
+function plainShares(x: Floats, out: Floats, start: number, n: number, order: number, temperature: number): boolean {
+  taylorTerms(x, start, n, order, temperature);
+  const sum = parts[0]!;
+  if (!(sum > 0 && sum < Infinity)) return false;
+  storeShares(out, start, n, sum, kindOf(x) === 'Float32Array');
+  return true;
 }
 
 function kernel(
@@ -55,7 +66,9 @@ function kernel(
     return { u: logit * half * mostZ * rest, logit, divisor: temperature / half / rest / mostZ };
   };
 
+  const isPlain = isPlainShape(cols, inner, mask, bias);
   rows.each(outer, (start) => {
+    if (isPlain && plainShares(x, out, start, cols, order, temperature)) return;
     let sum = sumOf(start, plain);
     const own = sum === Infinity ? unitsOf(start) : undefined;
     if (own !== undefined) sum = sumOf(start, own);

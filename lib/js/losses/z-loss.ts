@@ -3,6 +3,7 @@ import { Z_LOSS } from '../../backend/operators.js';
 import { exactProduct } from '../../math/powers.js';
 import { log1p } from '../../math/log.js';
 import { twinOf } from '../twin.js';
+import { addUp, parts } from './plain-steps.js';
 import { expBelow, exponentOf, LossRows, powerWithin, sameNaN, Total, type Floats } from './loss-rows.js';
 
 /** A row's mean (hi + low), deviation and visible logits, in its unit. */
@@ -30,6 +31,20 @@ function meanOf([sum, rest]: readonly [number, number], n: number): readonly [hi
   return [hi, (sum - product - lost + rest) / n];
 }
 
+/** The moments of n plain logits whose squares stay in the range of a double. */
+function momentsOfPlain(x: Floats, start: number, count: number): Moments {
+  addUp(x, start, count, 0, 0, false);
+  const [hi, low] = meanOf([parts[0]!, parts[1]!], Math.max(count, 1));
+  addUp(x, start, count, hi, low, true);
+  return momentsFrom(1, count, hi, low, parts[0]!);
+}
+
+function momentsFrom(unit: number, count: number, hi: number, low: number, squares: number): Moments {
+  const std = Math.sqrt(squares / Math.max(count, 1));
+  const noise = 2 ** -80 * Math.abs(hi); // of the mean of equal logits
+  return { unit, count, hi, low, std: std < noise ? 0 : std };
+}
+
 function momentsOf(rows: LossRows, start: number, isDouble: boolean): Moments {
   const unit = isDouble ? unitOf(rows, start) : 1;
   const total = new Total();
@@ -47,9 +62,7 @@ function momentsOf(rows: LossRows, start: number, isDouble: boolean): Moments {
     const d = rows.read(start, c, unit) - hi + (rows.low - low);
     squares.add(d * d);
   }
-  const std = Math.sqrt(squares.parts[0] / Math.max(count, 1));
-  const noise = 2 ** -80 * Math.abs(hi); // of the mean of equal logits
-  return { unit, count, hi, low, std: std < noise ? 0 : std };
+  return momentsFrom(unit, count, hi, low, squares.parts[0]);
 }
 
 function kernel(
@@ -67,6 +80,7 @@ function kernel(
   bias: Floats | null,
 ): void {
   const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
+  const isPlain = rows.isSingle && inner === 1 && mask === null && bias === null;
   rows.each(outer, (start, row) => {
     const target = targets[row]!;
     const fill = (value: number): void => {
@@ -77,7 +91,8 @@ function kernel(
       loss[row] = 0;
       return fill(0);
     }
-    const { unit, count, hi, low, std } = momentsOf(rows, start, !rows.isSingle);
+    const moments = isPlain ? momentsOfPlain(x, start, cols) : momentsOf(rows, start, !rows.isSingle);
+    const { unit, count, hi, low, std } = moments;
     const isBad = count > 0 && !(std < Infinity);
     const isHidden = !rows.isVisible(start, target);
     if (isBad || isHidden) {
@@ -95,6 +110,11 @@ function kernel(
     const ofTarget = (sigma / std) * unit;
     const ofAll = ofTarget / count;
     const ofDistance = ofAll * (z / std);
+    if (isPlain) {
+      for (let i = start; i < start + cols; i++) gradient[i] = ofDistance * (x[i]! - hi - low) + ofAll;
+      gradient[start + target] = ofDistance * d + ofAll - ofTarget;
+      return;
+    }
     for (let c = 0; c < cols; c++) {
       const at = start + c * inner;
       const slope = ofDistance * distance(c) + ofAll - (c === target ? ofTarget : 0);

@@ -15,6 +15,20 @@ class Largest {
     this.#size = 0;
   }
 
+  /** Offers n numbers: most are not above the last of a full list. */
+  offerAll(values: Float64Array, n: number): void {
+    const { limit } = this;
+    const first = Math.min(limit, n);
+    for (let i = 0; i < first; i++) this.offer(values[i]!, i);
+    let least = this.#values[limit - 1]!;
+    for (let i = first; i < n; i++) {
+      const value = values[i]!;
+      if (!(value > least)) continue;
+      this.offer(value, i);
+      least = this.#values[limit - 1]!;
+    }
+  }
+
   offer(value: number, index: number): void {
     const values = this.#values;
     if (this.#size === this.limit && !(value > values[this.limit - 1]!)) return;
@@ -61,6 +75,10 @@ export class Chooser {
   choose(choices: Float64Array): Uint32Array {
     const best = this.#best;
     best.clear();
+    if (this.groups === 1) {
+      best.offerAll(choices, this.#size);
+      return best.indices;
+    }
     for (const group of this.#kept(choices)) {
       for (let i = group * this.#size; i < (group + 1) * this.#size; i++) best.offer(choices[i]!, i);
     }

@@ -1,6 +1,6 @@
 /** What the kernels of routing share: a token's scores in double, as native/routing/token_row.h has them. */
-import { LN2, LN2_LOW, rootsOfTwo, split, STEP_BITS, STEPS } from '../../math/powers.js';
 import { TOKEN_STATUS } from '../../routing/options.js';
+import { exponentialOf } from '../rows/exponential.js';
 
 export const SOFTMAX = 0;
 export const SIGMOID = 1;
@@ -11,31 +11,12 @@ export const OVER_LOGITS = 2;
 /** Below this logit a sigmoid is the exponential itself, to the last bit of a double. */
 const SIGMOID_IS_EXP = -600;
 
-/** Makes e^x for x ≤ 0, 0 from −708 on. Max error: some ULP. */
-export function exponential(): (x: number) => number {
-  const { high: roots, low: rootsLow } = rootsOfTwo();
-  const octave = new Float64Array(1024).fill(1);
-  for (let i = 1; i < octave.length; i++) octave[i] = octave[i - 1]! / 2;
-  const [stepHigh, rest] = split(LN2 / STEPS);
-  const stepLow = rest + LN2_LOW / STEPS;
-  return (x) => {
-    if (!(x > -708)) return x !== x ? x : 0;
-    const steps = Math.round((x * STEPS) / LN2);
-    const t = x - steps * stepHigh - steps * stepLow;
-    const whole = -(steps >> STEP_BITS);
-    const root = steps & (STEPS - 1);
-    const expMinus1 = t + t * t * (1 / 2 + t * (1 / 6 + t * (1 / 24)));
-    return (roots[root]! + (rootsLow[root]! + (roots[root]! + rootsLow[root]!) * expMinus1)) * octave[whole]!;
-  };
-}
-
 /** The scores of logits, one token after the other. */
 export class Scores {
   /** exp(x − top) or σ(x). */
   readonly score: Float64Array;
   /** σ(−x). */
   readonly complement: Float64Array;
-  readonly #exp = exponential();
 
   constructor(most: number) {
     this.score = new Float64Array(most);
@@ -46,7 +27,7 @@ export class Scores {
   exponentials(x: Float32Array | Float64Array, start: number, n: number, top: number): number {
     let sum = 0;
     for (let i = 0; i < n; i++) {
-      const term = top === -Infinity ? 0 : this.#exp(x[start + i]! - top);
+      const term = top === -Infinity ? 0 : exponentialOf(x[start + i]! - top);
       this.score[i] = term;
       sum += term;
     }
@@ -58,7 +39,7 @@ export class Scores {
     let sum = 0;
     for (let i = 0; i < n; i++) {
       const z = x[start + i]!;
-      const term = this.#exp(-Math.abs(z));
+      const term = exponentialOf(-Math.abs(z));
       const large = 1 / (1 + term);
       const small = term * large;
       this.score[i] = z < 0 ? small : large;

@@ -23,7 +23,7 @@ export const { addBias, hasOverflowed, largestRest } = biasSteps(cells, remainde
 export const { subtractLargest } = distanceSteps(cells, remainders);
 export const { store_f32, store_f64 } = storeSteps(cells, remainders);
 const { hide } = maskSteps(cells);
-const table = powerTable();
+export const table = powerTable();
 export const { weigh_f32 } = weightSteps_f32(cells, table);
 export const { weigh_f64 } = weightSteps_f64(cells, remainders, table);
 

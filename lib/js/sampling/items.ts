@@ -2,27 +2,16 @@
 import { NO_INDEX } from '../../backend/backend.js';
 import type { Floats } from './rows.js';
 
-/** A logit with its place in the row. */
-export interface Item {
-  readonly z: number;
-  readonly index: number;
-  /** Decides the order: larger keys come first, lower indices first among equals. Mostly the logit itself. */
-  key: number;
-  weight: number;
-}
-
-export const compareItems = (a: Item, b: Item): number => (a.key === b.key ? a.index - b.index : b.key - a.key);
-
 /** The index of the largest logit, the lowest of several; NO_INDEX for a row with a NaN. */
 export function indexOfLargest(x: Floats, start: number, n: number): number {
   let largest = -Infinity;
   let index = 0;
   for (let i = 0; i < n; i++) {
     const z = x[start + i]!;
-    if (z > largest) {
-      largest = z;
-      index = i;
-    } else if (z !== z) return NO_INDEX;
+    if (z <= largest) continue;
+    if (z !== z) return NO_INDEX;
+    largest = z;
+    index = i;
   }
   return index;
 }
@@ -36,25 +25,76 @@ export function rankOf(x: Floats, start: number, n: number, target: number): num
   return rank;
 }
 
-/** The first k items in order, of a row without NaN. */
-export function bestItems(x: Floats, start: number, n: number, k: number): Item[] {
-  const heap: Item[] = []; // its root comes last in order
-  const sift = (moving: Item, from: number) => {
-    let at = from;
-    for (let child = 2 * at + 1; child < k; child = 2 * at + 1) {
-      if (child + 1 < k && compareItems(heap[child]!, heap[child + 1]!) < 0) child++;
-      if (compareItems(moving, heap[child]!) > 0) break;
-      heap[at] = heap[child]!;
-      at = child;
+/** The first logits of a row in order: larger ones first, lower indices first among equals. */
+export class BestItems {
+  values = new Float64Array(0);
+  indices = new Uint32Array(0);
+
+  /** Finds the first k of n logits. Returns false if it finds a NaN. */
+  find(x: Floats, start: number, n: number, k: number): boolean {
+    if (this.values.length < k) {
+      this.values = new Float64Array(k);
+      this.indices = new Uint32Array(k);
     }
-    heap[at] = moving;
-  };
-  for (let index = 0; index < n; index++) {
-    const z = x[start + index]!;
-    if (heap.length < k) {
-      heap.push({ key: z, z, index, weight: 0 });
-      if (heap.length === k) for (let i = k >> 1; i-- > 0;) sift(heap[i]!, i);
-    } else if (z > heap[0]!.z) sift({ key: z, z, index, weight: 0 }, 0);
+    const { values, indices } = this;
+    for (let i = 0; i < k; i++) {
+      const z = x[start + i]!;
+      if (z !== z) return false;
+      values[i] = z;
+      indices[i] = i;
+    }
+    for (let i = k >> 1; i-- > 0;) sift(values, indices, k, i, values[i]!, indices[i]!);
+    if (!scan(x, start, n, k, values, indices)) return false;
+    // The root comes last in order: it goes behind the others.
+    for (let end = k - 1; end > 0; end--) {
+      const z = values[end]!;
+      const index = indices[end]!;
+      values[end] = values[0]!;
+      indices[end] = indices[0]!;
+      sift(values, indices, end, 0, z, index);
+    }
+    return true;
   }
-  return heap.sort(compareItems);
+}
+
+/** Offers the logits from k on to a heap of k. Returns false if it finds a NaN. */
+function scan(x: Floats, start: number, n: number, k: number, values: Float64Array, indices: Uint32Array): boolean {
+  let least = values[0]!;
+  let i = k;
+  while (i < n) {
+    // Four comparisons share a turn; a NaN is not below any number.
+    for (; i < n - 3; i += 4) {
+      const at = start + i;
+      if (!(x[at]! <= least && x[at + 1]! <= least && x[at + 2]! <= least && x[at + 3]! <= least)) break;
+    }
+    for (const end = Math.min(i + 4, n); i < end; i++) {
+      const z = x[start + i]!;
+      if (z <= least) continue;
+      if (z !== z) return false;
+      sift(values, indices, k, 0, z, i);
+      least = values[0]!;
+    }
+  }
+  return true;
+}
+
+/** Moves an item down from `from` to its place in a heap of n, whose root comes last in order. */
+function sift(values: Float64Array, indices: Uint32Array, n: number, from: number, z: number, index: number): void {
+  let at = from;
+  for (let child = 2 * at + 1; child < n; child = 2 * at + 1) {
+    let value = values[child]!;
+    if (child + 1 < n) {
+      const other = values[child + 1]!;
+      if (other < value || (other === value && indices[child + 1]! > indices[child]!)) {
+        child++;
+        value = other;
+      }
+    }
+    if (z < value || (z === value && index > indices[child]!)) break;
+    values[at] = value;
+    indices[at] = indices[child]!;
+    at = child;
+  }
+  values[at] = z;
+  indices[at] = index;
 }

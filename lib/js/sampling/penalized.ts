@@ -4,7 +4,7 @@ import { SAMPLE_PENALIZED } from '../../backend/operators.js';
 import { bufferOf, byteOffsetOf, copyOf, viewOf } from '../../call/arrays.js';
 import { applyTable } from '../../sampling/token-table.js';
 import { twinOf } from '../twin.js';
-import { filtersIn, rowFor, type Floats } from './rows.js';
+import { filtersIn, placedRow, type Floats } from './rows.js';
 import { SAMPLED, SampleRow } from './sample-row.js';
 
 /** Numbers of a row in `settings`: filters, then penalties. */
@@ -32,8 +32,8 @@ const samplePenalized: SamplePenalizedKernel<Floats> = (
     const rule = { encoder, repetition, frequency, presence, countsPrompt: (flags & 1) !== 0 };
     applyTable(changed, rule, { words: entries, numbers, start: regions[2 * r]!, capacity: regions[2 * r + 1]! });
     const filters = { topK, temperature, topP, minDistance, typicalP, epsilon };
-    const unitRow = rowFor(temperature, changed, 0, cols, { mask: null, maskLayout: 0, bias: null });
-    const row = new SampleRow(unitRow, filtersIn(unitRow.unit, filters));
+    const unitRow = placedRow(temperature, changed, 0, cols, { mask: null, maskLayout: 0, bias: null });
+    const row = new SampleRow(unitRow, cols, filtersIn(unitRow.unit, filters));
     status[r] = row.filter();
     tokens[r] = status[r] === SAMPLED ? row.draw(uniforms[r]!) : NO_INDEX;
   }

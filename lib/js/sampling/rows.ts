@@ -47,6 +47,20 @@ export interface UnitRow {
   readonly unit: number;
 }
 
+/** A row of n logits from `start` on, divided by `unit`. */
+export interface PlacedRow {
+  readonly z: Floats;
+  readonly start: number;
+  readonly unit: number;
+}
+
+/** Row r as sampling at a temperature needs it: in its place, or a copy. */
+export function placedRow(temperature: number, x: Floats, r: number, cols: number, extras: MaskAndBias): PlacedRow {
+  const isUsual = temperature === 0 || (temperature >= SMALL_TEMPERATURE && temperature < LARGE_TEMPERATURE);
+  if (isUsual && extras.mask === null && extras.bias === null) return { z: x, start: r * cols, unit: 1 };
+  return { ...rowFor(temperature, x, r, cols, extras), start: 0 };
+}
+
 /** Reads row r as sampling at a temperature needs it. */
 export function rowFor(temperature: number, x: Floats, r: number, cols: number, extras: MaskAndBias): UnitRow {
   const row = readRow(x, r, cols, extras, temperature >= LARGE_TEMPERATURE);

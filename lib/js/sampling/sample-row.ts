@@ -1,147 +1,147 @@
 /** One row of `sample`: filters it, draws from it, writes its logits and probabilities. */
 import { kindOf } from '../../call/arrays.js';
 import { NO_INDEX } from '../../backend/backend.js';
-import { DEEPEST, IntegerSum, shareLength, TokenWeights } from '../../sampling/weights.js';
-import { bestItems, compareItems, indexOfLargest, type Item } from './items.js';
-import type { Filters, Floats, UnitRow } from './rows.js';
+import { DEEPEST, TokenWeights } from '../../sampling/weights.js';
+import { BestItems, indexOfLargest } from './items.js';
+import { keptItems, type KeptItems } from './kept-items.js';
+import { lastOfNucleus } from './nucleus.js';
+import type { Filters, Floats, PlacedRow } from './rows.js';
 
 /** The status of a row. */
 export const SAMPLED = 0;
 export const HAS_NAN = 1;
 export const NOTHING_FINITE = 2;
 
+const best = /* @__PURE__ */ new BestItems();
+
+/** One row: it must be drawn from and written before the next is filtered, as rows share memory. */
 export class SampleRow {
-  private readonly z: Float64Array;
+  private readonly z: Floats;
+  private readonly start: number;
   private readonly unit: number;
   private readonly filters: Filters;
+  private readonly n: number;
   /** The items that the filters left, by index. */
-  private items: Item[] = [];
+  private readonly items: KeptItems;
   private total = 0;
-  /** sums[i] is the sum of the weights of items 0 … i, rounded to a double. */
-  private sums = new Float64Array(0);
   private weights = new TokenWeights(0, 0, 1);
 
-  constructor({ z, unit }: UnitRow, filters: Filters) {
+  constructor({ z, start, unit }: PlacedRow, n: number, filters: Filters) {
     this.z = z;
+    this.start = start;
     this.unit = unit;
     this.filters = filters;
+    this.n = n;
+    this.items = keptItems(n);
   }
 
   /** Applies the filters; returns the row's status. */
   filter(): number {
-    const { z, filters } = this;
-    const index = indexOfLargest(z, 0, z.length);
+    const { z, start, n, filters, items } = this;
+    const { topK, temperature, topP } = filters;
+    const needsOrder = topK < n || filters.typicalP < 1;
+    const isGreedy = temperature === 0 || (topP <= 0 && !needsOrder);
+    const isList = needsOrder && !isGreedy;
+    const k = Math.min(topK, n);
+    const hasNaN = isList && !best.find(z, start, n, k);
+    const index = isList && !hasNaN ? best.indices[0]! : hasNaN ? NO_INDEX : indexOfLargest(z, start, n);
     if (index === NO_INDEX) return HAS_NAN;
-    const largest = z[index]!;
+    const largest = z[start + index]!;
     if (!(Math.abs(largest) < Infinity)) return NOTHING_FINITE;
-    this.weights = new TokenWeights(largest, filters.temperature, z.length);
-    this.items = this.filtered(index);
-    this.items.sort((a, b) => a.index - b.index);
-    const sum = new IntegerSum();
-    this.sums = Float64Array.from(this.items, (item) => sum.add(item.weight).value);
-    this.total = sum.value;
+    this.weights = new TokenWeights(largest, temperature, n);
+    if (isGreedy) items.keepOne(index);
+    else if (isList) this.cutList(k);
+    else this.cutRow();
+    items.weigh(z, start, this.weights);
+    if (!isGreedy && !isList && filters.epsilon > 0) this.cutEpsilon();
+    this.total = items.addUp();
     return SAMPLED;
   }
 
-  private filtered(indexOfTop: number): Item[] {
-    const { z, filters, weights } = this;
-    const needsOrder = filters.topK < z.length || filters.typicalP < 1;
-    if (filters.temperature === 0 || (filters.topP <= 0 && !needsOrder)) {
-      return [{ key: 0, z: weights.largest, index: indexOfTop, weight: weights.unit }];
+  /** Keeps of a whole row what topP and minP leave. */
+  private cutRow(): void {
+    const { z, start, n, filters, weights, items } = this;
+    const least = Math.min(weights.largest, weights.largest + filters.minDistance);
+    if (filters.topP < 1) {
+      const last = lastOfNucleus(z, start, n, weights, filters.topP);
+      items.keepTo(z, start, n, last.z, last.index, least);
+    } else if (least === -Infinity) items.keepAll(n);
+    else items.keepTo(z, start, n, -Infinity, n, least);
+  }
+
+  /** Applies all filters but topK to the k best items. */
+  private cutList(k: number): void {
+    const { z, start, filters, weights, items } = this;
+    items.keepList(best.indices, k);
+    items.weigh(z, start, weights);
+    if (filters.topP < 1) items.count = items.shareLength(filters.topP);
+    const { largest } = weights;
+    const least = largest + filters.minDistance;
+    for (let i = 0; i < items.count; i++) {
+      const logit = z[start + items.index[i]!]!;
+      items.sums[i] = Number(logit >= least || logit === largest);
     }
-    if (needsOrder) return this.cutList(bestItems(z, 0, z.length, Math.min(filters.topK, z.length)));
-    const last = filters.topP < 1 ? this.lastOfNucleus() : { z: -Infinity, index: z.length };
-    return this.itemsTo(last);
+    items.keepFlagged();
+    if (filters.typicalP < 1) this.cutTypical();
+    if (filters.epsilon > 0) this.cutEpsilon();
+    items.sort();
   }
 
-  /** Applies all filters but topK to items in order. */
-  private cutList(items: Item[]): Item[] {
-    const { filters, weights } = this;
-    for (const item of items) item.weight = weights.of(item.z);
-    const nucleus = filters.topP < 1 ? mostLikely(items, filters.topP) : items;
-    const least = weights.largest + filters.minDistance;
-    const kept = nucleus.filter(({ z }) => z >= least || z === weights.largest);
-    return this.aboveEpsilon(filters.typicalP < 1 ? this.typical(kept) : kept);
-  }
-
-  /** The smallest set with the share typicalP, taken in order of the distance of −log p from its mean. */
-  private typical(items: Item[]): Item[] {
-    const { weights, filters } = this;
+  /** Keeps the smallest set with the share typicalP, taken in order of the distance of −log p from its mean. */
+  private cutTypical(): void {
+    const { z, start, weights, items, filters } = this;
+    const { index, weight } = items;
     let sum = 0;
     let total = 0;
-    for (const { z, weight } of items) {
-      sum += (weight / weights.unit) * weights.distance(z);
-      total += weight / weights.unit;
-    }
+    const list = Array.from(index.subarray(0, items.count), (i, at) => {
+      const distance = weights.distance(z[start + i]!);
+      sum += (weight[at]! / weights.unit) * distance;
+      total += weight[at]! / weights.unit;
+      return { index: i, distance };
+    });
     const mean = sum / total;
-    for (const item of items) item.key = -Math.abs(weights.distance(item.z) - mean);
-    return mostLikely(items.sort(compareItems), filters.typicalP);
+    const offset = ({ distance }: { distance: number }): number => Math.abs(distance - mean);
+    list.sort((a, b) => offset(a) - offset(b) || a.index - b.index);
+    list.forEach((item, at) => (index[at] = item.index));
+    items.weigh(z, start, weights);
+    items.count = items.shareLength(filters.typicalP);
   }
 
-  /** The items whose probability is epsilon or more, and the most probable in any case. */
-  private aboveEpsilon(items: Item[]): Item[] {
-    if (this.filters.epsilon <= 0) return items;
-    const sum = new IntegerSum();
-    for (const { weight } of items) sum.add(weight);
-    const least = this.filters.epsilon * sum.value;
-    const largest = items.reduce((most, { z }) => Math.max(most, z), -Infinity);
-    return items.filter(({ weight, z }) => weight >= least || z === largest);
-  }
-
-  /** The last token of the smallest set of the most probable tokens that has the share topP. */
-  private lastOfNucleus(): { z: number; index: number } {
-    const { z, weights } = this;
-    const all = new IntegerSum();
-    for (const logit of z) all.add(weights.of(logit));
-    const target = this.filters.topP * all.value;
-    const sorted = z.slice().sort();
-    const sum = new IntegerSum();
-    let equal = 0;
-    let edge = NaN;
-    for (let i = sorted.length - 1; i >= 0; i--) {
-      equal = sorted[i] === edge ? equal + 1 : 1;
-      edge = sorted[i]!;
-      if (sum.add(weights.of(edge)).value >= target) break;
+  /** Keeps the items whose probability is epsilon or more, and the most probable in any case. */
+  private cutEpsilon(): void {
+    const { z, start, items, filters } = this;
+    const least = filters.epsilon * items.total();
+    let largest = -Infinity;
+    for (let i = 0; i < items.count; i++) largest = Math.max(largest, z[start + items.index[i]!]!);
+    for (let i = 0; i < items.count; i++) {
+      items.sums[i] = Number(items.weight[i]! >= least || z[start + items.index[i]!] === largest);
     }
-    let index = -1;
-    for (; equal > 0; equal--) index = z.indexOf(edge, index + 1);
-    return { z: edge, index };
-  }
-
-  /** All items up to `last` in order that are no further below the largest than minDistance. */
-  private itemsTo(last: { readonly z: number; readonly index: number }): Item[] {
-    const { z, weights } = this;
-    const least = Math.min(weights.largest, weights.largest + this.filters.minDistance);
-    const items: Item[] = [];
-    for (let index = 0; index < z.length; index++) {
-      const logit = z[index]!;
-      const isBehind = !(logit > last.z || (logit === last.z && index <= last.index));
-      if (isBehind || logit < least) continue;
-      items.push({ key: logit, z: logit, index, weight: weights.of(logit) });
-    }
-    return this.aboveEpsilon(items);
+    items.keepFlagged();
   }
 
   /** The token of a number u in [0, 1). */
   draw(u: number): number {
+    const { sums, index, count } = this.items;
     const target = u * this.total;
-    let [from, to] = [0, this.sums.length - 1];
+    let [from, to] = [0, count - 1];
     while (from < to) {
       const middle = (from + to) >> 1;
-      if (this.sums[middle]! > target) to = middle;
+      if (sums[middle]! > target) to = middle;
       else from = middle + 1;
     }
-    return this.items[from]!.index;
+    return index[from]!;
   }
 
   /** Writes the logits and probabilities that are left, from `start` on; −∞ and 0 elsewhere. */
   write(kept: Floats | null, probabilities: Floats | null, start: number): void {
-    const { weights, divisor } = this;
+    const { weights, divisor, items } = this;
     const origin = kept === null ? 0 : this.origin(kept);
-    const end = start + this.z.length;
+    const end = start + this.n;
     kept?.fill(-Infinity, start, end);
     probabilities?.fill(0, start, end);
-    for (const { z, index } of this.items) {
+    for (let i = 0; i < items.count; i++) {
+      const index = items.index[i]!;
+      const z = this.z[this.start + index]!;
       if (z === -Infinity) continue;
       if (kept !== null) kept[start + index] = (z - origin) / divisor;
       if (probabilities === null) continue;
@@ -161,12 +161,4 @@ export class SampleRow {
     const divided = kindOf(kept) === 'Float32Array' ? Math.fround(largest / this.divisor) : largest / this.divisor;
     return Math.abs(divided) < Infinity ? 0 : largest;
   }
-}
-
-/** The first items that together have a share of all weights. */
-function mostLikely(items: Item[], share: number): Item[] {
-  return items.slice(
-    0,
-    shareLength(items.length, (i) => items[i]!.weight, share),
-  );
 }

@@ -8,8 +8,8 @@ import {
 } from '../../backend/backend.js';
 import { ARGMAX, SAMPLE, TOP_K } from '../../backend/operators.js';
 import { twinOf } from '../twin.js';
-import { bestItems, indexOfLargest, rankOf } from './items.js';
-import { filtersIn, filtersOfRow, readRow, rowFor, type Floats } from './rows.js';
+import { BestItems, indexOfLargest, rankOf } from './items.js';
+import { filtersIn, filtersOfRow, placedRow, readRow, type Floats } from './rows.js';
 import { SAMPLED, SampleRow } from './sample-row.js';
 
 const argmax: ArgmaxKernel<Floats> = (x, indices, rows, cols) => {
@@ -18,19 +18,20 @@ const argmax: ArgmaxKernel<Floats> = (x, indices, rows, cols) => {
 
 const topK: TopKKernel<Floats> = (x, indices, values, targets, ranks, rows, cols, k, mask, maskLayout, bias) => {
   const isPlain = mask === null && bias === null;
+  const best = new BestItems();
   for (let r = 0; r < rows; r++) {
     const [z, start] = isPlain ? [x, r * cols] : [readRow(x, r, cols, { mask, maskLayout, bias }).z, 0];
-    const isNaNRow = indexOfLargest(z, start, cols) === NO_INDEX;
+    const isNaNRow = k > 0 ? !best.find(z, start, cols, k) : indexOfLargest(z, start, cols) === NO_INDEX;
     if (targets !== null && ranks !== null) ranks[r] = isNaNRow ? NO_INDEX : rankOf(z, start, cols, targets[r]!);
     if (isNaNRow) {
       indices.fill(NO_INDEX, r * k, (r + 1) * k);
       continue;
     }
-    if (k === 0) continue;
-    bestItems(z, start, cols, k).forEach(({ index }, i) => {
+    for (let i = 0; i < k; i++) {
+      const index = best.indices[i]!;
       indices[r * k + i] = index;
       values[r * k + i] = x[r * cols + index]!;
-    });
+    }
   }
 };
 
@@ -58,8 +59,8 @@ const sample: SampleKernel<Floats> = (
   const all = { topK: k, temperature, topP, minDistance, typicalP, epsilon };
   for (let r = 0; r < rows; r++) {
     const filters = rowFilters === null ? all : filtersOfRow(rowFilters, r, cols);
-    const unitRow = rowFor(filters.temperature, x, r, cols, { mask, maskLayout, bias });
-    const row = new SampleRow(unitRow, filtersIn(unitRow.unit, filters));
+    const unitRow = placedRow(filters.temperature, x, r, cols, { mask, maskLayout, bias });
+    const row = new SampleRow(unitRow, cols, filtersIn(unitRow.unit, filters));
     status[r] = row.filter();
     if (status[r] !== SAMPLED) {
       tokens?.fill(NO_INDEX, r * draws, (r + 1) * draws);

@@ -6,17 +6,27 @@
  * So log(1 + S) keeps its digits where the largest logit stands alone. All numbers are doubles, for float32 too.
  */
 import { log1p, twoSum } from '../../math/log.js';
-import { cells, load_f32, load_f64, remainders, subtractLargest, total, weigh_f64 } from '../rows/logits.js';
+import {
+  cells,
+  load_f32,
+  load_f64,
+  remainders,
+  store_f32,
+  subtractLargest,
+  table,
+  total,
+  weigh_f64,
+} from '../rows/logits.js';
 import { DoubleLogits } from '../rows/logits-f64.js';
 import { counts } from '../../backend/masks.js';
-import { exactProduct, HEADROOM } from '../../math/powers.js';
-import { NEAR_END } from '../rows/bias.js';
 import { eachRow } from '../rows/row.js';
+import { copyStep, logOf, logSteps, RAISE, remainderOf, sumSteps } from './log-steps.js';
 
 type Floats = Float32Array | Float64Array;
 
-/** The factor of all weights in a row. */
-export const RAISE = 2 ** HEADROOM;
+const { sumOthers } = /* @__PURE__ */ sumSteps(cells, table);
+const { toLogs, toGradient, toGradient_f32 } = /* @__PURE__ */ logSteps(cells);
+const { copy_f64 } = /* @__PURE__ */ copyStep(cells);
 
 export class LogRows extends DoubleLogits<Floats> {
   /** What measure() finds of a row: its largest logit, S, S · RAISE (normal where S is subnormal), and log(1 + S). */
@@ -31,6 +41,9 @@ export class LogRows extends DoubleLogits<Floats> {
   protected nonFiniteSum = 0;
   /** The logSoftmax at its visible positions: −∞ if all are −∞ and a mask was given, else NaN. */
   protected nonFiniteLog = NaN;
+  /** Whether the logits of the measured row are in `cells`, or its weights. */
+  private holdsLogits = false;
+  private holdsWeights = false;
 
   protected loadValues(at: number, n: number): number {
     const { x, inner } = this;
@@ -59,68 +72,84 @@ export class LogRows extends DoubleLogits<Floats> {
 
   logSumExp(out: Float64Array, outer: number): void {
     this.visitRows(outer, (start, row) => {
-      this.measure(start);
+      this.measure(start, false);
       out[row] = this.isNonFinite ? this.nonFiniteSum : this.logSumOf();
     });
   }
 
   logSoftmax(out: Floats, outer: number): void {
+    const { cols, inner, mask } = this;
     this.visitRows(outer, (start) => {
-      this.measure(start);
-      this.visitParts(start, (column, n) => {
-        for (let i = 0; i < n; i++) {
-          const at = start + (column + i) * this.inner;
-          out[at] = this.isNonFinite
-            ? this.isMasked(at, column + i)
-              ? -Infinity
-              : this.nonFiniteLog
-            : this.logOf(cells[i]!, this.bias === null ? 0 : remainders[i]!);
-        }
+      this.measure(start, false);
+      if (this.isNonFinite) {
+        const value = this.nonFiniteLog;
+        for (let c = 0, at = start; c < cols; c++, at += inner)
+          out[at] = mask !== null && this.isMasked(at, c) ? -Infinity : value;
+        return;
+      }
+      this.eachPart((column, n) => {
+        this.putLogs(start, column, n, this.isSingle);
+        this.copyOut(out, start + column * inner, n);
       });
     });
   }
 
   crossEntropy(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {
+    const { cols, inner } = this;
     this.visitRows(outer, (start, row) => {
       const target = targets[row]!;
       if (target < 0) {
         loss[row] = 0;
-        for (let c = 0; gradient !== null && c < this.cols; c++) gradient[start + c * this.inner] = 0;
+        for (let c = 0; gradient !== null && c < cols; c++) gradient[start + c * inner] = 0;
         return;
       }
-      this.measure(start);
-      const at = start + target * this.inner;
+      this.measure(start, gradient !== null);
+      const at = start + target * inner;
       const isMasked = this.isMasked(at, target);
-      this.loadValues(at, 1);
-      if (this.bias !== null) this.addBias(this.bias, this.isBiasShared ? target : at, 1, 1);
-      const [logit, rest] = [cells[0]!, this.bias === null ? 0 : remainders[0]!];
+      const { logit, rest } = this.logitAt(at, target);
       loss[row] = isMasked ? Infinity : this.isNonFinite ? -this.nonFiniteLog : -this.logOf(logit, rest);
-      if (gradient !== null)
-        this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);
+      if (gradient === null) return;
+      if (this.isNonFinite) this.fillVisible(gradient, start, this.nonFiniteLog < 0 ? 0 : NaN);
+      else this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);
     });
+  }
+
+  /** Returns one logit of x with its bias, and the remainder of the sum. */
+  protected logitAt(at: number, column: number): { readonly logit: number; readonly rest: number } {
+    if (this.bias === null) return { logit: this.x[at]! / this.reduction.before, rest: 0 };
+    this.holdsLogits = this.holdsWeights = false;
+    this.loadValues(at, 1);
+    this.addBias(this.bias, this.isBiasShared ? column : at, 1, 1);
+    return { logit: cells[0]!, rest: remainders[0]! };
+  }
+
+  /** Returns the weight of one logit of the measured row. */
+  protected weightOfLogit(logit: number, rest: number): number {
+    const [first, firstRest] = [cells[0]!, remainders[0]!]; // of a row that may be in use
+    cells[0] = logit;
+    remainders[0] = rest;
+    subtractLargest(1, this.max, this.maxRest, this.reduction.after, -this.reduction.reach);
+    weigh_f64(1, 0, this.reduction, true, total);
+    const weight = cells[0]! + remainders[0]!;
+    cells[0] = first;
+    remainders[0] = firstRest;
+    return weight;
   }
 
   private writeGradient(gradient: Floats, start: number, target: number, isTop: boolean): void {
     const whole = 1 + this.others;
     const { temperature } = this;
-    // This order of divisions neither overflows nor loses bits.
-    const quotient = (raised: number): number =>
-      temperature < 1 ? raised / whole / (temperature * RAISE) : raised / whole / temperature / RAISE;
-    this.visitParts(start, (column, n) => {
-      if (!this.isNonFinite) this.weigh(n, this.max);
-      for (let i = 0; i < n; i++) {
-        const at = start + (column + i) * this.inner;
-        const weight = cells[i]! + remainders[i]!;
-        const ofTarget = isTop ? this.raisedOthers : this.raisedOthers + (RAISE - weight);
-        const numerator = column + i === target ? -ofTarget : weight;
-        gradient[at] = this.isMasked(at, column + i)
-          ? 0
-          : this.isNonFinite
-            ? this.nonFiniteLog < 0
-              ? 0
-              : NaN
-            : quotient(numerator);
+    const isPlain = this.isSingle && temperature > 2 ** -900 && temperature < 2 ** 900;
+    this.eachPart((column, n) => {
+      this.putWeights(start, column, n);
+      const isHere = target >= column && target < column + n;
+      if (isHere) {
+        const ofTarget = isTop ? this.raisedOthers : this.raisedOthers + (RAISE - cells[target - column]!);
+        cells[target - column] = -ofTarget;
       }
+      if (isPlain) toGradient_f32(n, whole, temperature);
+      else toGradient(n, whole, temperature);
+      this.copyOut(gradient, start + column * this.inner, n);
     });
   }
 
@@ -128,42 +157,71 @@ export class LogRows extends DoubleLogits<Floats> {
     eachRow(outer, this.cols, this.inner, visit);
   }
 
-  /** Copies each part of a row again, and visits it. */
-  protected visitParts(start: number, visit: (column: number, n: number) => void): void {
-    for (let column = 0; column < this.cols; column += this.partLength) {
-      this.load(start, column);
-      visit(column, this.lengthAt(column));
-    }
+  /** Visits the parts of a row. */
+  protected eachPart(visit: (column: number, n: number) => void): void {
+    const { cols, partLength } = this;
+    for (let column = 0; column < cols; column += partLength) visit(column, Math.min(partLength, cols - column));
   }
 
-  /** Finds what results are made from. */
-  protected measure(start: number): void {
+  /** Puts the logits of a part of the measured row into `cells`, and their remainders if there is a bias. */
+  private putLogits(start: number, column: number, n: number): void {
+    if (!this.holdsLogits) this.load(start, column, n);
+    this.holdsLogits = this.holdsWeights = false; // callers change them
+  }
+
+  /**
+   * Puts the logSoftmax of a part of the measured row into `cells`; −∞ where it is masked. `isForSingle`: it is rounded
+   * to float32.
+   */
+  protected putLogs(start: number, column: number, n: number, isForSingle: boolean): void {
+    this.putLogits(start, column, n);
+    const { max, log, logLow, reduction } = this;
+    if (this.bias === null) toLogs(n, max, log, logLow, reduction, isForSingle);
+    else for (let i = 0; i < n; i++) cells[i] = this.logOf(cells[i]!, remainders[i]!);
+  }
+
+  /** Puts the weights of a part of the measured row into `cells`; 0 where it is masked. */
+  protected putWeights(start: number, column: number, n: number): void {
+    if (!this.holdsWeights) {
+      this.putLogits(start, column, n);
+      if (this.bias === null) sumOthers(n, this.max, this.reduction, true, total);
+      else {
+        this.weigh(n, this.max);
+        for (let i = 0; i < n; i++) cells[i]! += remainders[i]!;
+      }
+    }
+    this.holdsWeights = false;
+  }
+
+  /** Writes n numbers of `cells`. */
+  protected copyOut(out: Floats, at: number, n: number): void {
+    if (this.isSingle) store_f32(out as Float32Array, at, this.inner, n, 1);
+    else copy_f64(out as Float64Array, at, this.inner, n);
+  }
+
+  /** Finds what results are made from. If `keepsWeights`, weights take the place of logits where that saves time. */
+  protected measure(start: number, keepsWeights: boolean): void {
+    const { cols, partLength, isLong, bias } = this;
     const max = this.findLargest(start);
+    const isFinite = Math.abs(max) < Infinity;
     this.max = max;
     this.others = 0;
     let tops = 0;
-    let high = 0;
-    let low = 0;
-    let hasNaN = max !== max;
-    this.visitParts(start, (_, n) => {
-      if (Math.abs(max) < Infinity) {
-        tops += this.removeTops(n, max);
-        this.weigh(n, max);
-        // A sum of its own: the total of weigh() is exact enough only for a sum with the largest weight in it.
-        for (let i = 0; i < n; i++) {
-          const weight = cells[i]!;
-          const sum = high + weight;
-          const ofWeight = sum - high;
-          low += high - (sum - ofWeight) + (weight - ofWeight) + remainders[i]!;
-          high = sum;
-        }
-      } else {
-        for (let i = 0; i < n; i++) hasNaN ||= cells[i]! !== cells[i]!;
-      }
-    });
-    this.isNonFinite = !(Math.abs(max) < Infinity) || high + low !== high + low;
+    total[0] = total[1] = 0;
+    this.holdsLogits = !isLong && bias === null && !(keepsWeights && isFinite);
+    this.holdsWeights = !isLong && bias === null && keepsWeights && isFinite;
+    for (let column = 0; column < cols && isFinite; column += partLength) {
+      const n = Math.min(partLength, cols - column);
+      if (isLong) this.load(start, column, n);
+      if (bias === null) tops += sumOthers(n, max, this.reduction, keepsWeights && !isLong, total);
+      else tops += this.sumBiased(n, max);
+    }
+    const high = total[0]!;
+    const low = total[1]!;
+    this.isNonFinite = !isFinite || high + low !== high + low;
     if (this.isNonFinite) {
-      this.nonFiniteSum = hasNaN || Math.abs(max) < Infinity ? NaN : max;
+      const hasNaN = isFinite || max !== max || this.hasNaNs(start);
+      this.nonFiniteSum = hasNaN ? NaN : max;
       this.nonFiniteLog = this.nonFiniteSum < 0 && this.mask !== null ? -Infinity : NaN;
       return;
     }
@@ -174,12 +232,40 @@ export class LogRows extends DoubleLogits<Floats> {
     [this.log, this.logLow] = log1p(sum, rest);
   }
 
+  private hasNaNs(start: number): boolean {
+    let has = false;
+    this.eachPart((column, n) => {
+      this.load(start, column, n);
+      has ||= this.hasNaN(n);
+    });
+    this.holdsLogits = this.holdsWeights = false;
+    return has;
+  }
+
+  /** Adds the weights of n logits with a bias to the total, without the largest. Returns how many are the largest. */
+  private sumBiased(n: number, max: number): number {
+    const tops = this.removeTops(n, max);
+    const [before, beforeLow] = [total[0]!, total[1]!];
+    this.weigh(n, max);
+    let [high, low] = [before, beforeLow];
+    // A sum of its own: the total of weigh() is exact enough only for a sum with the largest weight in it.
+    for (let i = 0; i < n; i++) {
+      const weight = cells[i]!;
+      const sum = high + weight;
+      const ofWeight = sum - high;
+      low += high - (sum - ofWeight) + (weight - ofWeight) + remainders[i]!;
+      high = sum;
+    }
+    total[0] = high;
+    total[1] = low;
+    return tops;
+  }
+
   /** Turns the largest logits into −∞. Returns their number. */
   private removeTops(n: number, max: number): number {
-    const isBiased = this.bias !== null;
     let count = 0;
     for (let i = 0; i < n; i++) {
-      if (cells[i] !== max || (isBiased && remainders[i] !== this.maxRest)) continue;
+      if (cells[i] !== max || remainders[i] !== this.maxRest) continue;
       cells[i] = -Infinity;
       remainders[i] = 0;
       count++;
@@ -189,16 +275,7 @@ export class LogRows extends DoubleLogits<Floats> {
 
   /** Returns the logSoftmax of one logit of the measured row. */
   protected logOf(logit: number, rest: number): number {
-    const [distance, lost] = twoSum(logit, -this.max);
-    const { after, temperature } = this.reduction;
-    // A distance that overflows may have a finite quotient. A distance near the end has no rounding error.
-    if (distance <= -NEAR_END)
-      return logit === -Infinity ? distance : ((logit / 4 - this.max / 4) / after / temperature) * 4 - this.log;
-    const low = (lost + (rest - this.maxRest)) / after;
-    const quotient = distance / after / temperature;
-    if (!(quotient > -Infinity)) return quotient;
-    const remainder = temperature === 1 ? 0 : remainderOf(distance / after, quotient, temperature);
-    return quotient + ((remainder + low) / temperature - this.log - this.logLow);
+    return logOf(logit, rest, this.max, this.maxRest, this.log, this.logLow, this.reduction);
   }
 
   /** Returns max / T + log(1 + S) of the measured row. */
@@ -218,12 +295,4 @@ export class LogRows extends DoubleLogits<Floats> {
   protected isMasked(at: number, column: number): boolean {
     return this.mask !== null && !counts(this.mask, this.maskLayout, at, column);
   }
-}
-
-/** Returns a − quotient · divisor; 0 where the product could overflow or underflow. */
-function remainderOf(a: number, quotient: number, divisor: number): number {
-  const size = Math.abs(a);
-  if (size > 2 ** 900 || size < 2 ** -900 || divisor > 2 ** 900 || Math.abs(quotient) > 2 ** 900) return 0;
-  const [product, rest] = exactProduct(quotient, divisor);
-  return a - product - rest;
 }

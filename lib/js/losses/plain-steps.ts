@@ -1,0 +1,129 @@
+/**
+ * Loops over plain rows: float logits one after the other, without a mask or a bias. They take the steps of the kernels
+ * that call them, with the same roundings, and leave every row that is not ordinary to these.
+ */
+import { HELD_LENGTH } from '../rows/row.js';
+import { cells, store_f32 } from '../rows/logits.js';
+import { copyStep } from '../softmax/log-steps.js';
+import type { Floats } from './loss-rows.js';
+
+const { copy_f64 } = /* @__PURE__ */ copyStep(cells);
+
+/** Whether rows can be taken by these loops. */
+export const isPlainShape = (cols: number, inner: number, mask: unknown, bias: unknown): boolean =>
+  inner === 1 && mask === null && bias === null && cols <= HELD_LENGTH;
+
+/** Makes the steps that put terms into `cells`. Each puts their sum and what rounding took from it into `parts`. */
+export function termSteps(held: Float64Array, parts: Float64Array) {
+  const row = held;
+
+  /** s(z) of stableMax, without a branch: z + 1 over 1, or 1 over 1 − z. */
+  function stableTerms(x: Floats, start: number, n: number): void {
+    let sum = 0;
+    let low = 0;
+    for (let i = 0; i < n; i++) {
+      const z = x[start + i]!;
+      const term = (1 + Math.max(z, 0)) / (1 + Math.max(-z, 0));
+      row[i] = term;
+      const next = sum + term;
+      const ofTerm = next - sum;
+      low += sum - (next - ofTerm) + (term - ofTerm);
+      sum = next;
+    }
+    setParts(parts, sum, low);
+  }
+
+  /** The Taylor polynomial of exp of an even order. */
+  function taylorTerms(x: Floats, start: number, n: number, order: number, temperature: number): void {
+    let sum = 0;
+    let low = 0;
+    for (let i = 0; i < n; i++) {
+      const z = x[start + i]! / temperature;
+      let term = 1;
+      if (order === 2) term = (z / 2 + 1) * z + 1;
+      else for (let k = order; k > 0; k--) term = term * (z / k) + 1;
+      if (z === -Infinity) term = x[start + i] === z ? 0 : Infinity;
+      row[i] = term;
+      const next = sum + term;
+      const ofTerm = next - sum;
+      low += sum - (next - ofTerm) + (term - ofTerm);
+      sum = next;
+    }
+    setParts(parts, sum, low);
+  }
+
+  return { stableTerms, taylorTerms };
+}
+
+/** Puts sum + low into two parts that do not overlap; of a sum that is not finite, the sum and 0. */
+function setParts(parts: Float64Array, sum: number, low: number): void {
+  const isFinite = Math.abs(sum) < Infinity && low === low;
+  const whole = isFinite ? sum + low : sum;
+  const ofLow = whole - sum;
+  parts[0] = whole;
+  parts[1] = isFinite ? sum - (whole - ofLow) + (low - ofLow) : 0;
+}
+
+/** A sum and what rounding took from it, of the row that was read last. */
+export const parts = new Float64Array(2);
+export const { stableTerms, taylorTerms } = /* @__PURE__ */ termSteps(cells, parts);
+
+/** Writes n terms, divided by their sum. */
+export function storeShares(out: Floats, start: number, n: number, sum: number, isSingle: boolean): void {
+  if (isSingle) {
+    store_f32(out as Float32Array, start, 1, n, sum);
+    return;
+  }
+  for (let i = 0; i < n; i++) cells[i]! /= sum;
+  copy_f64(out as Float64Array, start, 1, n);
+}
+
+/** Writes the gradient of stableMaxCrossEntropy from its terms: a term counts as 1 where its logit is not negative. */
+export function storeSlopes(
+  out: Floats,
+  start: number,
+  n: number,
+  factor: number,
+  target: number,
+  atTarget: number,
+): void {
+  for (let i = 0; i < n; i++) {
+    const term = Math.min(cells[i]!, 1);
+    out[start + i] = term * (term * factor);
+  }
+  out[start + target] = atTarget;
+}
+
+/** Adds up n numbers, less `hi` and `low`, or their squares. Two sums, so that none waits for the other. */
+export function addUp(x: Floats, start: number, n: number, hi: number, low: number, isSquare: boolean): void {
+  let sum = 0;
+  let sum2 = 0;
+  let rest = 0;
+  let i = 0;
+  for (; i < n - 1; i += 2) {
+    let a = x[start + i]! - hi - low;
+    let b = x[start + i + 1]! - hi - low;
+    if (isSquare) {
+      a *= a;
+      b *= b;
+    }
+    const next = sum + a;
+    const next2 = sum2 + b;
+    const ofA = next - sum;
+    const ofB = next2 - sum2;
+    rest += sum - (next - ofA) + (a - ofA) + (sum2 - (next2 - ofB) + (b - ofB));
+    sum = next;
+    sum2 = next2;
+  }
+  if (i < n) {
+    const last = x[start + i]! - hi - low;
+    const a = isSquare ? last * last : last;
+    const next = sum + a;
+    const ofA = next - sum;
+    rest += sum - (next - ofA) + (a - ofA);
+    sum = next;
+  }
+  const all = sum + sum2;
+  const ofSecond = all - sum;
+  setParts(parts, all, rest + (sum - (all - ofSecond) + (sum2 - ofSecond)));
+}
