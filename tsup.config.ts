@@ -17,6 +17,7 @@ const library = {
   routing: 'lib/routing.ts',
   ood: 'lib/ood.ts',
   sampling: 'lib/sampling.ts',
+  wasm: 'lib/wasm.ts',
 };
 
 /** Programs are started, not imported. The worker is one file, so that a bundler can put it anywhere. */
@@ -45,6 +46,8 @@ const standIns: Record<string, string> = {
   'backend/native': 'lib/backend/portable.ts',
   'call/js-jobs': 'lib/call/portable-jobs.ts',
   'head/file': 'lib/head/portable-file.ts',
+  'backend/wasm/host': 'lib/backend/wasm/portable-host.ts',
+  'backend/wasm/urls': 'lib/backend/wasm/portable-urls.ts',
 };
 
 const portable: Options = {
@@ -58,7 +61,7 @@ const portable: Options = {
     {
       name: 'portable',
       setup(build) {
-        build.onResolve({ filter: /\/(native|js-jobs|file)\.js$/ }, ({ path: wanted, resolveDir }) => {
+        build.onResolve({ filter: /\/(native|js-jobs|file|host|urls)\.js$/ }, ({ path: wanted, resolveDir }) => {
           const name = path
             .relative('lib', path.resolve(resolveDir, wanted))
             .replaceAll('\\', '/')

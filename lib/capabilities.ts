@@ -3,6 +3,7 @@ import type { BackendName } from './backend/backend.js';
 import { native, processor, type Caches, type Machine, type Plan } from './backend/native.js';
 import { availableBackends, choice } from './backend/choice.js';
 import { settings } from './backend/settings.js';
+import { wasm } from './backend/wasm/host.js';
 
 export interface Capabilities {
   /** The backend that runs. */
@@ -15,6 +16,8 @@ export interface Capabilities {
   jsMaxElements: number;
   /** The native addon: the file that was loaded, or why there is none. */
   native: { loaded: boolean; path?: string; error?: string };
+  /** WebAssembly: whether its kernels can run here, or why not. */
+  wasm: { loaded: boolean; error?: string };
   /** The name that the processor gives itself. */
   processor: string;
   /** Its features that matter here, as far as the operating system lets them be used. Empty without the addon. */
@@ -43,6 +46,8 @@ export interface Capabilities {
 export function capabilities(): Capabilities {
   const { name, reason, jsMaxElements } = choice();
   const { addon, path, error } = native();
+  const { error: noWasm } = wasm();
+  const isWasm = noWasm === undefined;
   const machine = addon?.machine() ?? withoutAddon();
   return {
     backend: name,
@@ -50,10 +55,11 @@ export function capabilities(): Capabilities {
     available: availableBackends(),
     jsMaxElements,
     native: addon ? { loaded: true, path: path! } : { loaded: false, error: error! },
+    wasm: isWasm ? { loaded: true } : { loaded: false, error: noWasm! },
     processor: machine.processor,
     features: [...machine.features],
     caches: { ...machine.caches },
-    threads: addon && name !== 'js' ? addon.threads() : 1,
+    threads: addon && name !== 'js' && name !== 'wasm' ? addon.threads() : 1,
     plan: addon && { ...addon.plan(), source: settings().planSource },
   };
 }

@@ -1,4 +1,5 @@
 /** flash-softmax: what the package's root exports. */
+export { allocate, type ArraysByType } from './allocate.js';
 export type { AxesOptions, AxisOptions } from './call/options.js';
 export type { Float16ArrayLike, LogitArray } from './call/types.js';
 export type { BackendName } from './backend/backend.js';

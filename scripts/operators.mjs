@@ -1,8 +1,10 @@
-// Makes lib/backend/operators.ts with a file of operators/ for each family, parameters.ts and types.ts, from the table,
-// native/operators.def and what it includes, so that lib/ calls kernels with arguments by name. Run it after a change
-// of the table: a test fails while they differ. With --check it writes nothing, and fails if they do.
+// Makes lib/backend/operators.ts with a file of operators/ for each family, parameters.ts, types.ts and
+// wasm/signatures.ts, from the table, native/operators.def and what it includes, so that lib/ calls kernels with
+// arguments by name. Run it after a change of the table: a test fails while they differ. With --check it writes
+// nothing, and fails if they do.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { writeSignatures } from './wasm-signatures.mjs';
 
 const file = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
@@ -81,18 +83,20 @@ function parametersOf(text, bodies) {
 }
 
 /** The parameters that a macro stands for. The role says what a job does with an array. */
-function parameters(macro, [first, second]) {
+function parameters(macro, [first, second, length]) {
   const array = ARRAYS[first?.replace('const ', '')];
   const orNull = macro.startsWith('OPTIONAL_') ? ' | null' : '';
-  if (['SIZE', 'NUMBER', 'CODE'].includes(macro)) return [{ name: first, type: 'number', role: 'number' }];
-  if (macro.endsWith('INPUT')) return [{ name: second, type: `${array}${orNull}`, role: 'input' }];
-  if (macro.endsWith('OUTPUT')) return [{ name: second, type: `${array}${orNull}`, role: 'output' }];
-  if (macro === 'BIAS') return [{ name: second, type: `${array} | null`, role: 'input' }];
+  if (['SIZE', 'NUMBER', 'CODE'].includes(macro))
+    return [{ name: first, type: 'number', role: 'number', isSize: macro === 'SIZE' }];
+  if (macro.endsWith('INPUT')) return [{ name: second, type: `${array}${orNull}`, role: 'input', length }];
+  if (macro.endsWith('OUTPUT')) return [{ name: second, type: `${array}${orNull}`, role: 'output', length }];
+  if (macro === 'BIAS') return [{ name: second, type: `${array} | null`, role: 'input', length: 'bias' }];
   if (macro === 'SHAPE') return [{ name: first, type: 'Float64Array', role: 'input' }];
-  if (macro === 'SLABS') return [{ name: second, type: `readonly ${array}[]`, role: 'slabs' }];
+  if (macro === 'SLABS')
+    return [{ name: second, type: `readonly ${array}[]`, role: 'slabs', isConst: first.startsWith('const ') }];
   if (macro !== 'MASK') return [];
   return [
-    { name: first, type: 'Uint8Array | null', role: 'input' },
+    { name: first, type: 'Uint8Array | null', role: 'input', length: 'mask' },
     { name: second, type: 'number', role: 'number' },
   ];
 }
@@ -268,6 +272,7 @@ const families = texts
 const made = {
   'lib/backend/parameters.ts': writeParameters(table),
   'lib/backend/types.ts': writeTypes(table),
+  'lib/backend/wasm/signatures.ts': writeSignatures(table, HEAD, { camel, wrap }),
   'lib/backend/operators.ts': writeOperators(families.map(({ family }) => family)),
   ...Object.fromEntries(
     families.map(({ family, names }) => [`lib/backend/operators/${family}.ts`, writeFamily(table, names)]),

@@ -8,6 +8,7 @@ const missing = [
   ...(prebuilds.some((name) => name.endsWith('.node'))
     ? []
     : ['binaries in prebuilds/ (npm run prebuild, or npm run download-prebuilds)']),
+  ...(existsSync(`${root}/wasm/softmax.wasm`) ? [] : ['modules in wasm/ (npm run build:wasm)']),
   ...(existsSync(`${root}/dist/index.js`) ? [] : ['dist/ (npm run build:ts)']),
 ];
 if (missing.length > 0) {

@@ -72,6 +72,7 @@ export default defineConfig({
         items: pages({
           platforms: 'Platforms',
           'runtimes-and-bundlers': 'Runtimes, bundlers, browsers',
+          webassembly: 'WebAssembly',
           'command-line': 'The command line',
           configuration: 'Configuration',
           versions: 'Versions',

@@ -5,7 +5,7 @@
 import type { Kernel, KernelsOf, Operator } from './operators.js';
 
 /** Best first: the order in which a backend is chosen. */
-export const BACKEND_NAMES = ['avx512', 'avx2', 'neon', 'scalar', 'js'] as const;
+export const BACKEND_NAMES = ['avx512', 'avx2', 'neon', 'wasm', 'scalar', 'js'] as const;
 
 export type BackendName = (typeof BACKEND_NAMES)[number];
 

@@ -3,9 +3,10 @@
  * addon, or the backend that FLASH_SOFTMAX_BACKEND names.
  */
 import { describe, wrongValue } from '../call/errors.js';
-import type { Backend, BackendName, BackendOf } from './backend.js';
+import { BACKEND_NAMES, type Backend, type BackendName, type BackendOf } from './backend.js';
 import { environment, native } from './native.js';
 import { settings } from './settings.js';
+import { wasm } from './wasm/host.js';
 
 /**
  * Calls with no more elements than this go to JavaScript: a call into native code costs more than the work. Only the
@@ -26,7 +27,7 @@ export interface Choice {
  * The scalar kernels are the exact and slow reference for the others; prebuilt binaries do not contain them.
  */
 const NO_VECTORS =
-  'this processor has no vector instructions that the addon could use, and JavaScript beats scalar code';
+  'this processor has no vector instructions that the addon could use, and the others beat scalar code';
 
 /** The choice among available backends, best first, where `wanted` is the value of FLASH_SOFTMAX_BACKEND. */
 export function choose(available: readonly BackendName[], wanted: string | undefined): Choice {
@@ -34,9 +35,12 @@ export function choose(available: readonly BackendName[], wanted: string | undef
     const name = find(available, wanted, 'FLASH_SOFTMAX_BACKEND');
     return { name, reason: 'FLASH_SOFTMAX_BACKEND asks for it', jsMaxElements: 0 };
   }
-  const name = available[0] ?? 'js';
-  if (name === 'js' || name === 'scalar')
-    return { name: 'js', reason: native().addon ? NO_VECTORS : 'the native addon is absent', jsMaxElements: 0 };
+  const name = available.find((each) => each !== 'scalar') ?? 'js';
+  if (name === 'js' || name === 'wasm') {
+    const why = native().addon ? NO_VECTORS : 'the native addon is absent';
+    const { error } = wasm();
+    return { name, reason: error === undefined ? why : `${why}, and so is WebAssembly: ${error}`, jsMaxElements: 0 };
+  }
   return {
     name,
     reason: 'the best that this processor and its operating system allow',
@@ -48,13 +52,16 @@ export function find(available: readonly BackendName[], wanted: string, what: st
   const name = available.find((each) => each === wanted);
   if (name !== undefined) return name;
   const { error } = native();
-  const why = error === undefined ? '' : ` (no native addon: ${error})`;
+  const reasons = [error && `no native addon: ${error}`, wasm().error && `no WebAssembly: ${wasm().error}`];
+  const why = reasons.some(Boolean) ? ` (${reasons.filter(Boolean).join('; ')})` : '';
   throw wrongValue(`one of ${available.join(', ')}`, what, describe(wanted) + why);
 }
 
 /** The backends of this machine, best first; JavaScript is always the last. */
 export function availableBackends(): BackendName[] {
-  return [...(native().addon?.backends ?? []), 'js'];
+  const isas = native().addon?.backends ?? [];
+  const isWasm = wasm().error === undefined;
+  return BACKEND_NAMES.filter((name) => name === 'js' || (name === 'wasm' ? isWasm : isas.includes(name)));
 }
 
 /**
@@ -74,6 +81,7 @@ function requireNative(wanted: string | undefined): void {
 const tables = new Map<BackendName, Backend>();
 
 export function tableOf(name: Exclude<BackendName, 'js'>): Backend {
+  if (name === 'wasm') return wasm().backend!;
   let table = tables.get(name);
   if (table === undefined) tables.set(name, (table = { name, ...native().addon!.kernels(name) }));
   return table;
@@ -86,6 +94,27 @@ interface Chosen {
 }
 
 let chosen: Chosen | undefined;
+
+/** Chooses again at the next call: WebAssembly modules have been provided. */
+export function chooseAgain(): void {
+  chosen = undefined;
+  mixed = new WeakMap();
+}
+
+/** Tables for places that have some of the WebAssembly modules: the kernels of the others are JavaScript's. */
+let mixed = new WeakMap<object, BackendOf<never>>();
+
+function withTwins(table: Backend, js: BackendOf<never>): BackendOf<never> {
+  let all = mixed.get(js);
+  if (all === undefined) mixed.set(js, (all = { ...js, ...table }));
+  return all;
+}
+
+/** The kernels that run: those of JavaScript where others are missing. */
+const kernelsFrom = <Kernels extends BackendOf<never>>(table: Backend | undefined, js: Kernels): Kernels => {
+  if (table === undefined) return js;
+  return (table.name === 'wasm' && !wasm().isWhole ? withTwins(table, js) : table) as BackendOf<never> as Kernels;
+};
 
 function selected(): Chosen {
   if (chosen === undefined) {
@@ -107,11 +136,10 @@ export const choice = (): Choice => selected().choice;
  * The backend in force; `js` are the kernels of the same operators in JavaScript. The caller brings them, so that a
  * bundle of one function has the kernels of one operator.
  */
-export const backend = <Kernels extends BackendOf<never>>(js: Kernels): Kernels =>
-  (selected().table as Kernels | undefined) ?? js;
+export const backend = <Kernels extends BackendOf<never>>(js: Kernels): Kernels => kernelsFrom(selected().table, js);
 
 /** The backend for a call with so many elements. */
 export function backendFor<Kernels extends BackendOf<never>>(elements: number, js: Kernels): Kernels {
   const { choice, table } = selected();
-  return elements <= choice.jsMaxElements ? js : ((table as Kernels | undefined) ?? js);
+  return elements <= choice.jsMaxElements ? js : kernelsFrom(table, js);
 }

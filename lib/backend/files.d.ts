@@ -5,6 +5,9 @@ declare module '#files' {
   /** By <platform>-<arch>: how each binary for it is loaded, `require` being given its path. */
   export const binaries: Readonly<Record<string, readonly Load[]>>;
 
+  /** By name: the path of each WebAssembly module that was there when the package was made. */
+  export const wasm: Readonly<Record<string, () => string>>;
+
   /** The path of the worker thread's file. */
   export function worker(): string;
 }

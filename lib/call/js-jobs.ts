@@ -1,12 +1,13 @@
 /**
- * Runs kernels of the JavaScript backend off the event loop, in worker threads. Each has one job at a time, and is kept
- * for the next. Their arrays are in shared memory. Stopping a job ends its worker. Where no worker can start (its file
- * is not in the bundle, or threads are not permitted) a kernel runs at a later turn of the event loop.
+ * Runs kernels of JavaScript and WebAssembly off the event loop, in worker threads. Each has one job at a time, and is
+ * kept for the next. Their arrays are in shared memory. Stopping a job ends its worker. Where no worker can start (its
+ * file is not in the bundle, or threads are not permitted) a kernel runs at a later turn of the event loop.
  */
 import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers';
 import { Worker } from 'node:worker_threads';
 import { worker as workerFile } from '#files';
+import type { Provided } from '../backend/wasm/modules.js';
 import { onAbort } from './abort.js';
 
 /** Whether a job's arrays must be in shared memory. */
@@ -23,13 +24,15 @@ const waiting: (() => void)[] = [];
 let running = 0;
 let hasWorkers = true;
 
+/** What a worker is told: a kernel, its arguments, and the WebAssembly module that it is in, if it is in one. */
+export interface Order {
+  readonly kernel: string;
+  readonly args: readonly unknown[];
+  readonly module: Provided | undefined;
+}
+
 /** Resolves when the kernel has run, or when `signal` has stopped it. `run` runs the kernel on this thread. */
-export async function runInWorker(
-  kernel: string,
-  args: readonly unknown[],
-  signal: AbortSignal | undefined,
-  run: () => void,
-): Promise<void> {
+export async function runInWorker(job: Order, signal: AbortSignal | undefined, run: () => void): Promise<void> {
   if (running < availableParallelism()) running++;
   else await new Promise<void>((resolve) => waiting.push(resolve)); // until a job ends and passes its place on
   try {
@@ -38,7 +41,7 @@ export async function runInWorker(
     if (!worker) await turn();
     if (signal?.aborted) {
       if (worker) park(worker);
-    } else if (worker) await order(worker, kernel, args, signal);
+    } else if (worker) await order(worker, job, signal);
     else run();
   } finally {
     const next = waiting.shift();
@@ -57,7 +60,8 @@ function park(worker: Worker): void {
 async function newWorker(): Promise<Worker | undefined> {
   if (!hasWorkers) return undefined;
   try {
-    const worker = new Worker(workerFile(), { execArgv: [] }); // no option of the process: with --input-type no file can be run
+    // No option of the process: with --input-type no file can be run.
+    const worker = new Worker(workerFile(), { execArgv: [] });
     await firstMessage(worker);
     return worker;
   } catch {
@@ -77,21 +81,17 @@ function firstMessage(worker: Worker): Promise<void> {
   });
 }
 
-function order(
-  worker: Worker,
-  kernel: string,
-  args: readonly unknown[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
+function order(worker: Worker, job: Order, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = () => {
       worker.off('message', done).off('error', fail).off('exit', exit);
       forget();
     };
-    const done = () => {
+    const done = (failure: Error | undefined) => {
       end();
       park(worker);
-      resolve();
+      if (failure) reject(failure);
+      else resolve();
     };
     const fail = (error: Error) => {
       end();
@@ -105,6 +105,6 @@ function order(
     worker.on('message', done).on('error', fail).on('exit', exit);
     const forget = onAbort(signal, stop);
     worker.ref();
-    worker.postMessage({ kernel, args });
+    worker.postMessage(job);
   });
 }

@@ -4,6 +4,7 @@
 import { isShared, kindOf, lengthOf } from './arrays.js';
 import type { BackendName, Kernels } from '../backend/backend.js';
 import { native, type Jobs } from '../backend/native.js';
+import { wasm } from '../backend/wasm/host.js';
 import { inOrder, kernelNameOf, kernelOf, type Call } from './call.js';
 import { onAbort, signalOf, type AsyncOptions } from './abort.js';
 import { inSharedMemory, runInWorker, turn } from './js-jobs.js';
@@ -46,8 +47,7 @@ async function runOnCopies<R>(call: Call<R>, signal: AbortSignal | undefined): P
   const { operator, parts } = call;
   if (parts.before !== undefined) await inTurns(parts.before(), signal);
   const { args } = parts;
-  const isJs = parts.backend.name === 'js';
-  const memory = new PrivateMemory(isJs && inSharedMemory);
+  const memory = new PrivateMemory(runsInWorkers(parts.backend.name) && inSharedMemory);
   const moved = await moveArrays(call, callers, memory, signal);
 
   // A failed worker may still write: its memory is then left to the garbage collector.
@@ -82,11 +82,11 @@ async function moveArrays(
   memory: PrivateMemory,
   signal: AbortSignal | undefined,
 ): Promise<Record<string, ArrayBufferView>> {
-  const isJs = backend.name === 'js';
+  const isInWorker = runsInWorkers(backend.name);
   /** Whether an argument can be used where it is: shared, or private to this call. */
   const stays = (name: string): boolean => {
     const view = args[name];
-    return !ArrayBuffer.isView(view) || isShared(view) || (!callers.has(name) && !isJs);
+    return !ArrayBuffer.isView(view) || isShared(view) || (!callers.has(name) && !isInWorker);
   };
   const { inputs, outputs, inPlace } = operator;
   const moved: Record<string, ArrayBufferView> = {};
@@ -144,11 +144,16 @@ async function run(call: Call<unknown>, args: Arguments, signal: AbortSignal | u
   const { operator, parts } = call;
   const kernel = kernelNameOf(call);
   const runHere = () => operator.call(kernelOf(call), args);
-  if (parts.backend.name !== 'js') {
+  if (!runsInWorkers(parts.backend.name)) {
     await runNative(jobsOf(parts.backend.name), kernel, inOrder(operator, args), signal);
-  } else if (parts.work > AT_ONCE) await runInWorker(kernel, inOrder(operator, args), signal, runHere);
-  else runHere();
+  } else if (parts.work > AT_ONCE) {
+    const module = parts.backend.name === 'wasm' ? wasm().moduleFor?.(operator.name) : undefined;
+    await runInWorker({ kernel, args: inOrder(operator, args), module }, signal, runHere);
+  } else runHere();
 }
+
+/** Whether a backend has no jobs of its own: its kernels run in worker threads. */
+const runsInWorkers = (name: BackendName): boolean => name === 'js' || name === 'wasm';
 
 async function runNative(
   jobs: Jobs,

@@ -11,7 +11,7 @@ const { setTimeout: later } = globalThis as unknown as { setTimeout(run: () => v
 
 export const turn: typeof node.turn = () => new Promise((resolve) => later(resolve, 0));
 
-export const runInWorker: typeof node.runInWorker = async (_kernel, _args, signal, run) => {
+export const runInWorker: typeof node.runInWorker = async (_job, signal, run) => {
   await turn();
   if (!signal?.aborted) run();
 };

@@ -11,6 +11,7 @@ import type { NewUint32Array } from '../call/types.js';
 import type { LogProbs } from '../sampling/log-probs.js';
 import { optionsOf, type Given } from '../sampling/options.js';
 import { partOfPlan } from '../sampling/plan-part.js';
+import { PrivateMemory } from '../call/private-memory.js';
 import { privateRows, type Rows } from '../sampling/rows.js';
 import type { SampleOneOptions, SampleResult } from '../sampling/sample-options.js';
 import { checkStatus, planFor, type Plan } from '../sampling/sample-plan.js';
@@ -158,9 +159,14 @@ export function* sampleSteps(
   const { dtype, ...given } = optionsOf<HeadSampleOptions>(options, [...OPTIONS, ...FORM_OPTIONS[form]]);
   const states = statesOf(matrix, hidden, dtype);
   const checked = planFor(given, 1, () => rowsWithout(states.count, matrix.rows, given));
-  const call = form === 'later' ? yield* privateRows(checked.call) : checked.call;
-  const plan: Plan = { ...checked, call: { ...call, own: ['x', 'mask', 'bias'] } };
-  const { logs } = yield* drawAll(form, yield* productOf(form, matrix, states), plan);
-  checkStatus(plan);
-  return isDetailed(plan) ? resultOf(plan, logs) : plan.tokens;
+  const memory = new PrivateMemory();
+  try {
+    const call = form === 'later' ? yield* privateRows(checked.call, memory) : checked.call;
+    const plan: Plan = { ...checked, call: { ...call, own: ['x', 'mask', 'bias'] } };
+    const { logs } = yield* drawAll(form, yield* productOf(form, matrix, states), plan);
+    checkStatus(plan);
+    return isDetailed(plan) ? resultOf(plan, logs) : plan.tokens;
+  } finally {
+    memory.release();
+  }
 }

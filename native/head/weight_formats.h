@@ -11,7 +11,7 @@
 
 namespace {
 
-// Numbered as in lib/head/formats.ts and in native/host/node/contract.cc.
+// Numbered as in lib/head/formats.ts and in native/host/contract.cc.
 enum WeightFormat { kFloat32, kFloat16, kBrain16, kInt8, kQ8_0, kQ4_0, kQ4K, kQ6K, kNibbles, kBytes };
 
 // A row of weights, and what a step of it needs beside its own bytes.

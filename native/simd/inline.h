@@ -42,10 +42,23 @@
 #define SELDOM __attribute__((noinline, cold))
 #define FORCED inline __attribute__((always_inline))
 #define SIMD_INLINE static ALWAYS
+#if defined(__wasm__)
+#define FUSED_F64(a, b, c) fused(a, b, c)
+#else
 #define FUSED_F64(a, b, c) __builtin_fma(a, b, c)
 #define FUSED_F32(a, b, c) __builtin_fmaf(a, b, c)
+#endif
 #define SQUARE_ROOT(x) __builtin_sqrt(x)
 #define COPY(to, from, bytes) __builtin_memcpy(to, from, bytes)
+#endif
+
+#if defined(__wasm__)
+#include <wasm_simd128.h>
+// WebAssembly has no fused operation on one number.
+SIMD_INLINE double fused(double a, double b, double c) {
+  return wasm_f64x2_extract_lane(
+      wasm_f64x2_relaxed_madd(wasm_f64x2_splat(a), wasm_f64x2_splat(b), wasm_f64x2_splat(c)), 0);
+}
 #endif
 
 // Sets a byte that threads share and returns its old value. Acquires and releases.

@@ -1,7 +1,7 @@
 /** The gradients of attention against an oracle in float64, which finite differences of attention's oracle confirm. */
 import { describe, expect, it } from 'vitest';
 import { setThreads } from '../../lib/threads.js';
-import { backends, isNative, nativeBackends } from '../support/backends.js';
+import { backends, isNative, sameBitBackends } from '../support/backends.js';
 import { asCase, denseOn, sameBits, type Dense } from './attention-cases.js';
 import { attentionOracle, type AttentionCase } from './attention-oracle.js';
 import { backwardOn, errorsOf, givenOf, inputOf, type BackwardInput, type Name } from './backward-cases.js';
@@ -212,20 +212,20 @@ describe('attentionBackward', () => {
     });
   }
 
-  it.runIf(nativeBackends.length > 1)('has the same bits on all native instruction sets, and for any threads', () => {
+  it.runIf(sameBitBackends.length > 1)('has the same bits on all native instruction sets, and for any threads', () => {
     for (const [what, options] of Object.entries(cases)) {
       const input = madeOnce(what, options);
-      const [first, ...others] = nativeBackends.map((name) => backwardOn(name, input));
+      const [first, ...others] = sameBitBackends.map((name) => backwardOn(name, input));
       for (const other of others)
         for (const [which, expected] of Object.entries(first!))
           if (expected) sameBits(other[which as Name]!, expected as Float32Array, which);
     }
     const input = inputOf({ ...plain, kvHeads: 1, queries: 500, keys: 500, headDim: 32, causal: true, bias: 1 });
     const before = setThreads(1);
-    const expected = backwardOn(nativeBackends[0]!, input);
+    const expected = backwardOn(sameBitBackends[0]!, input);
     for (const threads of [2, 3, 7]) {
       setThreads(threads);
-      for (const [which, x] of Object.entries(backwardOn(nativeBackends[0]!, input)))
+      for (const [which, x] of Object.entries(backwardOn(sameBitBackends[0]!, input)))
         if (x) sameBits(x as Float32Array, expected[which as Name]!, which);
     }
     setThreads(before);

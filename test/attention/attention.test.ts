@@ -4,7 +4,7 @@ import { attention } from '../../lib/attention.js';
 import type { BackendName } from '../../lib/backend/backend.js';
 import { setThreads } from '../../lib/index.js';
 import { compare, dense, denseOn, type Dense } from './attention-cases.js';
-import { backends, nativeBackends } from '../support/backends.js';
+import { backends, sameBitBackends } from '../support/backends.js';
 import { sample } from '../support/long.js';
 
 const shapes: Omit<Dense, 'seed'>[] = [
@@ -233,9 +233,9 @@ describe('the same bits', () => {
             return [Buffer.from(out.buffer).toString('base64'), Buffer.from(lse.buffer).toString('base64')];
           }),
       );
-    const first = nativeBackends[0];
+    const first = sameBitBackends[0];
     if (first === undefined) return;
-    for (const name of nativeBackends.slice(1)) expect(results(name)).toEqual(results(first));
+    for (const name of sameBitBackends.slice(1)) expect(results(name)).toEqual(results(first));
   });
 
   it('with any number of threads', () => {

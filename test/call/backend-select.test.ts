@@ -2,9 +2,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BACKEND_NAMES, type BackendName, type Kernels } from '../../lib/backend/backend.js';
 import type { Addon, Native } from '../../lib/backend/native.js';
+import type { Wasm } from '../../lib/backend/wasm/host.js';
 
 const path = '/somewhere/flash_softmax.node';
 const absent: Native = { addon: null, error: 'No native build was found' };
+const noWasm: Wasm = { error: 'there is none' };
 
 /** An addon whose kernels record their calls. */
 function addon(...backends: BackendName[]): { native: Native; ran: string[] } {
@@ -23,12 +25,13 @@ function addon(...backends: BackendName[]): { native: Native; ran: string[] } {
 }
 
 /** The library as a new process loads it, with this addon and this environment. */
-async function load(native: Native, wanted?: string) {
+async function load(native: Native, wanted?: string, host: Wasm = noWasm) {
   vi.stubEnv('FLASH_SOFTMAX_BACKEND', wanted);
   vi.doMock('../../lib/backend/native.js', async (original) => ({
     ...(await original<object>()),
     native: () => native,
   }));
+  vi.doMock('../../lib/backend/wasm/host.js', () => ({ wasm: () => host }));
   const select = await import('../../lib/backend/choice.js');
   const { softmax, capabilities } = await import('../../lib/index.js');
   const { backendNamed } = await import('../../lib/backend/named.js');
@@ -44,6 +47,7 @@ beforeEach(() => {
 
 afterEach(() => {
   vi.doUnmock('../../lib/backend/native.js');
+  vi.doUnmock('../../lib/backend/wasm/host.js');
   vi.unstubAllEnvs();
 });
 
@@ -55,10 +59,11 @@ describe('without an addon', () => {
     expect([...softmax(new Float32Array(1000))]).toEqual(Array(1000).fill(Math.fround(1 / 1000)));
     expect(capabilities()).toMatchObject({
       backend: 'js',
-      reason: 'the native addon is absent',
+      reason: 'the native addon is absent, and so is WebAssembly: there is none',
       available: ['js'],
       jsMaxElements: 0,
       native: { loaded: false, error: absent.error },
+      wasm: { loaded: false, error: 'there is none' },
       processor: expect.stringMatching(/./),
       features: [],
       caches: { l1d: 0, l2: 0, l3: 0 },
@@ -72,7 +77,7 @@ describe('without an addon', () => {
       vi.resetModules();
       const { backend, capabilities, softmax, backendNamed } = await load(absent, wanted);
       const error = { name: 'RangeError', code: 'ERR_INVALID_ARG_VALUE' };
-      const reason = 'no native addon: No native build was found';
+      const reason = 'no native addon: No native build was found; no WebAssembly: there is none';
       const message = `Expected one of js for FLASH_SOFTMAX_BACKEND but received '${wanted}' (${reason})`;
       for (const use of [backend, capabilities, () => softmax(new Float32Array(3))]) {
         expect(use).toThrow(expect.objectContaining({ ...error, message }));
@@ -108,6 +113,7 @@ describe('with an addon', () => {
       available: ['avx2', 'scalar', 'js'],
       jsMaxElements: JS_MAX_ELEMENTS,
       native: { loaded: true, path },
+      wasm: { loaded: false, error: 'there is none' },
       processor: 'Test',
       features: ['fma'],
       caches: { l1d: 1, l2: 2, l3: 3 },
@@ -184,6 +190,42 @@ describe('with an addon', () => {
     expect(backendNamed('avx512')).toBe(backend());
     expect(backendNamed('avx2')).toBe(backendNamed('avx2'));
     expect(Object.keys(backendNamed('avx2'))).toEqual(['name', 'softmax_f32', 'softmax_f64']);
+  });
+});
+
+describe('with WebAssembly', () => {
+  const ran: string[] = [];
+  const kernels = { softmax_f32: () => void ran.push('wasm f32') } as unknown as Kernels;
+  const host = { backend: { name: 'wasm', ...kernels }, isWhole: true } as unknown as Wasm;
+
+  it('it runs without an addon, for any number of elements, and where the addon has scalar code alone', async () => {
+    for (const native of [absent, addon('scalar').native]) {
+      vi.resetModules();
+      const { backend, capabilities, softmax, availableBackends } = await load(native, undefined, host);
+      expect(availableBackends().filter((name) => name !== 'scalar')).toEqual(['wasm', 'js']);
+      expect(backend().name).toBe('wasm');
+      expect(capabilities()).toMatchObject({ backend: 'wasm', jsMaxElements: 0, wasm: { loaded: true }, threads: 1 });
+      ran.length = 0;
+      softmax(new Float32Array(1));
+      expect(ran).toEqual(['wasm f32']);
+    }
+  });
+
+  it('the addon is chosen before it, and it can be asked for', async () => {
+    const { backend, availableBackends } = await load(addon('avx2', 'scalar').native, undefined, host);
+    expect(availableBackends()).toEqual(['avx2', 'wasm', 'scalar', 'js']);
+    expect(backend().name).toBe('avx2');
+    vi.resetModules();
+    const { capabilities } = await load(addon('avx2').native, 'wasm', host);
+    expect(capabilities()).toMatchObject({ backend: 'wasm', reason: 'FLASH_SOFTMAX_BACKEND asks for it' });
+  });
+
+  it('kernels of modules that are missing are those of JavaScript', async () => {
+    const { backend } = await load(absent, undefined, { ...host, isWhole: false } as Wasm);
+    const { js } = await import('../../lib/js/index.js');
+    expect(backend().softmax_f32).toBe(kernels.softmax_f32);
+    expect(backend().softmax_f64).toBe(js.softmax_f64);
+    expect(backend()).toBe(backend());
   });
 });
 

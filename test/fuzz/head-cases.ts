@@ -136,7 +136,10 @@ const candidates: Maker = (draw, limit) => {
   const one = headCase(draw, limit);
   const { rows, cols } = one.m.options;
   const n = draw.pick([1, 2, 7, 20]);
-  const listOf = () => draw.pick([Uint32Array, Int32Array]).from({ length: n }, () => draw.int(rows));
+  const listOf = () => {
+    const list = Array.from({ length: n }, () => draw.int(rows));
+    return draw.chance(0.5) ? Uint32Array.from(list) : Int32Array.from(list);
+  };
   const lists = draw.chance(0.5) ? [listOf()] : Array.from({ length: one.count }, listOf);
   const isShared = lists.length !== one.count || (one.count === 1 && draw.chance(0.5));
   const isFault = draw.chance(0.1);

@@ -13,6 +13,15 @@ type Promises = typeof import('../../lib/promises.js');
 
 const COUNT = 11;
 
+interface SampledCase {
+  readonly hasCounts?: boolean;
+  readonly removes?: boolean;
+  readonly isNested?: boolean;
+  readonly isCosine?: boolean;
+  readonly softcap?: number;
+  readonly temperature?: number;
+}
+
 /** The loss of sampled softmax in double, from logits as numbers: the definition, term by term. */
 function sampledLoss(
   z: (k: number) => number,
@@ -114,7 +123,7 @@ describe.each(backends)('%s', (name) => {
       isCosine = false,
       softcap = 0,
       temperature = 1,
-    } = given as Record<string, never>;
+    } = given as SampledCase;
     const [rows, cols] = [50, 9];
     const weights = row('f32', 'N(0,1)', rows * cols, 3);
     const hidden = row('f32', 'N(0,1)', COUNT * cols, 4);

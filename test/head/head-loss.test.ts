@@ -68,6 +68,7 @@ describe.each(backends)('%s', (name) => {
       const logits = head.logits(hidden);
       const { loss, lse } = head.crossEntropy(hidden, isSoft ? m.soft : m.targets, given);
       const { labelSmoothing: e = 0, lsePenalty = 0, scale = 1, temperature = 1 } = given;
+      const losses = loss as Float64Array;
       for (let i = 0; i < STATES; i++) {
         const logs = logsOf(logits.subarray(i * rows, (i + 1) * rows), temperature);
         let [sum, bound] = [lsePenalty * logs.lse ** 2, lsePenalty * 2 ** -21 * (1 + Math.abs(logs.lse)) ** 2];
@@ -83,7 +84,7 @@ describe.each(backends)('%s', (name) => {
         }
         sum += low;
         if (!isSoft && m.targets[i]! < 0) [sum, bound] = [0, 0];
-        expect(Math.abs(loss[i]! - scale * sum)).toBeLessThanOrEqual(
+        expect(Math.abs(losses[i]! - scale * sum)).toBeLessThanOrEqual(
           Math.abs(scale) * (bound + 2 ** -48 * Math.abs(sum)),
         );
         expect(Math.abs(lse[i]! - logs.lse)).toBeLessThanOrEqual(boundOf(name, logs.lse, 0));

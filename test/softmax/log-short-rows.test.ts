@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { logRow, logSoftmaxOf } from './log-oracle.js';
 import { expectNear } from './expect-near.js';
-import { nativeBackends } from '../support/backends.js';
+import { sameBitBackends } from '../support/backends.js';
 import { firstDifference, floats, generator, row, typeNames, type Floats, type FloatsName } from '../support/cases.js';
 import { crossEntropyOn, logSoftmaxOn, logSumExpOn, type FamilyOptions } from '../support/family.js';
 
@@ -28,7 +28,7 @@ function mixed(type: FloatsName, cols: number): Floats {
   return x;
 }
 
-function all(name: (typeof nativeBackends)[number], x: Floats, targets: readonly number[], options: FamilyOptions) {
+function all(name: (typeof sameBitBackends)[number], x: Floats, targets: readonly number[], options: FamilyOptions) {
   const copy = x.slice();
   const inPlace = x.slice();
   logSoftmaxOn(name, copy, options, copy);
@@ -53,7 +53,7 @@ describe.each(typeNames)('short rows of %s', (type) => {
         ...(mask && { mask: mask.slice(from * cols, to * cols), maskLayout: 1 }),
       });
       let first: ReturnType<typeof all> | undefined;
-      for (const name of nativeBackends) {
+      for (const name of sameBitBackends) {
         const batch = all(name, x, targets, options(0, ROWS));
         first ??= batch;
         for (const key of ['logs', 'sums', 'loss', 'gradient'] as const)
@@ -81,7 +81,7 @@ describe.each(typeNames)('short rows of %s', (type) => {
       const x = new floats[type](ROWS * cols);
       for (let r = 0; r < ROWS; r++)
         x.set(row(type, (random) => (random() / 2 ** 32) * -r, cols, r + 1).fill(0, 0, 1), r * cols);
-      for (const name of nativeBackends) {
+      for (const name of sameBitBackends) {
         const sums = logSumExpOn(name, x, { cols });
         for (let r = 0; r < ROWS; r++) {
           const exact = logRow(x.slice(r * cols, (r + 1) * cols));
@@ -112,7 +112,7 @@ describe('logSoftmax of float rows of 25 to 512 elements', () => {
       for (const temperature of [1, 0.37, 50]) {
         const random = generator(cols);
         const x = Float32Array.from({ length: 5 * cols }, (_, i) => fill(random, i % cols));
-        for (const name of nativeBackends) {
+        for (const name of sameBitBackends) {
           const y = logSoftmaxOn(name, x, { outer: 5, cols, temperature });
           for (let r = 0; r < 5; r++) {
             const exact = logRow(x.subarray(r * cols, (r + 1) * cols), temperature);

@@ -6,8 +6,12 @@ import type { Floats } from './cases.js';
 
 export const backends: readonly BackendName[] = availableBackends();
 
+/** Whether a backend gives the native bits: the addon's instruction sets do, and WebAssembly. */
 export const isNative = (name: string): boolean => name !== 'js';
-export const nativeBackends: readonly BackendName[] = backends.filter(isNative);
+export const sameBitBackends: readonly BackendName[] = backends.filter(isNative);
+
+/** The instruction sets of the addon. */
+export const nativeBackends: readonly BackendName[] = sameBitBackends.filter((name) => name !== 'wasm');
 
 export interface SoftmaxOptions<A extends Floats> {
   out?: A;

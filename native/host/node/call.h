@@ -13,7 +13,8 @@
 #include "../../kernels.h"
 #include "../../platform/plan.h"
 #include "../../platform/pool.h"
-#include "contract.h"
+#include "../contract.h"
+#include "arguments.h"
 
 namespace binding {
 
@@ -40,6 +41,16 @@ inline napi_value memory_error(napi_env env, const char* what, size_t bytes) {
   return coded_error(env, "ERR_MEMORY_ALLOCATION_FAILED", text);
 }
 
+// Throws a RangeError for a call that its contract refuses. Returns false.
+inline bool refuse(napi_env env, const Refusal& r) {
+  char text[160];
+  if (r.name)
+    snprintf(text, sizeof text, "Expected %.0f elements for %s of %s but received %.0f", r.least, r.name, r.op,
+             r.received);
+  else snprintf(text, sizeof text, "Expected %s for %s but received something else", r.expected, r.op);
+  return refuse(env, Refused::value, text);
+}
+
 // The parameters of a kernel. `place` is the kernel's address in the table of its instruction set (kernels.h).
 struct Shape {
   const Kind* kinds;
@@ -50,7 +61,9 @@ struct Shape {
 
   // False: an exception is pending in JavaScript.
   bool read(napi_env env, const napi_value* values, Arguments& arguments) const {
-    return arguments.read(env, values, kinds, count) && holds(env, arguments);
+    Refusal refusal;
+    return read_arguments(env, values, kinds, count, arguments) &&
+           (holds(arguments, refusal) || refuse(env, refusal));
   }
 };
 

@@ -4,6 +4,8 @@
 //
 // Sizes are doubles, so that no product overflows.
 #pragma once
+#include <cmath>
+
 #include "arguments.h"
 
 namespace binding {
@@ -49,10 +51,16 @@ double weight_scales(double format, double rows, double cols, double block);
 double weight_zero_points(double format, double rows, double cols, double block);
 bool are_weights(double format, double cols, double block);
 
-// The checks of one call. The first that fails throws a RangeError in JavaScript.
+// The first check that a call fails: an array that is too short (`name` is its name), or another condition (`name` is
+// null, and `expected` says what was expected).
+struct Refusal {
+  const char *op, *name, *expected;
+  double least, received;
+};
+
+// The checks of one call.
 struct Examination {
-  napi_env env;
-  const char* op;
+  Refusal refusal;
   bool holds = true;
 
   void length(const TypedArray& a, const char* name, double least, bool is_optional);
@@ -61,10 +69,11 @@ struct Examination {
   void require(bool condition, const char* expected);
 };
 
-using Contract = bool (*)(napi_env env, const Arguments& arguments);
+// Returns whether the contract holds. If not, fills the refusal.
+using Contract = bool (*)(const Arguments& arguments, Refusal& refusal);
 
-// softmax_holds, …: whether the contract holds. False: an exception is pending in JavaScript.
-#define OPERATOR(op, TYPES) bool op##_holds(napi_env env, const Arguments& arguments);
-#include "../../operators.def"
+// softmax_holds, …
+#define OPERATOR(op, TYPES) bool op##_holds(const Arguments& arguments, Refusal& refusal);
+#include "../operators.def"
 
 }  // namespace binding

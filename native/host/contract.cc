@@ -1,13 +1,11 @@
 // Stamps the contract of each operator from operators.def: its arguments by name, and the checks of their lengths.
 #include "contract.h"
 
-#include <algorithm>
-
 namespace binding {
 
 AttentionSizes AttentionSizes::of(const TypedArray& shape) {
   AttentionSizes s = {};
-  if (shape.data && shape.length >= kCount) memcpy((void*)&s, shape.data, sizeof s);
+  if (shape.data && shape.length >= kCount) COPY((void*)&s, shape.data, sizeof s);
   return s;
 }
 
@@ -39,14 +37,14 @@ bool are_below(const TypedArray& positions, double end) {
 
 double longest(const TypedArray& lengths) {
   int32_t most = 0;
-  for (size_t b = 0; b < lengths.length; b++) most = std::max(most, ((const int32_t*)lengths.data)[b]);
+  for (size_t b = 0; b < lengths.length; b++) if (((const int32_t*)lengths.data)[b] > most) most = ((const int32_t*)lengths.data)[b];
   return most;
 }
 
 bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table,
                double first, double end) {
   if (!(end <= (double)table.length)) return false;
-  if (slabs.type == napi_int8_array ? scales.count != slabs.count : scales.count != 0) return false;
+  if (slabs.type == ArrayType::int8 ? scales.count != slabs.count : scales.count != 0) return false;
   double capacity[Slabs<void>::kMost];
   for (size_t i = 0; i < slabs.count; i++) {
     capacity[i] = std::floor((double)slabs.length[i] / s.page_elements());
@@ -68,8 +66,7 @@ static bool has_free_blocks(double format) { return format == 8 || format == 9; 
 bool are_weights(double format, double cols, double block) {
   if (!(format >= 0 && format <= 9)) return false;
   if (!has_free_blocks(format)) return std::fmod(cols, kBlocks[(size_t)format][0]) == 0;
-  int exponent;
-  return block >= 16 && std::frexp(block, &exponent) == 0.5;  // a power of two
+  return block >= 16 && block < 0x1p63 && ((uint64_t)block & ((uint64_t)block - 1)) == 0;  // a power of two
 }
 double weight_bytes(double format, double rows, double cols, double block) {
   if (!are_weights(format, cols, block)) return kNever;
@@ -86,16 +83,17 @@ double weight_zero_points(double format, double rows, double cols, double block)
 
 void Examination::require(bool condition, const char* expected) {
   if (!holds || condition) return;
-  char text[160];
-  snprintf(text, sizeof text, "Expected %s for %s but received something else", expected, op);
-  holds = refuse(env, Refused::value, text);
+  refusal.name = nullptr;
+  refusal.expected = expected;
+  holds = false;
 }
 
 void Examination::length(const TypedArray& a, const char* name, double least, bool is_optional) {
   if (!holds || (a.is_given() ? (double)a.length >= least : is_optional || least <= 0)) return;
-  char text[160];
-  snprintf(text, sizeof text, "Expected %.0f elements for %s of %s but received %zu", least, name, op, a.length);
-  holds = refuse(env, Refused::value, text);
+  refusal.name = name;
+  refusal.least = least;
+  refusal.received = (double)a.length;
+  holds = false;
 }
 
 // The layouts are those of rows/parameters.h.
@@ -136,7 +134,7 @@ namespace {
 #define END(op) \
   } \
   ;
-#include "../../operators.def"
+#include "../operators.def"
 #undef ARRAY
 
 // softmax_contract, …: the checks. The expressions of operators.def use the arguments by name.
@@ -156,16 +154,17 @@ namespace {
   } \
   } \
   ;
-#include "../../operators.def"
+#include "../operators.def"
 
 }  // namespace
 
 #define OPERATOR(op, TYPES) \
-  bool op##_holds(napi_env env, const Arguments& arguments) { \
-    Examination e = {env, #op}; \
+  bool op##_holds(const Arguments& arguments, Refusal& refusal) { \
+    Examination e = {{#op, nullptr, nullptr, 0, 0}}; \
     op##_contract{{arguments}}.examine(e); \
+    refusal = e.refusal; \
     return e.holds; \
   }
-#include "../../operators.def"
+#include "../operators.def"
 
 }  // namespace binding

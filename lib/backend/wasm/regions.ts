@@ -1,0 +1,51 @@
+/**
+ * Regions: memories of a fixed size, in which `allocate` gives arrays to callers. Kernels use these where they lie.
+ *
+ * A view of such an array, or of its buffer, may live for as long as it likes, so no array is ever given back alone. A
+ * region that is full is forgotten: it lives as long as an array in it, and the engine collects all of it at once.
+ */
+import { bufferOf, bytesPerElement, newArray, type ArrayKind, type ArrayOfKind } from '../../call/arrays.js';
+import { MOST_BYTES, Space } from './space.js';
+
+/** Bytes of a region, unless an array needs more; and what is left in each for copies and memory of kernels. */
+const REGION = 2 ** 25;
+const FOR_CALLS = 2 ** 22;
+
+const regions = new WeakMap<ArrayBufferLike, Space>();
+let hasRegions = false;
+let current: Space | undefined;
+
+/** The region of an array; undefined: it lies elsewhere. */
+export const regionOf = (view: ArrayBufferView): Space | undefined =>
+  hasRegions ? regions.get(bufferOf(view)) : undefined;
+
+/** An array of zeros in a region; undefined where no region can be large enough, or there is no memory for one. */
+export function inRegion<K extends ArrayKind>(kind: K, length: number): ArrayOfKind<K> | undefined {
+  const bytes = length * bytesPerElement(newArray(kind, 0));
+  const room = Math.ceil(bytes / 64) * 64;
+  const fits = current !== undefined && current.top + room + FOR_CALLS <= current.bytes;
+  const region = fits ? current : newRegion(room);
+  if (region === undefined) return undefined;
+  const at = Math.ceil(region.top / 64) * 64;
+  region.top = at + room;
+  return region.part(kind, at, length) as unknown as ArrayOfKind<K>;
+}
+
+function newRegion(bytes: number): Space | undefined {
+  // A large array has a region of its own, with as much again for results and memory of kernels.
+  const isLarge = bytes > REGION / 4;
+  const region = spaceOf(isLarge ? 2 * bytes + FOR_CALLS : REGION + FOR_CALLS);
+  if (region === undefined) return undefined;
+  regions.set(region.buffer, region);
+  hasRegions = true;
+  if (!isLarge) current = region;
+  return region;
+}
+
+function spaceOf(bytes: number): Space | undefined {
+  try {
+    return bytes < MOST_BYTES - 2 ** 21 ? new Space(bytes, false) : undefined;
+  } catch {
+    return undefined;
+  }
+}
