@@ -18,6 +18,9 @@ const library = {
   ood: 'lib/ood.ts',
   sampling: 'lib/sampling.ts',
   wasm: 'lib/wasm.ts',
+  'adapters/onnxruntime': 'lib/adapters/onnxruntime.ts',
+  'adapters/openai': 'lib/adapters/openai.ts',
+  'adapters/transformers': 'lib/adapters/transformers.ts',
 };
 
 /** Programs are started, not imported. The worker is one file, so that a bundler can put it anywhere. */

@@ -18,7 +18,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^flash-softmax$/, replacement: library('index') },
-      { find: /^flash-softmax\/(\w+)$/, replacement: library('$1') },
+      { find: /^flash-softmax\/([\w/]+)$/, replacement: library('$1') },
     ],
   },
   test: {

@@ -45,6 +45,7 @@ export default defineConfig({
         items: pages({
           softmax: 'Softmax of rows and axes',
           'serve-a-language-model': 'Serve a language model',
+          adapters: 'With transformers.js, onnxruntime, OpenAI clients',
           detection: 'Detect objects',
           losses: 'Train a classifier',
           'partial-softmax': 'Shard: partial sums',

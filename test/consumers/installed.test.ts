@@ -125,6 +125,16 @@ describe('the packed tarball', () => {
     ).toBeCloseTo(2e-5, 10);
   });
 
+  it('has adapters, both ways, which need nothing beside the package', async () => {
+    for (const name of ['onnxruntime', 'openai', 'transformers']) {
+      const entry = `'flash-softmax/adapters/${name}'`;
+      const imported = await evaluate('module', `console.log(JSON.stringify(Object.keys(await import(${entry}))))`);
+      const required = await evaluate('commonjs', `console.log(JSON.stringify(Object.keys(require(${entry}))))`);
+      expect((required as string[]).sort()).toEqual((imported as string[]).sort());
+      expect((imported as string[]).length).toBeGreaterThan(2);
+    }
+  });
+
   it('has a command line', async () => {
     const { version } = (await evaluate(
       'commonjs',

@@ -13,6 +13,7 @@ const sizes: Record<string, string[]> = {
   'decode.mjs': ['200'],
   'attention-over-workers.mjs': ['3000', '3'],
   'linear-attention.mjs': ['500', '3'],
+  'retrieve.mjs': ['20000', '4'],
 };
 
 for (const file of readdirSync(path.join(root, 'examples')).filter((name) => name.endsWith('.mjs'))) {
@@ -26,6 +27,8 @@ for (const file of readdirSync(path.join(root, 'examples')).filter((name) => nam
       });
       expect(output).not.toBe('');
       if (file === 'shard-over-workers.mjs') expect(output).toContain('the same bits');
+      if (file === 'retrieve.mjs') expect(output).toContain('4 of 4 found');
+      if (file === 'detect-picture.mjs') expect(output).toContain('4 of 4 objects');
       if (file === 'linear-attention.mjs') expect(output).toContain('the result of one state with all tokens');
       if (file === 'attention-over-workers.mjs') expect(output).toContain('the result of one cache with all keys');
     });

@@ -31,6 +31,8 @@ const LONGEST = [
   'softmax/edge-backward',
   'sampling/filters',
   'call/corpus',
+  'adapters/server',
+  'adapters/transformers',
   'cli/verify',
   'package/loader',
   'package/docs',
