@@ -43,7 +43,7 @@ function fingerprint() {
 
 /** The kernels of an operator, by the lists of types in operators/defaults.inc. */
 function kernels() {
-  const text = readFileSync(at('native/operators/defaults.inc'), 'utf8');
+  const text = readFileSync(at('native/operators/defaults.inc'), 'utf8').replaceAll('\\\n', ' ');
   const lists = new Map([...text.matchAll(/^#define (\w+)\(F, op\) (.*)$/gm)].map(([, name, body]) => [name, body]));
   const typesOf = (list) =>
     [...lists.get(list).matchAll(/(\w+)\((?:F, op|op, (\w+), [^)]*)\)/g)].flatMap(([, macro, type]) =>
@@ -64,6 +64,8 @@ function build() {
   });
   const types = kernels();
   Object.entries(modules).forEach(([name, operators], index) => {
+    const lacking = operators.find((each) => !types.get(each)?.length);
+    if (lacking) throw new Error(`Expected types of ${lacking} in native/operators/ but found none`);
     const exports = operators.flatMap((each) => types.get(each).map((type) => `--export=${each}_${type}`));
     const base = STACK + index * DATA;
     // lld refuses a module whose data reach beyond its initial memory.

@@ -27,7 +27,8 @@ export interface LucidAttentionOptions<Out extends Float32Array = Float32Array> 
  * Always causal: the last query is at the last key, as in `attention`, and a query that sees no key gives 0. Y is
  * computed for each key/value head, in double, and rounded to float32 once; `attention` does the rest. A key of zeros
  * has products of 0. The first position has Y = v. A key or value with a NaN, or with an infinity, makes the Y of all
- * later positions NaN and leaves earlier ones alone. (The paper's code adds an ε to |k|²; this does not.)
+ * later positions NaN and leaves earlier ones alone; a query whose only key scores −∞ gives 0, as in `attention`. (The
+ * paper's code adds an ε to |k|²; this does not.)
  *
  * The error of an output is at most 2 · 10⁻⁶ of the largest |Y| that its row sees, as in `attention`, and ½ ULP of Y;
  * largest seen: 5 · 10⁻⁸ of it. The time is that of n² / 2 products of keys and of values a head, in JavaScript.

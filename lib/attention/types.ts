@@ -24,13 +24,13 @@ type BiasFor<A> = Reals<A> | (A extends Uint16Array ? Uint16Array : A extends Fl
 /** The options O of a call whose queries are in an A. */
 export type TypedOptions<O, A extends LogitArray = LogitArray> = Omit<O, 'alibi' | 'bias' | 'sinks'> &
   TypeOptions & {
-    /** As in {@link ScoreOptions}. */
+    /** A score loses slope · distance: `true` (ALiBi's slopes), or a slope for each query head. Default: none. */
     alibi?: boolean | Reals<A> | undefined;
-    /** As in {@link MaskOptions}. */
+    /** Added to the scores, after scale and softcap; −Infinity masks. One of the shapes of `mask`. Default: none. */
     bias?: BiasFor<A> | undefined;
   } & ('sinks' extends keyof O
     ? {
-        /** As in {@link ResultOptions}. */
+        /** A score for each query head that takes part with a value of 0. Default: none. */
         sinks?: Reals<A> | undefined;
       }
     : unknown);

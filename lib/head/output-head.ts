@@ -218,8 +218,8 @@ export class OutputHead {
    * double. Gradients by the weights are by the numbers that `weightRows` gives (of an int8 row, with its scale); with
    * `normalize`, by the weights before they were divided.
    *
-   * @param targets A class for each state: integers from 0 to rows − 1, or `ignoreIndex`. Or soft targets,
-   *   [count, rows]: a Float32Array, which a promise copies unless its memory is shared.
+   * @param targets A class for each state: integers from 0 to rows − 1, or `ignoreIndex`. Or soft targets, a
+   *   Float32Array [count, rows], which a promise copies unless its memory is shared.
    * @throws As {@link logits}, and RangeError for a target that is no class, a target that has no `logCounts`, or an
    *   option's wrong value.
    */

@@ -1,5 +1,5 @@
 // The arguments of a kernel as its host gives them: a list of kinds tells what a kernel takes, and Parameter makes each
-// value of arguments in order. The hosts are Node (node/) and WebAssembly (wasm/). No header of a C or C++ library here.
+// value of arguments in order. The hosts are Node (node/) and WebAssembly (wasm/). No header of a C library here.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -130,6 +130,9 @@ template <> struct Parameter<BoxFormat> : StructParameter<BoxFormat, int32_t, do
 template <> struct Parameter<Suppression> : StructParameter<Suppression, int32_t, double, double, double> {};
 template <> struct Parameter<ScoreChanges>
     : StructParameter<ScoreChanges, const float*, const float*, const uint8_t*, const float*> {};
+template <> struct Parameter<WideScoreChanges>
+    : StructParameter<WideScoreChanges, const double*, const double*, const double*> {};
+template <> struct Parameter<AttentionSums> : StructParameter<AttentionSums, double*, double*, double*, int32_t*> {};
 template <> struct Parameter<AttentionResults>
     : StructParameter<AttentionResults, float*, double*, double*, double*, int32_t*> {};
 template <> struct Parameter<LinearSizes> : StructParameter<LinearSizes, size_t, size_t, size_t> {};

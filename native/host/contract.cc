@@ -37,7 +37,10 @@ bool are_below(const TypedArray& positions, double end) {
 
 double longest(const TypedArray& lengths) {
   int32_t most = 0;
-  for (size_t b = 0; b < lengths.length; b++) if (((const int32_t*)lengths.data)[b] > most) most = ((const int32_t*)lengths.data)[b];
+  for (size_t b = 0; b < lengths.length; b++) {
+    int32_t length = ((const int32_t*)lengths.data)[b];
+    if (length > most) most = length;
+  }
   return most;
 }
 

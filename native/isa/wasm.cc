@@ -8,7 +8,8 @@
 #include "../host/wasm/call.h"
 
 #define OF_TYPE(op, type, X, Y) \
-  extern "C" __attribute__((visibility("default"))) int32_t op##_##type(uintptr_t begin, uintptr_t end, int32_t grows) { \
+  extern "C" __attribute__((visibility("default"))) int32_t op##_##type(uintptr_t begin, uintptr_t end, \
+                                                                        int32_t grows) { \
     constexpr op##_kernel<Stored<X>, Stored<Y>> kernel = op<X, Y>; \
     return wasm::call(kernel, binding::op##_holds, {begin, end, grows != 0}); \
   }

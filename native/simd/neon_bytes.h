@@ -35,30 +35,12 @@ SIMD_INLINE f32x16 splat_lane(f32x16 a, size_t i) {
   store(lanes, a);
   return splat(lanes[i]);
 }
-SIMD_INLINE void six_bits(const uint8_t* low, const uint8_t* upper, u8x16* q) {
-  UNROLL for (int i = 0; i < 2; i++) {
-    const u8x16 a = load_u8(low + 16 * i), b = load_u8(low + 32 + 16 * i), pairs = load_u8(upper + 16 * i);
-    q[i] = minus_32(join_nibbles(bits_of<0, 4>(a), bits_of<0, 2>(pairs)));
-    q[2 + i] = minus_32(join_nibbles(bits_of<0, 4>(b), bits_of<2, 2>(pairs)));
-    q[4 + i] = minus_32(join_nibbles(bits_of<4, 4>(a), bits_of<4, 2>(pairs)));
-    q[6 + i] = minus_32(join_nibbles(bits_of<4, 4>(b), bits_of<6, 2>(pairs)));
-  }
-}
 SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   uint16_t half;
   COPY(&half, p, 2);
   const float32x4_t v = vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half)));
   return {{v, v, v, v}};
 }
-struct NibbleMap {
-  f32x16 zero, scale, offset;
-};
-SIMD_INLINE NibbleMap nibble_map(f32x16 zero, f32x16 scale, f32x16 offset) { return {zero, scale, offset}; }
-SIMD_INLINE f32x16 low_nibbles(u8x16 x, const NibbleMap& map) {
-  return fma(sub(floats_of(bits_of<0, 4>(x)), map.zero), map.scale, map.offset);
-}
-SIMD_INLINE f32x16 high_nibbles(u8x16 x, const NibbleMap& map) {
-  return fma(sub(floats_of(bits_of<4, 4>(x)), map.zero), map.scale, map.offset);
-}
 
 }  // namespace
+#include "nibbles.h"

@@ -55,32 +55,12 @@ SIMD_INLINE f32x16 signed_floats_of(u8x16 x) {
 }
 // Lane i in all lanes.
 SIMD_INLINE f32x16 splat_lane(f32x16 a, size_t i) { return splat(a.v[i]); }
-// The 128 columns of half a block of q6_K, minus 32: 64 bytes of nibbles, 32 bytes of upper pairs.
-SIMD_INLINE void six_bits(const uint8_t* low, const uint8_t* upper, u8x16* q) {
-  UNROLL for (int i = 0; i < 2; i++) {
-    const u8x16 a = load_u8(low + 16 * i), b = load_u8(low + 32 + 16 * i), pairs = load_u8(upper + 16 * i);
-    q[i] = minus_32(join_nibbles(bits_of<0, 4>(a), bits_of<0, 2>(pairs)));
-    q[2 + i] = minus_32(join_nibbles(bits_of<0, 4>(b), bits_of<2, 2>(pairs)));
-    q[4 + i] = minus_32(join_nibbles(bits_of<4, 4>(a), bits_of<4, 2>(pairs)));
-    q[6 + i] = minus_32(join_nibbles(bits_of<4, 4>(b), bits_of<6, 2>(pairs)));
-  }
-}
 // The float16 at p in all lanes. p need not be aligned.
 SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   uint16_t all[16];
   for (uint16_t& each : all) COPY(&each, p, 2);
   return load_half(all);
 }
-// What nibbles become: fma(nibble − zero, scale, offset).
-struct NibbleMap {
-  f32x16 zero, scale, offset;
-};
-SIMD_INLINE NibbleMap nibble_map(f32x16 zero, f32x16 scale, f32x16 offset) { return {zero, scale, offset}; }
-SIMD_INLINE f32x16 low_nibbles(u8x16 x, const NibbleMap& map) {
-  return fma(sub(floats_of(bits_of<0, 4>(x)), map.zero), map.scale, map.offset);
-}
-SIMD_INLINE f32x16 high_nibbles(u8x16 x, const NibbleMap& map) {
-  return fma(sub(floats_of(bits_of<4, 4>(x)), map.zero), map.scale, map.offset);
-}
 
 }  // namespace
+#include "nibbles.h"

@@ -183,7 +183,8 @@ SIMD_INLINE unsigned pack(float* to, const float* from, f32x16, uint32_t lanes) 
 SIMD_INLINE unsigned pack(double* to, const double* from, f64x8, uint32_t lanes) { return pack_bits(to, from, lanes); }
 
 // Bits. Lane index k becomes the bytes 4k, 4k+1, 4k+2, 4k+3 of a table of 32 bytes in two registers. A swizzle gives 0
-// for a byte from 16 on. So does the relaxed one from 128 on, on every processor: bytes minus 16 are 0 … 15 or 240 … 255.
+// for a byte from 16 on. So does the relaxed one from 128 on, on every processor: bytes minus 16 are 0 … 15 or
+// 240 … 255.
 SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
   const v128_t low = wasm_v128_load(table), high = wasm_v128_load(table + 4);
   f32x16 r;

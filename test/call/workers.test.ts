@@ -89,8 +89,9 @@ describe('worker threads', () => {
     if (!emulated) {
       it(`${name}: the process ends in the middle of calls`, async () => {
         const env = { FLASH_SOFTMAX_BACKEND: name };
+        const exit = fileURLToPath(new URL('./workers/exit.mjs', import.meta.url));
         expect(
-          await run(process.execPath, [fileURLToPath(new URL('./workers/exit.mjs', import.meta.url)), entry.href], {
+          await run(process.execPath, [...process.execArgv.filter((arg) => arg.includes('wasm')), exit, entry.href], {
             env,
           }),
         ).toBe('');

@@ -40,6 +40,17 @@ const otherNode = (version: string): Toolchain => ({
   },
 });
 
+/** Without addons a newer Node runs WebAssembly, whose instructions need no flag any more. */
+const withoutAddons = (version: string): Toolchain => ({
+  name: `Node ${version.split('.')[0]}, --no-addons`,
+  expected: 'wasm',
+  async find() {
+    const program = path.join(await nodeOf('x64', version), 'bin', 'node');
+    const place = await project(`node ${version} without addons`, {});
+    return { version, condition: 'node', answer: await answer(place, [program, '--no-addons', 'app.mjs']) };
+  },
+});
+
 const ofPackage = (
   name: string,
   expected: Toolchain['expected'],
@@ -195,6 +206,7 @@ testToolchains([
   withNode('--no-addons', 'js', 'node', ['--no-addons', 'app.mjs']),
   withNode('permission model', 'js', 'node', ['--experimental-permission', '--allow-fs-read=*', 'app.mjs']),
   ...nodes.slice(1).map(otherNode),
+  ...nodes.slice(1).map(withoutAddons),
   singleExecutable,
   ofPackage('Bun, run', 'native', ['bun'], 'node', [[bun, 'app.mjs']]),
   ofPackage('Bun, build', 'native', ['bun'], 'bun', [

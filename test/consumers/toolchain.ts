@@ -18,7 +18,7 @@ export interface Finding {
 export interface Toolchain {
   readonly name: string;
   /** The backend that it must have. */
-  readonly expected: 'native' | 'js';
+  readonly expected: 'native' | 'wasm' | 'js';
   find(): Promise<Finding>;
   /** The toolchain is installed here and takes seconds. */
   readonly isQuick?: boolean;
@@ -27,6 +27,8 @@ export interface Toolchain {
 const registry = tool('an npm registry', ['npm', 'view', 'esbuild', 'version']);
 const wantsAll = process.env.FLASH_SOFTMAX_CONSUMERS === 'all';
 const table = path.join(root, 'guides', 'runtimes-and-bundlers.md');
+
+const IN_WORDS = { native: 'native', wasm: 'WebAssembly', js: 'JavaScript' } as const;
 
 /** Tests one toolchain. UPDATE_CONSUMERS=1 puts the result into the guide. */
 export function testToolchains(toolchains: readonly Toolchain[]): void {
@@ -40,10 +42,9 @@ export function testToolchains(toolchains: readonly Toolchain[]): void {
       `${name}: ${expected}, and promises`,
       async () => {
         const { version, condition, answer } = await find();
-        const backend = expected === 'native' ? nativeBackends[0] : 'js';
+        const backend = expected === 'native' ? nativeBackends[0] : expected;
         expect(answer, answer.error).toMatchObject({ backend, promise: 'same' });
-        if (process.env.UPDATE_CONSUMERS)
-          record(name, version, condition, expected === 'native' ? 'native' : 'JavaScript', answer.promise);
+        if (process.env.UPDATE_CONSUMERS) record(name, version, condition, IN_WORDS[expected], answer.promise);
       },
       900_000,
     );

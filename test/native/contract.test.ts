@@ -71,19 +71,12 @@ const calls: OperatorArguments = {
     ...rows,
   },
   normalize: {
-    x: floats(elements),
-    out: floats(elements),
-    mantissa: new Float64Array(outer * inner).fill(1),
-    exponent: new Int32Array(outer * inner),
-    ...rows,
+    ...{ x: floats(elements), out: floats(elements), ...rows },
+    ...{ mantissa: new Float64Array(outer * inner).fill(1), exponent: new Int32Array(outer * inner) },
   },
   attention: {
-    shape: shapeArray({ ...heads, keys: 5 }),
-    ...scores,
-    keyLengths: Int32Array.of(5, 0),
-    k: floats(2 * 2 * 5 * 8),
-    v: floats(2 * 2 * 5 * 4),
-    ...results,
+    ...{ shape: shapeArray({ ...heads, keys: 5 }), ...scores, keyLengths: Int32Array.of(5, 0) },
+    ...{ k: floats(2 * 2 * 5 * 8), v: floats(2 * 2 * 5 * 4), ...results },
   },
   attention_exact: {
     ...{ shape: shapeArray({ ...heads, keys: 5 }), ...scores, keyLengths: Int32Array.of(5, 0) },

@@ -11,7 +11,8 @@ const site = mkdtempSync(path.join(tmpdir(), 'flash-softmax-docs-'));
 afterAll(() => rmSync(site, { recursive: true, force: true }));
 
 const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: object };
-const entries = Object.keys(manifest.exports).filter((entry) => !entry.endsWith('.json'));
+/** Entries of code; files, and modules of WebAssembly as text, have no reference. */
+const entries = Object.keys(manifest.exports).filter((entry) => !/\.json$|^\.\/wasm\//.test(entry));
 const program = (name: string) =>
   path.join(path.dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), 'bin', name);
 

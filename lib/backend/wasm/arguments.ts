@@ -2,7 +2,8 @@
 import { kindOf, lengthOf } from '../../call/arrays.js';
 import type { Parameter } from './parameters.js';
 
-const MOST = 20;
+/** The most arguments of a call: Arguments::kMost of native/host/arguments.h. */
+export const MOST = 24;
 const MOST_SLABS = 64;
 
 /** The arguments of the call that runs. No code of a caller runs before it ends, so that there is one at a time. */

@@ -11,7 +11,7 @@
 import { bufferOf, byteOffsetOf, copyInto, viewOf } from '../../call/arrays.js';
 import { outOfMemory } from '../../call/errors.js';
 import type { Positional } from '../operator.js';
-import { call, read } from './arguments.js';
+import { call, MOST, read } from './arguments.js';
 import type { KernelParameters, Parameter } from './parameters.js';
 import { regionOf } from './regions.js';
 import { work, type Instance, type Space } from './space.js';
@@ -31,8 +31,8 @@ const MOST_ELEMENTS = 2 ** 28;
 const SHORT = 24;
 
 /** Of the call that runs: the address of each array, and whether it is a copy; the addresses of slabs. */
-const places = new Float64Array(20);
-const isCopied = new Uint8Array(20);
+const places = new Float64Array(MOST);
+const isCopied = new Uint8Array(MOST);
 const slabPlaces = new Map<number, number[]>();
 
 type Values = readonly unknown[];
