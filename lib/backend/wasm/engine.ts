@@ -60,7 +60,7 @@ export const obstacle: () => string | undefined = once(() => {
     const isFused =
       probe.single!(1 + 2 ** -12, -1 - 2 ** -11) === 2 ** -24 &&
       probe.twofold!(1 + 2 ** -27, -1 - 2 ** -26) === 2 ** -54;
-    return isFused ? undefined : 'this processor rounds relaxed_madd twice';
+    return isFused ? undefined : 'relaxed_madd rounds twice in this engine or on this processor';
   } catch (error) {
     return `WebAssembly is not allowed here (${(error as Error).message})`;
   }
