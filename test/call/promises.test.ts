@@ -231,7 +231,9 @@ for (const name of isUsual ? backends : backends.slice(0, 1)) {
         ['throw', 1],
         ['wait', 0],
       ] as const) {
-        const { status, signal, stderr } = spawnSync(process.execPath, [fileURLToPath(script), entry.href, end], {
+        const flags = process.execArgv.filter((arg) => arg.includes('wasm'));
+        const command = [...flags, fileURLToPath(script), entry.href, end];
+        const { status, signal, stderr } = spawnSync(process.execPath, command, {
           env,
           encoding: 'utf8',
           timeout: 60_000,

@@ -132,8 +132,14 @@ const results = () => ({ out: new Float32Array(q.length).fill(7), lse: new Float
 calls.push(['attention', [q, k, v], () => ({ heads, kvHeads, headDim, ...results() })]);
 calls.push(['attentionPartial', [q, k, v], () => ({ heads, kvHeads, headDim })]);
 const halves = [q, k, v].map((x) => new Uint16Array(x.length).fill(0x3c00));
-const halfOut = () => ({ heads, kvHeads, headDim, dtype: 'float16', out: new Uint16Array(q.length).fill(7) });
-calls.push(['attention', halves, halfOut]);
+for (const dtype of ['float16', 'bfloat16'])
+  for (const accumulate of ['float32', 'float64'])
+    for (const Out of [Uint16Array, Float32Array]) {
+      const typed = { heads, kvHeads, headDim, dtype, accumulate };
+      calls.push(['attention', halves, () => ({ ...typed, out: new Out(q.length).fill(7) })]);
+    }
+const doubles = [q, k, v].map((x) => Float64Array.from(x));
+calls.push(['attention', doubles, () => ({ heads, kvHeads, headDim, out: new Float64Array(q.length).fill(7) })]);
 calls.push(['attention', [q, k, v], () => ({ heads, kvHeads, headDim, accumulate: 'float64', ...results() })]);
 const backward = { heads, kvHeads, headDim, ...sync.attention(q, k, v, { heads, kvHeads, headDim, lse: true }) };
 const gradients = () => ({ ...backward, dq: new Float32Array(q.length).fill(7), dk: new Float32Array(k.length) });
