@@ -2,14 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
 import { row } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
 import { HEAD_FORMATS } from '../../lib/head/formats.js';
+import { forceHead, type HeadModules } from './force-head.js';
 import { columnsFor, matrix } from './head-oracle.js';
-
-type Head = typeof import('../../lib/head.js');
-type Root = typeof import('../../lib/index.js');
-type Sampling = typeof import('../../lib/sampling.js');
-type Promises = typeof import('../../lib/promises.js');
 
 const COUNT = 11;
 
@@ -40,16 +35,11 @@ function sampledLoss(
 }
 
 describe.each(backends)('%s', (name) => {
-  let lib: Head;
-  let root: Root;
-  let sampling: Sampling;
-  let later: Promises;
-  forceBackend(name, async () => {
-    lib = await import('../../lib/head.js');
-    root = await import('../../lib/index.js');
-    sampling = await import('../../lib/sampling.js');
-    later = await import('../../lib/promises.js');
-  });
+  let lib: HeadModules['lib'];
+  let root: HeadModules['root'];
+  let sampling: HeadModules['sampling'];
+  let later: HeadModules['later'];
+  forceHead(name, (modules) => ({ lib, root, sampling, later } = modules));
 
   it.each(HEAD_FORMATS)('has the bits of all logits: %s', async (format) => {
     const m = matrix(format, 61, columnsFor(format, 70), 8);

@@ -2,12 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { backends, isNative } from '../support/backends.js';
 import { row } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
+import { forceHead, type HeadModules } from './force-head.js';
 import { columnsFor, matrix } from './head-oracle.js';
-
-type Head = typeof import('../../lib/head.js');
-type Root = typeof import('../../lib/index.js');
-type Promises = typeof import('../../lib/promises.js');
 
 interface Model {
   readonly rows: number;
@@ -51,14 +47,10 @@ function derivative(x: Float32Array, i: number, loss: (x: Float64Array) => numbe
 }
 
 describe.each(backends)('%s', (name) => {
-  let lib: Head;
-  let root: Root;
-  let later: Promises;
-  forceBackend(name, async () => {
-    lib = await import('../../lib/head.js');
-    root = await import('../../lib/index.js');
-    later = await import('../../lib/promises.js');
-  });
+  let lib: HeadModules['lib'];
+  let root: HeadModules['root'];
+  let later: HeadModules['later'];
+  forceHead(name, (modules) => ({ lib, root, later } = modules));
 
   it('has the losses of written logits', async () => {
     const m = matrix('int8', 66_000, 16, 6);

@@ -5,11 +5,7 @@ import { twoSum } from '../../lib/math/log.js';
 import type { HeadLossOptions } from '../../lib/head.js';
 import { backends, isNative } from '../support/backends.js';
 import { row } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
-
-type Head = typeof import('../../lib/head.js');
-type Root = typeof import('../../lib/index.js');
-type Promises = typeof import('../../lib/promises.js');
+import { forceHead, type HeadModules } from './force-head.js';
 
 const [WIDTH, STATES] = [6, 9];
 
@@ -30,14 +26,10 @@ const boundOf = (name: string, lse: number, logit: number) =>
   (isNative(name) ? 8e-8 : 0) + 2 ** -50 * (1 + Math.abs(lse) + Math.abs(logit));
 
 describe.each(backends)('%s', (name) => {
-  let lib: Head;
-  let root: Root;
-  let later: Promises;
-  forceBackend(name, async () => {
-    lib = await import('../../lib/head.js');
-    root = await import('../../lib/index.js');
-    later = await import('../../lib/promises.js');
-  });
+  let lib: HeadModules['lib'];
+  let root: HeadModules['root'];
+  let later: HeadModules['later'];
+  forceHead(name, (modules) => ({ lib, root, later } = modules));
 
   const hidden = row('f32', 'N(0,1)', STATES * WIDTH, 4);
   const modelOf = (rows: number) => {

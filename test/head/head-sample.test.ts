@@ -2,13 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { backends, isNative } from '../support/backends.js';
 import { row } from '../support/cases.js';
-import { forceBackend } from '../support/force-backend.js';
 import { isLong } from '../support/long.js';
 import type { HeadSampleOptions } from '../../lib/head.js';
-
-type Head = typeof import('../../lib/head.js');
-type Sampling = typeof import('../../lib/sampling.js');
-type Promises = typeof import('../../lib/promises.js');
+import { forceHead, type HeadModules } from './force-head.js';
 
 /** Fewer than 2^14 classes are written at once. Candidates of more than 2^16 come from several blocks. */
 const [CLASSES, MANY, WIDTH, STATES] = [17_001, 66_001, 4, 9];
@@ -59,14 +55,10 @@ const table: readonly HeadSampleOptions[] = [
 ];
 
 describe.each(backends)('%s', (name) => {
-  let lib: Head;
-  let sampling: Sampling;
-  let later: Promises;
-  forceBackend(name, async () => {
-    lib = await import('../../lib/head.js');
-    sampling = await import('../../lib/sampling.js');
-    later = await import('../../lib/promises.js');
-  });
+  let lib: HeadModules['lib'];
+  let sampling: HeadModules['sampling'];
+  let later: HeadModules['later'];
+  forceHead(name, (modules) => ({ lib, sampling, later } = modules));
 
   /** A head of few columns: logits of a size that makes nuclei of some to thousands of tokens. */
   const headOf = (rows: number, size: number) =>
