@@ -87,7 +87,7 @@ export function tableOf(name: Exclude<BackendName, 'js'>): Backend {
   return table;
 }
 
-interface Chosen {
+export interface Chosen {
   readonly choice: Choice;
   /** Absent where JavaScript was chosen. */
   readonly table: Backend | undefined;
@@ -124,6 +124,16 @@ function selected(): Chosen {
     chosen = { choice, table: choice.name === 'js' ? undefined : tableOf(choice.name) };
   }
   return chosen;
+}
+
+/** For programs that compare backends: what runs now, a backend by its name, and what runs from here on. */
+export const inForce = (): Chosen => selected();
+export function chosenBackend(name: BackendName): Chosen {
+  const choice = choose(availableBackends(), name);
+  return { choice, table: name === 'js' ? undefined : tableOf(name) };
+}
+export function runOn(wanted: Chosen): void {
+  chosen = wanted;
 }
 
 /**

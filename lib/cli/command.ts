@@ -33,6 +33,8 @@ export interface Command {
   /** The name of its operand, if it takes one. */
   readonly operand?: string;
   readonly isOperandOptional?: boolean;
+  /** What the operand may be, for shells to complete; a file if absent. */
+  readonly operands?: readonly string[];
   readonly options: Readonly<Record<string, Option>>;
   /** More text of the help. */
   readonly notes?: string;

@@ -1,12 +1,15 @@
 /** Scripts with which a shell completes commands and options. Each lists them, so that completing starts no Node. */
 import { UsageError, type Command } from './command.js';
 
-const SHELLS = ['bash', 'zsh', 'fish'] as const;
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
-const optionsOf = ({ options }: Command): string[] => [...Object.keys(options), 'help'].map((name) => `--${name}`);
+const wordsOf = ({ options, operands = [] }: Command): string[] => [
+  ...operands,
+  ...[...Object.keys(options), 'help'].map((name) => `--${name}`),
+];
 
 function bash(commands: readonly Command[]): string {
-  const cases = commands.map((command) => `      ${command.name}) words='${optionsOf(command).join(' ')}' ;;`);
+  const cases = commands.map((command) => `      ${command.name}) words='${wordsOf(command).join(' ')}' ;;`);
   return `_flash_softmax() {
   local words='${commands.map(({ name }) => name).join(' ')} --help --version'
   if ((COMP_CWORD > 1)); then
@@ -26,8 +29,9 @@ const zsh = (commands: readonly Command[]): string => `autoload -U +X bashcompin
 
 function fish(commands: readonly Command[]): string {
   const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
-  const lines = commands.flatMap(({ name, summary, options }) => [
+  const lines = commands.flatMap(({ name, summary, options, operands = [] }) => [
     `complete -c flash-softmax -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`,
+    ...operands.map((each) => `complete -c flash-softmax -n '__fish_seen_subcommand_from ${name}' -a ${each}`),
     ...Object.entries(options).map(([option, { value, help }]) => {
       const from = `complete -c flash-softmax -n '__fish_seen_subcommand_from ${name}'`;
       return `${from} -l ${option}${value ? ' -r' : ''} -d ${quoted(help)}`;

@@ -17,19 +17,25 @@ const ROUND = 1; // milliseconds of one function in one round: the clock's cost 
 const FEWEST_ROUNDS = 3; // for a median, whatever the budget
 const MOST_ROUNDS = 151; // more rounds would not change the median
 
-function time(call: () => void, calls: number): number {
+/** A function that is timed; one that gives a promise is over when the promise is. */
+type Timed = () => unknown;
+
+async function time(call: Timed, calls: number): Promise<number> {
   const start = performance.now();
-  for (let i = 0; i < calls; i++) call();
+  for (let i = 0; i < calls; i++) {
+    const result = call();
+    if (result instanceof Promise) await result;
+  }
   return performance.now() - start;
 }
 
 /** Calls a function until it is warm; returns the number of calls in one round. */
-function warmUp(call: () => void): number {
+async function warmUp(call: Timed): Promise<number> {
   let calls = 1;
-  let elapsed = time(call, calls);
+  let elapsed = await time(call, calls);
   for (let total = elapsed; total < WARM_UP; total += elapsed) {
     if (elapsed < ROUND) calls *= 2;
-    elapsed = time(call, calls);
+    elapsed = await time(call, calls);
   }
   return Math.max(1, Math.round((calls * ROUND) / elapsed));
 }
@@ -46,16 +52,27 @@ function timing(samples: number[]): Timing {
   };
 }
 
-/** Times functions for about `budget` milliseconds, and for at least a few rounds. */
-export function inTurns(functions: readonly (() => void)[], budget: number): Timing[] {
-  const end = performance.now() + budget;
-  const calls = functions.map(warmUp);
+/**
+ * Times functions for about `budget` milliseconds, and for at least a few rounds. `tell` hears after each round which
+ * part of it is over.
+ */
+export async function inTurns(
+  functions: readonly Timed[],
+  budget: number,
+  tell: (part: number) => void = () => {},
+): Promise<Timing[]> {
+  const start = performance.now();
+  const calls: number[] = [];
+  for (const each of functions) calls.push(await warmUp(each));
   const samples: number[][] = functions.map(() => []);
-  for (let round = 0; round < MOST_ROUNDS && (round < FEWEST_ROUNDS || performance.now() < end); round++) {
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    const spent = performance.now() - start;
+    if (round >= FEWEST_ROUNDS && spent >= budget) break;
     for (let turn = 0; turn < functions.length; turn++) {
       const i = (turn + round) % functions.length;
-      samples[i]!.push(time(functions[i]!, calls[i]!) / calls[i]!);
+      samples[i]!.push((await time(functions[i]!, calls[i]!)) / calls[i]!);
     }
+    tell(Math.min(1, Math.max((round + 1) / MOST_ROUNDS, spent / budget)));
   }
   return samples.map(timing);
 }

@@ -1,8 +1,8 @@
 /** The command line without a process: takes arguments and outputs, returns an exit status. */
 import { largestOf } from '../math/extremes.js';
-import { bench } from './bench.js';
+import { bench } from './bench/command.js';
 import { build } from './build.js';
-import { completionScript } from './completion.js';
+import { completionScript, SHELLS } from './completion.js';
 import { Failure, help, onlyOperand, parse, UsageError, type Command, type Io } from './command.js';
 import { info } from './info.js';
 import { softmax } from './softmax.js';
@@ -27,6 +27,7 @@ const completionCommand: Command = {
   name: 'completion',
   summary: 'A script that completes commands and options, for bash, zsh or fish.',
   operand: 'SHELL',
+  operands: SHELLS,
   options: {},
   notes: `bash: source <(flash-softmax completion bash)       in ~/.bashrc
 zsh:  source <(flash-softmax completion zsh)        in ~/.zshrc, after compinit

@@ -18,6 +18,30 @@ export function table(align: string, rows: readonly (readonly string[])[]): stri
   return rows.map((row) => `${line(row)}\n`).join('');
 }
 
+/** The same within so many characters: columns that find no room make another table, which repeats the first one. */
+export function tableWithin(most: number, align: string, rows: readonly (readonly string[])[]): string {
+  const width = (i: number) => rows.reduce((widest, row) => Math.max(widest, row[i]!.length), 0);
+  const parts: number[][] = [];
+  let room = 0;
+  for (let i = 1; i < rows[0]!.length; i++) {
+    const needed = 2 + width(i);
+    if (parts.length === 0 || room < needed) {
+      parts.push([0]);
+      room = most - width(0);
+    }
+    parts.at(-1)!.push(i);
+    room -= needed;
+  }
+  return parts
+    .map((columns) =>
+      table(
+        align,
+        rows.map((row) => columns.map((i) => row[i]!)),
+      ),
+    )
+    .join('\n');
+}
+
 /** 128,256 */
 export function grouped(n: number): string {
   return n.toLocaleString('en-US');

@@ -82,7 +82,7 @@ class Tuner {
   }
 
   /** Times the plans at a size in bytes, for a row or for rows of `cols`. */
-  plans(what: string, size: number, cols: number, plans: readonly Plan[]): Point {
+  async plans(what: string, size: number, cols: number, plans: readonly Plan[]): Promise<Point> {
     this.#progress.show(`${what}: ${bytes(size)}`);
     const rows = Math.max(1, Math.round(size / 4 / cols));
     const x = this.#x.subarray(0, rows * cols);
@@ -91,18 +91,18 @@ class Tuner {
       this.addon.plan(twoPassBytes, streamBytes, parallelBytes);
       this.kernels.softmax_f32(x, out, rows, cols, 1, 1, null, 0, null);
     });
-    return { size: rows * cols * 4, times: inTurns(calls, 0.04 * this.time).map(({ min }) => min) };
+    return { size: rows * cols * 4, times: (await inTurns(calls, 0.04 * this.time)).map(({ min }) => min) };
   }
 
   /** Times JavaScript and native code at a number of elements. */
-  tiny(elements: number): Point {
+  async tiny(elements: number): Promise<Point> {
     this.#progress.show(`JavaScript or native code: ${elements} elements`);
     const x = this.#x.subarray(0, elements);
     const out = this.#out.subarray(0, elements);
     const calls = [backendNamed('js'), this.kernels].map(({ softmax_f32 }) => () => {
       softmax_f32(x, out, 1, elements, 1, 1, null, 0, null);
     });
-    return { size: elements, times: inTurns(calls, 0.01 * this.time).map(({ min }) => min) };
+    return { size: elements, times: (await inTurns(calls, 0.01 * this.time)).map(({ min }) => min) };
   }
 
   done(): void {
@@ -114,19 +114,26 @@ const STORED: Plan = { twoPassBytes: Infinity, streamBytes: Infinity, parallelBy
 const TWICE: Plan = { ...STORED, twoPassBytes: 0 };
 const STREAMED: Plan = { ...TWICE, streamBytes: 0 };
 
+/** Measurements one after the other: two at a time would disturb one another. */
+async function inOrder(sizes: readonly number[], measure: (size: number) => Promise<Point>): Promise<Point[]> {
+  const points: Point[] = [];
+  for (const size of sizes) points.push(await measure(size));
+  return points;
+}
+
 /** Measures all questions. */
-function questions(tuner: Tuner, builtIn: Plan, lastCache: number, threads: number): Question[] {
+async function questions(tuner: Tuner, builtIn: Plan, lastCache: number, threads: number): Promise<Question[]> {
   const sizes = ladder(lastCache / 32, tuner.longest, 2).map((size) => Math.round(size / 4096) * 4096);
-  const rows = sizes.map((size) => tuner.plans('one row', size, size / 4, [STORED, TWICE, STREAMED]));
+  const rows = await inOrder(sizes, (size) => tuner.plans('one row', size, size / 4, [STORED, TWICE, STREAMED]));
   const ways = (pick: (times: readonly number[]) => number[]) =>
     rows.map(({ size, times }) => ({ size, times: pick(times) }));
   const twice = ways(([stored, twice, streamed]) => [stored!, Math.min(twice!, streamed!)]);
   const streamed = ways(([, twice, streamed]) => [twice!, streamed!]);
 
-  const shared = ladder(32 * 1024, 4 * MiB, 2).map((size) =>
+  const shared = await inOrder(ladder(32 * 1024, 4 * MiB, 2), (size) =>
     tuner.plans('rows on one thread or several', size, BATCH_COLS, [STORED, { ...STORED, parallelBytes: 0 }]),
   );
-  const tiny = [4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256].map((n) => tuner.tiny(n));
+  const tiny = await inOrder([4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256], (n) => tuner.tiny(n));
   tuner.done();
   return [
     {
@@ -203,7 +210,7 @@ export const tune: Command = {
   notes: `With FLASH_SOFTMAX_PROFILE=FILE the package uses the measured sizes. A profile changes how fast results come and
 never a bit of them; which calls are so small that JavaScript runs them is therefore measured but not in a profile.
 `,
-  run(given, _, io) {
+  async run(given, _, io) {
     const { name } = choice();
     const { addon, error } = native();
     if (addon === null) throw new Failure(`Nothing to tune without native code: ${error}`);
@@ -217,7 +224,7 @@ never a bit of them; which calls are so small that JavaScript runs them is there
     let list: Question[];
     try {
       const tuner = new Tuner(addon, backendNamed(name), longest, time, io);
-      list = questions(tuner, inForce, Math.min(lastCache, longest / 4), threads);
+      list = await questions(tuner, inForce, Math.min(lastCache, longest / 4), threads);
     } finally {
       addon.plan(inForce.twoPassBytes, inForce.streamBytes, inForce.parallelBytes);
     }

@@ -81,4 +81,5 @@ itWith(built, 'completes its commands in bash', () => {
     }).trim();
   expect(complete('so')).toBe('softmax');
   expect(complete('softmax', '--t')).toBe('--temperature --top --to');
+  expect(complete('bench', 'a')).toBe('attention');
 });

@@ -74,10 +74,21 @@ describe('usage errors are one line on stderr and exit status 2', () => {
       ['softmax', 'a.npy', '--top', bad],
       `Expected a whole number from 1 on for --top but received '${bad}'`,
     ]),
-    ...['', '0', '10,', '-5', '1.5k', '1G', '257M', '10;20'].map((bad): [string[], string] => [
-      ['bench', '--sizes', bad],
-      bad === '' ? 'Expected a value LIST for --sizes' : 'Expected lengths from 1 to 256M for --sizes',
-    ]),
+    ...['', '0', '10,', '-5', '1.5k', '1G', '257M', '10;20', '1x2x3', '0x5', '2x', '1Mx1k'].map(
+      (bad): [string[], string] => [
+        ['bench', '--shape', bad],
+        bad === ''
+          ? 'Expected a value LIST for --shape'
+          : 'Expected shapes ROWSxCOLS of up to 256M numbers for --shape',
+      ],
+    ),
+    [['bench', 'decode', '--shape', '8x64x128'], 'Expected shapes HEADSxKVHEADSxKEYSxSIZE of'],
+    [['bench', 'sorting'], 'Expected one of softmax, log-softmax, log-sum-exp, cross-entropy, sample, top-k, route,'],
+    [['bench', 'softmax', 'more'], "Unexpected argument 'more'"],
+    [['bench', 'nms', '--dtype', 'float16'], "Expected one of float32 for --dtype of nms but received 'float16'"],
+    [['bench', '--dtype', 'int8'], "for --dtype but received 'int8'"],
+    [['bench', '--format', 'xml'], "Expected one of text, md, csv, json for --format but received 'xml'"],
+    [['bench', '--threads', '0'], "Expected a whole number from 1 on for --threads but received '0'"],
     [['bench', '--backends', 'js,mmx'], "for --backends but received 'mmx'"],
     [['bench', '--time', 'forever'], "for --time but received 'forever'"],
     [['tune', '--time', '0'], "for --time but received '0'"],
