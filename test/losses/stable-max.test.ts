@@ -210,3 +210,18 @@ describe('the public functions', () => {
     expect(stableMax(halves, { dtype: 'float16' })).toBeInstanceOf(Uint16Array);
   });
 });
+
+describe.each(backends)('logStableMax on %s: logarithms beside the middle of two floats', (backend) => {
+  // Math.log, within 2^-48, does not say how the smaller one of each rounds.
+  it.each([
+    [7.541497707366943, -3.652656078338623],
+    [-3.276780605316162, 2.391873598098755],
+    [4.3179192543029785, 2.1797845363616943],
+    [5.5902605056762695, -1.9138015508651733],
+  ])('%d, %d', (...logits) => {
+    const x = Float32Array.from(logits);
+    const out = on(backend, 'log_stable_max', x);
+    const { log } = exact(x);
+    log.forEach(({ hi, lo }, i) => expect(countedError(out[i]!, hi, lo, 'f32')).toBeLessThanOrEqual(0.51));
+  });
+});

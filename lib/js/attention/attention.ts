@@ -11,6 +11,7 @@ import { isOrdinary } from '../../math/extended.js';
 import { bfloat16, float16 } from '../../math/half.js';
 import { LOG2_E } from '../../math/powers.js';
 import { tanh } from '../../math/tanh.js';
+import { addFour, addOne, dots, TOGETHER } from './products.js';
 import { finish, shareValues, type Results, type RowSums } from './results.js';
 import { twinOf } from '../twin.js';
 import { visibleKeys } from './visible.js';
@@ -164,19 +165,9 @@ function attendBlock(call: AttentionCall, b: number, kvHead: number, queries: re
   const { s, source, q, sinks, bias, results } = call;
   const key = new Float64Array(s.headDim);
   const value = new Float64Array(s.valueDim);
-  for (let n = 0; n < source.length(b); n++) {
-    source.key(b, kvHead, n, key);
-    for (const query of queries) scoreKey(call, query, n, key);
-  }
+  scoreKeys(call, b, kvHead, queries);
   const sums = queries.map((query) => weigh(query, s.valueDim));
-  for (let n = 0; n < source.length(b); n++) {
-    source.value(b, kvHead, n, value);
-    sums.forEach(({ out }, r) => {
-      if (queries[r]!.visible[n] === 0) return;
-      const weight = queries[r]!.scores[n]!;
-      for (let d = 0; d < s.valueDim; d++) out[d]! += weight * value[d]!;
-    });
-  }
+  addValues(call, b, kvHead, queries, sums);
   const valueOf = (n: number): Float64Array => {
     source.value(b, kvHead, n, value);
     return value;
@@ -195,11 +186,60 @@ function attendBlock(call: AttentionCall, b: number, kvHead: number, queries: re
   });
 }
 
-/** Notes the score of a key, in octaves, if the query sees the key. */
-function scoreKey({ s, q, mask, bias }: AttentionCall, query: Query, n: number, key: Float64Array): void {
+/** Notes the scores of all keys. */
+function scoreKeys(call: AttentionCall, b: number, kvHead: number, queries: readonly Query[]): void {
+  const { s, source, q } = call;
+  const key = new Float64Array(s.headDim);
+  const padded = Math.ceil(queries.length / TOGETHER) * TOGETHER; // the last query stands in place of those not there
+  const starts = Int32Array.from({ length: padded }, (_, r) => queries[Math.min(r, queries.length - 1)]!.at);
+  const products = new Float64Array(padded);
+  for (let n = 0; n < source.length(b); n++) {
+    source.key(b, kvHead, n, key);
+    for (let r = 0; r < queries.length; r += TOGETHER) {
+      const end = Math.min(r + TOGETHER, queries.length);
+      let isSeen = false;
+      for (let i = r; i < end; i++) isSeen ||= n >= queries[i]!.from && n < queries[i]!.to;
+      if (!isSeen) continue;
+      dots(q, starts, r, key, products);
+      for (let i = r; i < end; i++) scoreKey(call, queries[i]!, n, products[i]!);
+    }
+  }
+}
+
+/** Adds the values to the sums, times their weights. */
+function addValues(
+  { s, source }: AttentionCall,
+  b: number,
+  kvHead: number,
+  queries: readonly Query[],
+  sums: readonly RowSums[],
+): void {
+  const values = new Float64Array(TOGETHER * s.valueDim);
+  const places = Array.from({ length: TOGETHER }, (_, i) => values.subarray(i * s.valueDim, (i + 1) * s.valueDim));
+  const length = source.length(b);
+  for (let n = 0; n < length; n += TOGETHER) {
+    const count = Math.min(TOGETHER, length - n);
+    for (let i = 0; i < count; i++) source.value(b, kvHead, n + i, places[i]!);
+    for (let r = 0; r < queries.length; r++) {
+      const { visible, scores } = queries[r]!;
+      const { out } = sums[r]!;
+      let seen = 0;
+      for (let i = 0; i < count; i++) seen += visible[n + i]!;
+      if (seen === TOGETHER) addFour(out, scores, n, values);
+      else if (seen > 0) {
+        for (let i = 0; i < count; i++) {
+          if (visible[n + i] !== 0) addOne(out, scores[n + i]!, values, i * s.valueDim);
+        }
+      }
+    }
+  }
+}
+
+/** Notes the score of a key, in octaves, from q · k, if the query sees the key. */
+function scoreKey({ s, mask, bias }: AttentionCall, query: Query, n: number, product: number): void {
   const added = bias ? bias[query.bias + n]! : 0;
   if (n < query.from || n >= query.to || (mask && mask[query.mask + n] === 0) || added === -Infinity) return;
-  let score = dot(q, query.at, key) * (s.scale * LOG2_E);
+  let score = product * (s.scale * LOG2_E);
   if (s.softcap > 0) score = s.softcap * LOG2_E * tanh(score / (s.softcap * LOG2_E));
   if (query.slope !== 0) score -= query.slope * LOG2_E * Math.abs(query.position - n);
   score += added * LOG2_E;

@@ -38,21 +38,24 @@ export function shareValues(
   scoreOf: (key: number) => number,
 ): number | undefined {
   const first = visible.indexOf(1);
-  const common = Float32Array.from(valueOf(first));
+  const common = new Float32Array(valueOf(first)); // 0 where there is none
   let key = visible.indexOf(1, first + 1);
   let onlyScore: number | undefined;
   if (key < 0) {
     onlyScore = scoreOf(first);
     [sums.mantissa, sums.exponent] = extendedExp(onlyScore);
   }
-  for (; key >= 0 && common.some((x) => !Object.is(x, 0)); key = visible.indexOf(1, key + 1)) {
-    valueOf(key).forEach((x, d) => {
-      if (!Object.is(Math.fround(x), common[d])) common[d] = 0;
-    });
+  for (let isAny = true; isAny && key >= 0; key = visible.indexOf(1, key + 1)) {
+    const value = valueOf(key);
+    isAny = false;
+    for (let d = 0; d < common.length; d++) {
+      if (!Object.is(Math.fround(value[d]!), common[d])) common[d] = 0;
+      isAny ||= !Object.is(common[d], 0);
+    }
   }
-  common.forEach((x, d) => {
-    if (!Object.is(x, 0)) sums.out[d] = sums.mantissa * x;
-  });
+  for (let d = 0; d < common.length; d++) {
+    if (!Object.is(common[d], 0)) sums.out[d] = sums.mantissa * common[d]!;
+  }
   return onlyScore;
 }
 

@@ -78,6 +78,29 @@ export function storeShares(out: Floats, start: number, n: number, sum: number, 
   copy_f64(out as Float64Array, start, 1, n);
 }
 
+/** A relative distance by which no logarithm of an engine differs from this package's: both are within some 2^-52. */
+const DOUBT = 2 ** -48;
+
+/**
+ * Writes ln(term / sum) of n terms, rounded to float32. Math.log differs in its last places from engine to engine;
+ * where that may decide how a float rounds, and where the quotient is no ordinary one, `exactly` is asked.
+ */
+export function storeLogs(
+  out: Float32Array,
+  start: number,
+  n: number,
+  sum: number,
+  exactly: (at: number) => number,
+): void {
+  for (let i = 0; i < n; i++) {
+    const quotient = cells[i]! / sum;
+    const log = Math.log(quotient);
+    const value = Math.fround(log + log * DOUBT);
+    const isSure = quotient <= 0.5 && quotient > 2 ** -900 && value === Math.fround(log - log * DOUBT);
+    out[start + i] = isSure ? value : exactly(start + i);
+  }
+}
+
 /** Writes the gradient of stableMaxCrossEntropy from its terms: a term counts as 1 where its logit is not negative. */
 export function storeSlopes(
   out: Floats,

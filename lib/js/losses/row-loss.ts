@@ -71,7 +71,15 @@ function lossOfTarget({ kind, parameter }: Terms, D: number, others: number, who
   return { loss: D, factor: 1, more: 1 };
 }
 
-interface GivenTerm {
+/** What the share of a logit is divided by and multiplied with. */
+interface Slopes {
+  readonly whole: number;
+  readonly factor: number;
+  readonly more: number;
+  readonly slope: number;
+}
+
+interface TargetTerm {
   readonly D: number;
   readonly others: number;
   readonly whole: number;
@@ -86,9 +94,6 @@ class LossRows extends LogRows {
   private valueOfLogSumExp(): number {
     return this.isNonFinite ? this.nonFiniteSum : this.logSumOf();
   }
-  private sumOfTerms(): number {
-    return 1 + this.others;
-  }
   private scaleOfLogits(): number {
     return this.temperature;
   }
@@ -98,18 +103,19 @@ class LossRows extends LogRows {
   private isEmptyRow(): boolean {
     return this.isNonFinite && this.nonFiniteLog < 0;
   }
-  /** −ln p of a target, and the sum of all terms but its own. */
-  private targetOf(start: number, target: number): { readonly D: number; readonly others: number } {
+  /** −ln p of a target, the sum of all terms but its own, and the sum of all. */
+  private targetOf(start: number, target: number): TargetTerm {
     const at = start + target * this.inner;
-    if (this.isMasked(at, target)) return { D: Infinity, others: 1 + this.others };
+    const whole = 1 + this.others;
+    if (this.isMasked(at, target)) return { D: Infinity, others: whole, whole };
     const { logit, rest } = this.logitAt(at, target);
     const D = this.isNonFinite ? -this.nonFiniteLog : -this.logOf(logit, rest);
     const isTop = logit === this.max && rest === this.maxRest;
-    if (isTop || this.isNonFinite) return { D, others: this.others };
-    return { D, others: 1 - this.weightOfLogit(logit, rest) / RAISE + this.others };
+    if (isTop || this.isNonFinite) return { D, others: this.others, whole };
+    return { D, others: 1 - this.weightOfLogit(logit, rest) / RAISE + this.others, whole };
   }
   /** −ln p of a target whose logit is given beside the row, the sum of all terms but its own, and the sum of all. */
-  private givenTerm(row: number): GivenTerm {
+  private givenTerm(row: number): TargetTerm {
     const target = this.terms.given![2 * row]!;
     if (this.isNonFinite && this.nonFiniteSum === -Infinity)
       return { D: target === target ? 0 : NaN, others: 0, whole: 1 };
@@ -167,6 +173,18 @@ class LossRows extends LogRows {
     return [sum, Number.isFinite(loss) ? loss + rest : loss, classes];
   }
 
+  /** Writes the gradient of a finite row without masks and shares, as if no logit were the target. */
+  private plainSlopes(start: number, gradient: Floats, { whole, factor, more, slope }: Slopes): void {
+    this.eachPart((first, n) => {
+      this.putWeights(start, first, n);
+      let at = start + first * this.inner;
+      for (let i = 0; i < n; i++, at += this.inner) {
+        const value = (cells[i]! / RAISE / whole) * factor * more * slope;
+        gradient[at] = value === value ? value : NaN;
+      }
+    });
+  }
+
   rowLoss(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {
     const { soft, given, smoothing, penalty, scale } = this.terms;
     const hasShares = soft !== null || smoothing > 0;
@@ -187,7 +205,7 @@ class LossRows extends LogRows {
       let total = sharedLoss + penalty * lse * lse;
       let [factor, more, atTarget] = [beside, 1, 0];
       if (weight !== 0) {
-        const { D, others, whole } = term ?? { ...this.targetOf(start, target), whole: this.sumOfTerms() };
+        const { D, others, whole } = term ?? this.targetOf(start, target);
         const f = lossOfTarget(this.terms, D, others, whole);
         total += weight * f.loss;
         more = f.more;
@@ -203,6 +221,11 @@ class LossRows extends LogRows {
       const slope = scale / this.scaleOfLogits();
       // Elements are written as they are read, so a share is taken before its element, which may be of the same array.
       const whole = 1 + this.others;
+      if (!hasShares && this.mask === null && !this.isNonFinite) {
+        this.plainSlopes(start, gradient, { whole, factor, more, slope });
+        if (takeBack >= 0) gradient[start + takeBack * this.inner] = sameNaN(atTarget * slope);
+        return;
+      }
       this.eachPart((first, n) => {
         if (!this.isNonFinite) this.putWeights(start, first, n);
         for (let i = 0; i < n; i++) {

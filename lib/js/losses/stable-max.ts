@@ -4,7 +4,7 @@ import { kindOf, lengthOf } from '../../call/arrays.js';
 import { lnBy1p, log1p, twoSum } from '../../math/log.js';
 import { counts } from '../../backend/masks.js';
 import { twinOf } from '../twin.js';
-import { isPlainShape, parts, stableTerms, storeShares } from './plain-steps.js';
+import { isPlainShape, parts, stableTerms, storeLogs, storeShares } from './plain-steps.js';
 
 type Floats = Float32Array | Float64Array;
 
@@ -43,11 +43,13 @@ export const logOfQuotient = (z: number, scale: Scale, sum: number, low: number)
 };
 
 /** Writes a plain row. Returns false where logits may be far: a sum of 1 or more is right without their terms. */
-function plainShares(x: Floats, out: Floats, start: number, cols: number): boolean {
+function writePlain(x: Floats, out: Floats, start: number, cols: number, isLog: boolean): boolean {
   stableTerms(x, start, cols);
-  const sum = parts[0]!;
+  const [sum, low] = [parts[0]!, parts[1]!];
   if (!(sum >= 1 && sum < Infinity)) return false;
-  storeShares(out, start, cols, sum, kindOf(x) === 'Float32Array');
+  const isSingle = kindOf(x) === 'Float32Array';
+  if (!isLog) storeShares(out, start, cols, sum, isSingle);
+  else storeLogs(out as Float32Array, start, cols, sum, (at) => logOfQuotient(x[at]!, PLAIN, sum, low));
   return true;
 }
 
@@ -87,10 +89,10 @@ const kernel =
       return Number.isFinite(sum) ? twoSum(sum, low) : [sum, 0];
     };
     const hidden = isLog ? -Infinity : 0;
-    const isPlain = !isLog && isPlainShape(cols, inner, mask, bias);
+    const isPlain = (!isLog || kindOf(x) === 'Float32Array') && isPlainShape(cols, inner, mask, bias);
     for (let o = 0; o < outer; o++) {
       for (let start = o * cols * inner, end = start + inner; start < end; start++) {
-        if (isPlain && plainShares(x, out, start, cols)) continue;
+        if (isPlain && writePlain(x, out, start, cols, isLog)) continue;
         let scale = PLAIN;
         let [sum, low] = sumOf(start, scale);
         if (sum === Infinity) scale = DOWN;
