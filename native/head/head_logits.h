@@ -6,9 +6,10 @@
 // fmas over 512 columns; the sums of such segments are added in their order, then the lanes by halves. Its error is at
 // most (columns / 512 + 38) · 2^-24 · Σ |h · w|.
 //
-// A task takes rows of about 256 KB. It goes through them once for eight states, a tile of sixteen rows at a time and
-// in it a segment at a time, whose states stay in the first cache. Blocks are decoded once for all states of a group.
-// The sums of a tile are transposed, so that its rows are lanes where factor, bias and softcap are applied.
+// A task takes rows of up to 1 MB, cut into as many streams as rows are multiplied together. Each is read from its start
+// to its end: a processor foresees reads of few long streams, but not those of rows side by side. A visit takes as many
+// columns as states stay in the first cache for. Blocks are decoded once for all states of a group. Sixteen rows of each
+// stream are a tile: their lanes are transposed and added, and the sums again, so that rows are lanes at the end.
 #pragma once
 #include "../math/sum.h"
 #include "../math/tanh.h"
@@ -32,9 +33,25 @@ struct HeadLogits {
 struct StateGroup {
   const float* x;
   size_t first, used, width;
+
+  size_t padded() const { return (used + width - 1) / width * width; }
+  // Vectors of lanes of a row of each stream.
+  size_t sums() const { return rows_beside(width) * padded(); }
+  // Columns of a visit: whole segments.
+  size_t visit() const { return (width < 8 ? 8192 : 4096) / padded() / kSegment * kSegment; }
+  // Bytes between a read and its prefetch, where a visit takes whole rows. Each state gives the memory more time.
+  size_t ahead() const { return width == 1 ? 256 : 2048; }
 };
 
 constexpr size_t kGroupStates = 8;  // the most states of a group
+
+// Up to sixteen `rows` of each stream: those of stream i begin at first + i · length.
+struct StreamRows {
+  size_t first, length, rows;
+};
+
+constexpr size_t kMostSums = kVectors >= 32 ? 24 : 16;  // of a row of each stream
+constexpr size_t kVisitRows = 8;                        // of each stream, where a visit takes a part of the columns
 
 struct HeadTasks {
   const HeadLogits& call;
@@ -42,7 +59,7 @@ struct HeadTasks {
   size_t vectors = 0;  // of a padded state
   size_t rows_a_task = 0;
   float* states = nullptr;  // all groups
-  void (*tile)(const HeadTasks& self, const StateGroup& group, size_t row, float* lanes) = nullptr;
+  void (*tile)(const HeadTasks& self, const StateGroup& group, const StreamRows& tile, float* sums) = nullptr;
 
   explicit HeadTasks(const HeadLogits& c) : call(c) {}
 
@@ -69,34 +86,41 @@ struct HeadTasks {
     }
   }
   ALWAYS f64x8 capped(f64x8 z) const { return mul(tanh_f64(div(z, splat(call.softcap))), splat(call.softcap)); }
-  NEVER_INLINE void finish(const StateGroup& group, size_t row, const float* lanes) const {
-    const size_t rows = call.weights.rows, n = rows - row < 16 ? rows - row : 16;
+  // Writes n logits of each state from `row` on; those of a state are a column of `sums`.
+  void finish(const StateGroup& group, size_t row, size_t n, const float* columns) const {
+    const size_t rows = call.weights.rows;
     const f32x16 factor = call.factors ? load_n(call.factors + row, n, 0) : splat(1.f);
     const f32x16 bias = call.bias ? load_n(call.bias + row, n, 0) : splat(0.f);
-    alignas(64) float columns[256];
     for (size_t i = 0; i < group.used; i++) {
-      transpose16(lanes + i * 256, 16, columns);
-      for (size_t half = 8; half > 0; half /= 2)
-        for (size_t j = 0; j < half; j++)
-          store(columns + 16 * j, add(load(columns + 16 * j), load(columns + 16 * (j + half))));
-      f32x16 z = fma(load(columns), factor, bias);
+      f32x16 z = fma(load(columns + 16 * i), factor, bias);
       if (call.softcap > 0) z = narrow(capped(low_f64(z)), capped(high_f64(z)));
       const f32x16 most = splat(infinity<float>()), nan = splat(not_a_number<float>());
       z = select_bits(nan, z, lanes_outside(z, sub(splat(0.f), most), most));  // the lanes of NaN
       store_n(call.out + (group.first + i) * rows + row, z, n);
     }
   }
+  NEVER_INLINE void finish_tile(const StateGroup& group, const StreamRows& tile, size_t end, const float* sums) const {
+    alignas(64) float columns[32 * 16];
+    for (size_t i = 0; i < group.sums(); i += 16) transpose16(sums + i, group.sums(), columns + 16 * i);
+    for (size_t i = 0; i < rows_beside(group.width); i++) {
+      const size_t row = tile.first + i * tile.length;
+      if (row < end)
+        finish(group, row, end - row < tile.rows ? end - row : tile.rows, columns + i * group.padded() * 16);
+    }
+  }
   static void task(void* self, size_t index) {
     const HeadTasks& s = *(const HeadTasks*)self;
     const size_t rows = s.call.weights.rows, from = index * s.rows_a_task;
     const size_t end = from + s.rows_a_task < rows ? from + s.rows_a_task : rows;
-    alignas(64) float lanes[kGroupStates * 256];
+    alignas(64) float sums[16 * kMostSums + 16] = {};
     for (size_t first = 0; first < s.call.count; first += kGroupStates) {
       const StateGroup group = s.group_at(first);
-      for (size_t row = from; row < end; row += 16) {
+      const size_t streams = rows_beside(group.width), length = (end - from + streams - 1) / streams;
+      for (size_t k = 0; k < length; k += 16) {
         if (s.call.run.stopped()) return;
-        s.tile(s, group, row, lanes);
-        s.finish(group, row, lanes);
+        const StreamRows tile = {from + k, length, length - k < 16 ? length - k : 16};
+        s.tile(s, group, tile, sums);
+        s.finish_tile(group, tile, end, sums);
       }
     }
   }
@@ -105,77 +129,117 @@ struct HeadTasks {
     if (!memory.data || call.run.stopped()) return;
     states = (float*)(((uintptr_t)memory.data + 63) & ~(uintptr_t)63);
     place_states();
-    const size_t rows = call.weights.rows, most = 262144 / (steps.row_bytes + 1) / 16 * 16;
+    const size_t rows = call.weights.rows, share = rows * steps.row_bytes / (4 * call.run.threads + 1);
+    const size_t bytes = share < 131072 ? 131072 : share < 1048576 ? share : 1048576;
+    const size_t most = bytes / (steps.row_bytes + 1) / 16 * 16;
     rows_a_task = most < 16 ? 16 : most;
     for_bytes(call.run, rows * call.weights.cols * call.count)
         .parallel((rows + rows_a_task - 1) / rows_a_task, task, this);
   }
 };
 
-// The sums of tiles whose weights are numbers of X, or decoded to floats a segment of some rows at a time.
-template <class X> struct HeadTiles {
-  static constexpr size_t kMostRows = rows_beside(1);
+// The sums of a tile whose weights are numbers of X, or decoded to floats a segment of some rows at a time.
+template <class X, size_t kStates> struct HeadTiles {
+  static constexpr size_t kRows = rows_beside(kStates);
 
   const HeadTasks& tasks;
+  const HeadSteps& steps;
   const StateGroup& group;
-  WeightRow rows[16];
-  alignas(64) float decoded[kMostRows][kSegment];
-  uint8_t copy[kMostRows][64];
+  const StreamRows& tile;
+  const size_t row_sums;  // vectors of lanes of a row of each stream
+  alignas(64) float decoded[kRows][kSegment];
+  uint8_t copy[kRows][64];
 
-  HeadTiles(const HeadTasks& t, const StateGroup& g, size_t row) : tasks(t), group(g) {
-    const HeadWeights& w = t.call.weights;
-    for (size_t r = 0; r < 16; r++)  // the last row stands in place of those that are not there
-      rows[r] = WeightRow(w, row + r < w.rows ? row + r : w.rows - 1, t.steps.row_bytes);
+  HeadTiles(const HeadTasks& t, const StateGroup& g, const StreamRows& part)
+      : tasks(t), steps(t.steps), group(g), tile(part), row_sums(g.sums()) {}
+
+  // Row k of stream i. The last row stands in place of those that are not there.
+  ALWAYS size_t row(size_t i, size_t k) const {
+    const size_t at = tile.first + i * tile.length + k, rows = tasks.call.weights.rows;
+    return at < rows ? at : rows - 1;
   }
-  // The bytes of n rows from `step` on, and those of the rest of a row with zeros behind them.
-  void find(const uint8_t** at, size_t first, size_t n, size_t step) {
-    const HeadSteps& s = tasks.steps;
-    for (size_t r = 0; r < n; r++) {
-      at[r] = rows[first + r].data + step * s.bytes;
-      if (step < s.whole) continue;
-      for (size_t b = 0; b < s.bytes; b++) copy[r][b] = b < s.rest ? at[r][b] : 0;
+  // The bytes of rows k from `step` on, and those of the rest of a row with zeros behind them.
+  ALWAYS void find(const uint8_t** at, size_t k, size_t step) {
+    UNROLL for (size_t r = 0; r < kRows; r++) at[r] =
+        tasks.call.weights.data + row(r, k) * steps.row_bytes + step * steps.bytes;
+    for (size_t r = 0; r < kRows && step == steps.whole; r++) {
+      for (size_t b = 0; b < steps.bytes; b++) copy[r][b] = b < steps.rest ? at[r][b] : 0;
       at[r] = copy[r];
     }
   }
-  void add(const uint8_t* const* at, const Segment& segment, const float* x, float* lanes) const {
-    if (group.width == 1) add_products<X, 1>(at, segment, x, lanes);
-    else if (group.width == 2) add_products<X, 2>(at, segment, x, lanes);
-    else if (kMostStates == 8 && group.width == 4) add_products<X, kMostStates == 8 ? 4 : 1>(at, segment, x, lanes);
-    else if (kMostStates == 8) add_products<X, kMostStates == 8 ? 8 : 1>(at, segment, x, lanes);
+  // Decodes a segment of rows, or adds its products with one state and returns true.
+  NEVER_INLINE bool read_blocks(WeightRow* rows, const uint8_t** at, size_t step, const Segment& segment,
+                                float* lanes) {
+    for (size_t i = 0; i < kRows && kStates == 1; i += kFusedRows)
+      steps.add_blocks(rows + i, at + i, step, segment, group.x + step * steps.columns, lanes + i * segment.stride);
+    for (size_t i = 0; i < kRows && kStates > 1; i++) {
+      steps.decode(rows[i], at[i], step, segment.n, segment.ahead, decoded[i]);
+      at[i] = (const uint8_t*)decoded[i];
+    }
+    return kStates == 1;
   }
-  void add_segment(size_t step, size_t n, float* lanes) {
-    const HeadSteps& s = tasks.steps;
-    const size_t count = rows_beside(group.width), step_vectors = s.columns / 16;
-    const size_t ahead = step + n < s.count() ? n * s.bytes : 16 * s.row_bytes - step * s.bytes;
-    const Segment segment = {n * step_vectors, s.decode ? 0 : ahead};
-    for (size_t r = 0; r < 16; r += count) {
-      const uint8_t* at[kMostRows];
-      find(at, r, count, step);
-      if (s.decode && group.width == 1) {
-        for (size_t i = 0; i < count; i += kFusedRows)
-          s.add_blocks(rows + r + i, at + i, step, {n, ahead}, group.x + step * s.columns, lanes + (r + i) * 16);
-        continue;
-      }
-      for (size_t i = 0; s.decode && i < count; i++) {
-        s.decode(rows[r + i], at[i], step, n, ahead, decoded[i]);
-        at[i] = (const uint8_t*)decoded[i];
-      }
-      for (size_t block = 0; block < group.used; block += group.width) {
-        const float* x = group.x + (block * tasks.vectors + step * step_vectors * group.width) * 16;
-        add(at, segment, x, lanes + (block * 16 + r) * 16);
+  ALWAYS void add_segment(WeightRow* rows, size_t k, size_t step, size_t n, size_t ahead, float* lanes) {
+    const uint8_t* at[kRows];
+    find(at, k, step);
+    Segment segment = {n, ahead, group.padded() * 16, step == 0};
+    if (steps.decode) {
+      if (read_blocks(rows, at, step, segment, lanes)) return;
+      segment.ahead = 0;
+    }
+    const size_t step_vectors = steps.columns / 16;
+    segment.n = n * step_vectors;
+    const float* x = group.x + step * step_vectors * kStates * 16;
+    for (size_t block = 0; block < group.used; block += kStates, x += kStates * tasks.vectors * 16)
+      add_products<X, kStates>(at, segment, x, lanes + block * 16);
+  }
+  // Adds lanes by halves: of sixteen vectors each, to one.
+  static void add_lanes(const float* lanes, float* sums) {
+    alignas(64) float columns[256];
+    transpose16(lanes, 16, columns);
+    f32x16 sum[8];
+    UNROLL for (size_t j = 0; j < 8; j++) sum[j] = add(load(columns + 16 * j), load(columns + 16 * (j + 8)));
+    UNROLL for (size_t j = 0; j < 4; j++) sum[j] = add(sum[j], sum[j + 4]);
+    UNROLL for (size_t j = 0; j < 2; j++) sum[j] = add(sum[j], sum[j + 2]);
+    store(sums, add(sum[0], sum[1]));
+  }
+  // Adds the products of steps [from, end) of n rows of each stream.
+  NEVER_INLINE void visit(size_t first, size_t n, size_t from, size_t end, size_t ahead, float* lanes) {
+    WeightRow rows[kRows];
+    for (size_t k = first; k < first + n; k++, lanes += row_sums * 16) {
+      for (size_t i = 0; i < kRows && steps.decode; i++)
+        rows[i] = WeightRow(tasks.call.weights, row(i, k), steps.row_bytes);
+      for (size_t step = from, count; step < end; step += count) {
+        count = steps.segment_at(step);
+        add_segment(rows, k, step, count, ahead, lanes);
       }
     }
   }
-  static void of_group(const HeadTasks& tasks, const StateGroup& group, size_t row, float* lanes) {
-    HeadTiles tiles(tasks, group, row);
-    const size_t states = (group.used + group.width - 1) / group.width * group.width;
-    for (size_t i = 0; i < states * 256; i += 16) store(lanes + i, splat(0.f));
-    for (size_t step = 0, n; step < tasks.steps.count(); step += n) {
-      n = tasks.steps.segment_at(step);
-      tiles.add_segment(step, n, lanes);
+  void run(float* sums) {
+    const size_t all = steps.count(), most = group.visit() / steps.columns;
+    const bool is_whole = most >= all;
+    const size_t unit = row_sums % 16 == 0 ? 1 : row_sums % 8 == 0 ? 2 : 4;  // rows whose lanes are a multiple of 16
+    alignas(64) float lanes[kMostSums * 16 * kVisitRows];
+    for (size_t i = 0; all == 0 && i < kMostSums * 16 * kVisitRows; i += 16)
+      store(lanes + i, splat(0.f));  // no columns
+    for (size_t first = 0, rows; first < tile.rows; first += rows) {
+      const size_t left = (tile.rows - first + unit - 1) / unit * unit;
+      rows = is_whole ? unit : left < kVisitRows ? left : kVisitRows;
+      for (size_t from = 0; from < all; from += most) {
+        const size_t end = from + most < all ? from + most : all;
+        const size_t next = end < all ? most * steps.bytes : rows * steps.row_bytes - from * steps.bytes;
+        visit(first, rows, from, end, is_whole ? group.ahead() : next, lanes);
+      }
+      for (size_t i = 0; i < rows * row_sums; i += 16) add_lanes(lanes + i * 16, sums + first * row_sums + i);
     }
   }
 };
+
+template <class X> void add_tile(const HeadTasks& tasks, const StateGroup& group, const StreamRows& tile, float* sums) {
+  if (group.width == 1) HeadTiles<X, 1>(tasks, group, tile).run(sums);
+  else if (group.width == 2) HeadTiles<X, 2>(tasks, group, tile).run(sums);
+  else if (kMostStates == 8 && group.width == 4) HeadTiles<X, kMostStates == 8 ? 4 : 1>(tasks, group, tile).run(sums);
+  else if (kMostStates == 8) HeadTiles<X, kMostStates == 8 ? 8 : 1>(tasks, group, tile).run(sums);
+}
 
 // The format of the numbers that a reader's weights are multiplied as.
 template <class Reader> struct NumberOf {
@@ -191,13 +255,18 @@ struct RunHeadLogits {
   HeadTasks& tasks;
   template <class Reader> void of() const {
     const Steps<Reader> steps(tasks.call.weights);
-    tasks.steps = {steps.row_bytes, steps.whole, steps.rest, Reader::kStepBytes, Steps<Reader>::kColumns};
+    tasks.steps = {steps.row_bytes,
+                   steps.whole,
+                   steps.rest,
+                   Reader::kStepBytes,
+                   Steps<Reader>::kColumns,
+                   kSegment / Steps<Reader>::kColumns};
     if constexpr (NumberOf<Reader>::kDecodes) {
       tasks.steps.decode = decode<Reader>;
       tasks.steps.add_blocks = add_blocks<Reader>;
     }
     tasks.vectors = steps.count() * Steps<Reader>::kColumns / 16;
-    tasks.tile = HeadTiles<typename NumberOf<Reader>::Type>::of_group;
+    tasks.tile = add_tile<typename NumberOf<Reader>::Type>;
     tasks.run_all();
   }
 };

@@ -14,7 +14,7 @@ template <class Reader> struct HeadRows {
 
   void row(const Run&, const NoMemory&, size_t index) const {
     const Steps<Reader> steps(weights);
-    const WeightRow row(weights, index, steps.row_bytes);
+    WeightRow row(weights, index, steps.row_bytes);
     const f32x16 factor = splat(factors ? factors[index] : 1.f);
     float* to = out + index * weights.cols;
     for (size_t step = 0; step < steps.count(); step++) {
@@ -24,7 +24,8 @@ template <class Reader> struct HeadRows {
         for (size_t b = 0; b < Reader::kStepBytes; b++) copy[b] = b < steps.rest ? at[b] : 0;
         at = copy;
       }
-      const typename Reader::Step values(at, row, step);
+      Reader::prepare(row, step, 1);
+      const typename Reader::Step values(at, row, Reader::place(row, step));
       for (size_t part = 0; part < Reader::kParts; part++) {
         f32x16 w[Reader::kVectors];
         values.read(part, w);

@@ -20,6 +20,8 @@ struct WeightRow {
   const float* scales;         // of its blocks
   const uint8_t* zero_points;  // of its blocks; null: half of the range
   size_t octaves, blocks;      // log2 of the columns of a block, and how many blocks there are
+  size_t first;                // the first block of a segment, whose scales and zero points are here as floats
+  alignas(64) float segment_scales[32], segment_zeros[32];
 
   ALWAYS WeightRow() {}
   ALWAYS WeightRow(const HeadWeights& w, size_t row, size_t row_bytes) {
@@ -31,6 +33,11 @@ struct WeightRow {
   }
 };
 
+// Where a step's scales and zero points are among those of a segment: of its first and of its last sixteen columns.
+struct BlockPlace {
+  size_t first, second;
+};
+
 // Of numbers of T that Format<X> reads.
 template <class X> struct NumberReader {
   using T = Stored<X>;
@@ -38,9 +45,11 @@ template <class X> struct NumberReader {
   static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols * sizeof(T); }
   struct Step {
     const T* at;
-    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at((const T*)bytes) {}
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, BlockPlace) : at((const T*)bytes) {}
     ALWAYS void read(size_t, f32x16* w) const { w[0] = Format<X>::load(at); }
   };
+  static ALWAYS void prepare(WeightRow&, size_t, size_t) {}
+  static ALWAYS BlockPlace place(const WeightRow&, size_t) { return {}; }
   static ALWAYS size_t first_vector(size_t) { return 0; }
 };
 
@@ -48,6 +57,8 @@ template <class X> struct NumberReader {
 template <size_t kColumns, size_t kBytes> struct BlockReader {
   static constexpr size_t kStepBytes = kBytes;
   static ALWAYS size_t row_bytes(const HeadWeights& w) { return w.cols / kColumns * kBytes; }
+  static ALWAYS void prepare(WeightRow&, size_t, size_t) {}
+  static ALWAYS BlockPlace place(const WeightRow&, size_t) { return {}; }
 };
 
 // Blocks of 32: a float16 scale, then the signed bytes.
@@ -55,7 +66,7 @@ struct Q8_0Reader : BlockReader<32, 34> {
   static constexpr size_t kParts = 1, kVectors = 2;
   struct Step {
     const uint8_t* at;
-    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {}
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, BlockPlace) : at(bytes) {}
     ALWAYS void read(size_t, f32x16* w) const {
       const f32x16 scale = splat_half(at);
       w[0] = mul(load_bytes((const int8_t*)at + 2), scale);
@@ -70,7 +81,7 @@ struct Q4_0Reader : BlockReader<32, 18> {
   static constexpr size_t kParts = 1, kVectors = 2;
   struct Step {
     const uint8_t* at;
-    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {}
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, BlockPlace) : at(bytes) {}
     ALWAYS void read(size_t, f32x16* w) const {
       const NibbleMap map = nibble_map(splat(8.f), splat_half(at), splat(0.f));
       const u8x16 q = load_u8(at + 2);
@@ -87,20 +98,20 @@ struct Q4KReader : BlockReader<256, 144> {
   static constexpr size_t kParts = 4, kVectors = 4;
   struct Step {
     const uint8_t* at;
-    f32x16 terms;  // d · scale, then −dmin · minimum
-    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {
+    alignas(64) float terms[16];  // d · scale, then −dmin · minimum
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, BlockPlace) : at(bytes) {
       uint32_t packed[3];
       COPY(packed, bytes + 4, 12);
       const u8x16 bits =
           of_words(packed[0] & 0x3F3F3F3F, (packed[2] & 0x0F0F0F0F) | (packed[0] >> 6 & 0x03030303) << 4,
                    packed[1] & 0x3F3F3F3F, (packed[2] >> 4 & 0x0F0F0F0F) | (packed[1] >> 6 & 0x03030303) << 4);
       const f32x16 smallest = sub(splat(0.f), splat_half(bytes + 2));
-      terms = mul(floats_of(bits), select_bits(splat_half(bytes), smallest, 0xFF));
+      store(terms, mul(floats_of(bits), select_bits(splat_half(bytes), smallest, 0xFF)));
     }
     ALWAYS void read(size_t part, f32x16* w) const {
       const f32x16 none = splat(0.f);
-      const NibbleMap low = nibble_map(none, splat_lane(terms, 2 * part), splat_lane(terms, 8 + 2 * part));
-      const NibbleMap high = nibble_map(none, splat_lane(terms, 2 * part + 1), splat_lane(terms, 9 + 2 * part));
+      const NibbleMap low = nibble_map(none, splat(terms[2 * part]), splat(terms[8 + 2 * part]));
+      const NibbleMap high = nibble_map(none, splat(terms[2 * part + 1]), splat(terms[9 + 2 * part]));
       UNROLL for (size_t i = 0; i < 2; i++) {
         const u8x16 q = load_u8(at + 16 + 32 * part + 16 * i);
         w[i] = low_nibbles(q, low);
@@ -118,14 +129,14 @@ struct Q6KReader : BlockReader<256, 210> {
   static constexpr size_t kParts = 2, kVectors = 8;
   struct Step {
     const uint8_t* at;
-    f32x16 scales;
-    ALWAYS Step(const uint8_t* bytes, const WeightRow&, size_t) : at(bytes) {
-      scales = mul(load_bytes((const int8_t*)bytes + 192), splat_half(bytes + 208));
+    alignas(64) float scales[16];
+    ALWAYS Step(const uint8_t* bytes, const WeightRow&, BlockPlace) : at(bytes) {
+      store(scales, mul(load_bytes((const int8_t*)bytes + 192), splat_half(bytes + 208)));
     }
     ALWAYS void read(size_t part, f32x16* w) const {
       u8x16 q[8];
       six_bits(at + 64 * part, at + 128 + 32 * part, q);
-      UNROLL for (size_t v = 0; v < 8; v++) w[v] = mul(signed_floats_of(q[v]), splat_lane(scales, 8 * part + v));
+      UNROLL for (size_t v = 0; v < 8; v++) w[v] = mul(signed_floats_of(q[v]), splat(scales[8 * part + v]));
     }
   };
   static ALWAYS size_t first_vector(size_t part) { return 8 * part; }
@@ -137,32 +148,51 @@ template <bool kIsNibble> struct OnnxReader {
   static ALWAYS size_t row_bytes(const HeadWeights& w) {
     return (w.cols + w.block - 1) / w.block * (kIsNibble ? w.block / 2 : w.block);
   }
+  // Finds the scales and zero points of n steps, no more than a segment, from `step` on.
+  static ALWAYS void prepare(WeightRow& row, size_t step, size_t n) {
+    row.first = 32 * step >> row.octaves & ~(size_t)1;
+    const size_t end = ((32 * (step + n) - 1) >> row.octaves) + 1, last = end < row.blocks ? end : row.blocks;
+    for (size_t block = row.first, to = 0; block < last; block += 16, to += 16) {
+      const size_t left = last - block < 16 ? last - block : 16;
+      store(row.segment_scales + to, load_n(row.scales + block, left, 0));
+      store(row.segment_zeros + to, zero_points(row, block, left));
+    }
+  }
+  static ALWAYS f32x16 zero_points(const WeightRow& row, size_t block, size_t n) {
+    if (!row.zero_points) return splat(kIsNibble ? 8.f : 128.f);
+    uint8_t bytes[16] = {};
+    const uint8_t* from = row.zero_points + (kIsNibble ? block / 2 : block);
+    if (n == 16) COPY(bytes, from, kIsNibble ? 8 : 16);
+    else
+      for (size_t i = 0; i < (kIsNibble ? (n + 1) / 2 : n); i++) bytes[i] = from[i];
+    if constexpr (!kIsNibble) return floats_of(load_u8(bytes));
+    f32x16 w[2];
+    const NibbleMap same = nibble_map(splat(0.f), splat(1.f), splat(0.f));
+    nibble_pairs(bytes, same, same, w);
+    return w[0];
+  }
+  static ALWAYS BlockPlace place(const WeightRow& row, size_t step) {
+    const size_t first = (32 * step >> row.octaves) - row.first;
+    return {first, first + (row.octaves == 4)};
+  }
   struct Step {
     const uint8_t* at;
     const WeightRow& row;
-    size_t column;
-    ALWAYS Step(const uint8_t* bytes, const WeightRow& r, size_t step) : at(bytes), row(r), column(32 * step) {}
-    ALWAYS float zero_point(size_t block) const {
-      if (!row.zero_points) return kIsNibble ? 8.f : 128.f;
-      return (float)(kIsNibble ? row.zero_points[block / 2] >> block % 2 * 4 & 15 : row.zero_points[block]);
+    BlockPlace place;
+    ALWAYS Step(const uint8_t* bytes, const WeightRow& r, BlockPlace p) : at(bytes), row(r), place(p) {}
+    ALWAYS NibbleMap map(size_t i) const {
+      return nibble_map(splat(row.segment_zeros[i]), splat(row.segment_scales[i]), splat(0.f));
     }
-    ALWAYS NibbleMap map(size_t block) const {
-      return nibble_map(splat(zero_point(block)), splat(row.scales[block]), splat(0.f));
+    ALWAYS f32x16 bytes(size_t i, size_t at_block) const {
+      const f32x16 q = floats_of(load_u8(at + 16 * i));
+      return fma(sub(q, splat(row.segment_zeros[at_block])), splat(row.segment_scales[at_block]), splat(0.f));
     }
     ALWAYS void read(size_t, f32x16* w) const {
-      const size_t first = column >> row.octaves, next = (column + 16) >> row.octaves;
-      const size_t second = next < row.blocks ? next : row.blocks - 1;  // a step may end behind the last block
       if constexpr (kIsNibble) {
-        const u8x16 q = load_u8(at);
-        const NibbleMap a = map(first), b = first == second ? a : map(second);
-        w[0] = low_nibbles(zip_first(q, bits_of<4, 4>(q)), a);
-        w[1] = low_nibbles(zip_last(q, bits_of<4, 4>(q)), b);
+        nibble_pairs(at, map(place.first), map(place.second), w);
       } else {
-        UNROLL for (size_t i = 0; i < 2; i++) {
-          const size_t block = i ? second : first;
-          const f32x16 q = floats_of(load_u8(at + 16 * i));
-          w[i] = fma(sub(q, splat(zero_point(block))), splat(row.scales[block]), splat(0.f));
-        }
+        w[0] = bytes(0, place.first);
+        w[1] = bytes(1, place.second);
       }
     }
   };

@@ -26,10 +26,6 @@ SIMD_INLINE f32x16 signed_floats_of(u8x16 x) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x.v)),
           _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x.v, 8)))};
 }
-SIMD_INLINE f32x16 splat_lane(f32x16 a, size_t i) {
-  const __m256 v = _mm256_permutevar8x32_ps(i < 8 ? a.a : a.b, _mm256_set1_epi32((int)i & 7));
-  return {v, v};
-}
 SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   int16_t half;
   COPY(&half, p, 2);

@@ -30,11 +30,6 @@ SIMD_INLINE f32x16 signed_floats_of(u8x16 x) {
   return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)),
            vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
 }
-SIMD_INLINE f32x16 splat_lane(f32x16 a, size_t i) {
-  float lanes[16];
-  store(lanes, a);
-  return splat(lanes[i]);
-}
 SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   uint16_t half;
   COPY(&half, p, 2);

@@ -53,8 +53,6 @@ SIMD_INLINE f32x16 signed_floats_of(u8x16 x) {
   for (int i = 0; i < 16; i++) r.v[i] = (int8_t)x.v[i];
   return r;
 }
-// Lane i in all lanes.
-SIMD_INLINE f32x16 splat_lane(f32x16 a, size_t i) { return splat(a.v[i]); }
 // The float16 at p in all lanes. p need not be aligned.
 SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   uint16_t all[16];

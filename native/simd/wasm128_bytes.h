@@ -36,11 +36,6 @@ SIMD_INLINE f32x16 signed_floats_of(u8x16 x) {
            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(high)),
            wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(high))}};
 }
-SIMD_INLINE f32x16 splat_lane(f32x16 a, size_t i) {
-  float lanes[16];
-  store(lanes, a);
-  return splat(lanes[i]);
-}
 SIMD_INLINE f32x16 splat_half(const uint8_t* p) {
   uint16_t half;
   COPY(&half, p, 2);

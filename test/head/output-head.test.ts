@@ -55,7 +55,7 @@ describe.each(backends)('%s', (name) => {
     });
 
     it('has the same bits in blocks of any number of states, in shards and on threads', () => {
-      const m = matrix(format, 83, columnsFor(format, 600), 5);
+      const m = matrix(format, 83, columnsFor(format, 1700), 5);
       const { rows, cols } = m.options;
       const head = new lib.OutputHead(m.weights, { ...m.options, softcap: 30 });
       const hidden = row('f32', 'N(0,1)', 19 * cols, 4);
@@ -163,7 +163,7 @@ describe.each(backends)('%s', (name) => {
   it.runIf(isNative(name))('has the bits of the other instruction sets', async () => {
     const { backendNamed } = await import('../../lib/backend/named.js');
     for (const format of HEAD_FORMATS) {
-      const m = matrix(format, 37, columnsFor(format, 530), 11);
+      const m = matrix(format, 37, columnsFor(format, 1700), 11);
       const hidden = row('f32', 'N(0,1)', 5 * m.options.cols, 4);
       const head = new lib.OutputHead(m.weights, { ...m.options, softcap: 20 });
       const expected = head.logits(hidden);
