@@ -170,8 +170,10 @@ export class OutputHead {
    * A token of each state: the token that `sample` draws from its written logits with these options. From 16,384
    * classes on, and without `mask`, `bias` and `logProbs`, the logits are not written:
    *
-   * - at a temperature alone, the sums of blocks of 4,096 classes say which block has the token: it is computed again;
-   * - where the first filter is topK (up to 1,024), topH, minP, topP or epsilonCutoff, the first tokens of all blocks.
+   * - at a temperature alone, the sums of parts of 1,024 classes say which part has the token: it is computed again if
+   *   the head has more than 65,536 classes;
+   * - where the first filter is topK (up to 1,024) or topH, the first tokens of blocks of 65,536 classes are enough; so
+   *   are they for minP, topP and epsilonCutoff if the head has more than 65,536 classes.
    *
    * Elsewhere, and where the errors of sums leave the choice open, or more than 256 tokens are left by minP, topP or
    * epsilonCutoff, the logits of at most eight states are written (of all, for a mask or a bias of each state).

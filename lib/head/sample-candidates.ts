@@ -163,12 +163,16 @@ function isDrawn(plan: Plan, found: Found, row: number, sums: RowSums | undefine
   return true;
 }
 
-/** Draws from candidates; undefined: the filters of the call may look at all tokens. */
+/**
+ * Draws from candidates; undefined: the filters of the call may look at all tokens. Where a block has the whole row,
+ * filters that may keep more than the candidates draw from written logits, as they might have to in the end.
+ */
 export function candidateDrawer(form: Form, whole: Plan): Drawer | undefined {
   const { filters } = whole;
   const k = candidatesWanted(filters);
   if (k === undefined || k > MOST || k >= whole.call.cols) return undefined;
   const name = firstFilter(filters);
+  if (name !== 'topK' && name !== 'topH' && whole.call.cols <= CLASSES) return undefined;
   const needsSums = name === 'topP' || name === 'epsilonCutoff';
   const isWarm = filters.order[0] === 'temperature';
   return function* draw(product, plan) {

@@ -137,7 +137,17 @@ describe.each(backends)('%s', (name) => {
     seeds(isLong ? 4000 : isNative(name) ? 120 : 12, each),
   );
 
-  it.each([{}, { topP: 0.9, temperature: 0.7 }, { topK: 70 }])('has the tokens of several blocks: %o', (each) => {
+  const several: readonly HeadSampleOptions[] = [
+    {},
+    { temperature: 0 },
+    { topP: 0.9, temperature: 0.7 },
+    { topP: 0.5 },
+    { topP: 0.99, temperature: 3 },
+    { minP: 0.1 },
+    { epsilonCutoff: 0.01 },
+    { topK: 70 },
+  ];
+  it.each(several)('has the tokens of several blocks: %o', (each) => {
     const head = new lib.OutputHead(...headOf(MANY, 3));
     const expected = sampling.sample(head.logits(hidden), { ...each, seed: 8, cols: MANY });
     expect(head.sample(hidden, { ...each, seed: 8 })).toEqual(expected);
