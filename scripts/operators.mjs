@@ -54,8 +54,11 @@ function readTable(source) {
 
   const operators = [];
   for (const [, name, list, body] of text.matchAll(/^OPERATOR\((\w+), (\w+)\)(.*?)^END\(\1\)/gms)) {
-    const inPlace = [...usesOf(body)].find(([macro]) => macro === 'IN_PLACE')?.[1] ?? null;
-    operators.push({ name, list, inPlace, parts: partsOf(body, bodies), parameters: parametersOf(body, bodies) });
+    const namedBy = (macro) => [...usesOf(body)].filter(([each]) => each === macro).map(([, names]) => names);
+    const [inPlace = null] = namedBy('IN_PLACE');
+    const [rows] = namedBy('BY_ROWS').flat();
+    const memory = { inPlace, kept: namedBy('KEEPS').flat(), rows };
+    operators.push({ name, list, ...memory, parts: partsOf(body, bodies), parameters: parametersOf(body, bodies) });
   }
   const lists = new Map(operators.map(({ list }) => [list, typesOf(list, bodies)]));
   const names = new Set([...bodies.keys()].filter((name) => !/\bF\(/.test(bodies.get(name))));

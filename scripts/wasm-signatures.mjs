@@ -14,21 +14,38 @@ function moduleOf(operator) {
 /** The type of a kernel with its arrays of logits and of results, as one word. */
 const typeWord = ({ type, x, y }) => (x === y ? `${type}:${x}` : `${type}:${x}:${y}`).replaceAll('Array', '');
 
-/** A parameter as one word: its name, its kind, and its length if that is a product of sizes. */
-function parameterWord({ name, type, role, isSize, isConst, length }, camel) {
-  if (role === 'number') return `${camel(name)}:${isSize ? 'size' : 'number'}`;
+/** The numbers of an attention call, in the order of its shape. */
+const [, shape] = /struct AttentionSizes \{\s*double ([\w, ]+), flags/.exec(
+  readFileSync(new URL('../native/host/contract.h', import.meta.url), 'utf8'),
+);
+const SHAPE = shape.split(', ');
+
+/** A length that is a product of sizes, or, of an array of results, of numbers of the shape; undefined: another. */
+function product(length = '', role, camel) {
+  if (/^[\w *]+$/.test(length)) return length.split(' * ').map(camel).join('*');
+  if (role !== 'output') return undefined;
+  const factors = length.replace('s.rows()', 's.batch * s.heads * s.queries').split(' * ');
+  if (!factors.every((factor) => /^s\.\w+$/.test(factor))) return undefined;
+  return factors.map((factor) => `#${SHAPE.indexOf(factor.slice(2))}`).join('*');
+}
+
+/**
+ * A parameter as one word: its name, its kind, and its length if that is a product; #3 is number 3 of the shape.
+ * Kernels may leave elements of a `kept` output as they were. `rows` is a size that counts rows which are apart.
+ */
+function parameterWord({ name, type, role, isSize, isConst, length }, { kept, rows }, camel) {
+  if (role === 'number') return `${camel(name)}:${name === rows ? 'rows' : isSize ? 'size' : 'number'}`;
   const kind = type.replace(/ \| null|readonly |\[\]/g, '').replace('Array', '');
   if (role === 'slabs') return `${camel(name)}:${isConst ? 'slabs' : 'written-slabs'}:${kind}`;
-  const words = [camel(name), role, kind];
-  if (/^[\w *]+$/.test(length ?? '')) words.push(length.split(' * ').map(camel).join('*'));
-  return words.join(':');
+  const words = [camel(name), kept.includes(name) ? 'kept' : role, kind, product(length, role, camel)];
+  return words.filter(Boolean).join(':');
 }
 
 /** The lines of the file for a table of operators. */
 export function writeSignatures({ lists, operators }, head, { camel, wrap }) {
   const typeList = ([list, types]) => `const ${list} = '${types.map(typeWord).join(' ')}';`;
-  const parameterList = (parameters) => {
-    const words = parameters.map((each) => parameterWord(each, camel));
+  const parameterList = (operator) => {
+    const words = operator.parameters.map((each) => parameterWord(each, operator, camel));
     words[words.length - 1] += '`,';
     return wrap(words, '      ').replace(/^ {6}/, '    `');
   };
@@ -40,12 +57,12 @@ export function writeSignatures({ lists, operators }, head, { camel, wrap }) {
     'export type Signature = readonly [name: string, module: string, types: string, parameters: string];',
     '',
     'export const SIGNATURES: readonly Signature[] = [',
-    ...operators.flatMap(({ name, list, parameters }) => [
+    ...operators.flatMap((operator) => [
       '  [',
-      `    '${name}',`,
-      `    '${moduleOf(name)}',`,
-      `    ${list},`,
-      parameterList(parameters),
+      `    '${operator.name}',`,
+      `    '${moduleOf(operator.name)}',`,
+      `    ${operator.list},`,
+      parameterList(operator),
       '  ],',
     ]),
     '];',

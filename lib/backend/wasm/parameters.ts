@@ -9,8 +9,17 @@ export interface Parameter {
   readonly kind: ArrayKind;
   readonly bytes: number;
   readonly isWritten: boolean;
-  /** The positions of the sizes whose product its length is, and a factor; undefined: another length. */
-  readonly length: { readonly factor: number; readonly sizes: readonly number[] } | undefined;
+  /** Whether a copy must have the array's elements before the kernel runs: it reads them, or may leave some. */
+  readonly isCopiedIn: boolean;
+  /** A mask, or a bias, has one row or all elements. Undefined: a length that is no product. */
+  readonly length: Product | 'mask' | 'bias' | undefined;
+}
+
+/** A length: a factor, the positions of sizes among the parameters, and the positions of numbers in the shape. */
+export interface Product {
+  readonly factor: number;
+  readonly sizes: readonly number[];
+  readonly ofShape: readonly number[];
 }
 
 /** A kernel as a function of a module. */
@@ -19,7 +28,18 @@ export interface KernelParameters {
   readonly operator: string;
   readonly module: string;
   readonly parameters: readonly Parameter[];
+  /** The position of the size that counts rows which are apart; −1: a call is one piece. */
+  readonly rows: number;
 }
+
+/** The forms of roles; others are arrays. */
+const FORMS: Readonly<Record<string, Parameter['form']>> = {
+  rows: 'size',
+  size: 'size',
+  number: 'number',
+  slabs: 'slabs',
+  'written-slabs': 'slabs',
+};
 
 const BYTES: Readonly<Record<string, number>> = {
   Int8: 1,
@@ -31,12 +51,15 @@ const BYTES: Readonly<Record<string, number>> = {
   Float64: 8,
 };
 
-const sizesIn = (names: readonly string[], words: string | undefined): Parameter['length'] => {
-  if (words === undefined) return undefined;
-  const found = words.split('*').map((word) => (/^\d/.test(word) ? -Number(word) : names.indexOf(word)));
-  const factor = found.reduce((product, each) => (each < 0 ? product * -each : product), 1);
-  return { factor, sizes: found.filter((each) => each >= 0) };
-};
+function lengthIn(names: readonly string[], text: string | undefined): Parameter['length'] {
+  if (text === undefined || text === 'mask' || text === 'bias') return text;
+  const words = text.split('*');
+  return {
+    factor: words.reduce((product, word) => (/^\d/.test(word) ? product * Number(word) : product), 1),
+    sizes: words.filter((word) => names.includes(word)).map((word) => names.indexOf(word)),
+    ofShape: words.filter((word) => word.startsWith('#')).map((word) => Number(word.slice(1))),
+  };
+}
 
 /** All kernels of an operator. */
 export function kernelsOf([operator, module, types, text]: Signature): KernelParameters[] {
@@ -46,18 +69,20 @@ export function kernelsOf([operator, module, types, text]: Signature): KernelPar
     const [type, x, y = x] = each.split(':');
     const parameters = words.map(([name, role, element, length]): Parameter => {
       const kind = element === 'X' ? x! : element === 'Y' ? y! : (element ?? 'Uint8');
-      const form = role === 'size' || role === 'number' ? role : role!.endsWith('slabs') ? 'slabs' : 'array';
-      const isWritten = role === 'output' || role === 'written-slabs';
-      const isProduct = length !== undefined && length !== 'mask' && length !== 'bias';
+      const form = FORMS[role!] ?? 'array';
+      const isWritten = role === 'output' || role === 'kept' || role === 'written-slabs';
+      const elements = form === 'array' ? lengthIn(names, length) : undefined;
       return {
         name: name!,
         form,
         kind: `${kind}Array` as ArrayKind,
         bytes: BYTES[kind]!,
         isWritten,
-        length: isProduct ? sizesIn(names, length) : undefined,
+        isCopiedIn: !(role === 'output' && elements !== undefined),
+        length: elements,
       };
     });
-    return { kernel: `${operator}_${type}`, operator, module, parameters };
+    const rows = words.findIndex(([, role]) => role === 'rows');
+    return { kernel: `${operator}_${type}`, operator, module, parameters, rows };
   });
 }

@@ -4,20 +4,38 @@
  * A view of such an array, or of its buffer, may live for as long as it likes, so no array is ever given back alone. A
  * region that is full is forgotten: it lives as long as an array in it, and the engine collects all of it at once.
  */
-import { bufferOf, bytesPerElement, newArray, type ArrayKind, type ArrayOfKind } from '../../call/arrays.js';
-import { MOST_BYTES, Space } from './space.js';
+import { bufferOf, byteOffsetOf, bytesPerElement, kindOf, newArray, type ArrayKind } from '../../call/arrays.js';
+import type { ArrayOfKind } from '../../call/arrays.js';
+import { FIXED, MOST_BYTES, Space } from './space.js';
 
 /** Bytes of a region, unless an array needs more; and what is left in each for copies and memory of kernels. */
 const REGION = 2 ** 25;
 const FOR_CALLS = 2 ** 22;
 
+/** An array that `allocate` gave: neither its place nor its length ever changes. */
+interface Place {
+  readonly space: Space;
+  readonly kind: ArrayKind;
+  readonly at: number;
+  readonly length: number;
+}
+
 const regions = new WeakMap<ArrayBufferLike, Space>();
-let hasRegions = false;
+/** One look-up costs less than to ask an array for its buffer. */
+const places = new WeakMap<object, Place>();
+export let hasRegions = false;
 let current: Space | undefined;
 
-/** The region of an array; undefined: it lies elsewhere. */
-export const regionOf = (view: ArrayBufferView): Space | undefined =>
-  hasRegions ? regions.get(bufferOf(view)) : undefined;
+/** The place of an array that `allocate` gave; undefined for any other value. */
+export const placeOf = (value: object): Place | undefined => places.get(value);
+
+/** The region of an array; undefined: it lies elsewhere, or is no array. Arrays of regions begin behind FIXED. */
+export function regionOf(value: unknown): Space | undefined {
+  const place = places.get(value as object);
+  if (place !== undefined || kindOf(value) === undefined) return place?.space;
+  const view = value as ArrayBufferView;
+  return byteOffsetOf(view) >= FIXED ? regions.get(bufferOf(view)) : undefined;
+}
 
 /** An array of zeros in a region; undefined where no region can be large enough, or there is no memory for one. */
 export function inRegion<K extends ArrayKind>(kind: K, length: number): ArrayOfKind<K> | undefined {
@@ -28,7 +46,9 @@ export function inRegion<K extends ArrayKind>(kind: K, length: number): ArrayOfK
   if (region === undefined) return undefined;
   const at = Math.ceil(region.top / 64) * 64;
   region.top = at + room;
-  return region.part(kind, at, length) as unknown as ArrayOfKind<K>;
+  const array = region.part(kind, at, length);
+  places.set(array, { space: region, kind, at, length });
+  return array as unknown as ArrayOfKind<K>;
 }
 
 function newRegion(bytes: number): Space | undefined {

@@ -11,15 +11,21 @@ import { moduleOf } from './modules.js';
 
 export const PAGE = 65_536;
 /** The stack, and a page of static data for each of up to 12 modules (scripts/build-wasm.mjs). */
-const FIXED = 16 * PAGE;
+export const FIXED = 16 * PAGE;
 /** Half of what 32 bits address, as in native/host/wasm/arena.cc. */
 export const MOST_BYTES = 2 ** 31;
 
 /** What an instance of a module has for its calls: its kernels, and where it takes arguments and leaves reports. */
-export interface Instance {
+interface Instance {
   readonly exports: Exports;
   readonly slots: number;
   readonly report: number;
+}
+
+/** A kernel of an instance. */
+export interface Ready extends Omit<Instance, 'exports'> {
+  /** Runs the kernel on the arguments in the slots. Its memory is [begin, end). */
+  readonly run: (begin: number, end: number, grows: number) => number;
 }
 
 type Views = Partial<Record<ArrayKind, ArrayBufferView>>;
@@ -27,6 +33,7 @@ type Views = Partial<Record<ArrayKind, ArrayBufferView>>;
 export class Space {
   readonly #memory: Memory;
   readonly #instances = new Map<string, Instance>();
+  readonly #ready: Ready[] = [];
   #views: Views = {};
   #buffer: ArrayBuffer;
   #bytes: number;
@@ -87,7 +94,15 @@ export class Space {
     return viewOf(all, from, from + length);
   }
 
-  instance(name: string): Instance {
+  /** The kernel of a number. Its module is instantiated at the first call. */
+  kernel(number: number, module: string, name: string): Ready {
+    const ready = this.#ready[number];
+    if (ready !== undefined) return ready;
+    const { exports, slots, report } = this.#instance(module);
+    return (this.#ready[number] = { run: exports[name]!, slots, report });
+  }
+
+  #instance(name: string): Instance {
     let instance = this.#instances.get(name);
     if (instance === undefined) {
       const exports = new engine!.Instance(moduleOf(name), { env: { memory: this.#memory } }).exports as Exports;
