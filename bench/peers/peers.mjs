@@ -12,7 +12,7 @@ const versionOf = (name) =>
   JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
 
 /** The yardstick: in cache no function that reads and writes a row from JavaScript should be faster. */
-const memcpy = {
+export const memcpy = {
   name: 'memcpy',
   version: 'TypedArray.set',
   isCopy: true,
@@ -25,7 +25,7 @@ const memcpy = {
   },
 };
 
-const mathExp = {
+export const mathExp = {
   name: 'Math.exp loop',
   version: `V8 ${process.versions.v8}`,
   prepare(x, rows, cols) {
@@ -83,7 +83,7 @@ async function onnxruntime(threads) {
   };
 }
 
-async function tfjsWasm(threads) {
+export async function tfjsWasm(threads) {
   const tf = require('@tensorflow/tfjs-core');
   require('@tensorflow/tfjs-backend-wasm').setThreadsCount(threads);
   await tf.setBackend('wasm');
@@ -105,7 +105,7 @@ async function tfjsWasm(threads) {
 }
 
 /** flash-softmax, once for each backend: a copy of the library each, as a copy chooses its backend once. */
-async function flashSoftmax(threads) {
+export async function flashSoftmax(threads) {
   if (!existsSync(`${dist}index.js`)) {
     console.log('flash-softmax: not built (npm run compile), so only the peers are measured');
     return [];
@@ -121,6 +121,7 @@ async function flashSoftmax(threads) {
       version,
       backend,
       isSelected: backend === selected,
+      library,
       prepare(x, rows, cols) {
         const out = new Float32Array(x.length);
         return () => library.softmax(x, { cols, out });
