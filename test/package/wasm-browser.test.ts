@@ -1,13 +1,15 @@
-/** The WebAssembly kernels in a page of headless Chromium: the bits of the native ones, from a bundle of one file. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/**
+ * The WebAssembly kernels in a page of headless Chromium: the bits of the native ones, from a bundle of one file; the
+ * whole corpus; and whether they are faster than a loop.
+ */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { build } from 'esbuild';
 import { expect } from 'vitest';
 import { backendNamed } from '../../lib/backend/named.js';
+import { MODULE_NAMES } from '../../lib/backend/wasm/wasm.js';
 import { sameBitBackends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
-import { run } from '../support/run.js';
+import { portable, runInPage } from '../support/page.js';
 import { itWith, tool } from '../support/tools.js';
 
 const dist = path.join(root, 'dist');
@@ -36,43 +38,71 @@ const hashes = rows.map((x) => [hashOf(softmax(x)), logSumExp(x)[0]]);
 document.title = JSON.stringify({ before, backend, hashes });
 `;
 
+itWith([modules, built, chromium], 'a page has the native bits', async () => {
+  const alias = {
+    'flash-softmax': path.join(dist, 'portable/index.js'),
+    'flash-softmax/wasm': path.join(dist, 'portable/wasm.js'),
+    'flash-softmax/wasm/inline': path.join(dist, 'wasm-inline.js'),
+  };
+  const found = await runInPage(chromium.path, SCRIPT, { alias });
+  const native = backendNamed(sameBitBackends[0]!);
+  const hashes = LENGTHS.map((n) => {
+    const [x, y, sum] = [rowOf(n), new Float32Array(n), new Float64Array(1)];
+    native.softmax_f32(x, y, 1, n, 1, 1, null, 0, null);
+    native.log_sum_exp_f32(x, sum, 1, n, 1, 1, null, 0, null);
+    return [hashOf(y), sum[0]];
+  });
+  expect(found).toEqual({ before: 'js', backend: 'wasm', hashes });
+});
+
+const CORPUS = `
+import { initSync } from './lib/wasm.js';
+import { allocate, softmax } from './lib/index.js';
+import { softmax as loop } from './bench/js-loops.mjs';
+import { corpusInputs, corpusOf } from './test/support/corpus.js';
+import committed from './test/corpus.json';
+${MODULE_NAMES.map((name) => `import ${name}_ from './wasm/${name}.wasm';`).join('\n')}
+const backend = initSync({ ${MODULE_NAMES.map((name) => `${name}: ${name}_`).join(', ')} });
+const found = corpusOf('wasm');
+const names = Object.keys(committed.native);
+const other = names.filter((name) => found[name].join() !== committed.native[name].join());
+
+/** The least time of 15 samples in milliseconds: of twenty calls, as a page's clock is coarse. */
+function least(run) {
+  const times = Array.from({ length: 15 }, () => {
+    const start = performance.now();
+    for (let i = 0; i < 20; i++) run();
+    return performance.now() - start;
+  });
+  return Math.min(...times) / 20;
+}
+const x = allocate('float32', 128_256);
+const out = allocate('float32', 128_256);
+for (let i = 0; i < x.length; i++) x[i] = Math.sin(i) * 8;
+const [copy, results] = [new Float32Array(x), new Float32Array(x)];
+const times = [
+  least(() => softmax(x, { out })),
+  least(() => softmax(copy, { out: results })),
+  least(() => loop({ x: copy, out: results, rows: 1, cols: x.length })),
+];
+const inputs = corpusInputs().join() === committed.inputs.join();
+document.title = JSON.stringify({ backend, inputs, cases: names.length, other, times });
+`;
+
 itWith(
-  [modules, built, chromium],
-  'a page has the native bits',
+  [modules, chromium],
+  'a page has the bits of the whole corpus, and is faster than a loop',
   async () => {
-    const folder = mkdtempSync(path.join(tmpdir(), 'flash-softmax-page-'));
-    try {
-      const { outputFiles } = await build({
-        stdin: { contents: SCRIPT, resolveDir: folder },
-        alias: {
-          'flash-softmax': path.join(dist, 'portable/index.js'),
-          'flash-softmax/wasm': path.join(dist, 'portable/wasm.js'),
-          'flash-softmax/wasm/inline': path.join(dist, 'wasm-inline.js'),
-        },
-        bundle: true,
-        format: 'esm',
-        write: false,
-        logLevel: 'silent',
-      });
-      const page = path.join(folder, 'page.html');
-      const script = outputFiles[0]!.text.replaceAll('</script', '<\\/script');
-      const head = '<!doctype html><meta charset="utf-8"><title>nothing ran</title>';
-      writeFileSync(page, `${head}<script type="module">${script}</script>`);
-      const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--dump-dom'];
-      const profile = `--user-data-dir=${path.join(folder, 'profile')}`;
-      const dom = await run(chromium.path, [...flags, profile, '--virtual-time-budget=20000', `file://${page}`]);
-      const title = /<title>(.*?)<\/title>/s.exec(dom)![1]!.replaceAll('&quot;', '"');
-      const native = backendNamed(sameBitBackends[0]!);
-      const hashes = LENGTHS.map((n) => {
-        const [x, y, sum] = [rowOf(n), new Float32Array(n), new Float64Array(1)];
-        native.softmax_f32(x, y, 1, n, 1, 1, null, 0, null);
-        native.log_sum_exp_f32(x, sum, 1, n, 1, 1, null, 0, null);
-        return [hashOf(y), sum[0]];
-      });
-      expect(JSON.parse(title)).toEqual({ before: 'js', backend: 'wasm', hashes });
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+    const found = (await runInPage(chromium.path, CORPUS, {
+      plugins: [portable],
+      loader: { '.wasm': 'binary' },
+      define: { 'process.env': '{}' },
+    })) as { times: number[] };
+    const { times, ...rest } = found;
+    expect(rest).toEqual({ backend: 'wasm', inputs: true, cases: expect.any(Number), other: [] });
+    const [inPlace, foreign, loop] = times as [number, number, number];
+    expect(loop / inPlace, `${times}`).toBeGreaterThan(3);
+    expect(loop / foreign, `${times}`).toBeGreaterThan(2);
   },
-  120_000,
+  300_000,
 );
