@@ -1,6 +1,6 @@
 // Times the WebAssembly backend beside other WebAssembly and a loop of JavaScript: node bench/peers/wasm.mjs. Arrays
 // of `allocate` stand beside a tensor that lives in tfjs's memory; plain arrays beside tensors that are made of them,
-// whose results are read. Needs an engine with relaxed SIMD (Node 22 and later), and the peers (`npm ci` in this folder).
+// whose results are read. Needs relaxed SIMD (Node 22 and later), and the peers (`npm ci` in this folder).
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import { env, InferenceSession, Tensor } from 'onnxruntime-web';
