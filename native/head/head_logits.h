@@ -6,10 +6,10 @@
 // fmas over 512 columns; the sums of such segments are added in their order, then the lanes by halves. Its error is at
 // most (columns / 512 + 38) · 2^-24 · Σ |h · w|.
 //
-// A task takes rows of up to 1 MB, cut into as many streams as rows are multiplied together. Each is read from its start
-// to its end: a processor foresees reads of few long streams, but not those of rows side by side. A visit takes as many
-// columns as states stay in the first cache for. Blocks are decoded once for all states of a group. Sixteen rows of each
-// stream are a tile: their lanes are transposed and added, and the sums again, so that rows are lanes at the end.
+// A task takes rows of up to 1 MB, cut into as many streams as rows are multiplied together. Each stream is read from
+// start to end: a processor foresees reads of a few long streams, but not those of rows side by side. A visit takes as
+// many columns as states stay in the first cache for. Blocks are decoded once for all states of a group. Sixteen rows
+// of each stream are a tile: their lanes are transposed and added, and the sums again: rows are lanes at the end.
 #pragma once
 #include "../math/sum.h"
 #include "../math/tanh.h"

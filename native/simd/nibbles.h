@@ -24,7 +24,7 @@ SIMD_INLINE f32x16 low_nibbles(u8x16 x, const NibbleMap& map) {
 SIMD_INLINE f32x16 high_nibbles(u8x16 x, const NibbleMap& map) {
   return fma(sub(floats_of(bits_of<4, 4>(x)), map.zero), map.scale, map.offset);
 }
-// The nibbles of sixteen bytes in their order, the low one of a byte first: of the first eight bytes, then of the others.
+// The nibbles of sixteen bytes, the low one of a byte first: of the first eight bytes, then of the others.
 SIMD_INLINE void nibble_pairs(const uint8_t* p, const NibbleMap& a, const NibbleMap& b, f32x16* w) {
   const u8x16 q = load_u8(p);
   w[0] = low_nibbles(zip_first(q, bits_of<4, 4>(q)), a);
