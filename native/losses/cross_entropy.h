@@ -5,6 +5,7 @@
 // softmax/log_operators.h computes both. A target of −1 has the loss 0 and no gradient. In half types, logits are
 // widened to floats, and the gradient is rounded once more; a loss is a double in all types.
 #pragma once
+#include "../softmax/log_halves.h"
 #include "../softmax/log_operators.h"
 #include "../softmax/log_terms_results.h"
 
@@ -18,9 +19,8 @@ template <> struct FloatOf<uint16_t> {
   using Is = float;
 };
 
-template <class T>
-void cross_entropy_floats(const Run& run, const T* x, const int32_t* targets, double* loss, T* gradient,
-                          const LogitRows<T>& rows) {
+template <class T> void cross_entropy_floats(const Run& run, const T* x, const int32_t* targets, double* loss,
+                                             T* gradient, const LogitRows<T>& rows) {
   LogResults<T> to;
   to.targets = targets;
   to.loss = loss;
@@ -29,15 +29,19 @@ void cross_entropy_floats(const Run& run, const T* x, const int32_t* targets, do
 }
 void cross_entropy_halves(const HalfCall& call, const uint16_t* x, const int32_t* targets, double* loss,
                           uint16_t* gradient) {
-  in_floats(call, x, nullptr, gradient,
-            [&](const Run& r, size_t o, size_t n, const float* in, const float*, float* result) {
-              size_t row = call.row_index(o);
-              cross_entropy_floats<float>(r, in, targets + row, loss + row, result, call.part(o, n));
-            });
+  LogHalfResults results;
+  results.targets = targets;
+  results.loss = loss;
+  results.gradient = gradient;
+  const LogHalves halves(call, x, results);
+  auto copied = [&](const Run& r, size_t o, size_t n, const float* in, const float*, float* result) {
+    size_t row = call.row_index(o);
+    cross_entropy_floats<float>(r, in, targets + row, loss + row, result, call.part(o, n));
+  };
+  in_floats(call, x, nullptr, gradient, copied, halves.rows());
 }
-template <class X, class Y>
-void cross_entropy(const Run& run, const Stored<X>* x, const int32_t* targets, double* loss, Stored<X>* gradient,
-                   const LogitRows<Stored<X>>& rows) {
+template <class X, class Y> void cross_entropy(const Run& run, const Stored<X>* x, const int32_t* targets, double* loss,
+                                               Stored<X>* gradient, const LogitRows<Stored<X>>& rows) {
   if constexpr (kIsHalf<X>) cross_entropy_halves(HalfCall(kFormat<X>, run, rows), x, targets, loss, gradient);
   else cross_entropy_floats(run, x, targets, loss, gradient, rows);
 }
@@ -102,9 +106,8 @@ template <class T> struct MultipleOfLoss {
   }
 };
 
-template <class T>
-void row_loss_floats(const Run& run, const T* x, const int32_t* targets, double* loss, T* gradient,
-                     const LossTerms<T>& terms, const LogitRows<T>& rows) {
+template <class T> void row_loss_floats(const Run& run, const T* x, const int32_t* targets, double* loss, T* gradient,
+                                        const LossTerms<T>& terms, const LogitRows<T>& rows) {
   LogResults<T> to;
   to.targets = targets;
   to.loss = loss;

@@ -1,5 +1,7 @@
-// Rows of float16 and bfloat16. Some rows at a time are copied to floats, few enough for the cache, go through the
-// operator's float kernel, and are rounded to the half type: a result is the float32 result, rounded once.
+// Rows of float16 and bfloat16: a result is the float32 result, rounded once.
+//
+// A long row of a frequent operator is read and written where it lies (RowOfHalves). All other rows are copied to
+// floats, some at a time, few enough for the cache, go through the operator's float kernel, and are rounded.
 #pragma once
 #include "../math/formats.h"
 #include "../math/sum.h"
@@ -10,13 +12,6 @@ namespace {
 
 template <class X> constexpr bool kIsHalf = sizeof(Stored<X>) == 2;
 
-// The conversions of a half type. All other code is the same for both types.
-struct HalfFormat {
-  void (*widen)(const uint16_t*, float*, size_t);
-  void (*narrow)(const float*, uint16_t*, size_t);
-};
-template <class X> constexpr HalfFormat kFormat = {to_floats<X>, from_floats<X>};
-
 // Where results go: to halves, to floats, or (neither) to arrays that the kernel knows.
 struct HalfResult {
   uint16_t* halves = nullptr;
@@ -25,6 +20,14 @@ struct HalfResult {
   HalfResult(uint16_t* to) : halves(to) {}
   HalfResult(float* to) : floats(to) {}
 };
+
+// A kernel of single rows that needs no float copy of the row, only `memory` for a row of floats. Returns false, and
+// has written nothing, if the row must be copied.
+struct RowOfHalves {
+  bool (*write)(const RowOfHalves* self, const Run& run, size_t row, float* memory);
+};
+
+constexpr size_t kCopiedRow = 512;  // elements of a row up to which it is copied
 
 // A call on half rows. A float copy of its bias is made once.
 struct HalfCall {
@@ -46,6 +49,8 @@ struct HalfCall {
     if (bias) run.release(bias);
   }
 
+  // Whether rows are read where they lie. The vectors of shorter rows are too few.
+  bool has_long_rows() const { return rows.extent.inner == 1 && rows.extent.cols > kCopiedRow; }
   size_t row_index(size_t o) const { return o * rows.extent.inner; }
   // The rows of outer indices [o, o + n), for the float kernel.
   LogitRows<float> part(size_t o, size_t n) const {
@@ -68,6 +73,7 @@ struct Halves {
   const void* kernel;
   void (*run_kernel)(const void* kernel, const Run& run, size_t o, size_t n, const float* in, const float* other,
                      float* result);
+  const RowOfHalves* single_row;  // null: all rows are copied
   size_t batch = 1;
 
   // Each piece of memory has the floats of a batch, then the reserve of a long row.
@@ -103,11 +109,18 @@ struct Halves {
     if (r.stopped()) return;
     const Extent& e = call.rows.extent;
     size_t first = index * batch, n = e.outer - first < batch ? e.outer - first : batch;
-    size_t each = e.cols * e.inner, size = n * each, at = first * each;
     Pieces::Taken piece(pieces);
-    float* memory = (float*)piece.data();
     Run inner = r;
     inner.reserve = {piece.data() + bytes_of_floats(), long_row_bytes()};
+    if (!single_row) return copy(inner, piece.data(), first, n);
+    for (size_t i = first; i < first + n && !r.stopped(); i++)
+      if (!single_row->write(single_row, inner, i, (float*)piece.data())) copy(inner, piece.data(), i, 1);
+  }
+  // Runs the float kernel on a copy of outer indices [first, first + n).
+  void copy(const Run& r, char* piece, size_t first, size_t n) const {
+    const Extent& e = call.rows.extent;
+    size_t each = e.cols * e.inner, size = n * each, at = first * each;
+    float* memory = (float*)piece;
     float *x = memory, *y = other ? x + size : nullptr;
     float* result = to.floats ? to.floats + at : to.halves ? memory + size * (other ? 2 : 1) : nullptr;
     auto widen = [&](const uint16_t* from, float* floats) {
@@ -116,7 +129,7 @@ struct Halves {
     };
     widen(in + at, x);
     if (other) widen(other + at, y);
-    run_kernel(kernel, inner, first, n, x, y, result);
+    run_kernel(kernel, r, first, n, x, y, result);
     if (to.halves && !r.stopped()) {
       Conversion c{call.format, nullptr, to.halves + at, result, size};
       r.parallel(c.pieces(), Conversion::narrow, &c);
@@ -152,20 +165,23 @@ struct Halves {
       for (size_t i = 0; i < batches; i++) batch_of(r, memory, i);
   }
 };
-// Runs kernel(run, o, n, in, other, result) on float copies of the halves `in` and, if it is not null, `other`.
-template <class Kernel>
-void in_floats(const HalfCall& call, const uint16_t* in, const uint16_t* other, HalfResult to, const Kernel& kernel) {
+// Runs kernel(run, o, n, in, other, result) on float copies of the halves `in` and, if it is not null, `other`; but
+// first single_row, if it is not null.
+template <class Kernel> void in_floats(const HalfCall& call, const uint16_t* in, const uint16_t* other, HalfResult to,
+                                       const Kernel& kernel, const RowOfHalves* single_row = nullptr) {
   auto run = [](const void* self, const Run& r, size_t o, size_t n, const float* x, const float* y, float* result) {
     (*(const Kernel*)self)(r, o, n, x, y, result);
   };
-  Halves{call, in, other, to, &kernel, run}.go();
+  Halves{call, in, other, to, &kernel, run, single_row}.go();
 }
 // A result an element, from one array: softmax, logSoftmax.
 void map_halves(const HalfCall& call, const uint16_t* x, HalfResult to,
-                void (*kernel)(const Run&, const float*, float*, const LogitRows<float>&)) {
-  in_floats(call, x, nullptr, to, [&](const Run& r, size_t o, size_t n, const float* in, const float*, float* result) {
+                void (*kernel)(const Run&, const float*, float*, const LogitRows<float>&),
+                const RowOfHalves* single_row = nullptr) {
+  auto run = [&](const Run& r, size_t o, size_t n, const float* in, const float*, float* result) {
     kernel(r, in, result, call.part(o, n));
-  });
+  };
+  in_floats(call, x, nullptr, to, run, single_row);
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 namespace {
 
 // One row of logits, the way to read it, and its maximum once find_top has found it.
-template <class T> struct LogitRow {
-  Logits<T> logits;
+template <class T, class Source = const T*> struct LogitRow {
+  Logits<T, Source> logits;
   size_t n;
   const ExpScale<T>* scale;
   const ExpScale<double>* double_scale;  // of the temperature that `scale` leaves
@@ -15,9 +15,9 @@ template <class T> struct LogitRow {
   bool has_top = false;                  // nothing in the row lies above top_octave
   double top_octave = 0;
 
-  LogitRow(const Logits<T>& l, size_t n, const ExpScale<T>* s, const ExpScale<double>* d)
+  LogitRow(const Logits<T, Source>& l, size_t n, const ExpScale<T>* s, const ExpScale<double>* d)
       : logits(l), n(n), scale(s), double_scale(d), is_plain(!l.mask && !l.bias && !s->scaled) {}
-  ALWAYS Plain<T> source() const { return {logits.x}; }
+  ALWAYS Plain<T, Source> source() const { return {logits.x}; }
   ALWAYS double octave(T value) const { return nearest((double)value * scale->octaves); }
   // Whether the reduction of exp is exact enough for a value.
   ALWAYS bool is_in_reach(T value) const {

@@ -35,13 +35,26 @@ SIMD_INLINE uint32_t mask_lanes(const uint8_t* mask, int32_t layout, size_t at, 
   return bits >> skip & ((1u << n) - 1);
 }
 
-template <class T> struct Plain {
+// Elements of type T where they lie. math/formats.h has the same functions for halves, and says what they do.
+template <class T> SIMD_INLINE void write_at(T* y, size_t i, T value) { y[i] = value; }
+template <class T> SIMD_INLINE T* of_any_format(T* x) { return x; }
+template <class T, class U, class Body> SIMD_INLINE auto in_known_format(T* x, U* y, const Body& body) {
+  return body(x, y);
+}
+
+// Source is a pointer to elements, or what stands for one where they are halves (formats.h).
+template <class T, class Source = const T*> struct Plain {
   static constexpr bool kOneNumber = true;
-  const T* x;
+  Source x;
   ALWAYS auto read(size_t i) const { return load(x + i); }
   ALWAYS auto at(size_t i) const { return read(i); }
-  ALWAYS auto at(size_t i, size_t n) const { return load_n(x + i, n, x[i]); }  // other lanes: a value of the row
+  ALWAYS auto at(size_t i, size_t n) const { return any().at_end(i, n); }
+  ALWAYS auto at_end(size_t i, size_t n) const { return load_n(x + i, n, x[i]); }  // other lanes: a value of the row
   ALWAYS double exactly(size_t i) const { return (double)x[i]; }
+  ALWAYS auto any() const {
+    auto same = of_any_format(x);
+    return Plain<T, decltype(same)>{same};
+  }
 };
 
 // a + b as two numbers. The second is 0 if the sum is infinite, and for some sums from kNearEnd on, where the steps of
@@ -74,11 +87,11 @@ SIMD_INLINE f64x8 half_sum(f64x8 a, f64x8 b) { return add(mul(a, splat(0.5)), mu
 SIMD_INLINE uint32_t overflowing(f32x16 a, f32x16 b) { return finite_from(half_sum(a, b), kNearEnd<float>); }
 SIMD_INLINE uint32_t overflowing(f64x8 a, f64x8 b) { return finite_from(half_sum(a, b), kNearEnd<double>); }
 
-template <class T> struct Logits {
+template <class T, class Source = const T*> struct Logits {
   using V = typename ExpTraits<T>::Vector;
   static constexpr size_t W = ExpTraits<T>::kLanes;
   static constexpr bool kOneNumber = false;
-  const T* x;
+  Source x;
   const T* bias = nullptr;
   const uint8_t* mask = nullptr;
   int32_t layout = kNoMask;
@@ -133,6 +146,7 @@ template <class T> struct Logits {
     return finish(load_n(x + i, n, x[i]), bias ? load_n(bias + i, n, bias[i]) : splat((T)0),
                   mask ? mask_lanes(mask, layout, mask_at + i, n) : 0);
   }
+  ALWAYS const Logits& any() const { return *this; }
   ALWAYS double exactly(size_t i) const {
     T high[W], low[W];
     Two<V> z = at(i, 1);
@@ -156,7 +170,7 @@ template <class T> struct Extras : MaskAndBias<T> {
     uint32_t some = mask_lanes(this->mask.data, this->mask.layout, shared ? column : i, one ? 1 : n);
     return one && some ? (1u << n) - 1 : some;
   }
-  Logits<T> row(const T* x, size_t index, size_t cols) const {
+  template <class Source> Logits<T, Source> row(Source x, size_t index, size_t cols) const {
     const Slice<const T>& bias = this->bias;
     const T* own = bias.data && bias.length != cols ? bias.data + index * cols : bias.data;
     return {x, own, has_mask() ? this->mask.data : nullptr, this->mask.layout, shared_mask() ? 0 : index * cols};

@@ -25,11 +25,13 @@ template <class T, class Source> NEVER_INLINE bool has_nan(const Source& x, size
 }
 
 // Writes `value` to the first n positions of a row, and 0 where they are masked.
-template <class T> SELDOM void fill_visible(const Logits<T>& row, T* y, size_t n, T value) {
-  for (size_t i = 0; i < n; i++) y[i] = !row.mask || mask_lanes(row.mask, row.layout, row.mask_at + i, 1) ? value : 0;
+template <class T, class Source, class Out>
+SELDOM void fill_visible(const Logits<T, Source>& row, Out y, size_t n, T value) {
+  for (size_t i = 0; i < n; i++)
+    write_at(y, i, !row.mask || mask_lanes(row.mask, row.layout, row.mask_at + i, 1) ? value : (T)0);
 }
 // Whether a mask was given and the n logits are masked or −∞ throughout: such a row is no fault.
-template <class T> SELDOM bool masked_to_nothing(const Logits<T>& row, size_t n) {
+template <class T, class Source> SELDOM bool masked_to_nothing(const Logits<T, Source>& row, size_t n) {
   return row.mask && maximum<T>(row, 0, n) == -infinity<T>() && !has_nan<T>(row, 0, n) && !row.overflows(0, n);
 }
 

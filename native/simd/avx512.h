@@ -2,8 +2,7 @@
 // The four headers of this folder define the same functions with the same results to the last bit; scalar.h says what
 // each function means.
 #pragma once
-#if defined(__GNUC__) && \
-    !defined(__clang__)  // GCC warns of undefined vectors in its own header (bug 105593)
+#if defined(__GNUC__) && !defined(__clang__)  // GCC warns of undefined vectors in its own header (bug 105593)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -211,7 +210,10 @@ SIMD_INLINE void store_brain(uint16_t* p, f32x16 a) {
   __m512i u = _mm512_castps_si512(a.v), odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
   __m512i r = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
   r = _mm512_mask_or_epi32(r, _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), u, _mm512_set1_epi32(0x400000));
-  _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16)));
+  // The odd words. _mm512_cvtepi32_epi16 of a shifted r takes longer.
+  const __m512i odd_words = _mm512_set_epi16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  //
+                                             31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  _mm256_storeu_si256((__m256i*)p, _mm512_castsi512_si256(_mm512_permutexvar_epi16(odd_words, r)));
 }
 SIMD_INLINE f32x16 load_bytes(const int8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)))};

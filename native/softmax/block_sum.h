@@ -14,7 +14,9 @@
 namespace {
 
 // Whether the shorter polynomial of temperature 1 has code of its own: it saves two of nineteen float operations.
-template <class T> constexpr bool kHasUnitCode = sizeof(T) == 4;
+// Halves have no such code, as it would be there for each format.
+template <class Source> constexpr bool kHasUnitCode = false;
+template <> constexpr bool kHasUnitCode<const float*> = true;
 
 // How a block was summed: its exponent, and whether all its values lie inside the window around the exponent.
 struct BlockSum {
@@ -127,7 +129,7 @@ SIMD_INLINE bool sum_block(const Source& x, size_t from, size_t n, const ExpScal
   sum = total.reduce((int32_t)octave - X::kBias);
   if (kWatches && any_bits(window_bits, X::kOutside)) return false;
   if (sum.mantissa - sum.mantissa != 0) return !kWatches;
-  lane_sums.correct_sum(x, from, n, e, double_scale, octave, wants_others, sum);
+  lane_sums.correct_sum(x.any(), from, n, e, double_scale, octave, wants_others, sum);
   return true;
 }
 

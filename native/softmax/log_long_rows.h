@@ -19,10 +19,11 @@
 
 namespace {
 
-struct LogLongRow {
+// Source and Out: pointers to floats or to halves (formats.h).
+template <class Source, class Out> struct LogLongRow {
   const Run& run;
-  LogitRow<float> row;
-  float *logs, *gradient;               // null: not wanted
+  LogitRow<float, Source> row;
+  Out logs, gradient;                   // null: not wanted
   Sum* sums;                            // one a part
   BlockSum* blocks;                     // one a block
   double top = 0, log = 0, others = 0;  // logSoftmax is (z − top) / T − log; `others` is S
@@ -67,10 +68,10 @@ struct LogLongRow {
     return true;
   }
 
-  // Reads n ≤ 16 logits as doubles, −∞ where masked.
-  template <bool kPlain> ALWAYS void read(size_t i, size_t n, f64x8& low, f64x8& high) const {
-    const Logits<float>& z = row.logits;
-    f32x16 v = n == 16 ? load(z.x + i) : load_n(z.x + i, n, 0);
+  // Reads n ≤ 16 logits as doubles, −∞ where masked. x: the row's logits.
+  template <bool kPlain, class Known> ALWAYS void read(Known x, size_t i, size_t n, f64x8& low, f64x8& high) const {
+    const Logits<float, Source>& z = row.logits;
+    f32x16 v = n == 16 ? load(x + i) : load_n(of_any_format(x) + i, n, 0);
     low = low_f64(v);
     high = high_f64(v);
     if (kPlain) return;
@@ -85,37 +86,40 @@ struct LogLongRow {
     low = select_bits(low, masked, lanes);
     high = select_bits(high, masked, lanes >> 8);
   }
-  template <bool kPlain> void write_logs(size_t from, size_t to) const {
+  template <bool kPlain, class Known, class KnownOut>
+  void write_logs(Known x, KnownOut y, size_t from, size_t to) const {
     const f64x8 inverse = splat(1 / row.double_scale->temperature), tops = splat(top), minus_log = splat(-log);
     auto result = [&](size_t i, size_t n) ALWAYS_LAMBDA {
       f64x8 low, high;
-      read<kPlain>(i, n, low, high);
+      read<kPlain>(x, i, n, low, high);
       return narrow(fma(sub(low, tops), inverse, minus_log), fma(sub(high, tops), inverse, minus_log));
     };
     size_t i = from;
     for (; i + 64 <= to; i += 64)
-      for (size_t j = 0; j < 64; j += 16) store(logs + i + j, result(i + j, 16));
-    for (; i + 16 <= to; i += 16) store(logs + i, result(i, 16));
-    if (i < to) store_n(logs + i, result(i, to - i), to - i);
+      for (size_t j = 0; j < 64; j += 16) store(y + i + j, result(i + j, 16));
+    for (; i + 16 <= to; i += 16) store(y + i, result(i, 16));
+    if (i < to) store_n(y + i, result(i, to - i), to - i);
   }
   static void write(void* self, size_t part) {
     const LogLongRow& s = *(const LogLongRow*)self;
     if (s.run.stopped()) return;
     size_t from = part * kSuper;
-    if (s.logs)
-      s.row.is_plain ? s.write_logs<true>(from, s.parts().end(part)) : s.write_logs<false>(from, s.parts().end(part));
-    if (s.gradient) write_part(s.row, from, s.parts().end(part), s.gradient, s.blocks + from / kBlock, s.share, false);
+    const size_t to = s.parts().end(part);
+    const auto write_plain = [&](auto x, auto y) ALWAYS_LAMBDA { s.template write_logs<true>(x, y, from, to); };
+    if (s.logs && s.row.is_plain) in_known_format(s.row.logits.x, s.logs, write_plain);
+    else if (s.logs) s.template write_logs<false>(s.row.logits.x, s.logs, from, to);
+    if (s.gradient) write_part(s.row, from, to, s.gradient, s.blocks + from / kBlock, s.share, false);
   }
   void write() {
     parts().each(run, write, this);
-    if (gradient && has_peak) gradient[peak_at] = (float)(1 / ((1 + others) * row.double_scale->temperature));
+    if (gradient && has_peak) write_at(gradient, peak_at, (float)(1 / ((1 + others) * row.double_scale->temperature)));
   }
   // Returns log Σ exp(z / T).
   double log_sum_exp() const { return top / row.double_scale->temperature + log; }
   double logit(size_t at) const {
     f64x8 low, high;
     double z[8];
-    read<false>(at, 1, low, high);
+    read<false>(row.logits.x, at, 1, low, high);
     store(z, low);
     return z[0];
   }
@@ -127,7 +131,7 @@ struct LogLongRow {
     bool is_visible;
   };
   TargetResult result_of_target(size_t at) const {
-    const Logits<float>& z = row.logits;
+    const Logits<float, Source>& z = row.logits;
     if (z.mask && !mask_lanes(z.mask, z.layout, z.mask_at + at, 1)) return {infinity<double>(), 0, false};
     double loss = log - (logit(at) - top) / row.double_scale->temperature, q[8];
     f64x8 t;
@@ -135,6 +139,21 @@ struct LogLongRow {
     double slope = q[0] * pow2(-ExpTraits<double>::kBias) / ExpTraits<double>::kG - 1;
     if (has_peak && at == peak_at) slope = -others / (1 + others);  // no cancellation
     return {loss, (float)(slope / row.double_scale->temperature), true};
+  }
+
+  // Writes all results of a row that is not ignored. log_sum, and target with loss, may be null. Returns false if
+  // log_row_sum.h must measure the row.
+  bool measure_and_write(double* log_sum, const int32_t* target, double* loss) {
+    if (!measure()) return run.stopped();
+    if (log_sum) *log_sum = log_sum_exp();
+    TargetResult result = {0, 0, false};
+    if (target) {
+      result = result_of_target((size_t)*target);
+      *loss = result.loss;
+    }
+    if (logs || gradient) write();
+    if (gradient && result.is_visible) write_at(gradient, (size_t)*target, result.gradient);
+    return true;
   }
 };
 

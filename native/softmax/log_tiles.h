@@ -25,7 +25,7 @@ template <class T> struct LogOperators {
   double *log_sums, *loss;
   const int32_t* targets;  // a position a row; −1: the row does not count
   T* gradient;
-  ExpScale<T> scale;  // of float sums
+  ExpScale<T> scale;                    // of float sums
   const LossTerms<T>* terms = nullptr;  // null: the loss is −ln p
 
   size_t tiles() const { return rows.across() ? (rows.inner + W - 1) / W : 1; }
@@ -95,18 +95,11 @@ template <class T> struct LogOperators {
   bool write_long_row(const Run& r, size_t row, Sum* sums, BlockSum* blocks) const {
     if constexpr (sizeof(T) == 4) {
       size_t cols = rows.cols, at = row * cols;
-      LogLongRow long_row{r, LogitRow<float>(rows.extras.row(rows.x + at, row, cols), cols, &scale, &rows.scale),
-                          logs ? logs + at : nullptr, gradient ? gradient + at : nullptr, sums, blocks};
-      if (!long_row.measure()) return r.stopped();
-      if (log_sums) log_sums[row] = long_row.log_sum_exp();
-      LogLongRow::TargetResult target = {0, 0, false};
-      if (targets) {
-        target = long_row.result_of_target((size_t)targets[row]);
-        loss[row] = target.loss;
-      }
-      if (logs || gradient) long_row.write();
-      if (gradient && target.is_visible) long_row.gradient[targets[row]] = target.gradient;
-      return true;
+      LogitRow<float> logits(rows.extras.row(rows.x + at, row, cols), cols, &scale, &rows.scale);
+      return LogLongRow<const float*, float*>{
+          r, logits, logs ? logs + at : nullptr, gradient ? gradient + at : nullptr, sums, blocks}
+          .measure_and_write(log_sums ? log_sums + row : nullptr, targets ? targets + row : nullptr,
+                             targets ? loss + row : nullptr);
     }
     return false;
   }
@@ -155,11 +148,10 @@ template <class T> struct LogOperators {
       row.first = tile.first + i;
       row.n = 1;
       LogRows<T> safe_rows = {rows.x, rows.cols, rows.inner, rows.scale, rows.extras, rows.temperature, 1, false};
-      if (tile.overflowing >> i & 1)
-        process_copy(r, row);
+      if (tile.overflowing >> i & 1) process_copy(r, row);
       else
-        LogOperators{run, safe_rows, outer, logs, log_sums, loss, targets, gradient, scale, terms}
-            .measure_and_write(r, row, lanes);
+        LogOperators{run, safe_rows, outer, logs, log_sums, loss, targets, gradient, scale, terms}.measure_and_write(
+            r, row, lanes);
     }
   }
   // Computes a row from a copy with an eighth of its logits, at an eighth of the temperature.
@@ -187,8 +179,16 @@ template <class T> struct LogOperators {
     if (terms) copy_terms = *terms;
     if (all_soft) copy_terms.soft = soft;
     if (copy_terms.given) copy_terms.given += 2 * row;
-    LogOperators{r, copy, 1, copy_logs, log_sums ? log_sums + row : nullptr, loss ? loss + row : nullptr,
-                 targets ? targets + row : nullptr, copy_gradient, scale, terms ? &copy_terms : nullptr}
+    LogOperators{r,
+                 copy,
+                 1,
+                 copy_logs,
+                 log_sums ? log_sums + row : nullptr,
+                 loss ? loss + row : nullptr,
+                 targets ? targets + row : nullptr,
+                 copy_gradient,
+                 scale,
+                 terms ? &copy_terms : nullptr}
         .run_tiles();
     T* out = logs ? logs : gradient;
     if (out && !run.stopped())

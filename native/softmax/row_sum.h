@@ -9,13 +9,34 @@
 //
 // Scaling by 2^k is exact: neither the choice of an exponent nor the number of threads changes a bit.
 #pragma once
+#include "../rows/buffer.h"
 #include "../rows/logit_row.h"
+#include "../rows/share_rows.h"
 #include "block_sum.h"
 
 namespace {
 
+// Memory for the sums of one row's parts and blocks.
+struct PartSums {
+  Sum one_sum;
+  BlockSum one_block[kSuper / kBlock];
+  LongRow memory;
+  Sum* sums = &one_sum;
+  BlockSum* blocks = one_block;
+
+  static size_t bytes(size_t cols) {
+    return cols <= kSuper ? 0 : Parts{cols}.count() * sizeof(Sum) + (cols + kBlock - 1) / kBlock * sizeof(BlockSum);
+  }
+  PartSums(const Run& run, size_t cols) : memory(run, bytes(cols)) {
+    if (cols <= kSuper) return;
+    sums = (Sum*)memory.data;
+    blocks = (BlockSum*)(sums + Parts{cols}.count());
+  }
+};
+
 // Sums a block by its true maximum. Returns false if a value is out of reach: the caller must find_top first.
-template <class T> NEVER_INLINE bool sum_block_by_top(const LogitRow<T>& row, size_t b, size_t n, T* q, Sum& s) {
+template <class T, class Source>
+NEVER_INLINE bool sum_block_by_top(const LogitRow<T, Source>& row, size_t b, size_t n, T* q, Sum& s) {
   double octave = row.top_octave;
   if (!row.has_top) {
     T top = row.is_plain ? maximum<T>(row.source(), b, n) : maximum<T>(row.logits, b, n);
@@ -37,8 +58,8 @@ template <class T> NEVER_INLINE bool sum_block_by_top(const LogitRow<T>& row, si
 
 // Sums elements [from, to) of a row: at most kSuper, from the start of a block. Writes one BlockSum a block and, if
 // kStores, the terms to `out`. Returns false if a value is out of reach: the caller must find_top, and sum again.
-template <bool kStores, class T>
-bool sum_part(const LogitRow<T>& row, size_t from, size_t to, T* out, BlockSum* blocks, Sum& sum) {
+template <bool kStores, class T, class Source>
+bool sum_part(const LogitRow<T, Source>& row, size_t from, size_t to, T* out, BlockSum* blocks, Sum& sum) {
   const ExpScale<T>& scale = *row.scale;
   bool guesses_octave = row.is_plain && !row.has_top;
   sum = kNothing;
@@ -49,17 +70,20 @@ bool sum_part(const LogitRow<T>& row, size_t from, size_t to, T* out, BlockSum* 
     T* q = kStores ? out + b : nullptr;
     bool is_inside = false;
     constexpr size_t W = ExpTraits<T>::kLanes;
-    T guess = n < W ? row.logits.x[b] : reduce_max(max_skip_nan(splat(row.logits.x[b]), load(row.logits.x + b)));
+    const Source x = row.logits.x;
+    T guess = n < W ? x[b] : reduce_max(max_skip_nan(splat(x[b]), load(x + b)));
     if (guesses_octave && row.is_in_reach(guess)) {
       // After a block that leaves its window, no octave is guessed any more.
-      guesses_octave = is_inside =
-          kHasUnitCode<T> && scale.unit
-              ? sum_block<kStores, true, kHasUnitCode<T>>(row.source(), b, n, scale, *row.double_scale,
-                                                          row.octave(guess), row.wants_others, q, s)
-              : sum_block<kStores, true, false>(row.source(), b, n, scale, *row.double_scale, row.octave(guess),
-                                                row.wants_others, q, s);
+      guesses_octave = is_inside = in_known_format(x, x, [&](auto known, auto) ALWAYS_LAMBDA {
+        const Plain<T, decltype(known)> source = {known};
+        return kHasUnitCode<Source> && scale.unit
+                   ? sum_block<kStores, true, kHasUnitCode<Source>>(source, b, n, scale, *row.double_scale,
+                                                                    row.octave(guess), row.wants_others, q, s)
+                   : sum_block<kStores, true, false>(source, b, n, scale, *row.double_scale, row.octave(guess),
+                                                     row.wants_others, q, s);
+      });
     }
-    if (!is_inside && !sum_block_by_top<T>(row, b, n, q, s)) return false;
+    if (!is_inside && !sum_block_by_top(row, b, n, q, s)) return false;
     *blocks++ = {s.exponent, is_inside};
     sum = merge(sum, s);
   }

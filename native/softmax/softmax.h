@@ -1,6 +1,6 @@
 // softmax: y = exp(x / T) / Σ exp(x / T), for each row.
 //
-//   1. softmax converts half types to floats, and makes what all rows share: scales, mask and bias.
+//   1. softmax makes what all rows share: scales, mask and bias. Halves go to half_softmax.h.
 //   2. Softmax shares short rows among threads. It takes long rows one after the other, and shares the parts of each.
 //   3. A row of at most kTinyRow elements is computed in double, in registers: tiny_rows.h.
 //   4. Any other row is a SoftmaxRow. Its parts are summed: sum_part.
@@ -28,10 +28,12 @@
 namespace {
 
 // ---- Steps 4 to 8: one row, whose parts `run` may share among threads.
-template <class T> struct SoftmaxRow {
+// Source and Out: pointers to floats or to halves (formats.h).
+template <class T, class Source = const T*, class Out = T*> struct SoftmaxRow {
   const Run& run;
-  LogitRow<T> row;
-  T* out;
+  LogitRow<T, Source> row;
+  Out out;
+  T* terms;  // `out`, if its elements are of type T
   bool is_storing, is_streaming;
   Sum* sums;         // one a part
   BlockSum* blocks;  // one a block
@@ -45,7 +47,7 @@ template <class T> struct SoftmaxRow {
     if (s.run.stopped()) return;
     size_t from = i * kSuper;
     bool is_summed =
-        s.is_storing ? sum_part<true>(s.row, from, s.parts().end(i), s.out, s.blocks + from / kBlock, s.sums[i])
+        s.is_storing ? sum_part<true>(s.row, from, s.parts().end(i), s.terms, s.blocks + from / kBlock, s.sums[i])
                      : sum_part<false>(s.row, from, s.parts().end(i), (T*)nullptr, s.blocks + from / kBlock, s.sums[i]);
     if (!is_summed) s.sums[i] = kOutOfReach;
   }
@@ -55,7 +57,7 @@ template <class T> struct SoftmaxRow {
     if (s.run.stopped()) return;
     size_t part = s.run.threads > 1 || !s.is_storing ? i : s.parts().count() - 1 - i, from = part * kSuper;
     Reciprocal<T> r(s.total);
-    if (s.is_storing) scale_part(s.out, from, s.parts().end(part), s.blocks + from / kBlock, r);
+    if (s.is_storing) scale_part(s.terms, s.out, from, s.parts().end(part), s.blocks + from / kBlock, r);
     else write_part(s.row, from, s.parts().end(part), s.out, s.blocks + from / kBlock, r, s.is_streaming);
   }
 
@@ -79,7 +81,7 @@ template <class T> struct SoftmaxRow {
       parts().each(run, write, this);
       // 8. A result near 1 must not exceed 1, nor carry the rounding error of its term.
       if (total.peak > 0.75 * total.mantissa)
-        out[total.peak_at] = Reciprocal<T>(total).quotient(total.peak, total.peak_rest);
+        write_at(out, total.peak_at, Reciprocal<T>(total).quotient(total.peak, total.peak_rest));
     } else {
       // 8. A NaN, a +∞, or no logit above −∞. The last is no fault where a mask was given.
       fill_visible(row.logits, out, row.n, masked_to_nothing(row.logits, row.n) ? 0 : not_a_number<T>());
@@ -111,7 +113,7 @@ template <class T> struct Softmax {
     bool is_storing = bytes < run.plan.two_pass_bytes && x != out;  // in place, a term would overwrite its logit
     bool is_streaming = bytes >= run.plan.stream_bytes && x != out;
     LogitRow<T> row(extras.row(x + i * cols, i, cols), cols, &scale, &double_scale);
-    return {r, row, out + i * cols, is_storing, is_streaming, sums, blocks};
+    return {r, row, out + i * cols, out + i * cols, is_storing, is_streaming, sums, blocks};
   }
   ALWAYS bool write_tiny(const T* from, T* to, size_t i) const {
     if (is_plain) return write_tiny_row(double_scale, Plain<T>{from}, to, cols);
@@ -135,11 +137,8 @@ template <class T> struct Softmax {
     Run r = for_bytes(run, rows * cols * sizeof(T));
     if (tries_tiny && is_plain && cols <= kTileRow<T>) return share_rows(r, (rows + 15) / 16, cols * 16, Tiles{*this});
     if (cols <= kSuper) return share_rows(r, rows, cols, *this);
-    size_t parts = Parts{cols}.count(), blocks = (cols + kBlock - 1) / kBlock;
-    LongRow memory(run, parts * sizeof(Sum) + blocks * sizeof(BlockSum));
-    Sum* sums = (Sum*)memory.data;
-    for (size_t i = 0; i < rows && !run.stopped(); i++)
-      softmax_row(r, i, sums, (BlockSum*)(sums + parts)).sum_and_write();
+    PartSums memory(run, cols);
+    for (size_t i = 0; i < rows && !run.stopped(); i++) softmax_row(r, i, memory.sums, memory.blocks).sum_and_write();
   }
 };
 
@@ -154,9 +153,44 @@ template <class T> void softmax_floats(const Run& run, const T* x, T* out, const
   Softmax<T>{run, x, out, e.outer, e.cols, Extras<T>(rows), scale, double_scale}.write_rows();
 }
 
+// Rows of halves, read and written where they lie. Steps 4 to 8 have the bits of a float copy that is rounded once.
+struct SoftmaxHalves : RowOfHalves {
+  const HalfCall& call;
+  AnyHalves<const uint16_t> x;
+  AnyHalves<uint16_t> out;
+  Extras<float> extras;
+  ExpScale<float> scale;
+  ExpScale<double> double_scale;
+
+  SoftmaxHalves(const HalfCall& c, const uint16_t* from, uint16_t* to)
+      : RowOfHalves{write_row},
+        call(c),
+        x{from, &c.format},
+        out{to, &c.format},
+        extras(c.part(0, c.rows.extent.outer)),
+        scale(ExpScale<float>::of_call(c.rows.temperature)),
+        double_scale(ExpScale<double>::of_call(scale.temperature)) {}
+  // Terms are stored in `memory`, so a row may be written in place.
+  static bool write_row(const RowOfHalves* self, const Run& run, size_t i, float* memory) {
+    const SoftmaxHalves& s = *(const SoftmaxHalves*)self;
+    const size_t cols = s.call.rows.extent.cols, at = i * cols;
+    PartSums sums(run, cols);
+    LogitRow<float, AnyHalves<const uint16_t>> row(s.extras.row(s.x + at, i, cols), cols, &s.scale, &s.double_scale);
+    const bool is_storing = cols * sizeof(float) < run.plan.two_pass_bytes;
+    SoftmaxRow<float, AnyHalves<const uint16_t>, AnyHalves<uint16_t>>{run,        row,   s.out + at, memory,
+                                                                      is_storing, false, sums.sums,  sums.blocks}
+        .sum_and_write();
+    return true;
+  }
+};
+void softmax_halves(const HalfCall& call, const uint16_t* x, HalfResult to) {
+  const SoftmaxHalves rows(call, x, to.halves);
+  static_assert(kCopiedRow >= kTinyRow<float>, "the bits of a long row");
+  map_halves(call, x, to, softmax_floats<float>, call.has_long_rows() && to.halves ? &rows : nullptr);
+}
 template <class X, class Y>
 void softmax(const Run& run, const Stored<X>* x, Stored<Y>* out, const LogitRows<Stored<X>>& rows) {
-  if constexpr (kIsHalf<X>) map_halves(HalfCall(kFormat<X>, run, rows), x, out, softmax_floats<float>);
+  if constexpr (kIsHalf<X>) softmax_halves(HalfCall(kFormat<X>, run, rows), x, out);
   else softmax_floats(run, x, out, rows);
 }
 

@@ -31,7 +31,7 @@ template <class T> Sum merge_states(const Sum* parts, size_t count) {
 }
 
 // Returns the octaves that find_top took off a row's logits.
-template <class T> Octaves octaves_taken_off(const LogitRow<T>& row) {
+template <class T, class Source> Octaves octaves_taken_off(const LogitRow<T, Source>& row) {
   double shift = row.logits.shift, second = row.logits.second;
   if (shift == 0 && second == 0) return {};
   Two<double> up = row.logits.up();
