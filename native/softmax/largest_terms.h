@@ -6,7 +6,7 @@
 //   1. sum_block keeps the sum of each lane of each tree: a lane sum is the sum of sixteen, of four, or of one term.
 //   2. A lane sum of more than 1/16 of the block is heavy. There are fifteen at most, and few in long rows.
 //   3. correct_sum computes the terms of heavy lanes again in double, and puts them in place of their float sums.
-//   4. If copies of a value are a good part of the rest, the rest is summed again too (repeated_values.h).
+//   4. If copies of a value are a good part of the rest, the rest is summed anew too (repeated_values.h).
 //   5. The sum without its peak, where wanted, is corrected in the same way, or is NaN: sum_others.
 //
 // In this file `e` gives float terms, and `double_e` the same terms in double.
@@ -50,10 +50,9 @@ struct LaneSums {
 
   // Corrects the float sum of n elements; finds its peak, and its others if wants_others. `octave` is the reference of
   // the terms, double_scale the scale of the row's temperature.
-  template <class Source>
-  NEVER_INLINE void correct_sum(const Source& x, size_t from, size_t n, const ExpVector<float>& e,
-                                const ExpScale<double>& double_scale, double octave, bool wants_others,
-                                Sum& sum) const {
+  template <class Source> NEVER_INLINE void correct_sum(const Source& x, size_t from, size_t n,
+                                                        const ExpVector<float>& e, const ExpScale<double>& double_scale,
+                                                        double octave, bool wants_others, Sum& sum) const {
     const ExpVector<double> double_e(double_scale, octave);
     f32x16 bound = splat((float)(sum.mantissa / 16));
     f32x16 light_tops = splat(0.f);
@@ -65,26 +64,54 @@ struct LaneSums {
     double heavy = t.count ? correct_heavy(x, from, n, bound, e, double_e, wants_others, t, sum) : 0;
     if (n < kFewestForSample || sum.mantissa - heavy < sum.mantissa / 8) return;
     // In 1,024 elements the sample is a quarter of the block, and time is short: one level is enough.
-    auto repeated = find_repeated(x, from, n, light_tops, e, double_e, sum.mantissa, n > 1024 ? 5 : 1);
+    auto repeated = find_repeated(x, from, n, bound, light_tops, e, double_e, sum.mantissa, n > 1024 ? 5 : 1);
     if (repeated.has_heavy) sum.mantissa = heavy + sum_light(x, from, n, bound, e, repeated);
   }
-  // Returns the values whose copies are a good part of `sum`. light_tops: the largest light sum of each lane.
-  template <class Source>
-  NEVER_INLINE auto find_repeated(const Source& x, size_t from, size_t n, f32x16 light_tops, const ExpVector<float>& e,
-                                  const ExpVector<double>& double_e, double sum, int levels) const {
+  // Returns the values whose copies in light lanes (not above `bound`) are a good part of `sum`. light_tops: the
+  // largest light sum of each lane.
+  template <class Source> NEVER_INLINE auto find_repeated(const Source& x, size_t from, size_t n, f32x16 bound,
+                                                          f32x16 light_tops, const ExpVector<float>& e,
+                                                          const ExpVector<double>& double_e, double sum,
+                                                          int levels) const {
     RepeatedValues<decltype(x.at(from))> repeated(x, from, n, e, double_e, sum);
     include_equal_lanes(x, from, light_tops, e, double_e, (float)sum, levels, repeated);
-    repeated.has_heavy = repeated.has_heavy && repeated.largest_share(x, from, n) > sum / 16;
+    if (!repeated.has_heavy) return repeated;
+    count_copies(x, from, n, bound, e, repeated);
+    repeated.has_heavy = false;
+    for (size_t k = 0; k < repeated.values.count; k++) repeated.has_heavy |= repeated.share(k) > sum / 16;
     return repeated;
+  }
+  // Calls body(v, lanes) for each vector of a block, with its light lanes.
+  template <class Source, class Body>
+  ALWAYS void each_light_vector(const Source& x, size_t from, size_t n, f32x16 bound, const Body& body) const {
+    for (size_t i = 0; i < count; i++) {
+      const uint32_t light = ~lanes_above(sums[i], bound) & 0xFFFF;
+      for (size_t j = 0, at = first_element(i); j < vectors_of(i); j++, at += 16) {
+        const size_t left = n - at;
+        if (left < 16) body(x.at(from + at, left), light & ((1u << left) - 1));
+        else body(x.at(from + at), light);
+      }
+    }
+  }
+  // Counts the copies of each value. A sample that holds a value once or twice says little.
+  template <class Source, class V> NEVER_INLINE void count_copies(const Source& x, size_t from, size_t n, f32x16 bound,
+                                                                  const ExpVector<float>& e,
+                                                                  RepeatedValues<V>& repeated) const {
+    for (size_t& times : repeated.times) times = 0;
+    uint32_t others = 0;
+    each_light_vector(x, from, n, bound, [&](V v, uint32_t light) ALWAYS_LAMBDA {
+      others |= repeated.count(v, light) & ~lanes_above(e.low, high_part(v));
+    });
+    repeated.has_others = others != 0;
   }
   // Includes values that a sample seldom meets: some dozens or hundreds of copies can be most of a sum.
   //
   // Then many lanes hold one copy each. Of the sixteen largest light sums at least three are equal, and far above the
   // mean. Some lanes hold two copies, or another large term: `levels` says how many different sums are searched.
-  template <class Source, class V>
-  ALWAYS void include_equal_lanes(const Source& x, size_t from, f32x16 light_tops, const ExpVector<float>& e,
-                                  const ExpVector<double>& double_e, float sum, int levels,
-                                  RepeatedValues<V>& repeated) const {
+  template <class Source, class V> ALWAYS void include_equal_lanes(const Source& x, size_t from, f32x16 light_tops,
+                                                                   const ExpVector<float>& e,
+                                                                   const ExpVector<double>& double_e, float sum,
+                                                                   int levels, RepeatedValues<V>& repeated) const {
     const float least = sum * 2.5f / 16 / (float)count;  // 2.5 times the mean lane sum
     for (; levels > 0; levels--) {
       float level = reduce_max(light_tops);
@@ -114,29 +141,21 @@ struct LaneSums {
     }
     if (largest > 0.3f * level) repeated.include(value, 1, double_e);
   }
-  // Returns the sum of the terms of light lanes (not above `bound`), with double terms for repeated values.
-  template <class Source, class V>
-  SELDOM double sum_light(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e,
-                          const RepeatedValues<V>& repeated) const {
+  // Returns the sum of the terms of light lanes: counted copies, and other values one by one.
+  template <class Source, class V> NEVER_INLINE double sum_light(const Source& x, size_t from, size_t n, f32x16 bound,
+                                                                 const ExpVector<float>& e,
+                                                                 const RepeatedValues<V>& repeated) const {
+    double copies = 0;
+    for (size_t k = 0; k < repeated.values.count; k++) copies += repeated.share(k);
+    if (!repeated.has_others) return copies;
     f64x8 a = splat(0.), b = a;
-    for (size_t i = 0; i < count; i++) {
-      for (size_t j = 0, at = first_element(i); j < vectors_of(i); j++, at += 16) {
-        size_t left = n - at < 16 ? n - at : 16;
-        uint32_t light = ~lanes_above(sums[i], bound) & ((1u << left) - 1);
-        V v = left < 16 ? x.at(from + at, left) : x.at(from + at);
-        f32x16 t, q = select_bits(exp_below<false>(e, v, t), splat(0.f), light);
-        f64x8 low = low_f64(q), high = high_f64(q);
-        for (size_t k = 0; k < repeated.values.count; k++) {
-          uint32_t lanes = repeated.values.lanes(k, v) & light;
-          f64x8 term = splat(repeated.terms[k]);
-          low = select_bits(term, low, lanes);
-          high = select_bits(term, high, lanes >> 8);
-        }
-        a = add(a, low);
-        b = add(b, high);
-      }
-    }
-    return reduce_add(add(a, b));
+    each_light_vector(x, from, n, bound, [&](V v, uint32_t light) ALWAYS_LAMBDA {
+      const uint32_t others = repeated.others_among(v, light);
+      f32x16 t, q = select_bits(exp_below<false>(e, v, t), splat(0.f), others);
+      a = add(a, low_f64(q));
+      b = add(b, high_f64(q));
+    });
+    return copies + reduce_add(add(a, b));
   }
 
   // Terms to compute in double, of lanes whose float sums add up to float_sum.
@@ -173,9 +192,9 @@ struct LaneSums {
     return reduce_add(total) * kDoubleToFloat;
   }
   // Puts double terms in place of their float sums, and returns the sum of the terms. Finds a peak of more than 1/8.
-  template <class Source>
-  ALWAYS double correct_heavy(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e,
-                              const ExpVector<double>& double_e, bool wants_others, ExactTerms& t, Sum& sum) const {
+  template <class Source> ALWAYS double correct_heavy(const Source& x, size_t from, size_t n, f32x16 bound,
+                                                      const ExpVector<float>& e, const ExpVector<double>& double_e,
+                                                      bool wants_others, ExactTerms& t, Sum& sum) const {
     double peak, heavy = exponentiate(double_e, t, peak);
     sum.mantissa += heavy - t.float_sum;
     if (peak * kDoubleToFloat <= sum.mantissa / 8) return heavy;  // log_long_rows.h needs an eighth, softmax.h more
@@ -195,9 +214,9 @@ struct LaneSums {
   // Returns the sum of all terms but the peak. Max error: less than a float's last place. Returns NaN if a sample shows
   // that the remaining rounding errors do not cancel. heavy_others is the sum of the lanes above `bound` without the
   // peak. Lanes and repeated values of more than 1/16 of the others are computed in double too.
-  template <class Source>
-  ALWAYS double sum_others(const Source& x, size_t from, size_t n, f32x16 bound, const ExpVector<float>& e,
-                           const ExpVector<double>& double_e, double heavy_others) const {
+  template <class Source> ALWAYS double sum_others(const Source& x, size_t from, size_t n, f32x16 bound,
+                                                   const ExpVector<float>& e, const ExpVector<double>& double_e,
+                                                   double heavy_others) const {
     const f32x16 zero = splat(0.f);
     f64x8 a = splat(0.), b = a;
     for (size_t i = 0; i < count; i++) {
@@ -218,7 +237,8 @@ struct LaneSums {
     double others = heavy_others + corrected + light;
     if (!(light > others / 8)) return others;
     if (n >= kFewestForSample)
-      if (auto repeated = find_repeated(x, from, n, light_tops, e, double_e, others, 5); repeated.has_heavy)
+      if (auto repeated = find_repeated(x, from, n, others_bound, light_tops, e, double_e, others, 5);
+          repeated.has_heavy)
         return heavy_others + corrected + sum_light(x, from, n, others_bound, e, repeated);
     bool is_biased = has_common_error(x, from, splat(reduce_max(light_tops)), others_bound, double_e);
     return is_biased ? not_a_number<double>() : others;
@@ -228,9 +248,8 @@ struct LaneSums {
   // The tree of the largest lane sum is computed again, then other trees, until the error is smaller or eight trees are
   // done. Where a few large terms are most of the sum, a larger error can be chance: independent errors add up to about
   // the root of the sum of their squares.
-  template <class Source>
-  NEVER_INLINE bool has_common_error(const Source& x, size_t from, f32x16 largest, f32x16 bound,
-                                     const ExpVector<double>& double_e) const {
+  template <class Source> NEVER_INLINE bool has_common_error(const Source& x, size_t from, f32x16 largest, f32x16 bound,
+                                                             const ExpVector<double>& double_e) const {
     size_t i = 0, whole = count - 1, step = whole < 8 ? 1 : whole / 8;  // the last vector may be cut short
     while (i < whole && !lanes_equal(sums[i], largest)) i++;
     double error_sum = 0, float_sum = 0, squares = 0;

@@ -5,7 +5,8 @@
 //
 //   1. A sample of the block is searched for values that occur twice, and for its largest values.
 //   2. A value whose copies make up more than 1/16 of the sum is heavy.
-//   3. If there is a heavy value, largest_terms.h sums the block again in doubles, with double terms for such values.
+//   3. If there is a heavy value, largest_terms.h sums the block anew: the double term of such a value times the number
+//      of its copies, and all other terms in doubles.
 #pragma once
 #include "../math/exp.h"
 
@@ -57,12 +58,13 @@ template <class V> struct DistinctValues {
 template <class V> struct RepeatedValues {
   DistinctValues<V> values;
   double terms[16];
-  bool has_heavy = false;  // a value is heavy: the block must be summed again
+  size_t times[16];         // copies of each value
+  bool has_heavy = false;   // a value is heavy: the block must be summed again
+  bool has_others = false;  // the block has other values whose terms are not 0
 
   // Searches a sample of the n elements. `sum` is the block's float sum.
-  template <class Source>
-  ALWAYS RepeatedValues(const Source& x, size_t from, size_t n, const ExpVector<float>& e,
-                        const ExpVector<double>& double_e, double sum) {
+  template <class Source> ALWAYS RepeatedValues(const Source& x, size_t from, size_t n, const ExpVector<float>& e,
+                                                const ExpVector<double>& double_e, double sum) {
     size_t m = n / 16 < kSampleVectors ? n / 16 : kSampleVectors, step = n / 16 / m * 16;
     V v[kSampleVectors], last = v[0] = x.at(from);
     f32x16 tops = high_part(last);
@@ -112,21 +114,23 @@ template <class V> struct RepeatedValues {
     store(term, exp_for_float(double_e, splat((double)values.high[before] + (double)values.low[before])));
     terms[before] = term[0] * kDoubleToFloat;
   }
-  // Returns the largest sum of one value's copies. It counts copies in the whole block: a sample that holds a value
-  // once or twice says little, and a count is cheap beside a second sum.
-  template <class Source> double largest_share(const Source& x, size_t from, size_t n) const {
-    size_t times[16] = {};
-    for (size_t i = 0; i < n; i += 16) {
-      size_t left = n - i;
-      V v = left < 16 ? x.at(from + i, left) : x.at(from + i);
-      uint32_t all = left < 16 ? (1u << left) - 1 : 0xFFFF;
-      for (size_t k = 0; k < values.count; k++) times[k] += bit_count(values.lanes(k, v) & all);
+  // Counts the copies in some lanes of v, and returns the lanes of other values.
+  ALWAYS uint32_t count(V v, uint32_t lanes) {
+    uint32_t others = lanes;
+    for (size_t k = 0; k < values.count; k++) {
+      const uint32_t copies = values.lanes(k, v) & lanes;
+      times[k] += bit_count(copies);
+      others &= ~copies;
     }
-    double largest = 0;
-    for (size_t k = 0; k < values.count; k++)
-      if (double share = (double)times[k] * terms[k]; share > largest) largest = share;
-    return largest;
+    return others;
   }
+  // Returns the lanes of other values.
+  ALWAYS uint32_t others_among(V v, uint32_t lanes) const {
+    for (size_t k = 0; k < values.count; k++) lanes &= ~values.lanes(k, v);
+    return lanes;
+  }
+  // Returns the sum of one value's copies.
+  double share(size_t k) const { return (double)times[k] * terms[k]; }
 };
 
 }  // namespace
