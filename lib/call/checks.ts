@@ -23,10 +23,10 @@ export function positive(value: unknown, name: string, orZero = false): number {
 
 /** One of two or more words. */
 export function oneOf<Word extends string>(value: unknown, words: readonly Word[], name: string): Word {
+  if (words.includes(value as Word)) return value as Word;
   const expected = words.map((word) => `'${word}'`).join(' or ');
   if (typeof value !== 'string') throw wrongType(expected, name, value);
-  if (!words.includes(value as Word)) throw wrongValue(expected, name, describe(value));
-  return value as Word;
+  throw wrongValue(expected, name, describe(value));
 }
 
 /** Whether two arrays are of one kind. */

@@ -24,9 +24,10 @@ import { copyStep, logOf, logSteps, RAISE, remainderOf, sumSteps } from './log-s
 
 type Floats = Float32Array | Float64Array;
 
-const { sumOthers } = /* @__PURE__ */ sumSteps(cells, table);
-const { toLogs, toGradient, toGradient_f32 } = /* @__PURE__ */ logSteps(cells);
-const { copy_f64 } = /* @__PURE__ */ copyStep(cells);
+// Made once: V8 takes `cells` for a constant in the first functions of a maker alone.
+export const { sumOthers } = /* @__PURE__ */ sumSteps(cells, table);
+export const { toLogs, toGradient, toGradient_f32 } = /* @__PURE__ */ logSteps(cells);
+export const { copy_f64 } = /* @__PURE__ */ copyStep(cells);
 
 export class LogRows extends DoubleLogits<Floats> {
   /** What measure() finds of a row: its largest logit, S, S · RAISE (normal where S is subnormal), and log(1 + S). */
@@ -70,48 +71,44 @@ export class LogRows extends DoubleLogits<Floats> {
   }
   store(): void {}
 
-  logSumExp(out: Float64Array, outer: number): void {
-    this.visitRows(outer, (start, row) => {
-      this.measure(start, false);
-      out[row] = this.isNonFinite ? this.nonFiniteSum : this.logSumOf();
-    });
+  /** Returns the logSumExp of the row that begins at `start`. */
+  logSumExp(start: number): number {
+    this.measure(start, false);
+    return this.isNonFinite ? this.nonFiniteSum : this.logSumOf();
   }
 
-  logSoftmax(out: Floats, outer: number): void {
+  /** Writes the logSoftmax of a row. */
+  logSoftmax(out: Floats, start: number): void {
     const { cols, inner, mask } = this;
-    this.visitRows(outer, (start) => {
-      this.measure(start, false);
-      if (this.isNonFinite) {
-        const value = this.nonFiniteLog;
-        for (let c = 0, at = start; c < cols; c++, at += inner)
-          out[at] = mask !== null && this.isMasked(at, c) ? -Infinity : value;
-        return;
-      }
-      this.eachPart((column, n) => {
-        this.putLogs(start, column, n, this.isSingle);
-        this.copyOut(out, start + column * inner, n);
-      });
+    this.measure(start, false);
+    if (this.isNonFinite) {
+      const value = this.nonFiniteLog;
+      for (let c = 0, at = start; c < cols; c++, at += inner)
+        out[at] = mask !== null && this.isMasked(at, c) ? -Infinity : value;
+      return;
+    }
+    this.eachPart((column, n) => {
+      this.putLogs(start, column, n, this.isSingle);
+      this.copyOut(out, start + column * inner, n);
     });
   }
 
-  crossEntropy(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {
+  /** Returns the loss of a row whose target is `target`, and writes its gradient. −1: the row does not count. */
+  crossEntropy(target: number, gradient: Floats | null, start: number): number {
     const { cols, inner } = this;
-    this.visitRows(outer, (start, row) => {
-      const target = targets[row]!;
-      if (target < 0) {
-        loss[row] = 0;
-        for (let c = 0; gradient !== null && c < cols; c++) gradient[start + c * inner] = 0;
-        return;
-      }
-      this.measure(start, gradient !== null);
-      const at = start + target * inner;
-      const isMasked = this.isMasked(at, target);
-      const { logit, rest } = this.logitAt(at, target);
-      loss[row] = isMasked ? Infinity : this.isNonFinite ? -this.nonFiniteLog : -this.logOf(logit, rest);
-      if (gradient === null) return;
-      if (this.isNonFinite) this.fillVisible(gradient, start, this.nonFiniteLog < 0 ? 0 : NaN);
-      else this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);
-    });
+    if (target < 0) {
+      for (let c = 0; gradient !== null && c < cols; c++) gradient[start + c * inner] = 0;
+      return 0;
+    }
+    this.measure(start, gradient !== null);
+    const at = start + target * inner;
+    const isMasked = this.isMasked(at, target);
+    const { logit, rest } = this.logitAt(at, target);
+    const loss = isMasked ? Infinity : this.isNonFinite ? -this.nonFiniteLog : -this.logOf(logit, rest);
+    if (gradient === null) return loss;
+    if (this.isNonFinite) this.fillVisible(gradient, start, this.nonFiniteLog < 0 ? 0 : NaN);
+    else this.writeGradient(gradient, start, isMasked ? -1 : target, logit === this.max && rest === this.maxRest);
+    return loss;
   }
 
   /** Returns one logit of x with its bias, and the remainder of the sum. */
