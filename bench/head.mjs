@@ -1,5 +1,6 @@
-// Times OutputHead.logits for 1, 4 and 8 states, and what is read off the logits, beside reading as many bytes as the
-// weights have (argmax of floats) and ggml, OpenBLAS and oneDNN where they are there (peers/head.mjs), in turns.
+// Times OutputHead.logits for 1, 4 and 8 states, also in bytes (`activations: 'int8'`), and what is read off the logits,
+// beside reading as many bytes as the weights have (argmax of floats) and ggml (whose states are bytes), OpenBLAS and
+// oneDNN where they are there (peers/head.mjs), in turns.
 //
 //   node bench/head.mjs [classes, default 32,000] [hidden size, default 2,048] [rounds, default 9] [formats, all]
 //
@@ -58,6 +59,14 @@ for (const format of formats) {
   tasks.tokens = () => head.sample(hidden, { seed: 1 });
   tasks['top 10'] = () => head.topK(hidden, 10);
   const others = [];
+  if (!format.includes('float')) {
+    const inBytes = new OutputHead(weights, { rows, cols, format, ...options, activations: 'int8' });
+    others.push('bytes');
+    for (const m of [1, 4, 8]) {
+      const some = hidden.subarray(0, m * cols);
+      tasks[`bytes ${m}`] = () => inBytes.logits(some, { out: out.subarray(0, m * rows) });
+    }
+  }
   for (const peer of peers) {
     if (!(await peer.has(format, rows, cols))) continue;
     others.push(peer.name);

@@ -164,6 +164,10 @@ export interface NamedParameters<X, Y> {
     hidden: Float32Array; factors: Float32Array | null; bias: Float32Array | null; out: Float32Array; count: number;
     softcap: number;
   } & HeadWeights;
+  head_integer_logits: {
+    hidden: Float32Array; factors: Float32Array | null; bias: Float32Array | null; out: Float32Array; count: number;
+    softcap: number;
+  } & HeadWeights;
   head_rows: { factors: Float32Array | null; out: Float32Array } & HeadWeights;
   head_sums: {
     sums: Float64Array; factors: Float32Array; vectors: Float32Array; out: Float64Array; count: number; rows: number;
@@ -279,6 +283,10 @@ export interface OrderedParameters<X, Y> {
     tokens: number, experts: number, k: number, score: number, normalize: number, scale: number,
   ];
   head_logits: [
+    hidden: Float32Array, factors: Float32Array | null, bias: Float32Array | null, out: Float32Array, count: number,
+    softcap: number, ...headWeights: OrderedHeadWeights,
+  ];
+  head_integer_logits: [
     hidden: Float32Array, factors: Float32Array | null, bias: Float32Array | null, out: Float32Array, count: number,
     softcap: number, ...headWeights: OrderedHeadWeights,
   ];

@@ -68,6 +68,7 @@ export interface OperatorTypes {
   load_balance_loss: ToSingle;
   route_backward: ToSingle;
   head_logits: Single;
+  head_integer_logits: Single;
   head_rows: Single;
   head_sums: Single;
 }

@@ -9,7 +9,7 @@ import { onnxMatrix } from './onnx.js';
 import { withSource, type HeadSource } from './source.js';
 
 /** What a file does not say. */
-export type HeadFileOptions = Pick<OutputHeadOptions, 'bias' | 'softcap' | 'normalize'>;
+export type HeadFileOptions = Pick<OutputHeadOptions, 'bias' | 'softcap' | 'normalize' | 'activations'>;
 
 export interface OnnxHeadOptions extends HeadFileOptions {
   /** The bytes of files that the model names as external data, where the model itself is given as bytes. */
@@ -19,7 +19,7 @@ export interface OnnxHeadOptions extends HeadFileOptions {
 /** The arguments of the constructor. */
 export type HeadArguments = readonly [weights: HeadArray, options: OutputHeadOptions];
 
-const NAMES = ['bias', 'softcap', 'normalize'];
+const NAMES = ['bias', 'softcap', 'normalize', 'activations'];
 
 export function ggufArguments(source: HeadSource, tensor: string, options?: HeadFileOptions): HeadArguments {
   const own = optionsOf<HeadFileOptions>(options, NAMES);

@@ -1,6 +1,6 @@
 /** The calls of kernels on rows of an OutputHead's weights. */
 import { backend } from '../backend/choice.js';
-import { HEAD_LOGITS, HEAD_ROWS } from '../backend/operators.js';
+import { HEAD_INTEGER_LOGITS, HEAD_LOGITS, HEAD_ROWS } from '../backend/operators.js';
 import { allocate } from '../call/allocate.js';
 import { isShared, lengthOf, viewOf } from '../call/arrays.js';
 import { callOf, runNow, type Call } from '../call/call.js';
@@ -94,7 +94,7 @@ export function logitsCall(
 ): Call<void> {
   const { cols, softcap, bias } = matrix;
   const { first, n, from, to } = part;
-  return callOf(HEAD_LOGITS, {
+  return callOf(matrix.isInteger ? HEAD_INTEGER_LOGITS : HEAD_LOGITS, {
     backend: backend(headKernels),
     type: 'f32',
     args: {

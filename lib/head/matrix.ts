@@ -38,6 +38,11 @@ export interface OutputHeadOptions {
   softcap?: number | undefined;
   /** Logits are the cosines of hidden states and rows: 0 for a vector of zeros. Default: false. */
   normalize?: boolean | undefined;
+  /**
+   * 'int8': hidden states are rounded to bytes with a scale for each 32 columns, and multiplied as integers. For formats
+   * of integers: from 'int8' on. Default: 'float32'.
+   */
+  activations?: 'float32' | 'int8' | undefined;
 }
 
 const NAMES = [
@@ -50,6 +55,7 @@ const NAMES = [
   'bias',
   'softcap',
   'normalize',
+  'activations',
 ] as const satisfies readonly (keyof OutputHeadOptions)[];
 
 /** A matrix of weights whose options have been checked. Of a shard, the rows of the shard. */
@@ -67,6 +73,8 @@ export interface HeadMatrix {
   readonly bias: Float32Array | null;
   readonly softcap: number;
   readonly isCosine: boolean;
+  /** Whether states are rounded to bytes. */
+  readonly isInteger: boolean;
 }
 
 /** The kind of array of each format, in the order of HEAD_FORMATS. */
@@ -118,6 +126,15 @@ function checkOthers({ scales, zeroPoints }: Partial<OutputHeadOptions>, format:
   }
 }
 
+function areBytes(activations: unknown, format: number): boolean {
+  const type = oneOf(activations ?? 'float32', ['float32', 'int8'], 'activations');
+  if (type === 'int8' && format < formats.INT8) {
+    const integers = HEAD_FORMATS.slice(formats.INT8).map((name) => `'${name}'`);
+    throw wrongValue(`${integers.join(', ')} beside activations: 'int8'`, 'format', `'${HEAD_FORMATS[format]}'`);
+  }
+  return type === 'int8';
+}
+
 function zeroPointsOf(given: unknown, length: number): Uint8Array {
   if (!isUint8Array(given)) throw wrongType('a Uint8Array', 'zeroPoints', given);
   const has = trueLength(given, 'zeroPoints');
@@ -136,6 +153,7 @@ export function matrixOf(weights: unknown, options: OutputHeadOptions): HeadMatr
   const softcap = given.softcap === undefined ? 0 : positive(given.softcap, 'softcap');
   const isCosine = given.normalize ?? false;
   if (typeof isCosine !== 'boolean') throw wrongType('a boolean', 'normalize', isCosine);
+  const isInteger = areBytes(given.activations, format);
   checkKind(weights, format);
   const columns = formats.blockColumns(format);
   if (cols % columns !== 0)
@@ -165,6 +183,7 @@ export function matrixOf(weights: unknown, options: OutputHeadOptions): HeadMatr
     bias,
     softcap: softcap < 2 ** 1000 ? softcap : 0,
     isCosine,
+    isInteger,
   };
   return isCosine ? { ...matrix, factors: inverseLengths(matrix) } : matrix;
 }

@@ -39,6 +39,13 @@ let headOf: (matrix: HeadMatrix) => OutputHead;
  * largest error of a native logit is (cols / 512 + 40) · 2⁻²⁴ · Σ |hidden · weight|, times the scale; JavaScript sums
  * in double. All native instruction sets, numbers of threads, numbers of states and shards give the same bits.
  *
+ * With `activations: 'int8'` a hidden state is rounded to bytes first, in blocks of 32 columns: q = h / s to
+ * the nearest integer, s = max(max |h| / 127, 2⁻¹²⁶), as ggml does it but for s, which stays a float32. Products are
+ * exact sums of integers. A logit is within (cols / 512 + 40) · 2⁻²⁴ · Σ |s · q · weight| of that of the states s ·
+ * q (of 'q4_K', with |d · scale · nibble| + |dmin · minimum| as |weight|), and these are within Σ s / 2 · |weight|
+ * of those of the states: a half of a 127th of the largest number of a block. A state with a number that is not
+ * finite has NaN alone. It serves all methods; gradients are taken as if states were not rounded.
+ *
  * The weights stay in the caller's memory, and must not change: they may be a view of a file. A promise needs memory
  * that no one can take away: it reads a SharedArrayBuffer where it is, and of other memory the first promise makes a
  * copy, which the head keeps.
@@ -56,7 +63,8 @@ export class OutputHead {
    *   'float16', a Uint16Array for 'bfloat16'; an Int8Array for 'int8'; a Uint8Array with the bytes of all others.
    * @throws TypeError (ERR_INVALID_ARG_TYPE) for an array of the wrong kind, a detached one, or an option of another
    *   name.
-   * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes and lengths that do not fit the format.
+   * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes and lengths that do not fit the format, and
+   *   for `activations: 'int8'` beside weights of floats.
    */
   constructor(weights: HeadArray, options: OutputHeadOptions) {
     this.#matrix = (options as unknown) === CHECKED ? (weights as unknown as HeadMatrix) : matrixOf(weights, options);

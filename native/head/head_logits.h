@@ -11,22 +11,12 @@
 // many columns as states stay in the first cache for. Blocks are decoded once for all states of a group. Sixteen rows
 // of each stream are a tile: their lanes are transposed and added, and the sums again: rows are lanes at the end.
 #pragma once
-#include "../math/sum.h"
-#include "../math/tanh.h"
 #include "../rows/buffer.h"
 #include "../rows/share_rows.h"
+#include "head_call.h"
 #include "head_products.h"
 
 namespace {
-
-struct HeadLogits {
-  const Run& run;
-  const float *hidden, *factors, *bias;
-  float* out;
-  size_t count;
-  double softcap;
-  const HeadWeights& weights;
-};
 
 // States that read a tile of weights together: blocks of `width` states side by side, whose vector v of state i is at
 // (v · width + i) · 16. Zeros stand behind the last state.
@@ -85,19 +75,9 @@ struct HeadTasks {
           }
     }
   }
-  ALWAYS f64x8 capped(f64x8 z) const { return mul(tanh_f64(div(z, splat(call.softcap))), splat(call.softcap)); }
-  // Writes n logits of each state from `row` on; those of a state are a column of `sums`.
+  // Writes n logits of each state from `row` on; `columns` has a vector for each.
   void finish(const StateGroup& group, size_t row, size_t n, const float* columns) const {
-    const size_t rows = call.weights.rows;
-    const f32x16 factor = call.factors ? load_n(call.factors + row, n, 0) : splat(1.f);
-    const f32x16 bias = call.bias ? load_n(call.bias + row, n, 0) : splat(0.f);
-    for (size_t i = 0; i < group.used; i++) {
-      f32x16 z = fma(load(columns + 16 * i), factor, bias);
-      if (call.softcap > 0) z = narrow(capped(low_f64(z)), capped(high_f64(z)));
-      const f32x16 most = splat(infinity<float>()), nan = splat(not_a_number<float>());
-      z = select_bits(nan, z, lanes_outside(z, sub(splat(0.f), most), most));  // the lanes of NaN
-      store_n(call.out + (group.first + i) * rows + row, z, n);
-    }
+    for (size_t i = 0; i < group.used; i++) call.write(group.first + i, row, n, load(columns + 16 * i));
   }
   NEVER_INLINE void finish_tile(const StateGroup& group, const StreamRows& tile, size_t end, const float* sums) const {
     alignas(64) float columns[32 * 16];

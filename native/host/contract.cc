@@ -71,6 +71,7 @@ bool are_weights(double format, double cols, double block) {
   if (!has_free_blocks(format)) return std::fmod(cols, kBlocks[(size_t)format][0]) == 0;
   return block >= 16 && block < 0x1p63 && ((uint64_t)block & ((uint64_t)block - 1)) == 0;  // a power of two
 }
+bool are_integers(double format) { return format >= 3; }
 double weight_bytes(double format, double rows, double cols, double block) {
   if (!are_weights(format, cols, block)) return kNever;
   if (has_free_blocks(format)) return rows * std::ceil(cols / block) * (format == 8 ? block / 2 : block);

@@ -50,6 +50,7 @@ double weight_bytes(double format, double rows, double cols, double block);
 double weight_scales(double format, double rows, double cols, double block);
 double weight_zero_points(double format, double rows, double cols, double block);
 bool are_weights(double format, double cols, double block);
+bool are_integers(double format);
 
 // The first check that a call fails: an array that is too short (`name` is its name), or another condition (`name` is
 // null, and `expected` says what was expected).

@@ -1,6 +1,7 @@
 // The kernels on WebAssembly's vectors, each as a function that a module may export (scripts/build-wasm.mjs).
 #include "../simd/wasm128.h"
 #include "../simd/wasm128_bytes.h"
+#include "../simd/wasm128_dots.h"
 #define ISA "wasm"
 #define KERNELS kernels_wasm
 #include "table.inc"

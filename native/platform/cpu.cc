@@ -71,17 +71,19 @@ void find_instruction_sets(Machine& m, char* features) {
       {"avx512dq", seven.ebx >> 17 & 1},
       {"avx512bw", seven.ebx >> 30 & 1},
       {"avx512vl", seven.ebx >> 31 & 1},
+      {"avx512vnni", seven.ecx >> 11 & 1},
       {"os-ymm", ymm},
       {"os-zmm", zmm},
   };
   bool avx2 = ymm, avx512 = zmm;
-  for (int i = 0; i < 10; i++) {
+  for (int i = 0; i < 11; i++) {
     if (i < 4) avx2 = avx2 && all[i].has;
     if (i < 8) avx512 = avx512 && all[i].has;
     if (all[i].has) strcat(strcat(features, *features ? " " : ""), all[i].name);
   }
   int n = 0;
   if (avx512) m.usable[n++] = &kernels_avx512;
+  m.has_fused_dots = avx512 && all[8].has;
   if (avx2) m.usable[n++] = &kernels_avx2;
   add_scalar(m, n);
 }
@@ -169,7 +171,7 @@ void find_caches(Caches& c) {
 const Machine& machine() {
   static char name[64], features[128];
   static const Machine m = [] {
-    Machine found = {name, features, {}, {}};
+    Machine found = {name, features, {}, {}, false};
     find_instruction_sets(found, features);
     find_name(name);
     find_caches(found.caches);

@@ -13,6 +13,7 @@ struct Machine {
   const char* features;   // the features that kernels use, separated by blanks
   Caches caches;
   const Kernels* usable[4];  // fastest first; a null pointer ends the list
+  bool has_fused_dots;       // AVX-512 VNNI
 };
 
 const Machine& machine();

@@ -28,7 +28,8 @@ struct Run {
   unsigned threads;
   void* (*allocate)(size_t bytes);  // null: no memory. Kernels allocate through buffer.h
   void (*release)(void*);
-  Reserve reserve;  // for a long row of a kernel that another kernel calls; one row uses it at a time
+  Reserve reserve;              // for a long row of a kernel that another kernel calls; one row uses it at a time
+  bool has_fused_dots = false;  // the processor has AVX-512 VNNI, which decides about speed only
 
   FORCED bool stopped() const { return *stop != 0 || *missing != 0; }
 };

@@ -48,6 +48,19 @@ export const headOperators: Operator[] = [
     call: (api, { weights, hidden }, options) => headOf(api, weights!, options).logits!(hidden),
   },
   {
+    name: 'OutputHead.logits of states in bytes',
+    hasPromise: true,
+    arrays: () => ({
+      hidden: floats(STATES * WIDTH, 72),
+      weights: int8(),
+      out: new Float32Array(STATES * CLASSES),
+    }),
+    written: ['out'],
+    options: ({ out }) => ({ out }),
+    call: (api, { hidden, weights }, options) =>
+      headOf(api, weights!, { format: 'int8', activations: 'int8' }).logits!(hidden, options),
+  },
+  {
     name: 'OutputHead.expSum',
     hasPromise: true,
     arrays: () => ({ hidden: floats(STATES * WIDTH, 72), weights: int8() }),

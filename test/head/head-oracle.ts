@@ -12,6 +12,8 @@ export interface Matrix {
   readonly options: OutputHeadOptions;
   /** The exact value of each weight, times the scale of an int8 row. */
   at(row: number, column: number): number;
+  /** The sizes of the terms that the value is a sum of, where these are two. */
+  sizeAt?(row: number, column: number): number;
 }
 
 /** The value of float16 bits. */
@@ -28,14 +30,19 @@ const brain = (bits: number): number => {
   return view.getFloat32(0);
 };
 
-const q4kAt = (bytes: Uint8Array, block: number, i: number): number => {
+/** The two terms of a weight of q4_K. */
+const q4kTerms = (bytes: Uint8Array, block: number, i: number): readonly [number, number] => {
   const sub = Math.floor(i / 32);
   const p = bytes.subarray(block + 4, block + 16);
   const scale = sub < 4 ? p[sub]! % 64 : (p[sub + 4]! % 16) + 16 * Math.floor(p[sub - 4]! / 64);
   const least = sub < 4 ? p[sub + 4]! % 64 : Math.floor(p[sub + 4]! / 16) + 16 * Math.floor(p[sub]! / 64);
   const byte = bytes[block + 16 + 32 * Math.floor(sub / 2) + (i % 32)]!;
   const q = sub % 2 === 0 ? byte % 16 : Math.floor(byte / 16);
-  return halfOf(bytes, block) * scale * q - halfOf(bytes, block + 2) * least;
+  return [halfOf(bytes, block) * scale * q, -halfOf(bytes, block + 2) * least];
+};
+const q4kAt = (bytes: Uint8Array, block: number, i: number): number => {
+  const [first, second] = q4kTerms(bytes, block, i);
+  return first + second;
 };
 
 const q6kAt = (bytes: Uint8Array, block: number, i: number): number => {
@@ -80,10 +87,17 @@ function blocks(format: keyof typeof BLOCKS, rows: number, cols: number, seed: n
     }
   }
   const each = cols / columns;
+  const blockAt = (row: number, column: number) => (row * each + Math.floor(column / columns)) * bytes;
   return {
     weights,
     options: { rows, cols, format },
-    at: (row, column) => valueAt(weights, (row * each + Math.floor(column / columns)) * bytes, column % columns),
+    at: (row, column) => valueAt(weights, blockAt(row, column), column % columns),
+    ...(format === 'q4_K' && {
+      sizeAt(row, column) {
+        const [first, second] = q4kTerms(weights, blockAt(row, column), column % columns);
+        return Math.abs(first) + Math.abs(second);
+      },
+    }),
   };
 }
 
@@ -160,8 +174,13 @@ export function matrix(format: HeadFormat, rows: number, cols: number, seed: num
   }
 }
 
-/** A dot product in double of floats and weights, and the sum of the sizes of its terms. */
-export function product(m: Matrix, row: number, hidden: Float32Array, state: number): { sum: number; size: number } {
+/** A dot product in double of numbers and weights, and the sum of the sizes of its terms. */
+export function product(
+  m: Matrix,
+  row: number,
+  hidden: ArrayLike<number>,
+  state: number,
+): { sum: number; size: number } {
   const { cols } = m.options;
   let [sum, low, size] = [0, 0, 0];
   for (let c = 0; c < cols; c++) {
@@ -170,7 +189,7 @@ export function product(m: Matrix, row: number, hidden: Float32Array, state: num
     const ofTerm = next - sum;
     low += sum - (next - ofTerm) + (term - ofTerm);
     sum = next;
-    size += Math.abs(term);
+    size += m.sizeAt ? Math.abs(hidden[state * cols + c]!) * m.sizeAt(row, c) : Math.abs(term);
   }
   return { sum: sum + low, size };
 }

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "../../native/kernels.h"
+#include "../../native/platform/cpu.h"
 #include "../../native/platform/plan.h"
 #include "../../native/platform/pool.h"
 #include "shapes.h"
@@ -19,7 +20,8 @@ struct Span {
 template <class T> Span span(const std::vector<T>& v) { return {v.data(), v.size() * sizeof(T), sizeof(T)}; }
 template <class T> Span room(size_t n) { return {nullptr, n * sizeof(T), sizeof(T)}; }
 
-// A plan: q is stored and scaled; x is read twice; x is read twice and y is written past the caches.
+// A plan: q is stored and scaled; x is read twice, and no fused dot products; x is read twice and y is written past the
+// caches.
 enum class Way { store, two_pass, stream };
 
 // Pieces of memory that kernels hold: 0 between calls.
@@ -38,7 +40,9 @@ inline Run make_run(Way way, unsigned threads = 1) {
   static volatile size_t missing = 0;
   const size_t on = 0, off = (size_t)-1;
   Plan plan = {way == Way::store ? off : on, way == Way::stream ? on : off, threads > 1 ? on : off};
-  return {plan, &never, &missing, threads > 1 ? pool::parallel : serial, threads, allocate, release, {nullptr, 0}};
+  Run run = {plan, &never, &missing, threads > 1 ? pool::parallel : serial, threads, allocate, release, {nullptr, 0}};
+  run.has_fused_dots = machine().has_fused_dots && way != Way::two_pass;
+  return run;
 }
 
 using In = std::vector<const void*>;

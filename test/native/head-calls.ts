@@ -14,15 +14,18 @@ const weights = {
   format: 8,
 };
 
-export const headCalls: Pick<OperatorArguments, 'head_logits' | 'head_rows' | 'head_sums'> = {
-  head_logits: {
-    hidden: floats(count * cols),
-    bias: floats(rows),
-    out: floats(count * rows),
-    count,
-    softcap: 0,
-    ...weights,
-  },
+const logits = () => ({
+  hidden: floats(count * cols),
+  bias: floats(rows),
+  out: floats(count * rows),
+  count,
+  softcap: 0,
+  ...weights,
+});
+
+export const headCalls: Pick<OperatorArguments, 'head_logits' | 'head_integer_logits' | 'head_rows' | 'head_sums'> = {
+  head_logits: logits(),
+  head_integer_logits: logits(),
   head_rows: { out: floats(rows * cols), ...weights },
   head_sums: {
     sums: new Float64Array(count * cols).fill(1),

@@ -282,6 +282,14 @@ export const SIGNATURES: readonly Signature[] = [
       block:size format:number`,
   ],
   [
+    'head_integer_logits',
+    'head',
+    SINGLE,
+    `hidden:input:Float32:count*cols factors:input:Float32:rows bias:input:Float32:rows out:output:Float32:count*rows
+      count:size softcap:number weights:input:Uint8 scales:input:Float32 zeroPoints:input:Uint8 rows:size cols:size
+      block:size format:number`,
+  ],
+  [
     'head_rows',
     'head',
     SINGLE,

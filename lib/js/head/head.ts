@@ -1,11 +1,12 @@
-/** head_logits, head_rows and head_sums in double: the steps of native/head/ but for the order of their sums. */
+/** The kernels of an output head in double: the steps of native/head/ but for the order of their sums. */
 import type { BackendOf } from '../../backend/backend.js';
 import type { Kernel } from '../../backend/operators.js';
 import { tanh } from '../../math/tanh.js';
 import { decodeRow } from './decode.js';
+import { quantised } from './quantise.js';
 
 /** Σ row · hidden of the state that begins at `at`. */
-function dot(row: Float32Array, hidden: Float32Array, at: number): number {
+function dot(row: Float32Array, hidden: Float32Array | Float64Array, at: number): number {
   let [even, odd] = [0, 0];
   const { length } = row;
   for (let i = 0; i + 1 < length; i += 2) {
@@ -15,32 +16,24 @@ function dot(row: Float32Array, hidden: Float32Array, at: number): number {
   return even + odd + (length % 2 === 1 ? row[length - 1]! * hidden[at + length - 1]! : 0);
 }
 
-const logits: Kernel<'head_logits', never> = (
-  hidden,
-  factors,
-  bias,
-  out,
-  count,
-  softcap,
-  weights,
-  scales,
-  zeroPoints,
-  rows,
-  cols,
-  block,
-  format,
-) => {
-  const head = { weights, scales, zeroPoints, cols, block, format };
-  const row = new Float32Array(cols);
-  for (let r = 0; r < rows && count > 0; r++) {
-    decodeRow(head, r, row);
-    const [factor, added] = [factors === null ? 1 : factors[r]!, bias === null ? 0 : bias[r]!];
-    for (let i = 0; i < count; i++) {
-      const z = dot(row, hidden, i * cols) * factor + added;
-      out[i * rows + r] = softcap > 0 ? softcap * tanh(Math.fround(z) / softcap) : z;
+type Logits = Kernel<'head_logits', never>;
+
+/** The logits of states that `statesOf` makes of the hidden ones. */
+const logitsOf =
+  (statesOf: (hidden: Float32Array, cols: number) => Float32Array | Float64Array): Logits =>
+  (hidden, factors, bias, out, count, softcap, weights, scales, zeroPoints, rows, cols, block, format) => {
+    const head = { weights, scales, zeroPoints, cols, block, format };
+    const row = new Float32Array(cols);
+    const states = statesOf(hidden, cols);
+    for (let r = 0; r < rows && count > 0; r++) {
+      decodeRow(head, r, row);
+      const [factor, added] = [factors === null ? 1 : factors[r]!, bias === null ? 0 : bias[r]!];
+      for (let i = 0; i < count; i++) {
+        const z = dot(row, states, i * cols) * factor + added;
+        out[i * rows + r] = softcap > 0 ? softcap * tanh(Math.fround(z) / softcap) : z;
+      }
     }
-  }
-};
+  };
 
 const rowsAsFloats: Kernel<'head_rows', never> = (
   factors,
@@ -72,9 +65,10 @@ const sumsOf: Kernel<'head_sums', never> = (sums, factors, vectors, out, count, 
   }
 };
 
-export const headKernels: BackendOf<'head_logits' | 'head_rows' | 'head_sums'> = {
+export const headKernels: BackendOf<'head_logits' | 'head_integer_logits' | 'head_rows' | 'head_sums'> = {
   name: 'js',
-  head_logits_f32: logits,
+  head_logits_f32: logitsOf((hidden) => hidden),
+  head_integer_logits_f32: logitsOf(quantised),
   head_rows_f32: rowsAsFloats,
   head_sums_f32: sumsOf,
 };

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../../kernels.h"
+#include "../../platform/cpu.h"
 #include "../../platform/plan.h"
 #include "../../platform/pool.h"
 #include "../contract.h"
@@ -19,7 +20,9 @@
 namespace binding {
 
 inline Run make_run(const volatile int32_t* stop, volatile size_t* missing) {
-  return {current_plan(), stop, missing, pool::parallel, pool::threads(), std::malloc, std::free, {nullptr, 0}};
+  Run run = {current_plan(), stop, missing, pool::parallel, pool::threads(), std::malloc, std::free, {nullptr, 0}};
+  run.has_fused_dots = machine().has_fused_dots;
+  return run;
 }
 
 // The name of the kernel at `place`, an address in a table of kernels.

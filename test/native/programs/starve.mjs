@@ -60,6 +60,8 @@ const headSizes = { rows: 3000, cols: 64 };
 for (const api of [sync, promises]) {
   const Head = api.OutputHead;
   api.headLogits = (hidden, weights, options) => new Head(weights, headSizes).logits(hidden, options);
+  api.integerLogits = (hidden, weights, options) =>
+    new Head(weights, { ...headSizes, format: 'int8', activations: 'int8' }).logits(hidden, options);
   api.headLoss = (hidden, weights, options) => new Head(weights, headSizes).crossEntropy(hidden, [1, 2], options);
 }
 
@@ -124,6 +126,8 @@ calls.push(['iouMatrix', [boxes, boxes], () => ({})]);
 calls.push(['decodeYolo', [numbers(Float32Array, 600)], () => ({ classes: 2, layout: 'boxes-first' })]);
 const [hidden, weights] = [numbers(Float32Array, 128), numbers(Float32Array, 192_000)];
 calls.push(['headLogits', [hidden, weights], () => ({ out: new Float32Array(6000).fill(7) })]);
+const bytes = new Int8Array(192_000).fill(3);
+calls.push(['integerLogits', [hidden, bytes], () => ({ out: new Float32Array(6000).fill(7) })]);
 calls.push(['headLoss', [hidden, weights], () => ({ gradient: 'both' })]);
 const [heads, kvHeads, headDim, tokens] = [4, 2, 64, 3000];
 const q = numbers(Float32Array, heads * headDim);
