@@ -71,6 +71,8 @@ export default tseslint.config(
     files: ['lib/**/*.ts'],
     rules: { ...functionLines, 'no-restricted-syntax': ['error', noSpreadData] },
   },
+  // A table that scripts/operators.mjs writes has as many lines as there are operators.
+  { files: ['lib/backend/wasm/signatures.ts'], rules: { 'max-lines': 'off' } },
   // The kernels of lib/js/ take the parameters of native/operators.def in order.
   { files: ['lib/**/*.ts'], ignores: ['lib/js/**'], rules: { 'max-params': ['error', { max: 5 }] } },
   { files: ['scripts/**/*.mjs'], rules: functionLines },

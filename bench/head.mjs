@@ -1,6 +1,6 @@
-// Times OutputHead.logits for 1, 4 and 8 states, also in bytes (`activations: 'int8'`), and what is read off the logits,
-// beside reading as many bytes as the weights have (argmax of floats) and ggml (whose states are bytes), OpenBLAS and
-// oneDNN where they are there (peers/head.mjs), in turns.
+// Times OutputHead.logits for 1, 4 and 8 states, also in bytes (`activations: 'int8'`), and what is read off the
+// logits, beside reading as many bytes as the weights have (argmax of floats) and ggml (whose states are bytes),
+// OpenBLAS and oneDNN where they are there (peers/head.mjs), in turns.
 //
 //   node bench/head.mjs [classes, default 32,000] [hidden size, default 2,048] [rounds, default 9] [formats, all]
 //

@@ -11,9 +11,9 @@ import { gzipSync } from 'node:zlib';
 
 const KB = 1024;
 /** One binary on disk. An operator of rows takes some 15 KB an instruction set. */
-export const MOST_BYTES = 2000 * KB;
+export const MOST_BYTES = 2200 * KB;
 /** The binaries of all eight platforms, compressed as npm delivers them. */
-export const MOST_BYTES_TOGETHER = 6000 * KB;
+export const MOST_BYTES_TOGETHER = 6600 * KB;
 
 // glibc 2.28 and the libraries of the distributions that have it (Debian 10, RHEL 8). Node 20 needs the same.
 const NEWEST = { GLIBC: '2.28', GLIBCXX: '3.4.25', CXXABI: '1.3.11', GCC: '4.2.0' };

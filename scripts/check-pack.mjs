@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const MOST_BYTES = 6800 * 1024; // the tarball, with all binaries (check-binary.mjs)
+const MOST_BYTES = 7800 * 1024; // the tarball, with all binaries (check-binary.mjs)
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const list = join(root, 'scripts', 'pack-files.txt');

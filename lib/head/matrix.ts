@@ -39,8 +39,8 @@ export interface OutputHeadOptions {
   /** Logits are the cosines of hidden states and rows: 0 for a vector of zeros. Default: false. */
   normalize?: boolean | undefined;
   /**
-   * 'int8': hidden states are rounded to bytes with a scale for each 32 columns, and multiplied as integers. For formats
-   * of integers: from 'int8' on. Default: 'float32'.
+   * 'int8': hidden states are rounded to bytes with a scale for each 32 columns, and multiplied as integers. For
+   * formats of integers: from 'int8' on. Default: 'float32'.
    */
   activations?: 'float32' | 'int8' | undefined;
 }

@@ -1,6 +1,6 @@
 // Weights of integers as bytes b. A panel has a segment of sixteen rows: for each unit of columns (32, or the 16 that
-// share a scale) what makes weights of bytes, and either the bytes, four columns of each row side by side, or their sums
-// with a state.
+// share a scale) what makes weights of bytes, and either the bytes, four columns of each row side by side, or their
+// sums with a state.
 //
 //   weight = scale · (b − zero) + minimum
 //

@@ -28,6 +28,8 @@ struct RowOfHalves {
 };
 
 constexpr size_t kCopiedRow = 512;  // elements of a row up to which it is copied
+// A second text of each sweep has no room in a module of WebAssembly, and the reference needs none: they copy all rows.
+constexpr bool kReadsHalves = kVectors >= 8;
 
 // A call on half rows. A float copy of its bias is made once.
 struct HalfCall {
@@ -50,7 +52,7 @@ struct HalfCall {
   }
 
   // Whether rows are read where they lie. The vectors of shorter rows are too few.
-  bool has_long_rows() const { return rows.extent.inner == 1 && rows.extent.cols > kCopiedRow; }
+  bool has_long_rows() const { return kReadsHalves && rows.extent.inner == 1 && rows.extent.cols > kCopiedRow; }
   size_t row_index(size_t o) const { return o * rows.extent.inner; }
   // The rows of outer indices [o, o + n), for the float kernel.
   LogitRows<float> part(size_t o, size_t n) const {

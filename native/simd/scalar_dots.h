@@ -13,8 +13,8 @@ struct u8x64 {
 
 // Stands before a loop over sixteen rows of 64 bytes: UNROLL where registers hold them.
 #define UNROLL_ROWS
-// Whether FusedDot is there on some processors (Run::has_fused_dots) and another class than SignedDot. What signed bytes
-// of weights are xor-ed with for the products that a processor has: 0x80 makes b the unsigned b + 128.
+// Whether FusedDot is there on some processors (Run::has_fused_dots) and another class than SignedDot. What signed
+// bytes of weights are xor-ed with for the products that a processor has: 0x80 makes b the unsigned b + 128.
 constexpr bool kMayFuse = false;
 SIMD_INLINE uint8_t flip_of(bool) { return 0; }
 
@@ -56,9 +56,9 @@ SIMD_INLINE void store_low_bytes(uint8_t* p, f32x16 a) {
   for (int i = 0; i < 16; i++) p[i] = (uint8_t)bits[i];
 }
 
-// add: to each lane of `sum`, the products of the row's four weights with the four signed bytes at x, which are no −128.
-// of_row: the products of 64 columns of a row with 64 such bytes, four columns a lane. SignedDot and FusedDot take signed
-// weights that are xor-ed with flip_of(…), SmallDot weights below 128.
+// add: to each lane of `sum`, the products of the row's four weights with the four signed bytes at x, none of them
+// −128. of_row: the products of 64 columns of a row with 64 such bytes, four columns a lane. SignedDot and FusedDot
+// take signed weights that are xor-ed with flip_of(…), SmallDot weights below 128.
 struct SignedDot {
   static ALWAYS i32x16 add(i32x16 sum, u8x64 w, const int8_t* x) {
     for (int i = 0; i < 64; i++) sum.v[i / 4] += (int8_t)w.v[i / 16].v[i % 16] * x[i % 4];

@@ -24,7 +24,7 @@ struct LogHalves : RowOfHalves {
   ExpScale<double> double_scale;
 
   LogHalves(const HalfCall& c, const uint16_t* from, const LogHalfResults& results)
-      : RowOfHalves{write_row},
+      : RowOfHalves{kReadsHalves ? write_row : nullptr},
         call(c),
         x(from),
         to(results),

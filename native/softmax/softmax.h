@@ -163,7 +163,7 @@ struct SoftmaxHalves : RowOfHalves {
   ExpScale<double> double_scale;
 
   SoftmaxHalves(const HalfCall& c, const uint16_t* from, uint16_t* to)
-      : RowOfHalves{write_row},
+      : RowOfHalves{kReadsHalves ? write_row : nullptr},
         call(c),
         x{from, &c.format},
         out{to, &c.format},

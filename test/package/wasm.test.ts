@@ -22,7 +22,7 @@ const LIMITS: Readonly<Record<string, readonly [bytes: number, compressed: numbe
   sampling: [180_000, 60_000],
   detection: [40_000, 20_000],
   routing: [120_000, 40_000],
-  head: [120_000, 40_000],
+  head: [160_000, 50_000],
 };
 
 const file = (name: string) => path.join(root, 'wasm', `${name}.wasm`);
