@@ -1,6 +1,7 @@
 // The second pass of softmax. scale_part scales the terms that the first pass stored; write_part computes them from x
 // again. Both give the same bits.
 #pragma once
+#include "../math/formats.h"
 #include "../rows/logit_row.h"
 #include "block_sum.h"
 #include "reciprocal.h"

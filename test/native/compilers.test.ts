@@ -55,6 +55,9 @@ async function compile(program: string, units: typeof x64, args: (source: string
   await Promise.all([worker(), worker()]);
 }
 
+/** What stands before every kernel (native/isa/scalar.cc). */
+const VECTORS = ['simd/scalar.h', 'simd/scalar_bytes.h', 'simd/scalar_dots.h'];
+
 describe('the headers of kernels', () => {
   itWith(
     tool('g++', ['g++', '--version']),
@@ -67,7 +70,7 @@ describe('the headers of kernels', () => {
           const source = path.join(folder, `${name.replaceAll(path.sep, '-')}.cc`);
           writeFileSync(
             source,
-            `#include "simd/scalar.h"\n#include "simd/scalar_bytes.h"\n#include "${name.replaceAll(path.sep, '/')}"\n`,
+            [...VECTORS, name.replaceAll(path.sep, '/')].map((each) => `#include "${each}"\n`).join(''),
           );
           return { source, flags: [`-I${native}`] };
         });

@@ -153,7 +153,9 @@ template <class Call> void every_allocation(const char* name, typename Call::Ker
   for (const char* each :
        {"taylor_softmax_f", "z_loss_f", "soft_top_k_f", "soft_top_k_backward_f", "safe_step_radius_f"})
     needs_none = needs_none || (has(name, each) && !has(name, "f16"));
-  CHECK(needs_none == (failed == 0), "%zu allocations of %s failed", failed, name);
+  // Long rows of halves are read in place, others through floats: a sample may have none of these.
+  const bool may_need_none = !strcmp(name, "normalize_f16") || !strcmp(name, "normalize_bf16");
+  CHECK(may_need_none || needs_none == (failed == 0), "%zu allocations of %s failed", failed, name);
   report(text("%s %zu", name, failed));
 }
 
