@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { backends, isNative } from '../support/backends.js';
+import { backends, nativeBackends } from '../support/backends.js';
 import { firstDifference, longest, row, typeNames } from '../support/cases.js';
 import { forceBackend } from '../support/force-backend.js';
 
@@ -197,7 +197,8 @@ for (const name of isUsual ? backends : backends.slice(0, 1)) {
         [shared, whole / 4],
       ] as const) {
         // A native job ends with its block; a worker thread takes some time to end.
-        const limit = isNative(name) && name !== 'scalar' ? Math.max(20, whole / 2) : Infinity;
+        const isAddon = nativeBackends.includes(name) && name !== 'scalar';
+        const limit = isAddon ? Math.max(20, whole / 2) : Infinity;
         const out = new Float32Array(input === x ? LONG : 0);
         // Other programs may hold up this thread until the job has ended, or for longer than the job takes to stop.
         let [last, sooner] = [{ found: undefined as unknown, late: Infinity }, 1];

@@ -24,10 +24,10 @@ interface Outcome {
 const compiler = tool('g++', ['g++', '--version']);
 const { header } = process.report.getReport() as { header: object };
 const isGlibc = process.platform === 'linux' && 'glibcVersionRuntime' in header;
-/** Kernels that allocate nothing: they read rows of floats in place, or write existing pages. */
+/** Kernels that allocate nothing: they read rows in place (normalize: halves, too), or write existing pages. */
 const needNone = new RegExp(
   '^((normalize|argmax|moments|row_loss|taylor_softmax|z_loss|soft_top_k|soft_top_k_backward|safe_step_radius)' +
-    '_f(32|64)|decode_yolo_f32|linear_append_f32|head_(rows|sums)_f32|kv_append_\\w+)$',
+    '_f(32|64)|normalize_b?f16|decode_yolo_f32|linear_append_f32|head_(rows|sums)_f32|kv_append_\\w+)$',
 );
 /** argmax has no promise, and the Sampler's has another name. */
 const isLater = (name: string): boolean => !/^(argmax|sample_penalized)/.test(name);
