@@ -94,7 +94,7 @@ export function logitsCall(
 ): Call<void> {
   const { cols, softcap, bias } = matrix;
   const { first, n, from, to } = part;
-  return callOf(matrix.isInteger ? HEAD_INTEGER_LOGITS : HEAD_LOGITS, {
+  return callOf(matrix.hasByteStates ? HEAD_INTEGER_LOGITS : HEAD_LOGITS, {
     backend: backend(headKernels),
     type: 'f32',
     args: {

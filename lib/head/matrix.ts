@@ -74,7 +74,7 @@ export interface HeadMatrix {
   readonly softcap: number;
   readonly isCosine: boolean;
   /** Whether states are rounded to bytes. */
-  readonly isInteger: boolean;
+  readonly hasByteStates: boolean;
 }
 
 /** The kind of array of each format, in the order of HEAD_FORMATS. */
@@ -153,7 +153,7 @@ export function matrixOf(weights: unknown, options: OutputHeadOptions): HeadMatr
   const softcap = given.softcap === undefined ? 0 : positive(given.softcap, 'softcap');
   const isCosine = given.normalize ?? false;
   if (typeof isCosine !== 'boolean') throw wrongType('a boolean', 'normalize', isCosine);
-  const isInteger = areBytes(given.activations, format);
+  const hasByteStates = areBytes(given.activations, format);
   checkKind(weights, format);
   const columns = formats.blockColumns(format);
   if (cols % columns !== 0)
@@ -183,7 +183,7 @@ export function matrixOf(weights: unknown, options: OutputHeadOptions): HeadMatr
     bias,
     softcap: softcap < 2 ** 1000 ? softcap : 0,
     isCosine,
-    isInteger,
+    hasByteStates,
   };
   return isCosine ? { ...matrix, factors: inverseLengths(matrix) } : matrix;
 }

@@ -3,7 +3,7 @@
  * ggml-common.h, ONNX's MatMulNBits), a column at a time: nothing is shared with the kernels.
  */
 import type { HeadFormat, OutputHeadOptions } from '../../lib/head.js';
-import { generator, normal } from '../support/cases.js';
+import { generator, normal, row } from '../support/cases.js';
 
 export type Weights = Float32Array | Uint16Array | Int8Array | Uint8Array;
 
@@ -193,3 +193,15 @@ export function product(
   }
   return { sum: sum + low, size };
 }
+
+/** A matrix, as many states as `count`, and a bias. */
+export function biasedCase(format: HeadFormat, rows: number, width: number, count: number) {
+  const m = matrix(format, rows, columnsFor(format, width), rows + count);
+  const { cols } = m.options;
+  const hidden = row('f32', 'N(0,1)', count * cols, rows);
+  return { m, cols, hidden, bias: Float32Array.from(row('f32', 'N(0,1)', rows, 9)) };
+}
+
+/** What rounding may move a logit by, of terms whose sizes have this sum. */
+export const boundOf = (cols: number, size: number, logit: number): number =>
+  (cols / 512 + 40) * 2 ** -24 * size + 2 ** -24 * Math.abs(logit) + 2 ** -140;

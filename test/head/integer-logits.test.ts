@@ -4,7 +4,7 @@ import { backends, isNative, sameBitBackends } from '../support/backends.js';
 import { row } from '../support/cases.js';
 import { HEAD_FORMATS, INT8 } from '../../lib/head/formats.js';
 import { forceHead, type HeadModules } from './force-head.js';
-import { columnsFor, matrix, product } from './head-oracle.js';
+import { biasedCase, boundOf, columnsFor, matrix, product } from './head-oracle.js';
 
 const bits = (x: Float32Array) => new Uint32Array(x.buffer, x.byteOffset, x.length);
 const INTEGERS = HEAD_FORMATS.slice(INT8);
@@ -48,16 +48,13 @@ describe.each(backends)('%s', (name) => {
         [16, 1100, 1],
         [9, 75, 41],
       ] as const) {
-        const m = matrix(format, rows, columnsFor(format, width), rows + count);
-        const { cols } = m.options;
-        const hidden = row('f32', 'N(0,1)', count * cols, rows);
-        const bias = Float32Array.from(row('f32', 'N(0,1)', rows, 9));
+        const { m, cols, hidden, bias } = biasedCase(format, rows, width, count);
         const logits = new lib.OutputHead(m.weights, { ...m.options, bias, activations }).logits(hidden);
         const { states, half } = inBytes(hidden, cols);
         for (let i = 0; i < count; i++) {
           for (let r = 0; r < rows; r++) {
             const { sum, size } = product(m, r, states, i);
-            const rounding = (cols / 512 + 40) * 2 ** -24 * size + 2 ** -24 * Math.abs(sum + bias[r]!) + 2 ** -140;
+            const rounding = boundOf(cols, size, sum + bias[r]!);
             const logit = logits[i * rows + r]!;
             expect(Math.abs(logit - (sum + bias[r]!))).toBeLessThanOrEqual(rounding);
             let moved = 0;

@@ -63,7 +63,7 @@ export const bench: Command = {
   operands: WORKS.map((each) => each.name),
   options: {
     shape: { value: 'LIST', help: 'shapes, as in 1k,4096x1000; k is 1,024 and M 1,048,576' },
-    dtype: { value: 'TYPE', help: `${TYPES.join(', ')}` },
+    dtype: { value: 'TYPE', help: TYPES.join(', ') },
     backends: { value: 'LIST', help: 'only these, as in avx2,js (default all, scalar where it is short)' },
     threads: { value: 'N', help: 'how many threads share the work' },
     time: { value: 'SECONDS', help: 'about how long to measure (default 12)' },

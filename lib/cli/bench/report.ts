@@ -24,7 +24,7 @@ export function heading({ work, dtype, threads }: Measured): string {
   return `${processor}; node ${process.version}; ${work.name} of ${dtype}; ${count}; ${backend} runs`;
 }
 
-type Cell = (timing: Timing, line: Line) => string | undefined;
+type Cell = (timing: Timing, line: Line, name: string) => string | undefined;
 
 /** A line for each shape, a column for each contender but those of `without`. */
 function grid(measured: Measured, without: readonly string[], cell: Cell): string[][] {
@@ -35,7 +35,7 @@ function grid(measured: Measured, without: readonly string[], cell: Cell): strin
       shapeText(measured.work, line.shape),
       ...names.map((name) => {
         const timing = line.timings.get(name);
-        return (timing && cell(timing, line)) ?? '–';
+        return (timing && cell(timing, line, name)) ?? '–';
       }),
     ]),
   ];
@@ -81,19 +81,10 @@ function grids(measured: Measured, base: Base | undefined): { title: string; row
   ];
   if (base === undefined) return told;
   const { work, dtype } = measured;
-  const older: string[][] = [
-    [...grid(measured, [MEMCPY, LOOP], () => '')[0]!],
-    ...measured.lines.map((line) => [
-      shapeText(work, line.shape),
-      ...measured.field
-        .filter((name) => name !== MEMCPY && name !== LOOP)
-        .map((name) => {
-          const before = base.median({ work: work.name, dtype, shape: line.shape, contender: name });
-          const now = line.timings.get(name)?.median;
-          return before === undefined || now === undefined ? '–' : significant(now / before);
-        }),
-    ]),
-  ];
+  const older = grid(measured, [MEMCPY, LOOP], ({ median }, { shape }, contender) => {
+    const before = base.median({ work: work.name, dtype, shape, contender });
+    return before === undefined ? undefined : significant(median / before);
+  });
   return [...told, { title: `ratio to ${base.name}: above 1 is slower than then`, rows: older }];
 }
 
@@ -143,8 +134,7 @@ function records({ work, dtype, field, lines }: Measured): Record<string, unknow
 export function csv(measured: Measured): string {
   const head =
     'work,dtype,shape,contender,elements,min_ns,lower_quartile_ns,median_ns,upper_quartile_ns,times_memcpy,rounds';
-  const lines = measured.lines.length === 0 ? [] : records(measured);
-  const text = lines.map((each) => {
+  const text = records(measured).map((each) => {
     const { work, dtype, shape, contender, elements, nanoseconds, timesMemcpy, rounds } = each as {
       [name: string]: string;
     } & { shape: number[]; nanoseconds: Record<string, number> };
