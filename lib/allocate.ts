@@ -46,6 +46,12 @@ const KINDS: Readonly<Record<keyof ArraysByType, ArrayKind>> = {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for a length that is no number, RangeError (ERR_INVALID_ARG_VALUE or
  *   ERR_OUT_OF_RANGE) for an unknown type or a length that is not a size; Error (ERR_MEMORY_ALLOCATION_FAILED) where
  *   there is no memory.
+ * @example
+ * import { allocate, softmax } from 'flash-softmax';
+ * const logits = allocate('float32', 3);
+ * logits.set([1, 1, 1]);
+ * softmax(logits, { out: logits }); // WebAssembly works on it where it is
+ * console.log(logits[0].toFixed(4)); // → 0.3333
  */
 export function allocate<T extends keyof ArraysByType>(type: T, length: number): ArraysByType[T] {
   const kind = Object.hasOwn(KINDS, type) ? KINDS[type] : undefined;

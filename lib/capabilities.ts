@@ -42,6 +42,10 @@ export interface Capabilities {
  *   FLASH_SOFTMAX_THREADS or the profile of FLASH_SOFTMAX_PROFILE makes no sense.
  * @throws Error (ERR_DLOPEN_FAILED) if FLASH_SOFTMAX_REQUIRE_NATIVE is 1 and there is no addon, as the first call of
  *   any function does then. The message ends as `native.error` does: with what is to be done.
+ * @example
+ * import { capabilities } from 'flash-softmax';
+ * const { backend, native } = capabilities();
+ * console.log(typeof backend, native.loaded || typeof native.error === 'string'); // → string true
  */
 export function capabilities(): Capabilities {
   const { name, reason, jsMaxElements } = choice();

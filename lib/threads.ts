@@ -15,6 +15,10 @@ import { MAX_THREADS, settings } from './backend/settings.js';
  * @returns The number until now; 1 without the native addon, which is what it stays.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) if `n` is not a number, RangeError (ERR_OUT_OF_RANGE) if it is not an
  *   integer from 1 to 1024.
+ * @example
+ * import { capabilities, setThreads } from 'flash-softmax';
+ * setThreads(1); // nothing runs beside the calling thread
+ * console.log(capabilities().threads); // → 1
  */
 export function setThreads(n: number): number {
   if (typeof n !== 'number') throw wrongType(`an integer from 1 to ${MAX_THREADS}`, 'the number of threads', n);

@@ -44,6 +44,9 @@ const ROOT: readonly WasmModuleName[] = ['softmax', 'logarithms'];
  *   addon runs. `capabilities()` says why.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) or RangeError (ERR_INVALID_ARG_VALUE) for a wrong name or source; and the
  *   errors of `fetch` and WebAssembly. The promise rejects with these.
+ * @example
+ * import { init } from 'flash-softmax/wasm';
+ * console.log(typeof (await init())); // 'wasm' in a browser with relaxed SIMD → string
  */
 export async function init(
   modules: readonly WasmModuleName[] | Partial<Record<WasmModuleName, WasmSource>> = ROOT,
@@ -62,6 +65,10 @@ export async function init(
  *
  * @returns The backend that runs from now on, as for {@link init}.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) or RangeError (ERR_INVALID_ARG_VALUE) for a wrong name or module.
+ * @example
+ * import { initSync } from 'flash-softmax/wasm';
+ * import { softmax } from 'flash-softmax/wasm/inline';
+ * console.log(typeof initSync({ softmax })); // → string
  */
 export function initSync(modules: Partial<Record<WasmModuleName, WasmModule>>): BackendName {
   const sources = sourcesOf(modules);

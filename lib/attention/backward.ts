@@ -105,6 +105,13 @@ export const BACKWARD_OPTIONS = [...DENSE_OPTIONS, 'sinks', 'out', 'lse', ...RES
  * @returns { dq, dk, dv, dBias, dSinks } in the shapes of q, k, v, bias and sinks; null where one is not wanted.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) as attention does.
  *   Nothing was written then.
+ * @example
+ * import { attention, attentionBackward } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4);
+ * const sizes = { heads: 1, headDim: 2 };
+ * const { out, lse } = attention(q, k, v, { ...sizes, lse: true });
+ * const { dq } = attentionBackward(q, k, v, Float32Array.of(1, 0), { ...sizes, out, lse });
+ * console.log(dq[0].toFixed(4)); // → -0.3128
  */
 export function attentionBackward<
   Q extends GradientTarget = undefined,

@@ -106,6 +106,12 @@ function workOf({ lengths }: CacheView, rows: number): number {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension, and for
  *   sequences that are unknown or freed. Nothing was written then.
+ * @example
+ * import { decodeAttention, KVCache } from 'flash-softmax/attention';
+ * const cache = new KVCache({ kvHeads: 1, headDim: 2 });
+ * const sequence = cache.create();
+ * cache.append(sequence, Float32Array.of(1, 0, 0, 1), Float32Array.of(1, 2, 3, 4)); // two tokens
+ * console.log(decodeAttention(Float32Array.of(1, 0), cache, sequence)[0].toFixed(4)); // → 1.6605
  */
 export function decodeAttention<
   A extends SingleArray,

@@ -179,6 +179,10 @@ function valueDimOf(
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, naming the dimension. Nothing
  *   was written then.
+ * @example
+ * import { attention } from 'flash-softmax/attention';
+ * const k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4); // two keys of two numbers
+ * console.log(attention(Float32Array.of(1, 0), k, v, { heads: 1, headDim: 2 })[0].toFixed(4)); // → 1.6605
  */
 export function attention<
   A extends LogitArray,

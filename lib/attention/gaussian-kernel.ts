@@ -44,6 +44,10 @@ export interface SoftmaxFreeAttentionOptions<Out extends Float32Array = Float32A
  * @returns [batch, heads, positions, valueDim]: `out`, or a new Float32Array.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) as attention does, and
  *   for landmarks that are no positions.
+ * @example
+ * import { softmaxFreeAttention } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4); // q is queries and keys
+ * console.log(softmaxFreeAttention(q, v, { heads: 1, headDim: 2 })[0].toFixed(4)); // → 2.4792
  */
 export function softmaxFreeAttention<Out extends Float32Array = NewFloat32Array>(
   q: Float32Array,

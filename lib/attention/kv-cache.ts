@@ -45,6 +45,14 @@ export interface KVCache {
  * before. A call that throws has changed nothing. `dispose` ends the cache and gives its memory back.
  *
  * Each call uses the backend that is in force then; all backends read and write the same pages.
+ *
+ * @example
+ * import { KVCache } from 'flash-softmax/attention';
+ * const cache = new KVCache({ kvHeads: 1, headDim: 2, dtype: 'float16' }), prompt = cache.create();
+ * cache.append(prompt, Float32Array.of(1, 0, 0, 1), Float32Array.of(1, 2, 3, 4)); // two tokens
+ * const answer = cache.fork(prompt); // shares the pages
+ * cache.append(answer, Float32Array.of(1, 1), Float32Array.of(5, 6));
+ * console.log(cache.length(prompt), cache.length(answer)); // → 2 3
  */
 export class KVCache {
   readonly #state: CacheState;

@@ -39,6 +39,10 @@ export interface InjectiveLinearAttentionOptions<Out extends Float32Array = Floa
  * @param v Values, [batch, kvHeads, keys, valueDim]. @param options `heads`, `headDim`, `epsilon`, `scale`, …
  * @returns [batch, heads, queries, valueDim]: `out`, or a new Float32Array. Without keys it is 0.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) as attention does.
+ * @example
+ * import { magnitudeAwareAttention } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4);
+ * console.log(magnitudeAwareAttention(q, k, v, { heads: 1, headDim: 2 })[0].toFixed(4)); // → 1.5353
  */
 export function magnitudeAwareAttention<Out extends Float32Array = NewFloat32Array>(
   q: Float32Array,
@@ -76,6 +80,10 @@ export function magnitudeAwareAttentionSteps(
  * @param v Values, [batch, kvHeads, keys, valueDim]. @param options `heads`, `headDim`, `featureMap`, …
  * @returns [batch, heads, queries, valueDim]: `out`, or a new Float32Array. Without keys it is 0.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) as attention does.
+ * @example
+ * import { injectiveLinearAttention } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4);
+ * console.log(injectiveLinearAttention(q, k, v, { heads: 1, headDim: 2 })[0].toFixed(4)); // → 1.6464
  */
 export function injectiveLinearAttention<Out extends Float32Array = NewFloat32Array>(
   q: Float32Array,

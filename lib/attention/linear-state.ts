@@ -30,11 +30,7 @@ let ownParts: (state: object) => LinearParts | undefined;
 
 /**
  * The state of linear attention: S = Σ φ(k)·vᵀ, Σ φ(k), Σ v and the number of keys, for each key/value head of each
- * sequence. It has (headDim + 1)(valueDim + 1) − 1 doubles a head, however many keys it has seen:
- *
- *     const state = new LinearAttentionState({ kvHeads: 8, headDim: 64 });
- *     state.append(k, v);                              // a prompt, or one token
- *     const out = state.query(q, { heads: 32 });       // φ(q)·S / (φ(q)·Σ φ(k))
+ * sequence. It has (headDim + 1)(valueDim + 1) − 1 doubles a head, however many keys it has seen.
  *
  * φ, products and sums are doubles, and a result is rounded once to float32: its error is at most 2⁻²⁴ of itself, plus
  * (keys + headDim + 20) · 2⁻⁵³ of the sum of the absolute values of its terms (with a φ of both signs and a form that
@@ -45,6 +41,12 @@ let ownParts: (state: object) => LinearParts | undefined;
  * column. A z = φ(q)·Σ φ(k) that is not finite gives NaN, unless the form is 'sum'. Where z is 0, as all φ(k) or all
  * of φ(q) underflow, 'magnitudeAware' gives the mean of v; so does 'normalized' without epsilon. A state without keys
  * gives 0.
+ *
+ * @example
+ * import { LinearAttentionState } from 'flash-softmax/attention';
+ * const state = new LinearAttentionState({ kvHeads: 1, headDim: 2 });
+ * state.append(Float32Array.of(1, 0, 0, 1), Float32Array.of(1, 2, 3, 4)); // a prompt, or one token
+ * console.log(state.query(Float32Array.of(1, 0), { heads: 1 })[0].toFixed(4)); // φ(q)·S / (φ(q)·Σ φ(k)) → 1.8889
  */
 export class LinearAttentionState {
   readonly #sizes: StateSizes;

@@ -38,6 +38,10 @@ export interface LucidAttentionOptions<Out extends Float32Array = Float32Array> 
  * @returns [batch, heads, queries, valueDim]: `out`, or a new Float32Array.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) as attention does.
  * @see KVCache.appendPreconditioned, for decoding.
+ * @example
+ * import { lucidAttention } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4);
+ * console.log(lucidAttention(q, k, v, { heads: 1, headDim: 2 })[0].toFixed(4)); // → 1.5802
  */
 export function lucidAttention<Out extends Float32Array = NewFloat32Array>(
   q: Float32Array,

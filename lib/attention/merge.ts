@@ -19,6 +19,12 @@ import type { AttentionParts } from './state-types.js';
  * @param states One or more, with the same numbers of rows and of elements; or one array of them, of any length.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for anything but a state, and for detached arrays.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for no states, or ones that do not fit.
+ * @example
+ * import { attentionPartial, mergeAttentionPartials } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0), sizes = { heads: 1, headDim: 2 };
+ * const here = attentionPartial(q, Float32Array.of(1, 0), Float32Array.of(1, 2), sizes);
+ * const there = attentionPartial(q, Float32Array.of(0, 1), Float32Array.of(3, 4), sizes);
+ * console.log(mergeAttentionPartials([here, there]).finish()[0].toFixed(4)); // → 1.6605
  */
 export function mergeAttentionPartials(states: readonly AttentionParts[]): AttentionPartial;
 export function mergeAttentionPartials(...states: readonly AttentionParts[]): AttentionPartial;

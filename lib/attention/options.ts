@@ -115,6 +115,10 @@ export function layoutFlag(layout: unknown, positionsFirst: string, headsFirst: 
 /**
  * The slopes of ALiBi: 2^(−8/n), 2^(−16/n), … for n heads, if n is a power of two. Else the largest power of two below
  * n has its own slopes, and the other heads have every second slope of twice that power.
+ *
+ * @example
+ * import { alibiSlopes } from 'flash-softmax/attention';
+ * console.log(alibiSlopes(4).join(' ')); // → 0.25 0.0625 0.015625 0.00390625
  */
 export function alibiSlopes(heads: number): NewFloat32Array {
   count(heads, 'heads');

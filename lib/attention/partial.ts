@@ -63,6 +63,11 @@ export const PART_OPTIONS = ['keyOffset', 'totalKeys', 'unifiedMax', 'range'] as
  * @returns A state with a row for each query row, in the order of the output.
  * @throws What {@link attention} and {@link decodeAttention} throw; RangeError (ERR_INVALID_ARG_VALUE) also for a row
  *   whose exponent does not fit 32 bits, which takes scores of about ±1.49e9.
+ * @example
+ * import { attentionPartial } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0), v = Float32Array.of(3, 4);
+ * const state = attentionPartial(q, k, v, { heads: 1, headDim: 2 });
+ * console.log(state.finish().join(' ')); // of one key: its value → 3 4
  */
 export function attentionPartial<A extends LogitArray>(
   q: A,

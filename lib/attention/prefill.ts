@@ -80,6 +80,12 @@ const PREFILL_OPTIONS = ['lengths', 'chunk', 'heads', ...SCORE_OPTIONS, ...MASK_
  *   one after the other, in both layouts.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) and Error
  *   (ERR_MEMORY_ALLOCATION_FAILED) as {@link decodeAttention} and KVCache.append do. Nothing was written then.
+ * @example
+ * import { KVCache, prefillAttention } from 'flash-softmax/attention';
+ * const cache = new KVCache({ kvHeads: 1, headDim: 2 });
+ * const sequence = cache.create();
+ * const tokens = Float32Array.of(1, 0, 0, 1); // two of them: queries, keys and values
+ * console.log(prefillAttention(tokens, tokens, tokens, cache, sequence).length, cache.length(sequence)); // → 4 2
  */
 export function prefillAttention<Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
   ...rest: PrefillArguments<[options: PrefillOptions<Out> & WithLse<Lse>]>

@@ -21,7 +21,14 @@ import type { AttentionPartial } from './state.js';
 import { ASKED_OPTIONS, type Asked, type Attended, type ScoreStage } from './typed-results.js';
 import { TYPE_OPTIONS } from './types.js';
 
-/** As attention of flash-softmax/attention. Rejects with the errors that it throws, and with the reason of `signal`. */
+/**
+ * As attention of flash-softmax/attention. Rejects with the errors that it throws, and with the reason of `signal`.
+ *
+ * @example
+ * import { attention } from 'flash-softmax/promises';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4);
+ * console.log((await attention(q, k, v, { heads: 1, headDim: 2 }))[0].toFixed(4)); // → 1.6605
+ */
 export async function attention<
   A extends LogitArray,
   Out extends ResultOf<A> = NewResult<A>,
@@ -45,6 +52,12 @@ export async function attention<
  *
  * The cache is read where it is, and may be used meanwhile in every way: the job holds the pages of its sequences, as
  * they are when the promise is returned, until it ends, even if the cache is disposed of.
+ *
+ * @example
+ * import { decodeAttention, KVCache } from 'flash-softmax/promises';
+ * const cache = new KVCache({ kvHeads: 1, headDim: 2 }), sequence = cache.create();
+ * cache.append(sequence, Float32Array.of(1, 0, 0, 1), Float32Array.of(1, 2, 3, 4));
+ * console.log((await decodeAttention(Float32Array.of(1, 0), cache, sequence))[0].toFixed(4)); // → 1.6605
  */
 export async function decodeAttention<
   A extends SingleArray,
@@ -62,7 +75,14 @@ export async function decodeAttention<
   return result as Attended<Out, Lse, undefined, undefined>;
 }
 
-/** As attentionPartial of flash-softmax/attention, and with a cache as decodeAttention here. */
+/**
+ * As attentionPartial of flash-softmax/attention, and with a cache as decodeAttention here.
+ *
+ * @example
+ * import { attentionPartial } from 'flash-softmax/promises';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0), v = Float32Array.of(3, 4);
+ * console.log((await attentionPartial(q, k, v, { heads: 1, headDim: 2 })).finish().join(' ')); // → 3 4
+ */
 export function attentionPartial<A extends LogitArray>(
   q: A,
   k: KindOf<A>,
@@ -89,6 +109,13 @@ export async function attentionPartial(
 /**
  * As prefillAttention of flash-softmax/attention. Rejects with the errors that it throws, and with the reason of
  * `signal`; the sequences are as they were then. They change when the promise settles: see there.
+ *
+ * @example
+ * import { KVCache, prefillAttention } from 'flash-softmax/promises';
+ * const cache = new KVCache({ kvHeads: 1, headDim: 2 }), sequence = cache.create();
+ * const tokens = Float32Array.of(1, 0, 0, 1); // two of them: queries, keys and values
+ * const out = await prefillAttention(tokens, tokens, tokens, cache, sequence);
+ * console.log(out.length, cache.length(sequence)); // → 4 2
  */
 export const prefillAttention = /* @__PURE__ */ stepsLater(prefillSteps, 5) as {
   <Lse extends true | Float64Array, Out extends Float32Array = NewFloat32Array>(
@@ -100,7 +127,16 @@ export const prefillAttention = /* @__PURE__ */ stepsLater(prefillSteps, 5) as {
   (...rest: PrefillArguments<[options?: PrefillOptions & AsyncOptions]>): Promise<Float32Array | AttentionResult>;
 };
 
-/** As attentionBackward of flash-softmax/attention. Rejects with its errors, and with the reason of `signal`. */
+/**
+ * As attentionBackward of flash-softmax/attention. Rejects with its errors, and with the reason of `signal`.
+ *
+ * @example
+ * import { attention, attentionBackward } from 'flash-softmax/promises';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4);
+ * const sizes = { heads: 1, headDim: 2 };
+ * const { out, lse } = await attention(q, k, v, { ...sizes, lse: true });
+ * console.log((await attentionBackward(q, k, v, q, { ...sizes, out, lse })).dq[0].toFixed(4)); // → -0.3128
+ */
 export async function attentionBackward<
   Q extends GradientTarget = undefined,
   K extends GradientTarget = undefined,

@@ -58,6 +58,10 @@ export interface SoftplusAttentionOptions<Out extends Float32Array = Float32Arra
  * @param v Values, [batch, kvHeads, keys, valueDim]. @param options `heads`, `headDim`, …
  * @returns [batch, heads, queries, valueDim]: `out`, or a new Float32Array.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) as attention does.
+ * @example
+ * import { l2NormalizedAttention } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4);
+ * console.log(Math.hypot(...l2NormalizedAttention(q, k, v, { heads: 1, headDim: 2 })).toFixed(4)); // → 1.0000
  */
 export function l2NormalizedAttention<Out extends Float32Array = NewFloat32Array>(
   q: Float32Array,
@@ -101,6 +105,10 @@ export function l2NormalizedAttentionSteps(
  * @param v Values, [batch, kvHeads, keys, valueDim]. @param options `heads`, `headDim`, `order`, …
  * @returns [batch, heads, queries, valueDim]: `out`, or a new Float32Array. A query that sees no key gives 0.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) as attention does.
+ * @example
+ * import { taylorAttention } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4);
+ * console.log(taylorAttention(q, k, v, { heads: 1, headDim: 2, order: 2 })[0].toFixed(4)); // → 1.6763
  */
 export function taylorAttention<Out extends Float32Array = NewFloat32Array>(
   q: Float32Array,
@@ -175,6 +183,10 @@ function toPolynomials(scores: Float64Array, order: number): number {
  * @param v Values, [batch, kvHeads, keys, valueDim]. @param options `heads`, `headDim`, `sharpen`, …
  * @returns [batch, heads, queries, valueDim]: `out`, or a new Float32Array. A query that sees no key gives 0.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) as attention does.
+ * @example
+ * import { softplusAttention } from 'flash-softmax/attention';
+ * const q = Float32Array.of(1, 0), k = Float32Array.of(1, 0, 0, 1), v = Float32Array.of(1, 2, 3, 4);
+ * console.log(softplusAttention(q, k, v, { heads: 1, headDim: 2 })[0].toFixed(4)); // → 1.8376
  */
 export function softplusAttention<Out extends Float32Array = NewFloat32Array>(
   q: Float32Array,

@@ -23,6 +23,12 @@ const HEADER = 16;
  * The state of attention over some keys, a row for each query row: Σ exp(score) = mantissa · 2^exponent, the mantissa
  * in [1, 2), and Σ exp(score) · value = out · 2^exponent. The mantissa 0 adds nothing; 0, NaN and Infinity have the
  * exponent 0. With `unifiedMax` all rows within its range have one exponent, and the mantissa any size.
+ *
+ * @example
+ * import { AttentionPartial } from 'flash-softmax/attention';
+ * const state = AttentionPartial.from(Float32Array.of(1, 2), Float64Array.of(0.5)); // an output and its log-sum-exp
+ * const copy = AttentionPartial.fromBytes(state.toBytes()); // on another machine
+ * console.log(copy.finish().join(' ')); // → 1 2
  */
 export class AttentionPartial implements AttentionParts {
   /** [rows, valueDim], not divided by the sum of the weights: {@link finish} does that. */

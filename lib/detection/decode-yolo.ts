@@ -89,6 +89,11 @@ const NAMES = [
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit or do not tell the layout, or
  *   a box with NaN or an infinite coordinate, which it names.
+ * @example
+ * import { decodeYolo } from 'flash-softmax/detection';
+ * const output = Float32Array.of(100, 50, 40, 20, 0.1, 0.9); // one box: centre, width, height and two scores
+ * const { boxes, scores, classes } = decodeYolo(output, { classes: 2, shape: [1, 6, 1] });
+ * console.log(boxes.join(' '), scores[0].toFixed(1), classes[0]); // → 80 40 120 60 0.9 1
  */
 export function decodeYolo<Batch extends number | undefined = undefined>(
   output: Float32Array,

@@ -25,6 +25,9 @@ const NAMES = ['format', 'coordinates'] as const satisfies readonly (keyof BoxOp
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for a length that is no multiple of four, an option's wrong value, or a
  *   box with NaN or an infinite number, which it names.
+ * @example
+ * import { iouMatrix } from 'flash-softmax/detection';
+ * console.log(iouMatrix(Float32Array.of(0, 0, 2, 2), Float32Array.of(1, 0, 3, 2))[0].toFixed(4)); // → 0.3333
  */
 export function iouMatrix(boxes: Float32Array, others: Float32Array, options?: BoxOptions): NewFloat32Array {
   return runNow(iouMatrixCall('now', boxes, others, options));

@@ -103,6 +103,11 @@ const NAMES = [
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not
  *   fit, or a box with NaN or an infinite number, which it names.
+ * @example
+ * import { softNMS } from 'flash-softmax/detection';
+ * const boxes = Float32Array.of(0, 0, 10, 10, 1, 1, 11, 11, 20, 20, 30, 30);
+ * const { indices, scores } = softNMS(boxes, Float32Array.of(0.9, 0.8, 0.7), { sigma: 0.5 });
+ * console.log(indices.join(' '), scores[2].toFixed(4)); // → 0 2 1 0.3167
  */
 export function softNMS<Batch extends number | undefined = undefined>(
   boxes: Float32Array,
@@ -120,6 +125,10 @@ export function softNMS<Batch extends number | undefined = undefined>(
  * @param scores A score for each box.
  * @param options See {@link NMSOptions}. For scores that are no probabilities set `scoreThreshold` to −Infinity.
  * @throws TypeError, RangeError as {@link softNMS} does.
+ * @example
+ * import { nms } from 'flash-softmax/detection';
+ * const boxes = Float32Array.of(0, 0, 10, 10, 1, 1, 11, 11, 20, 20, 30, 30);
+ * console.log(nms(boxes, Float32Array.of(0.9, 0.8, 0.7), { iouThreshold: 0.5 }).indices.join(' ')); // → 0 2
  */
 export function nms<Batch extends number | undefined = undefined>(
   boxes: Float32Array,

@@ -49,6 +49,12 @@ let headOf: (matrix: HeadMatrix) => OutputHead;
  * The weights stay in the caller's memory, and must not change: they may be a view of a file. A promise needs memory
  * that no one can take away: it reads a SharedArrayBuffer where it is, and of other memory the first promise makes a
  * copy, which the head keeps.
+ *
+ * @example
+ * import { OutputHead } from 'flash-softmax/head';
+ * const head = new OutputHead(Float32Array.of(1, 0, 0, 1, 1, 1), { rows: 3, cols: 2 }); // three tokens
+ * const hidden = Float32Array.of(1, 2);
+ * console.log(head.logits(hidden).join(' '), head.sample(hidden, { temperature: 0 })[0]); // → 1 2 3 2
  */
 export class OutputHead {
   readonly #matrix: HeadMatrix;

@@ -23,7 +23,14 @@ const sampleLater = /* @__PURE__ */ stepsLater(sampleSteps, 2);
 const logProbsLater = /* @__PURE__ */ stepsLater(headLogProbsSteps, 3);
 const crossEntropyLater = /* @__PURE__ */ stepsLater(crossEntropySteps, 3);
 
-/** As OutputHead of flash-softmax/head, with methods that return promises and take a `signal`. */
+/**
+ * As OutputHead of flash-softmax/head, with methods that return promises and take a `signal`.
+ *
+ * @example
+ * import { OutputHead } from 'flash-softmax/promises';
+ * const head = new OutputHead(Float32Array.of(1, 0, 0, 1, 1, 1), { rows: 3, cols: 2 }); // three tokens
+ * console.log((await head.sample(Float32Array.of(1, 2), { temperature: 0 }))[0]); // → 2
+ */
 export class OutputHead {
   readonly #head: Head;
 

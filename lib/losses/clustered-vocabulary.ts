@@ -59,6 +59,10 @@ interface Codes {
  * Logits are rows of one number a code; rows follow one another. Edge values are those of {@link softmax}: −∞ gives 0,
  * and a row with a NaN or a +∞, or nothing but −∞ among the codes with tokens, is NaN. Largest error seen: 0.51 ULP
  * (float32), 6 ULP (float64).
+ *
+ * @example
+ * import { ClusteredVocabulary } from 'flash-softmax/losses';
+ * console.log(new ClusteredVocabulary([0, 1, 1]).probabilities(Float64Array.of(0, 0))[0].toFixed(4)); // → 0.3333
  */
 export class ClusteredVocabulary {
   /** The number of codes: the length of a row of logits. */

@@ -39,6 +39,11 @@ export interface FocalOptions<
  *   `gradient`, `ignoreIndex`, `reduction`, as {@link crossEntropy} has them.
  * @returns `out`, or a new Float64Array; a number with `reduction` 'mean' or 'sum'.
  * @throws TypeError, RangeError as {@link crossEntropy} does.
+ * @example
+ * import { compSum } from 'flash-softmax/losses';
+ * const logits = Float32Array.of(2, 0, 0);
+ * console.log(compSum(logits, [0], { tau: 1 })[0].toFixed(4)); // crossEntropy's → 0.2395
+ * console.log(compSum(logits, [0], { tau: 2 })[0].toFixed(4)); // 1 − p → 0.2130
  */
 export function compSum<A extends LogitArray, Out extends Float64Array = NewFloat64Array, R extends Reduction = 'none'>(
   logits: A,
@@ -59,6 +64,11 @@ export function compSum<A extends LogitArray, Out extends Float64Array = NewFloa
  * @param options `gamma`, and those of {@link compSum} but `tau`.
  * @returns `out`, or a new Float64Array; a number with `reduction` 'mean' or 'sum'.
  * @throws TypeError, RangeError as {@link crossEntropy} does.
+ * @example
+ * import { focalLoss } from 'flash-softmax/losses';
+ * const logits = Float32Array.of(2, 0, 0);
+ * console.log(focalLoss(logits, [0], { gamma: 0 })[0].toFixed(4)); // crossEntropy's → 0.2395
+ * console.log(focalLoss(logits, [0], { gamma: 2 })[0].toFixed(4)); // → 0.0109
  */
 export function focalLoss<
   A extends LogitArray,

@@ -54,6 +54,10 @@ export interface DecoupledSoftmaxOptions<A extends LogitArray = LogitArray, Out 
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for positives that are no compressed rows or are named
  *   twice, a number that makes no sense, lengths that do not fit, results that overlap. Nothing was written then.
+ * @example
+ * import { decoupledSoftmax } from 'flash-softmax/losses';
+ * const positives = { indptr: [0, 2], indices: [0, 2] }; // of the one row: columns 0 and 2
+ * console.log(decoupledSoftmax(Float32Array.of(2, -1, 2, 0), positives)[0].toFixed(4)); // → 0.1698
  */
 export function decoupledSoftmax<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
   logits: A,

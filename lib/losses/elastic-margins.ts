@@ -40,6 +40,10 @@ const NAMES = ['kind', 'mean', 'std', 'plus', 'cosines', 'seed', 'step', 'firstR
  * @returns A new Float32Array.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type, an option of another name, `plus` without
  *   cosines. @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense.
+ * @example
+ * import { elasticMargins } from 'flash-softmax/losses';
+ * const [first, second] = elasticMargins(2, { kind: 'cos', seed: 1, step: 3 });
+ * console.log(first.toFixed(4), second.toFixed(4)); // → 0.3569 0.2979
  */
 export function elasticMargins(rows: number, options?: ElasticMarginsOptions): NewFloat32Array {
   return runSteps(elasticMarginsSteps('now', rows, options));

@@ -19,6 +19,11 @@ import { backwardCall, type SoftmaxBackwardOptions } from '../softmax/softmax-ba
  *   `cols`, `shape`, `axis`, `temperature`, `mask`, `maskFormat`, `out`, `dtype`, as softmaxBackward has them.
  * @returns `out`, or a new array of the type and length of `y`. Half types: computed from float32, rounded once.
  * @throws TypeError, RangeError as softmaxBackward does.
+ * @example
+ * import { logSoftmax } from 'flash-softmax';
+ * import { logSoftmaxBackward } from 'flash-softmax/losses';
+ * const y = logSoftmax(Float64Array.of(0, 0));
+ * console.log(logSoftmaxBackward(y, Float64Array.of(-1, 0)).join(' ')); // the gradient of −y[0] → -0.5 0.5
  */
 export function logSoftmaxBackward<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   y: A,

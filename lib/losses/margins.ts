@@ -63,6 +63,10 @@ export interface MarginOptions<
  *   `axis`, `out`, `dtype` as {@link crossEntropy} has them.
  * @returns `out`, or a new Float64Array; a number with `reduction` 'mean' or 'sum'.
  * @throws TypeError, RangeError as {@link crossEntropy} does.
+ * @example
+ * import { marginCrossEntropy } from 'flash-softmax/losses';
+ * const cosines = Float32Array.of(0.8, 0.1, -0.3);
+ * console.log(marginCrossEntropy(cosines, [0], { kind: 'arc', margin: 0.5, scale: 16 })[0].toFixed(4)); // → 0.0065
  */
 export function marginCrossEntropy<
   A extends LogitArray,

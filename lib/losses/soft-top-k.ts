@@ -45,6 +45,10 @@ export interface SoftTopKBackwardOptions<A extends LogitArray = FloatArray, Out 
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a k that is not above 0 and below the length of a
  *   row, for a row with no more than k finite scores, which it names, and as softmax does. Nothing was written
  *   then.
+ * @example
+ * import { softTopK } from 'flash-softmax/losses';
+ * const y = softTopK(Float64Array.of(3, 1, 2, 0), 2);
+ * console.log([...y].map((each) => each.toFixed(3)).join(' ')); // their sum is 2 → 0.818 0.378 0.622 0.182
  */
 export function softTopK<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   x: A,
@@ -68,6 +72,10 @@ export function softTopK<A extends LogitArray, Out extends ResultOf<A> = NewResu
  *   `alpha`, as softTopK had it; and `cols`, `shape`, `axis`, `out` and `dtype`, as softmax has them.
  * @returns `out`, or a new array of the type and length of `p`.
  * @throws TypeError, RangeError as softmax does. Nothing was written then.
+ * @example
+ * import { softTopK, softTopKBackward } from 'flash-softmax/losses';
+ * const p = softTopK(Float64Array.of(3, 1, 2, 0), 2);
+ * console.log(softTopKBackward(p, Float64Array.of(1, 0, 0, 0))[0].toFixed(4)); // → 0.1202
  */
 export function softTopKBackward<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   p: A,

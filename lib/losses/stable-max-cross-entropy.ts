@@ -45,6 +45,9 @@ export interface StableMaxLossOptions<
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a target that is no position of a row, a number that
  *   makes no sense, lengths that do not fit, results that overlap. Nothing was written then.
+ * @example
+ * import { stableMaxCrossEntropy } from 'flash-softmax/losses';
+ * console.log(stableMaxCrossEntropy(Float32Array.of(3, 0, 0), [0])[0].toFixed(4)); // −ln(4 / 6) → 0.4055
  */
 export function stableMaxCrossEntropy<
   A extends LogitArray,

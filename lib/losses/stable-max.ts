@@ -21,6 +21,10 @@ export type StableMaxOptions<A extends LogitArray = FloatArray, Out = A> = Omit<
  *   `cols`, `shape`, `axis`, `mask`, `maskFormat`, `bias`, `out` and `dtype`, as {@link softmax} has them.
  * @returns `out`, or a new array of the type and length of `x`.
  * @throws TypeError, RangeError as {@link softmax} does.
+ * @example
+ * import { stableMax } from 'flash-softmax/losses';
+ * const y = stableMax(Float64Array.of(0, 1, -1)); // shares of 1, 2 and ½
+ * console.log(y[0].toFixed(4), y[1].toFixed(4), y[2].toFixed(4)); // → 0.2857 0.5714 0.1429
  */
 export function stableMax<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   x: A,
@@ -38,6 +42,10 @@ export function stableMax<A extends LogitArray, Out extends ResultOf<A> = NewRes
  *   As in {@link stableMax}.
  * @returns `out`, or a new array of the type and length of `x`.
  * @throws TypeError, RangeError as {@link softmax} does.
+ * @example
+ * import { logStableMax } from 'flash-softmax/losses';
+ * const y = logStableMax(Float64Array.of(0, 1, -1)); // shares of 1, 2 and ½
+ * console.log(y[0].toFixed(4), y[1].toFixed(4), y[2].toFixed(4)); // → -1.2528 -0.5596 -1.9459
  */
 export function logStableMax<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   x: A,

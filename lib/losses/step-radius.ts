@@ -41,6 +41,9 @@ export interface SafeStepRadiusOptions<A extends LogitArray = LogitArray, Out = 
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for `logits` of rows that do not have two classes, or
  *   beside a mask; for lengths that do not fit. Nothing was written then.
+ * @example
+ * import { safeStepRadius } from 'flash-softmax/losses';
+ * console.log(safeStepRadius(Float32Array.of(0, 1, 2))[0].toFixed(4)); // π / 2 → 1.5708
  */
 export function safeStepRadius<A extends LogitArray>(
   a: A,

@@ -38,6 +38,9 @@ export interface TaylorSoftmaxOptions<A extends LogitArray = FloatArray, Out = A
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for an order that is odd or not within 2 … 16, and as
  *   softmax does. Nothing was written then.
+ * @example
+ * import { taylorSoftmax } from 'flash-softmax/losses';
+ * console.log(taylorSoftmax(Float64Array.of(0, 2))[1].toFixed(4)); // 5 / 6, as 1 + 2 + 2²/2 is 5 → 0.8333
  */
 export function taylorSoftmax<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   x: A,

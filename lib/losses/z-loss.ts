@@ -61,6 +61,9 @@ export interface ZLossOptions<
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a target that is no position of a row, a number that
  *   makes no sense, lengths that do not fit, results that overlap. Nothing was written then.
+ * @example
+ * import { zLoss } from 'flash-softmax/losses';
+ * console.log(zLoss(Float32Array.of(2, -1, 0.5, 1), [0], { a: 1, b: 1 })[0].toFixed(4)); // → 0.5672
  */
 export function zLoss<A extends LogitArray, Out extends Float64Array = NewFloat64Array, R extends Reduction = 'none'>(
   logits: A,

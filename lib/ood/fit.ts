@@ -43,6 +43,11 @@ export interface FitOptions {
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for lengths that do not fit, labels out of range, a
  * class without a sample, a feature that is not finite (each is named), and a covariance that is singular: what the
  * others leave of a variance is below dim · 2⁻⁴⁶ of it.
+ * @example
+ * import { fitGaussians } from 'flash-softmax/ood';
+ * const features = Float64Array.of(0, 0, 2, 0, 10, 10, 10, 12); // four samples of two numbers
+ * const { means } = fitGaussians(features, [0, 0, 1, 1], { classes: 2 });
+ * console.log(means.join(' ')); // → 1 0 10 11
  */
 export function fitGaussians(features: FloatArray, labels: Targets, options?: FitOptions): GaussianModel {
   return runAll(fitSteps('now', features, labels, options));

@@ -52,6 +52,11 @@ const NO_CLASS = 2 ** 32 - 1;
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for lengths that do not fit, and a covariance that is singular or not
  *   positive definite.
+ * @example
+ * import { fitGaussians, mahalanobis } from 'flash-softmax/ood';
+ * const model = fitGaussians(Float64Array.of(0, 0, 2, 0, 10, 10, 10, 12), [0, 0, 1, 1], { classes: 2 });
+ * const { scores, classes } = mahalanobis(Float64Array.of(1, 0, 50, 50), model);
+ * console.log(classes.join(' '), scores[0] > scores[1]); // → 0 1 true
  */
 export function mahalanobis(
   features: FloatArray,

@@ -42,6 +42,11 @@ export interface RouteBackwardOptions<Out = ExpertLogits> extends RoutingOptions
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, and for a token with a NaN or
  *   a +∞ without a limit, which it names. Nothing was written then.
+ * @example
+ * import { route, routeBackward } from 'flash-softmax/routing';
+ * const logits = Float32Array.of(1, 3, 2, 0), options = { experts: 4, k: 2, normalize: 'softmax' };
+ * const routes = route(logits, options);
+ * console.log(routeBackward(routes, Float32Array.of(1, 0), logits, options)[1].toFixed(4)); // → 0.1966
  */
 export function routeBackward<A extends ExpertLogits, Out extends ExpertLogits = NewLike<A, ExpertLogits>>(
   routes: RoutesLike,

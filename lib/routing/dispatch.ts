@@ -20,6 +20,11 @@ export interface DispatchPlan {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for routes of another kind.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for lengths that do not fit, and for an expert that does
  *   not exist.
+ * @example
+ * import { dispatchPlan, route } from 'flash-softmax/routing';
+ * const routes = route(Float32Array.of(1, 3, 0, 2, 0, 1), { experts: 3, k: 1 }); // two tokens
+ * const { offsets, order } = dispatchPlan(routes); // expert e has order[offsets[e]] to order[offsets[e + 1] - 1]
+ * console.log(offsets.join(' '), order.join(' ')); // → 0 1 2 2 1 0
  */
 export function dispatchPlan(routes: RoutesLike): DispatchPlan {
   const { chosen, weights, experts } = copyRoutes(routesOf(routes));

@@ -41,6 +41,10 @@ export interface LoadBalanceOptions<A extends ExpertLogits = ExpertLogits> exten
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for sizes that do not fit, and for a token with a NaN
  *   or, with softmax, a +∞, which it names. Nothing was written then.
+ * @example
+ * import { loadBalanceLoss, route } from 'flash-softmax/routing';
+ * const logits = Float32Array.of(1, 0, 0, 1), options = { experts: 2, k: 1 };
+ * console.log(loadBalanceLoss(route(logits, options), logits, options)); // → 1
  */
 export function loadBalanceLoss<A extends ExpertLogits>(
   routes: Pick<RoutesLike, 'counts' | 'k'>,
@@ -118,6 +122,12 @@ export interface SelectBiasOptions {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for lengths that differ, arrays that overlap, and a
  *   wrong rate. Nothing was written then.
+ * @example
+ * import { route, updateSelectBias } from 'flash-softmax/routing';
+ * const selectBias = new Float64Array(2);
+ * const { counts } = route(Float32Array.of(1, 0, 1, 0), { experts: 2, k: 1 }); // both tokens to expert 0
+ * updateSelectBias(selectBias, counts, { rate: 0.001 });
+ * console.log(selectBias.join(' ')); // → -0.001 0.001
  */
 export function updateSelectBias<A extends Float32Array | Float64Array>(
   bias: A,

@@ -61,6 +61,10 @@ export interface RouteOptions extends RoutingOptions {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for numbers and lengths that do not fit, for fewer
  *   experts left than k, and for a token with a NaN or a +∞ without a limit, which it names.
+ * @example
+ * import { route } from 'flash-softmax/routing';
+ * const { experts, weights } = route(Float32Array.of(1, 3, 2, 0), { experts: 4, k: 2, normalize: 'softmax' });
+ * console.log(experts.join(' '), weights[0].toFixed(4)); // → 1 2 0.7311
  */
 export function route(logits: ExpertLogits, options: RouteOptions): Routes {
   return runNow(routeCall('now', logits, options));

@@ -54,6 +54,10 @@ export interface BeamStep {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for no beams, a score that is NaN or +∞, lengths that do
  *   not fit, and a row with a NaN or, unless its score is −∞, without a finite largest logit, which it names.
+ * @example
+ * import { beamStep } from 'flash-softmax/sampling';
+ * const { beams, tokens, scores } = beamStep(Float32Array.of(0, 2, 3, 0), [-1, -1.5], 2); // two beams
+ * console.log(beams.join(' '), tokens.join(' '), scores[0].toFixed(4)); // → 0 1 1 0 -1.1269
  */
 export function beamStep<A extends LogitArray>(
   logits: A,

@@ -32,6 +32,10 @@ export interface DirichletOptions extends SeedOptions {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a negative or infinite probability, a row without a
  *   positive one, lengths that do not fit, and noise of −∞ at every positive probability of a row, which it names.
+ * @example
+ * import { dirichletResample } from 'flash-softmax/sampling';
+ * const p = dirichletResample(Float64Array.of(0.5, 0.5, 0), { alpha: 10, seed: 1, step: 0 });
+ * console.log(p[0].toFixed(4), p[2], (p[0] + p[1]).toFixed(4)); // → 0.5030 0 1.0000
  */
 export function dirichletResample<A extends FloatArray>(p: A, options?: DirichletOptions): NewLike<A> {
   const given = optionsOf(options, ['cols', 'alpha', ...SEED_OPTIONS, 'noise']);

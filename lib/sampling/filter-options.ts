@@ -24,6 +24,10 @@ export const DEFAULTS = {
 /**
  * The order of the filters in three projects. llama.cpp: `common_params_sampling::samplers`. transformers:
  * `GenerationMixin._get_logits_processor`. vLLM: `v1/sample/sampler.py`, which has no filter beyond these four.
+ *
+ * @example
+ * import { FILTER_ORDERS } from 'flash-softmax/sampling';
+ * console.log(Object.keys(FILTER_ORDERS).join(' ')); // → llama.cpp transformers vllm
  */
 export const FILTER_ORDERS = {
   'llama.cpp': ['topNSigma', 'topK', 'typicalP', 'topP', 'minP', 'xtc', 'temperature', 'mirostat'],

@@ -184,6 +184,10 @@ function tieFinder({ sums, unit, noiseAt, cols }: Perturbed, temperature: number
  *   each logit.
  * @returns A new array of the type of logits; a Float32Array for half types.
  * @throws TypeError, RangeError as `sample`, also for a row without a finite logit, which it names.
+ * @example
+ * import { gumbelSoftmax } from 'flash-softmax/sampling';
+ * const p = gumbelSoftmax(Float32Array.of(1, 3, 2), { tau: 0.5, hard: true, seed: 1, step: 0 });
+ * console.log(p.join(' ')); // → 0 1 0
  */
 export function gumbelSoftmax(logits: Float64Array, options?: GumbelSoftmaxOptions<Float64Array>): NewFloat64Array;
 export function gumbelSoftmax<A extends Exclude<LogitArray, Float64Array>>(
@@ -211,6 +215,9 @@ export function gumbelSoftmax(logits: LogitArray, options?: GumbelSoftmaxOptions
  * another method than `sample`, and with other tokens for the same seed.
  *
  * @throws TypeError, RangeError as `sample`.
+ * @example
+ * import { gumbelMax } from 'flash-softmax/sampling';
+ * console.log(gumbelMax(Float32Array.of(1, 3, 2), { seed: 1, step: 0 })[0]); // → 1
  */
 export function gumbelMax<A extends LogitArray>(logits: A, options?: GumbelMaxOptions<A>): NewUint32Array {
   return gumbelTopK(logits, 1, options).indices;
@@ -229,6 +236,9 @@ export interface GumbelTopK {
  *
  * @param k The number of tokens, from 1. A row with fewer finite logits is a RangeError that names it.
  * @throws TypeError, RangeError as `sample`.
+ * @example
+ * import { gumbelTopK } from 'flash-softmax/sampling';
+ * console.log(gumbelTopK(Float32Array.of(1, 3, 2, 0), 2, { seed: 1, step: 0 }).indices.join(' ')); // → 1 2
  */
 export function gumbelTopK<A extends LogitArray>(logits: A, k: number, options?: GumbelMaxOptions<A>): GumbelTopK {
   const { temperature, ...given } = optionsOf<GumbelMaxOptions>(options, [...OPTIONS, 'temperature']);

@@ -54,6 +54,10 @@ export interface LogProbs {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a token that is no position of a row, lengths that
  *   do not fit, and a row with a NaN or without a finite largest logit, which it names.
+ * @example
+ * import { logProbs } from 'flash-softmax/sampling';
+ * const { logProbs: scores, ranks } = logProbs(Float32Array.of(1, 3, 2), 2);
+ * console.log(scores[0].toFixed(4), ranks[0]); // → -1.4076 2
  */
 export function logProbs<A extends LogitArray>(
   logits: A,

@@ -56,6 +56,9 @@ export interface PenalizeOptions<Out extends FloatArray = FloatArray> extends Pe
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a token that is no position of a row, or lengths
  *   that do not fit.
+ * @example
+ * import { penalize } from 'flash-softmax/sampling';
+ * console.log(penalize(Float32Array.of(2, -2, 1), [0, 1], { repetitionPenalty: 2 }).join(' ')); // → 1 -4 1
  */
 export function penalize<Out extends Float32Array = NewFloat32Array>(
   logits: Float32Array,

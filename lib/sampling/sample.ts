@@ -78,6 +78,10 @@ function* stepsOf(form: Form, plan: Plan): Steps<NewUint32Array | SampleResult> 
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not
  *   fit, and for a row that has a NaN, +∞, or no finite logit left, which it names.
+ * @example
+ * import { sample } from 'flash-softmax/sampling';
+ * const logits = Float32Array.of(1, 3, 2, 3, 0, -1);
+ * console.log(sample(logits, { temperature: 0.8, topK: 50, topP: 0.95, seed: 42, step: 0 })[0]); // → 3
  */
 export function sample<A extends LogitArray>(logits: A, options: SampleOneOptions<A> & Detailed): SampleResult;
 export function sample<A extends LogitArray>(logits: A, options?: SampleOneOptions<A> & Plain): NewUint32Array;
@@ -108,6 +112,9 @@ export const sampleSteps = (
  * @param n The number of tokens, from 1.
  * @returns As {@link sample}, without `logProbs`.
  * @throws As {@link sample}.
+ * @example
+ * import { sampleMany } from 'flash-softmax/sampling';
+ * console.log(sampleMany(Float32Array.of(1, 3, 2), 5, { seed: 42, step: 0 }).join(' ')); // → 1 2 2 1 1
  */
 export function sampleMany<A extends LogitArray>(
   logits: A,
@@ -148,6 +155,10 @@ export function sampleManySteps(
  *
  * @param options The filters, `mask`, `bias`; a seed for xtc. With temperature 0 the logit that is left is not divided.
  * @throws As {@link sample}.
+ * @example
+ * import { filterLogits } from 'flash-softmax/sampling';
+ * const { logits } = filterLogits(Float32Array.of(1, 3, 2, 0), { topK: 2 });
+ * console.log(logits.join(' ')); // → -Infinity 3 2 -Infinity
  */
 export function filterLogits(
   logits: Float64Array,

@@ -48,8 +48,10 @@ export let sampleAllSteps: (
  * A draw is one call of a kernel. Counts are kept from draw to draw, so that it takes no time for the length of the
  * history. With topK or temperature 0, and penalties that raise no logit, the row is read and not copied.
  *
- * While a promise of flash-softmax/promises draws from it, a sampler refuses draws, `accept` and `restore` (RangeError,
- * ERR_INVALID_STATE). Its state changes when the promise resolves.
+ * @example
+ * import { Sampler } from 'flash-softmax/sampling';
+ * const sampler = new Sampler({ temperature: 0.8, repetitionPenalty: 1.1, seed: 42 }).accept([2], { prompt: true });
+ * console.log([0, 1, 2].map(() => sampler.next(Float32Array.of(1, 3, 2, 3))).join(' ')); // → 3 0 1
  */
 export class Sampler {
   readonly #penalties: Penalties;

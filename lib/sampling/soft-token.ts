@@ -62,6 +62,10 @@ const OPTIONS = [...MASKED_OPTIONS, 'temperature', 'topK', 'topP', 'tau', 'noise
  *
  * @param logits Row-major: all of them one row, or rows of `cols`.
  * @throws TypeError, RangeError as `sample`.
+ * @example
+ * import { softToken } from 'flash-softmax/sampling';
+ * const { indices, weights } = softToken(Float32Array.of(1, 3, 2), { topK: 2, topP: 1, noise: false });
+ * console.log(indices.join(' '), weights[0].toFixed(4)); // → 1 2 0.7311
  */
 export function softToken<A extends LogitArray>(logits: A, options?: SoftTokenOptions<A>): SoftToken {
   const given = optionsOf<SoftTokenOptions>(options, OPTIONS);

@@ -81,6 +81,10 @@ export interface VerifiedTree extends VerifiedDraft {
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for no tokens, a token that is not below `cols` or a
  *   parent that is not before its draft, with its index; lengths that do not fit; and for a row that has a NaN, no
  *   finite logit, or a probability below 0, which it names. Rows behind a refused draft are not read.
+ * @example
+ * import { verifyDraft } from 'flash-softmax/sampling';
+ * const target = Float32Array.of(0, 9, 0, 9, 0, 0); // two rows of three: for the drafted token, and the one behind it
+ * console.log(verifyDraft(null, target, [1], { cols: 3, temperature: 0 })); // → { accepted: 1, token: 0 }
  */
 export function verifyDraft<A extends LogitArray>(
   draft: LogitArray | null,

@@ -25,6 +25,9 @@ import { topCall } from './top-call.js';
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for `cols` that does not fit, a row without elements, or one with a NaN,
  *   which it names.
+ * @example
+ * import { argmax } from 'flash-softmax/sampling';
+ * console.log(argmax(Float32Array.of(1, 3, 3, 5, 0, 2), { cols: 3 }).join(' ')); // → 1 0
  */
 export function argmax(x: LogitArray, options?: RowOptions): NewUint32Array {
   const { x: logits, type, rows, cols, own } = rowsOf(x, optionsOf(options, ROW_OPTIONS), 'x');
@@ -69,6 +72,10 @@ export interface TopKOptions extends RowOptions {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a `k` or `cols` that does not fit, or a row with a
  *   NaN, which it names.
+ * @example
+ * import { topK } from 'flash-softmax/sampling';
+ * const { values, indices } = topK(Float32Array.of(1, 3, 2, 3), 2);
+ * console.log(values.join(' '), indices.join(' ')); // → 3 3 1 3
  */
 export function topK<A extends LogitArray>(x: A, k: number, options?: TopKOptions): TopK<NewLike<A>> {
   return runNow(topKCall('now', x, k, options));

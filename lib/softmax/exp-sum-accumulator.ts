@@ -38,6 +38,12 @@ const CHUNK_OPTIONS = ['mask', 'maskFormat', 'bias', 'dtype'] as const;
  * The wire form is 28 bytes, little-endian: 4 bytes "FSES"; a version byte, 1; 3 bytes of 0; float64 mantissa (in [1,
  * 2), or 0, NaN, Infinity); float64 temperature; int32 exponent (0 where the mantissa is 0, NaN or Infinity). With an
  * origin it is 40 bytes: the version byte is 2, and uint32 shard and float64 epoch follow.
+ *
+ * @example
+ * import { ExpSumAccumulator } from 'flash-softmax';
+ * const row = new ExpSumAccumulator();
+ * for (const chunk of [Float32Array.of(1, 2), Float32Array.of(3)]) row.add(chunk); // as they come
+ * console.log(row.logSumExp().toFixed(4)); // → 3.4076
  */
 export class ExpSumAccumulator {
   readonly #temperature: number;

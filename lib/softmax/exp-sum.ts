@@ -44,6 +44,10 @@ export interface ExpSumOptions<A extends LogitArray = LogitArray> extends Reduct
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for values that do not fit; also for a row whose
  *   exponent does not fit 32 bits, which takes logits of about ±1.49e9 temperatures.
+ * @example
+ * import { expSum, logSumExpOfState } from 'flash-softmax';
+ * const state = expSum(Float32Array.of(1000, 1000)); // { mantissa, exponent }: a sum beyond any double
+ * console.log(state.exponent[0] > 1023, logSumExpOfState(state)[0].toFixed(4)); // → true 1000.6931
  */
 export function expSum<A extends LogitArray>(x: A, options?: ExpSumOptions<A>): NewExpSums {
   return runNow(expSumCall('now', x, options));

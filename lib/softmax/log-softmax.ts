@@ -28,6 +28,9 @@ import { logSoftmaxKernels } from '../js/softmax/log-softmax.js';
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not
  *   fit, `out` that overlaps `x` in part. Nothing was written then.
+ * @example
+ * import { logSoftmax } from 'flash-softmax';
+ * console.log(logSoftmax(Float32Array.of(1000, 0))[1]); // → -1000
  */
 export function logSoftmax<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   x: A,

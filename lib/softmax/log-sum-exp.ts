@@ -26,6 +26,10 @@ export type LogSumExpOptions<A extends LogitArray = LogitArray, Out = Float64Arr
  * @param state A state of expSum or mergeExpSums.
  * @returns A new Float64Array with an element for each sum.
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_INVALID_ARG_VALUE) for what is no state.
+ * @example
+ * import { logSumExp } from 'flash-softmax';
+ * const rows = Float32Array.of(0, 0, 1000, 1000);
+ * console.log([...logSumExp(rows, { cols: 2 })].map((sum) => sum.toFixed(4)).join(' ')); // → 0.6931 1000.6931
  */
 export function logSumExp(state: ExpSums): NewFloat64Array;
 /**

@@ -19,6 +19,10 @@ import type { ExpSums, NewExpSums } from './exp-sum-state.js';
  * @returns A new state. Its mantissas are in [1, 2), but for rows that share an exponent.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no state, and for detached arrays.
  * @throws RangeError (ERR_INVALID_ARG_VALUE) for no states, other numbers of rows, negative mantissas.
+ * @example
+ * import { expSum, logSumExpOfState, mergeExpSums } from 'flash-softmax';
+ * const shards = [Float32Array.of(1, 2), Float32Array.of(3)]; // on two machines, say
+ * console.log(logSumExpOfState(mergeExpSums(...shards.map((shard) => expSum(shard))))[0].toFixed(4)); // → 3.4076
  */
 export function mergeExpSums(states: readonly ExpSums[]): NewExpSums;
 export function mergeExpSums(...states: readonly ExpSums[]): NewExpSums;
@@ -70,6 +74,9 @@ function addTo(mantissa: Float64Array, exponent: Int32Array, r: number, m: numbe
  * −Infinity for 0.
  *
  * @throws TypeError (ERR_INVALID_ARG_TYPE), RangeError (ERR_INVALID_ARG_VALUE) for what is no state.
+ * @example
+ * import { expSum, logSumExpOfState } from 'flash-softmax';
+ * console.log(logSumExpOfState(expSum(Float32Array.of(1, 2, 3)))[0].toFixed(4)); // → 3.4076
  */
 export function logSumExpOfState(state: ExpSums): NewFloat64Array {
   const { mantissa, exponent } = stateOf(state, 'state');

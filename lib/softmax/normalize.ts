@@ -25,6 +25,11 @@ import { checkFields, fieldsOf, settle, type ExpSums } from './exp-sum-state.js'
  *   throughout, which is 0. Masked positions are always 0. A logit that the sum was made without may give anything.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for values that do not fit. Nothing was written then.
+ * @example
+ * import { expSum, mergeExpSums, normalize } from 'flash-softmax';
+ * const [left, right] = [Float32Array.of(1, 2), Float32Array.of(3)];
+ * const whole = mergeExpSums(expSum(left), expSum(right));
+ * console.log(normalize(right, whole)[0].toFixed(4)); // → 0.6652
  */
 export function normalize<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   x: A,

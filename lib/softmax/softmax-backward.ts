@@ -29,6 +29,10 @@ export type SoftmaxBackwardOptions<A extends LogitArray = LogitArray, Out = A> =
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not
  *   fit, `out` that overlaps `y` or `dy` in part. Nothing was written then.
+ * @example
+ * import { softmax, softmaxBackward } from 'flash-softmax';
+ * const y = softmax(Float64Array.of(0, 0));
+ * console.log(softmaxBackward(y, Float64Array.of(1, 0)).join(' ')); // → 0.25 -0.25
  */
 export function softmaxBackward<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   y: A,

@@ -28,6 +28,10 @@ export type SoftmaxOptions<A extends LogitArray = FloatArray, Out = A> = AxesOpt
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type or an option of another name.
  * @throws RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) for a number that makes no sense, lengths that do not
  *   fit, `out` that overlaps `x` in part. Nothing was written then.
+ * @example
+ * import { softmax } from 'flash-softmax';
+ * const p = softmax(Float32Array.of(1, 2, 3, 0, 0, -Infinity), { cols: 3 });
+ * console.log([...p].map((y) => y.toFixed(3)).join(' ')); // → 0.090 0.245 0.665 0.500 0.500 0.000
  */
 export function softmax<A extends LogitArray, Out extends ResultOf<A> = NewResult<A>>(
   x: A,

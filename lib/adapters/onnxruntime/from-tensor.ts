@@ -96,6 +96,11 @@ function read(tensor: unknown): Read {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no tensor. RangeError (ERR_INVALID_ARG_VALUE) for another
  *   element type, for dimensions that are not those of the elements, and for a tensor of another device:
  *   `await tensor.getData()` brings that to the CPU.
+ * @example
+ * import { softmax } from 'flash-softmax';
+ * import { fromTensor } from 'flash-softmax/adapters/onnxruntime';
+ * const { data, ...options } = fromTensor({ type: 'float32', dims: [1, 2], data: Float32Array.of(0, 0) });
+ * console.log(softmax(data, options).join(' ')); // → 0.5 0.5
  */
 export function fromTensor<T extends TensorLike>(tensor: T): TensorArray<TensorData<T>> {
   const { data, shape, dtype } = read(tensor);
@@ -114,6 +119,11 @@ export function fromTensor<T extends TensorLike>(tensor: T): TensorArray<TensorD
  * @param options `lengths`: the number of positions that count, of each sequence, in a batch that is padded on the
  *   right. Default: all.
  * @throws As {@link fromTensor}; RangeError for other dimensions, no position, and a length beyond the positions.
+ * @example
+ * import { lastLogits } from 'flash-softmax/adapters/onnxruntime';
+ * const logits = { type: 'float32', dims: [1, 2, 3], data: Float32Array.of(0, 0, 0, 1, 3, 2) }; // two positions
+ * const { data, cols } = lastLogits(logits);
+ * console.log(data.join(' '), cols); // → 1 3 2 3
  */
 export function lastLogits<T extends TensorLike>(
   tensor: T,

@@ -66,6 +66,10 @@ export interface ToTensorOptions {
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type, and for floats where integers are
  *   wanted. RangeError (ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE) for dimensions that do not fit, and for an element
  *   that the wanted type cannot hold.
+ * @example
+ * import { toTensor } from 'flash-softmax/adapters/onnxruntime';
+ * class Tensor { constructor(type, data, dims) { Object.assign(this, { type, data, dims }); } } // theirs
+ * console.log(toTensor(Uint32Array.of(7), [1, 1], { Tensor }, { type: 'int64' }).data[0]); // → 7n
  */
 export function toTensor<T>(
   array: TensorSource,

@@ -86,6 +86,14 @@ export class Fields {
 /**
  * The body of the answer to a request that failed, as OpenAI's API has it, for status 400 where its type is
  * 'invalid_request_error', else 500. What is no error of a request keeps its message to itself.
+ *
+ * @example
+ * import { errorBody, fromRequest } from 'flash-softmax/adapters/openai';
+ * try {
+ *   fromRequest({ temperature: 3 });
+ * } catch (error) {
+ *   console.log(errorBody(error).error.type, errorBody(error).error.param); // → invalid_request_error temperature
+ * }
  */
 export function errorBody(error: unknown): OpenAIErrorBody {
   const { message, param, code } = (error ?? {}) as { message?: unknown; param?: unknown; code?: unknown };

@@ -114,6 +114,12 @@ function rowsOf(drawn: DrawnTokens): Row[] {
  * @param decode The text or the bytes of a token.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for an argument of the wrong type; RangeError where tokens and
  *   log-probabilities are not equally many.
+ * @example
+ * import { chatLogprobs } from 'flash-softmax/adapters/openai';
+ * import { sample } from 'flash-softmax/sampling';
+ * const drawn = sample(Float32Array.of(1, 4, 2), { temperature: 0, logProbs: 2 });
+ * const [{ token, logprob }] = chatLogprobs(drawn, (each) => ['no', 'yes', 'perhaps'][each]);
+ * console.log(token, logprob.toFixed(3)); // → yes -0.170
  */
 export function chatLogprobs(drawn: DrawnTokens, decode: Decode): ChatLogprob[] {
   const textsOf = textsWith(decode);
@@ -135,6 +141,12 @@ export function chatLogprobs(drawn: DrawnTokens, decode: Decode): ChatLogprob[] 
  * @param textOffset Where the first token begins in the text, in characters: behind an echoed prompt or the chunks
  *   before. Default: 0.
  * @throws As {@link chatLogprobs}.
+ * @example
+ * import { completionLogprobs } from 'flash-softmax/adapters/openai';
+ * import { sample } from 'flash-softmax/sampling';
+ * const drawn = sample(Float32Array.of(1, 4, 2), { temperature: 0, logProbs: 2 });
+ * const { tokens, text_offset } = completionLogprobs(drawn, (each) => ['no', 'yes', 'perhaps'][each]);
+ * console.log(tokens.join(), text_offset.join()); // → yes 0
  */
 export function completionLogprobs(drawn: DrawnTokens, decode: Decode, textOffset = 0): CompletionLogprobs {
   const textsOf = textsWith(decode);

@@ -63,6 +63,10 @@ const NUMBERS = [
  *
  * @throws TypeError (ERR_INVALID_ARG_TYPE) or RangeError (ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE) with the parameter's
  *   name as `param`: `errorBody` makes an answer of it.
+ * @example
+ * import { fromRequest } from 'flash-softmax/adapters/openai';
+ * const { samplers, maxTokens } = fromRequest({ temperature: 0.7, top_p: 0.9, n: 2, max_tokens: 16 });
+ * console.log(samplers.length, samplers[0].topP, maxTokens); // → 2 0.9 16
  */
 export function fromRequest(request: object, options?: FromRequestOptions): Generation {
   checkOptions(options, ['endpoint', 'vocabulary', 'endTokens']);

@@ -49,6 +49,11 @@ class Finder {
  *     const rest = text.end(); // of a sequence that no string has ended
  *
  * The text ends before the string that is complete first; of several with the same end, before the longest.
+ *
+ * @example
+ * import { StopText } from 'flash-softmax/adapters/openai';
+ * const text = new StopText(['END']);
+ * console.log(text.push('Hello E').text, '|', text.push('ND').text, '|', text.stopped); // → Hello  |  | END
  */
 export class StopText {
   readonly #finders: readonly Finder[];

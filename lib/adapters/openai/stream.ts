@@ -5,7 +5,13 @@ import { checkOptions } from '../../call/options.js';
 import { errorBody } from './errors.js';
 import type { ChatLogprob, CompletionLogprobs } from './logprobs.js';
 
-/** The last event of a stream. */
+/**
+ * The last event of a stream.
+ *
+ * @example
+ * import { STREAM_END } from 'flash-softmax/adapters/openai';
+ * console.log(STREAM_END.trim()); // → data: [DONE]
+ */
 export const STREAM_END = 'data: [DONE]\n\n';
 
 export type FinishReason = 'stop' | 'length' | 'content_filter' | 'tool_calls';
@@ -42,6 +48,12 @@ const event = (content: object): string => `data: ${JSON.stringify(content)}\n\n
  *     response.write(stream.token({ text, logprobs }));
  *     response.write(stream.finish('stop'));
  *     response.end(stream.end());
+ *
+ * @example
+ * import { CompletionStream } from 'flash-softmax/adapters/openai';
+ * const stream = new CompletionStream({ model: 'tiny' });
+ * const sent = stream.start() + stream.token({ text: 'Hello' }) + stream.finish('stop') + stream.end();
+ * console.log(sent.split('\n\n').length - 1, sent.endsWith('data: [DONE]\n\n')); // → 4 true
  */
 export class CompletionStream {
   readonly #isChat: boolean;
@@ -160,6 +172,10 @@ async function* linesOf(source: unknown): AsyncGenerator<string> {
  * @returns The JSON of each event until `[DONE]`. Comments, names of events and blank lines have no chunk.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for another source. RangeError (ERR_INVALID_ARG_VALUE) for an event that is
  *   no JSON, and for a source that ends before `[DONE]`: the answer is not whole then.
+ * @example
+ * import { readStream } from 'flash-softmax/adapters/openai';
+ * const body = ['data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n', 'data: [DONE]\n\n']; // response.body, say
+ * for await (const chunk of readStream(body)) console.log(chunk.choices[0].delta.content); // → Hello
  */
 export async function* readStream<Chunk = unknown>(source: unknown): AsyncGenerator<Chunk> {
   if (typeof source !== 'object' || source === null) throw wrongType('a stream or an iterable', 'source', source);

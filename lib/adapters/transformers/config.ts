@@ -52,6 +52,9 @@ const PENALTIES = {
  * or absent give no option: transformers.js has `top_k: 50` where a config has none.
  *
  * @throws TypeError (ERR_INVALID_ARG_TYPE) for what is no object; wrong values are found by the sampler.
+ * @example
+ * import { fromGenerationConfig } from 'flash-softmax/adapters/transformers';
+ * console.log(fromGenerationConfig({ do_sample: true, temperature: 0.6, top_p: 0.9 }).topP); // → 0.9
  */
 export function fromGenerationConfig(config: GenerationConfigLike): SamplerOptions {
   if (typeof config !== 'object' || config === null) throw wrongType('a generation config', 'config', config);

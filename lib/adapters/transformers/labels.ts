@@ -47,6 +47,10 @@ export interface Label {
  * @param logits [batch, classes], of float32, float64 or float16.
  * @returns For each input its labels.
  * @throws TypeError and RangeError as `fromTensor`; RangeError for other dimensions, and for a row with a NaN.
+ * @example
+ * import { topLabels } from 'flash-softmax/adapters/transformers';
+ * const logits = { type: 'float32', dims: [1, 2], data: Float32Array.of(3, 1) };
+ * console.log(topLabels(logits, { topK: 1, config: { id2label: { 0: 'good', 1: 'bad' } } })[0][0].label); // → good
  */
 export function topLabels(logits: TensorLike, options?: TopLabelsOptions): Label[][] {
   checkOptions(options, ['topK', 'config', 'function']);

@@ -146,6 +146,11 @@ function neutral(options: SamplerOptions): Omit<SamplingParameters, 'do_sample' 
  * @returns Parameters to spread into a call: `do_sample: false` and `logits_processor`, and neutral values for what
  *   generate() would otherwise apply a second time.
  * @throws TypeError or RangeError as {@link Sampler} does; from generate(), as {@link Sampler.next}.
+ * @example
+ * import { sampling } from 'flash-softmax/adapters/transformers';
+ * const { do_sample, logits_processor } = sampling({ temperature: 0.8, topP: 0.95, seed: 1 }); // of generate()
+ * const logits = { dims: [1, 3], data: Float32Array.of(1, 9, 0) };
+ * console.log(do_sample, logits_processor([[2n]], logits).data.join(' ')); // → false -Infinity 0 -Infinity
  */
 export function sampling(options?: SamplingOptions): SamplingParameters {
   const given = optionsOf<SamplingOptions>(options, [...SAMPLER_OPTIONS, 'logProbs', 'onTokens']);
@@ -165,6 +170,11 @@ export function sampling(options?: SamplingOptions): SamplingParameters {
  *
  * @param options The filters of `sample`: numbers for all rows.
  * @throws TypeError or RangeError for an option of the wrong type, value or name; from generate(), as `filterLogits`.
+ * @example
+ * import { filtering } from 'flash-softmax/adapters/transformers';
+ * const { logits_processor } = filtering({ topK: 1 }); // of generate(): it draws by itself
+ * const logits = { dims: [1, 3], data: Float32Array.of(1, 9, 0) };
+ * console.log(logits_processor([[2n]], logits).data.join(' ')); // → -Infinity 9 -Infinity
  */
 export function filtering(options?: Omit<FilterOptions, 'mask' | 'bias' | 'maskFormat'>): FilteringParameters {
   const filters = optionsOf(options, FILTER_NAMES) as FilterOptions<Float32Array>;
