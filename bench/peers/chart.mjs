@@ -2,14 +2,14 @@
 // below memcpy, and the caches that row and result fit into); and the page around it.
 import { HEADINGS, caseName, cells, duration, number } from './table.mjs';
 
-const WIDTH = 1170;
+export const WIDTH = 1170;
 const HEIGHT = 700;
-const PLOT = { left: 84, right: 826, top: 112, bottom: 606 };
-const LABEL_GAP = 19; // between the baselines of two labels
+export const PLOT = { left: 84, right: 826, top: 112, bottom: 606 };
+export const LABEL_GAP = 19; // between the baselines of two labels
 const BYTES_PER_ELEMENT = 8; // four read, four written
 
 // Okabe & Ito's palette, which colour-blind readers can tell apart; shapes and labels repeat the distinction.
-const STYLES = [
+export const STYLES = [
   [/^memcpy/, { color: '#666666', dash: '7 4', shape: 'none' }],
   [/^flash-softmax js/, { color: '#D55E00', dash: '2 4', shape: 'circle' }],
   [/^flash-softmax scalar/, { color: '#D55E00', dash: '8 3 2 3', shape: 'circle' }],
@@ -20,7 +20,7 @@ const STYLES = [
   [/^Math\.exp/, { color: '#56B4E9', shape: 'square' }],
   [/^transformers/, { color: '#CC79A7', shape: 'diamond' }],
 ];
-const SHAPES = {
+export const SHAPES = {
   none: () => '',
   circle: (x, y, r) => `<circle cx="${x}" cy="${y}" r="${r}"/>`,
   square: (x, y, r) => `<rect x="${x - r}" y="${y - r}" width="${2 * r}" height="${2 * r}"/>`,
@@ -32,20 +32,20 @@ const SHAPES = {
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 const round = (value) => Math.round(value * 10) / 10;
 const bytes = (size) => (size >= 2 ** 20 ? `${size / 2 ** 20} MiB` : `${size / 2 ** 10} KiB`);
-const power = (value) =>
+export const power = (value) =>
   ['10', '100', '1 k', '10 k', '100 k', '1 M', '10 M', '100 M'][Math.round(Math.log10(value)) - 1];
-const powersBetween = (low, high) => {
+export const powersBetween = (low, high) => {
   const powers = [];
   for (let e = Math.ceil(Math.log10(low) - 1e-9); e <= Math.log10(high) + 1e-9; e++) powers.push(10 ** e);
   return powers;
 };
 
-function logScale(low, high, from, to) {
+export function logScale(low, high, from, to) {
   const perUnit = (to - from) / Math.log(high / low);
   return (value) => round(from + Math.log(value / low) * perUnit);
 }
 
-function text(x, y, content, attributes = '') {
+export function text(x, y, content, attributes = '') {
   return `<text x="${x}" y="${y}" ${attributes}>${escape(content)}</text>`;
 }
 
@@ -63,7 +63,7 @@ function seriesOf({ cases, peers }) {
 }
 
 /** The y of each label, at least a gap apart, in order, and as near to the wished ones as possible. */
-function apart(wished, gap, low, high) {
+export function apart(wished, gap, low, high) {
   const order = wished.map((y, i) => [y, i]).sort(([a], [b]) => a - b);
   const placed = [];
   const groups = order.map(([y, i]) => ({ center: y, members: [i] }));
@@ -138,7 +138,7 @@ function axes(x, y, [left, right], [low, high]) {
   ].join('\n');
 }
 
-const strokeOf = ({ color, dash, isSelected }) =>
+export const strokeOf = ({ color, dash, isSelected }) =>
   `stroke="${color}" stroke-width="${isSelected ? 4 : 2}"${dash ? ` stroke-dasharray="${dash}"` : ''}`;
 
 function line({ name, version, points, color, dash, shape, isSelected }, x, y) {
@@ -177,7 +177,7 @@ function labels(series, x, y) {
 }
 
 const FONT_FAMILY = "system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif";
-const FONT = `font-family="${FONT_FAMILY}" font-size="14" fill="#1f2933"`;
+export const FONT = `font-family="${FONT_FAMILY}" font-size="14" fill="#1f2933"`;
 const LABEL = 'Softmax time per element against row length';
 const SCALES = 'Lower is better; both axes are logarithmic.';
 const LEGEND =

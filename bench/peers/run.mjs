@@ -1,5 +1,6 @@
 // Times flash-softmax beside its peers: `npm run bench:peers [-- --threads 2 --rounds 31 --max 1048576]`. Installs the
-// peers on first use, prints a table, and writes results.json, results.svg and results.html beside this file.
+// peers on first use, prints a table, and writes results.json, two charts (results.svg, errors.svg) and results.html
+// beside this file.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -32,6 +33,7 @@ const { oneDNN } = await import('./onednn.mjs');
 const { measureCase, timed } = await import('./measure.mjs');
 const { table } = await import('./table.mjs');
 const { chart, page } = await import('./chart.mjs');
+const { errorChart } = await import('./errors.mjs');
 
 const CASES = [10, 32, 100, 320, 1000, 4096, 32768, 128256, 524288, 2 ** 20, 2 ** 22, 2 ** 24]
   .map((cols) => [1, cols])
@@ -80,5 +82,6 @@ for (const peer of peers) peer.close?.();
 const picture = chart(report);
 writeFileSync(new URL('results.json', here), JSON.stringify(report, null, 2));
 writeFileSync(new URL('results.svg', here), picture);
+writeFileSync(new URL('errors.svg', here), errorChart(report));
 writeFileSync(new URL('results.html', here), page(report, picture));
-console.log('\nwritten: bench/peers/results.json, results.svg, results.html');
+console.log('\nwritten: bench/peers/results.json, results.svg, errors.svg, results.html');
