@@ -41,6 +41,14 @@ function compare(files, { update, all }) {
   ];
 }
 
+/** Files that name or hold others are written after these: npm run build:wasm, then build:ts. */
+function stale(files) {
+  const sizeOf = (path) => files.find((file) => file.path === path)?.size ?? 0;
+  const modules = files.reduce((sum, { path, size }) => sum + (path.endsWith('.wasm') ? size : 0), 0);
+  if (sizeOf('dist/wasm-inline.js') > modules) return [];
+  return ['dist/wasm-inline.js lacks modules of wasm/: npm run build:ts'];
+}
+
 const options = { update: process.argv.includes('--update'), all: process.argv.includes('--all') };
 const folder = resolve(process.argv.slice(2).find((argument) => !argument.startsWith('--')) ?? root);
 const destination = mkdtempSync(join(tmpdir(), 'flash-softmax-pack-'));
@@ -52,7 +60,7 @@ try {
       shell: process.platform === 'win32',
     }),
   );
-  const problems = compare(packed.files, options);
+  const problems = [...compare(packed.files, options), ...stale(packed.files)];
   if (packed.size > MOST_BYTES) problems.push(`The tarball has ${packed.size} bytes, more than ${MOST_BYTES}`);
   for (const [name, command] of Object.entries(TOOLS)) {
     try {

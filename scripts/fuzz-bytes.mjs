@@ -7,6 +7,7 @@
 // where the tests take it from. Exit status 1 if there is one.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -22,7 +23,6 @@ const { values, positionals } = parseArgs({
 await build({
   entryPoints: ['targets', 'seeds'].map((name) => path.join(root, 'test', 'bytes', `${name}.ts`)),
   outdir: path.join(cache, 'dist'),
-  outExtension: { '.js': '.cjs' },
   bundle: true,
   external: ['node-gyp-build'],
   platform: 'node',
@@ -30,7 +30,8 @@ await build({
   define: { 'import.meta.url': JSON.stringify(pathToFileURL(path.join(root, 'lib', 'x.js')).href) },
   logLevel: 'error',
 });
-const { seeds } = await import(path.join(cache, 'dist', 'seeds.cjs'));
+writeFileSync(path.join(cache, 'package.json'), '{"type":"commonjs"}'); // Jazzer.js instruments files .js alone
+const { seeds } = createRequire(import.meta.url)(path.join(cache, 'dist', 'seeds.js'));
 
 let status = 0;
 for (const name of positionals.length > 0 ? positionals : Object.keys(seeds)) {
@@ -38,11 +39,16 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(seeds)) {
   const found = path.join(root, 'test', 'bytes', 'found', name);
   for (const folder of [corpus, found]) mkdirSync(folder, { recursive: true });
   seeds[name]().forEach((bytes, i) => writeFileSync(path.join(corpus, `seed-${i}`), bytes));
-  const entry = path.join(cache, `${name}.cjs`);
-  writeFileSync(entry, `module.exports.fuzz = require('./dist/targets.cjs').targets['${name}'];\n`);
+  const entry = path.join(cache, `${name}.js`);
+  writeFileSync(entry, `module.exports.fuzz = require('./dist/targets.js').targets['${name}'];\n`);
   const jazzer = path.join(root, 'node_modules', '.bin', 'jazzer');
   const limits = [`-max_total_time=${values.seconds}`, '-max_len=4096', `-artifact_prefix=${found}/`];
-  const run = spawnSync(jazzer, [entry, corpus, '--sync', '--', ...limits], { cwd: root, stdio: 'inherit' });
+  // Coverage is that of the bundle, which lies below node_modules/.
+  const instrumented = ['--includes', 'bytes/dist', '--excludes', 'no other'];
+  const run = spawnSync(jazzer, [entry, corpus, '--sync', ...instrumented, '--', ...limits], {
+    cwd: root,
+    stdio: 'inherit',
+  });
   if (run.status !== 0) status = 1;
 }
 process.exitCode = status;

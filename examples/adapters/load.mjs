@@ -1,7 +1,7 @@
 // The server under load: clients at the same time, each with one streamed answer; every fifth cancels its request. They
 // run in a thread of their own, so that the delay of the server's event loop is the server's.
 //
-//     npm install && node load.mjs [clients, 50] [tokens, 64]
+//     npm install flash-softmax && npm install && node load.mjs [clients, 50] [tokens, 64]
 import { once } from 'node:events';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';

@@ -53,18 +53,29 @@ async function stream(reply, engine, prompt, request, body) {
 }
 
 async function whole(engine, prompt, request, body) {
+  let count = 0;
   const choices = await Promise.all(
     request.samplers.map(async (options, index) => {
       const choice = { index, message: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null };
       for await (const { text, logprobs, reason } of choiceSteps(engine, prompt, options, request)) {
         choice.message.content += text;
+        if (reason === undefined) count++;
         if (logprobs) (choice.logprobs ??= { content: [], refusal: null }).content.push(...logprobs);
         choice.finish_reason = reason ?? null;
       }
       return choice;
     }),
   );
-  return { id: `chatcmpl-${Date.now().toString(36)}`, object: 'chat.completion', model: body.model, choices };
+  const [id, created] = [`chatcmpl-${Date.now().toString(36)}`, Math.floor(Date.now() / 1000)];
+  const usage = { prompt_tokens: prompt.length, completion_tokens: count, total_tokens: prompt.length + count };
+  return { id, object: 'chat.completion', created, model: body.model, choices, usage };
+}
+
+/** The text of the last message, which is a string or a list of parts; a model needs one token at least. */
+function promptOf({ messages }) {
+  const content = messages?.at(-1)?.content ?? '';
+  const text = Array.isArray(content) ? content.map((part) => part.text ?? '').join('') : String(content);
+  return encode(text === '' ? ' ' : text);
 }
 
 /** A fastify server; `fastify` is the package's function. */
@@ -76,7 +87,7 @@ export function createServer(fastify, engine) {
   });
   app.post('/v1/chat/completions', async ({ body }, reply) => {
     const request = fromRequest(body, { vocabulary: 32_000, endTokens: END });
-    const prompt = encode(body.messages?.at(-1)?.content ?? ' ');
+    const prompt = promptOf(body);
     if (!request.stream) return whole(engine, prompt, request, body);
     await stream(reply, engine, prompt, request, body);
     return reply;

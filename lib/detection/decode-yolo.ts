@@ -201,6 +201,6 @@ function layoutOf(shape: readonly unknown[] | undefined, wanted: number | undefi
   if (layouts.length === 1) return layouts[0]!;
   const expected = `[${batch}, ${channels}, ${n}] or [${batch}, ${n}, ${channels}]`;
   if (layouts.length === 0)
-    throw wrongValue(`${expected}, as batch, classes and layout say,`, 'shape', `[${shape.join(', ')}]`);
+    throw wrongValue(`${expected}, as batch (default: 1), classes and layout say,`, 'shape', `[${shape.join(', ')}]`);
   throw wrongValue(`a layout beside a shape that is both ${expected}`, 'layout', 'none');
 }

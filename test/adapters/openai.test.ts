@@ -138,6 +138,14 @@ describe('fromRequest', () => {
     expect(errorBody(new Error('the password is 123'))).toEqual({
       error: { message: 'The server had an error', type: 'server_error', param: null, code: null },
     });
+    const ofBody = { type: 'invalid_request_error', param: null };
+    expect(errorBody(new SyntaxError('Unexpected token')).error).toMatchObject({
+      ...ofBody,
+      message: 'Unexpected token',
+    });
+    const ofFramework = Object.assign(new Error('Body is too large'), { statusCode: 413, code: 'FST_ERR' });
+    expect(errorBody(ofFramework).error).toMatchObject({ ...ofBody, code: 'FST_ERR' });
+    expect(errorBody(Object.assign(new Error('x'), { statusCode: 503 })).error.type).toBe('server_error');
   });
 });
 

@@ -85,7 +85,8 @@ export class Fields {
 
 /**
  * The body of the answer to a request that failed, as OpenAI's API has it, for status 400 where its type is
- * 'invalid_request_error', else 500. What is no error of a request keeps its message to itself.
+ * 'invalid_request_error', else 500. So are a SyntaxError, which JSON.parse throws for a body, and an error with a
+ * `statusCode` from 400 to 499, as frameworks throw them. What is no error of a request keeps its message to itself.
  *
  * @example
  * import { errorBody, fromRequest } from 'flash-softmax/adapters/openai';
@@ -96,10 +97,12 @@ export class Fields {
  * }
  */
 export function errorBody(error: unknown): OpenAIErrorBody {
-  const { message, param, code } = (error ?? {}) as { message?: unknown; param?: unknown; code?: unknown };
-  if (typeof param !== 'string' || typeof message !== 'string') {
+  const { message, param, code, statusCode } = (error ?? {}) as Partial<Record<string, unknown>>;
+  const isOfBody = error instanceof SyntaxError || (Number(statusCode) >= 400 && Number(statusCode) < 500);
+  if ((typeof param !== 'string' && !isOfBody) || typeof message !== 'string') {
     return { error: { message: 'The server had an error', type: 'server_error', param: null, code: null } };
   }
   const name = typeof code === 'string' ? code : null;
-  return { error: { message, type: 'invalid_request_error', param, code: name } };
+  const ofField = typeof param === 'string' ? param : null;
+  return { error: { message, type: 'invalid_request_error', param: ofField, code: name } };
 }
