@@ -27,7 +27,7 @@ await build({
   external: ['node-gyp-build'],
   platform: 'node',
   format: 'cjs',
-  define: { 'import.meta.url': JSON.stringify(pathToFileURL(path.join(root, 'lib', 'x.js')).href) },
+  define: { 'import.meta.url': JSON.stringify(pathToFileURL(path.join(root, 'test', 'bytes', 'x.js')).href) },
   logLevel: 'error',
 });
 writeFileSync(path.join(cache, 'package.json'), '{"type":"commonjs"}'); // Jazzer.js instruments files .js alone
