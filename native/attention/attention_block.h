@@ -25,7 +25,8 @@ SIMD_INLINE f32x16 scale_weights(f32x16 weights, const float* scales) {
 // The rows of a block and their sums, in memory for `capacity` rows, a multiple of kBundle. A step of kStep rows goes
 // through a part of the keys at a time, so that the step's queries and sums stay in the nearest cache.
 struct QueryBlock {
-  static constexpr size_t kStep = 32;  // rows that go through a part of the keys together
+  static constexpr size_t kStep = 32;     // rows that go through a part of the keys together
+  static constexpr size_t kPairRows = 4;  // rows that go through two tiles together
   const Scoring& scoring;
   const TileFunctions& functions;
   size_t count;
@@ -37,7 +38,7 @@ struct QueryBlock {
   size_t total_rows;              // rows of a block, or of a step
   float* part_values;             // [kStep][width]: weighted values of the current part
   float* part_weights;            // [kStep][16]: weights of the current part
-  float* weights;                 // [kBundle][16]: a tile's scores, then their weights
+  float* weights;                 // [kBundle][16]: the scores of a tile or a pair, then their weights
 
   // Bytes of memory for a block.
   static size_t bytes(const Scoring& scoring, size_t capacity, size_t total_rows) {
@@ -149,6 +150,23 @@ struct QueryBlock {
   void attend_step(const Tile& tile, size_t key, size_t i, size_t end) {
     for (size_t n; i < end; i += n) attend_tile(tile, key, i, n = bundle_size(end - i));
   }
+  bool takes_pairs() const { return count <= kPairRows && functions.score_pair[0]; }
+  // Takes a block of up to kPairRows rows through the two tiles that begin at `key`. A row waits for its weights between
+  // scores and values: it waits once for two tiles.
+  void attend_pair(const Tile* tiles, size_t key) {
+    size_t n = bundle_size(count), size = lowest_bit(n);
+    if (key < inner_from[0] || key + 2 * kTile > inner_to[0]) {
+      for (size_t t = 0; t < 2; t++) attend_tile(tiles[t], key + t * kTile, 0, n);
+      return;
+    }
+    functions.score_pair[size](tiles[0].keys, tiles[1].keys, q_of(0), scoring.depth, weights);
+    bool is_raw = weigh_raw<2>(tiles, 0, n);
+    for (size_t t = 0; t < 2; t++) {
+      for (size_t r = 0; t && r < n; r++) store(weights + r * kTile, load(weights + (n + r) * kTile));
+      if (!is_raw) weigh_any(tiles[t], key + t * kTile, 0, n, kAllVisible);
+      functions.add_values[size](tiles[t].values, tiles[t].value_stride, weights, part_values_of(0), scoring.width);
+    }
+  }
   // Takes a bundle of n rows through a tile: scores, weights, sums.
   void attend_tile(const Tile& tile, size_t key, size_t i, size_t n) {
     uint32_t visible[kBundle], seen_by_all = 0xFFFF, seen_by_any = 0;
@@ -162,7 +180,7 @@ struct QueryBlock {
     size_t size = lowest_bit(n);
     functions.score_rows[size](tile.keys, q_of(i), scoring.depth, weights);
     bool is_whole = is_inside || seen_by_all == 0xFFFF;
-    if (!is_whole || !weigh_raw(tile.scales, i, n)) weigh_any(tile, key, i, n, is_whole ? kAllVisible : visible);
+    if (!is_whole || !weigh_raw<1>(&tile, i, n)) weigh_any(tile, key, i, n, is_whole ? kAllVisible : visible);
     if (is_whole)
       return functions.add_values[size](tile.values, tile.value_stride, weights, part_values_of(i), scoring.width);
     for (size_t r = 0; r < n && i + r < count; r++)
@@ -170,28 +188,36 @@ struct QueryBlock {
                                    part_values_of(i + r), scoring.width);
   }
   static constexpr const uint32_t* kAllVisible = nullptr;
-  // Turns the scores of n rows that see the whole tile into weights. Returns false, without effect, if any is not raw.
-  ALWAYS bool weigh_raw(const float* scales, size_t i, size_t n) {
+  // Turns the scores of n rows that see all of kTiles tiles into weights. Returns false, without effect, if any is not
+  // raw.
+  template <int kTiles> ALWAYS bool weigh_raw(const Tile* tiles, size_t i, size_t n) {
     uint32_t outside = 0;
-    for (size_t r = 0; r < n; r++)
-      outside |= lanes_outside(score(scales, r), splat(-kLargestRaw), splat(sums[i + r].raw_high));
+    for (int t = 0; t < kTiles; t++)
+      for (size_t r = 0; r < n; r++)
+        outside |= lanes_outside(score(tiles[t].scales, weights_of(t, n, r)), splat(-kLargestRaw),
+                                 splat(sums[i + r].raw_high));
     if (outside) return false;
     ExpVector<float> exp(base_two(), ExpTraits<float>::kBias);
     for (size_t r = 0; r < n; r++) {
       sums[i + r].is_begun = true;
-      add_weights(scales, i, r, raw_weights<true>(exp, sums[i + r], score(scales, r)));
+      for (int t = 0; t < kTiles; t++) {
+        float* scores = weights_of(t, n, r);
+        add_weights(tiles[t].scales, part_weights_of(i + r), scores,
+                    raw_weights<true>(exp, sums[i + r], score(tiles[t].scales, scores)));
+      }
     }
     return true;
   }
-  // Returns the scores of the bundle's row r, with the scales of its keys.
-  ALWAYS f32x16 score(const float* scales, size_t r) const {
-    return scales ? mul(load(weights + r * kTile), load(scales)) : load(weights + r * kTile);
+  // The scores, then weights, of the bundle's row r, for tile t of those that are taken together.
+  ALWAYS float* weights_of(size_t t, size_t n, size_t r) const { return weights + (t * n + r) * kTile; }
+  // Returns a row's scores, with the scales of its keys.
+  static ALWAYS f32x16 score(const float* scales, const float* scores) {
+    return scales ? mul(load(scores), load(scales)) : load(scores);
   }
-  // Adds the weights of the bundle's row r to the part, and stores them, scaled for its values.
-  ALWAYS void add_weights(const float* scales, size_t i, size_t r, f32x16 row_weights) {
-    float* row_sums = part_weights_of(i + r);
-    store(row_sums, add(load(row_sums), row_weights));
-    store(weights + r * kTile, scale_weights(row_weights, scales));
+  // Adds a row's weights to its part, and stores them, scaled for its values.
+  static ALWAYS void add_weights(const float* scales, float* row_sums, float* row_weights, f32x16 x) {
+    store(row_sums, add(load(row_sums), x));
+    store(row_weights, scale_weights(x, scales));
   }
   // Returns the weights of raw scores. kIsInside: no score is below the window of exp_inside.
   template <bool kIsInside> static ALWAYS f32x16 raw_weights(ExpVector<float>& exp, const QuerySum& sum, f32x16 x) {
@@ -206,9 +232,10 @@ struct QueryBlock {
     for (size_t r = 0; r < n; r++) {
       QuerySum& sum = sums[i + r];
       uint32_t lanes = visible ? visible[r] : 0xFFFF;
-      f32x16 z = score(tile.scales, r), x = select_bits(z, splat(-infinity<float>()), lanes);
+      float* scores = weights + r * kTile;
+      f32x16 z = score(tile.scales, scores), x = select_bits(z, splat(-infinity<float>()), lanes);
       add_weights(
-          tile.scales, i, r,
+          tile.scales, part_weights_of(i + r), scores,
           begin_raw(sum, x, lanes) ? raw_weights<false>(exp, sum, x) : adjusted_weights(tile, i + r, key, z, lanes));
     }
   }

@@ -87,6 +87,15 @@ struct Attention {
     query.has_raw_scores = query.slope == 0 && !query.bias && !query.wants_exact;
   }
 
+  // Takes a small block through pairs of tiles of a cache in [key, end). Returns the first key that is left.
+  size_t attend_pairs(QueryBlock& rows, size_t sequence, size_t kv_head, size_t key, size_t end) const {
+    for (; key + 2 * kTile <= end; key += 2 * kTile) {
+      Tile tiles[2];
+      for (size_t t = 0; t < 2; t++) tiles[t] = key_values.cached_tile(sequence, kv_head, key + t * kTile);
+      rows.attend_pair(tiles, key);
+    }
+    return key;
+  }
   // Takes a block through the parts [first_part, end_part). Calls after_step(part, first row, end row) for each step.
   template <class AfterStep>
   void attend_parts(QueryBlock& rows, float* tile_memory, size_t sequence, size_t kv_head, size_t first_part,
@@ -98,7 +107,9 @@ struct Attention {
         size_t from = rows.first_key(i, next), to = rows.end_key(i, next);
         size_t end = (part + 1) * kPart < to ? (part + 1) * kPart : to;
         rows.begin_part(i, next);
-        for (size_t key = part * kPart > from ? part * kPart : from / kTile * kTile; key < end; key += kTile) {
+        size_t key = part * kPart > from ? part * kPart : from / kTile * kTile;
+        if (rows.takes_pairs()) key = attend_pairs(rows, sequence, kv_head, key, end);
+        for (; key < end; key += kTile) {
           size_t slot = keeps_tiles() ? key % kPart / kTile : 0;
           rows.attend_step(key_values.tile(sequence, kv_head, key, tile_memory + slot * key_values.copied_floats(),
                                            rows.count, copied >> slot & 1),

@@ -17,8 +17,7 @@ struct CachePages {
   const void* slabs[Slabs<void>::kMost];
   size_t slab_pages[Slabs<void>::kMost];
 
-  template <class T>
-  CachePages(const AttentionShape& shape, const Slabs<T>& slabs_given)
+  template <class T> CachePages(const AttentionShape& shape, const Slabs<T>& slabs_given)
       : page_tokens((uint32_t)shape.page_tokens),
         page_tiles((uint32_t)(shape.page_tokens / kTile)),
         tile_elements(kTile * (shape.depth + shape.value_width())),
@@ -40,8 +39,7 @@ struct HalfRows {
   void (*transpose)(const uint16_t* rows, size_t stride, size_t count, size_t depth, float* out);
   void (*widen)(const uint16_t* from, float* to, size_t n);
 };
-template <class X>
-void transpose_halves(const uint16_t* rows, size_t stride, size_t count, size_t depth, float* out) {
+template <class X> void transpose_halves(const uint16_t* rows, size_t stride, size_t count, size_t depth, float* out) {
   float numbers[kTile * kTile], columns[kTile * kTile];
   for (size_t i = count; i < kTile; i++) store(numbers + i * kTile, splat(0.f));
   for (size_t d = 0; d < depth; d += kTile) {
@@ -77,7 +75,9 @@ struct KeyValues {
   // The tile of the keys from `key` on, a multiple of 16. `memory` has copied_floats() for it.
   // `rows` is how many query rows read the tile; `is_copied` says that `memory` holds it already.
   Tile tile(size_t sequence, size_t head, size_t key, float* memory, size_t rows, bool is_copied) const {
-    if (!pages) return copy_tile(sequence, head, key, memory, rows, is_copied);
+    return pages ? cached_tile(sequence, head, key) : copy_tile(sequence, head, key, memory, rows, is_copied);
+  }
+  Tile cached_tile(size_t sequence, size_t head, size_t key) const {
     uint32_t entry = table[first_entries[sequence] + (uint32_t)key / pages->page_tokens];
     size_t index = pages->tile_index(entry, head, (uint32_t)key);
     const char* start = (const char*)pages->slabs[entry >> 26] + index * pages->tile_elements * functions.element_bytes;
@@ -92,7 +92,7 @@ struct KeyValues {
       halves->widen((const uint16_t*)values + at, memory, shape.value_depth);
       return memory;
     }
-    Tile t = tile(sequence, head, key, nullptr, 0, false);
+    Tile t = cached_tile(sequence, head, key);
     size_t lane = key % kTile;
     functions.read_value((const char*)t.values + lane * t.value_stride * functions.element_bytes, t.value_stride,
                          memory);
@@ -102,7 +102,7 @@ struct KeyValues {
   // Returns q · key, before scaling. Products are exact doubles, added in order.
   SELDOM double dot(size_t sequence, size_t head, size_t key, const float* q) const {
     if (pages) {
-      Tile t = tile(sequence, head, key, nullptr, 0, false);
+      Tile t = cached_tile(sequence, head, key);
       double scores[kTile];
       functions.score_exactly(t.keys, q, shape.depth, scores);
       return scores[key % kTile] * (t.scales ? (double)t.scales[key % kTile] : 1);

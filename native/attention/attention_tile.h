@@ -22,29 +22,38 @@ struct Tile {
   const float* scales;
 };
 
-constexpr size_t kAhead = 8192;  // bytes
+// Whether few rows take tiles in pairs: where registers hold the sums of both, and arithmetic takes longer than reading.
+template <class Elements> constexpr bool kTakesPairs = kVectors >= 32 && sizeof(typename Elements::T) < 4;
+// Bytes between what a loop multiplies and what it fetches.
+template <class Elements> constexpr size_t kAhead = kTakesPairs<Elements> ? 16384 : 8192;
 
-// Fetches the lines of `bytes` bytes that lie kAhead bytes behind p. A block of eight rows or more has no use for it:
-// its tiles are in the cache.
-template <int kRows> SIMD_INLINE void fetch_ahead(const void* p, size_t bytes) {
-  for (size_t i = 0; kRows < 8 && i < bytes; i += 64) prefetch((const char*)p + kAhead + i);
+// Fetches the lines that lie kAhead behind the next n numbers. A block of eight rows or more has no use for it: its
+// tiles are in the cache.
+template <class Elements, int kRows> SIMD_INLINE void fetch_ahead(const typename Elements::T* p, size_t n) {
+  for (size_t i = 0; kRows < 8 && i < n * sizeof *p; i += 64) prefetch((const char*)p + kAhead<Elements> + i);
 }
 
-// Returns in scores[r] the products Σ_d q[d][r] · keys[d] of kRows query rows. q is [depth][kStride].
+// Returns in scores[t][r] the products Σ_d q[d][r] · keys[t][d] of kRows query rows. q is [depth][kStride].
 // Each product is the sum of two chains of fmas: one over even d, one over odd d.
-template <class Elements, int kRows, int kStride>
-SIMD_INLINE void dot_rows(const typename Elements::T* keys, const float* q, size_t depth, f32x16* scores) {
-  f32x16 even[kRows], odd[kRows];
+template <class Elements, int kTiles, int kRows, int kStride>
+SIMD_INLINE void dot_rows(const typename Elements::T* const* keys, const float* q, size_t depth, f32x16* scores) {
+  f32x16 even[kTiles * kRows], odd[kTiles * kRows];
   UNROLL
-  for (int r = 0; r < kRows; r++) even[r] = odd[r] = splat(0.f);
+  for (int i = 0; i < kTiles * kRows; i++) even[i] = odd[i] = splat(0.f);
   auto add_products = [&](size_t d, f32x16* sums) ALWAYS_LAMBDA {
-    f32x16 x = Elements::load(keys + d * kTile);
+    f32x16 x[kTiles];
     UNROLL
-    for (int r = 0; r < kRows; r++) sums[r] = fma(x, splat(q[d * kStride + r]), sums[r]);
+    for (int t = 0; t < kTiles; t++) x[t] = Elements::load(keys[t] + d * kTile);
+    UNROLL
+    for (int r = 0; r < kRows; r++) {
+      f32x16 number = splat(q[d * kStride + r]);
+      UNROLL
+      for (int t = 0; t < kTiles; t++) sums[t * kRows + r] = fma(x[t], number, sums[t * kRows + r]);
+    }
   };
   size_t d = 0;
   for (; d + 4 <= depth; d += 4) {
-    fetch_ahead<kStride>(keys + d * kTile, 4 * kTile * sizeof *keys);
+    for (int t = 0; t < kTiles; t++) fetch_ahead<Elements, kStride>(keys[t] + d * kTile, 4 * kTile);
     add_products(d, even);
     add_products(d + 1, odd);
     add_products(d + 2, even);
@@ -56,17 +65,34 @@ SIMD_INLINE void dot_rows(const typename Elements::T* keys, const float* q, size
   }
   if (d < depth) add_products(d, even);
   UNROLL
-  for (int r = 0; r < kRows; r++) scores[r] = add(even[r], odd[r]);
+  for (int i = 0; i < kTiles * kRows; i++) scores[i] = add(even[i], odd[i]);
 }
 // Writes the products of kRows query rows with a tile's keys as scores [kRows][16].
 template <class Elements, int kRows> void score_rows(const void* keys, const float* q, size_t depth, float* scores) {
   constexpr int kPass = kVectors < 32 && kRows > 2 ? 2 : kRows;  // rows whose sums fit into registers
   for (int r = 0; r < kRows; r += kPass) {
     f32x16 products[kPass];
-    dot_rows<Elements, kPass, kRows == 8 ? 16 : kRows>((const typename Elements::T*)keys, q + r, depth, products);
+    const typename Elements::T* tile = (const typename Elements::T*)keys;
+    dot_rows<Elements, 1, kPass, kRows == 8 ? 16 : kRows>(&tile, q + r, depth, products);
     UNROLL
     for (int i = 0; i < kPass; i++) store(scores + (r + i) * kTile, products[i]);
   }
+}
+// Writes the products of kRows query rows with the keys of two tiles as scores [2][kRows][16]. A number of the query is
+// read once for both.
+template <class Elements, int kRows>
+void score_pair(const void* first, const void* second, const float* q, size_t depth, float* scores) {
+  using T = typename Elements::T;
+  const T* tiles[2] = {(const T*)first, (const T*)second};
+  f32x16 products[2 * kRows];
+  dot_rows<Elements, 2, kRows, kRows>(tiles, q, depth, products);
+  UNROLL
+  for (int i = 0; i < 2 * kRows; i++) store(scores + i * kTile, products[i]);
+}
+using ScorePair = void (*)(const void* first, const void* second, const float* q, size_t depth, float* scores);
+template <class Elements, int kRows> constexpr ScorePair score_pair_or_null() {
+  if constexpr (kTakesPairs<Elements>) return score_pair<Elements, kRows>;
+  else return nullptr;
 }
 
 // sums[r] += Σ_key weights[r][key] · values[key], for kRows rows and kColumns vectors of columns.
@@ -76,14 +102,13 @@ SIMD_INLINE void add_columns(const typename Elements::T* values, size_t value_st
                              size_t width) {
   f32x16 tile_sums[kRows][kColumns];
   UNROLL
-  for (int r = 0; r < kRows; r++)
-    UNROLL
-    for (int c = 0; c < kColumns; c++) tile_sums[r][c] = splat(0.f);
+  for (int r = 0; r < kRows; r++) UNROLL
+  for (int c = 0; c < kColumns; c++) tile_sums[r][c] = splat(0.f);
   for (size_t key = 0; key < kTile; key++) {
     f32x16 weight[kRows];
     UNROLL
     for (int r = 0; r < kRows; r++) weight[r] = splat(weights[r * kTile + key]);
-    fetch_ahead<kRows>(values + key * value_stride, kColumns * kTile * sizeof *values);
+    fetch_ahead<Elements, kRows>(values + key * value_stride, kColumns * kTile);
     UNROLL
     for (int c = 0; c < kColumns; c++) {
       f32x16 x = Elements::load(values + key * value_stride + kTile * c);
@@ -93,10 +118,9 @@ SIMD_INLINE void add_columns(const typename Elements::T* values, size_t value_st
     }
   }
   UNROLL
-  for (int r = 0; r < kRows; r++)
-    UNROLL
-    for (int c = 0; c < kColumns; c++)
-      store(sums + r * width + kTile * c, add(load(sums + r * width + kTile * c), tile_sums[r][c]));
+  for (int r = 0; r < kRows; r++) UNROLL
+  for (int c = 0; c < kColumns; c++)
+    store(sums + r * width + kTile * c, add(load(sums + r * width + kTile * c), tile_sums[r][c]));
 }
 // Adds a tile's weighted values to the sums [kRows][width]. weights is [kRows][16].
 template <class Elements, int kRows>
@@ -118,9 +142,8 @@ void add_values(const void* tile_values, size_t value_stride, const float* weigh
   }
 }
 // Adds the weighted values of one row. It reads only the values of visible keys: `visible` has a bit a key.
-template <class Elements>
-void add_visible_values(const void* tile_values, size_t value_stride, const float* weights, uint32_t visible,
-                        float* sums, size_t width) {
+template <class Elements> void add_visible_values(const void* tile_values, size_t value_stride, const float* weights,
+                                                  uint32_t visible, float* sums, size_t width) {
   const typename Elements::T* values = (const typename Elements::T*)tile_values;
   for (size_t c = 0; c < width; c += kTile) {
     f32x16 tile_sum = splat(0.f);
@@ -149,10 +172,12 @@ template <class Elements> void read_value(const void* value, size_t width, float
   for (size_t c = 0; c < width; c += kTile) store(out + c, Elements::load((const typename Elements::T*)value + c));
 }
 
-// The functions that depend on the type of stored keys and values. An array of four is for 1, 2, 4 and 8 query rows.
+// The functions that depend on the type of stored keys and values. Arrays are for 1, 2, 4 and, if there is a fourth, 8
+// query rows. score_pair is null where tiles are not taken in pairs.
 struct TileFunctions {
   size_t element_bytes;
   void (*score_rows[4])(const void* keys, const float* q, size_t depth, float* scores);
+  ScorePair score_pair[3];
   void (*add_values[4])(const void* values, size_t value_stride, const float* weights, float* sums, size_t width);
   void (*add_visible_values)(const void* values, size_t value_stride, const float* weights, uint32_t visible,
                              float* sums, size_t width);
@@ -162,6 +187,7 @@ struct TileFunctions {
 template <class Elements> constexpr TileFunctions kTileFunctions = {
     sizeof(typename Elements::T),
     {score_rows<Elements, 1>, score_rows<Elements, 2>, score_rows<Elements, 4>, score_rows<Elements, 8>},
+    {score_pair_or_null<Elements, 1>(), score_pair_or_null<Elements, 2>(), score_pair_or_null<Elements, 4>()},
     {add_values<Elements, 1>, add_values<Elements, 2>, add_values<Elements, 4>, add_values<Elements, 8>},
     add_visible_values<Elements>,
     score_exactly<Elements>,
