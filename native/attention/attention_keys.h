@@ -49,6 +49,7 @@ template <class X> void transpose_halves(const uint16_t* rows, size_t stride, si
       if (n < kTile) to_floats<X>(row, numbers + i * kTile, n);
       else store(numbers + i * kTile, Format<X>::load(row));
     }
+    fetch_next_rows(rows, stride, depth, d);
     transpose16(numbers, kTile, n < kTile ? columns : out + d * kTile);
     for (size_t c = 0; n < kTile && c < n * kTile; c += kTile) store(out + d * kTile + c, load(columns + c));
   }
