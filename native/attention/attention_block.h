@@ -181,7 +181,7 @@ struct QueryBlock {
     functions.score_rows[size](tile.keys, q_of(i), scoring.depth, weights);
     bool is_whole = is_inside || seen_by_all == 0xFFFF;
     if (!is_whole || !weigh_raw<1>(&tile, i, n)) weigh_any(tile, key, i, n, is_whole ? kAllVisible : visible);
-    if (is_whole)
+    if (is_whole || tile.has_finite_values())
       return functions.add_values[size](tile.values, tile.value_stride, weights, part_values_of(i), scoring.width);
     for (size_t r = 0; r < n && i + r < count; r++)
       functions.add_visible_values(tile.values, tile.value_stride, weights + r * kTile, visible[r],
@@ -226,17 +226,27 @@ struct QueryBlock {
     exp.low = splat(sum.exp_low);
     return kIsInside ? exp_inside<false>(exp, x, t) : exp_below<false>(exp, x, t);
   }
+  // Writes the products of a bundle's rows with a tile's keys, in double.
+  void score_exactly(const Tile& tile, size_t i, size_t n, double* exact) const {
+    const float* q[kBundle];
+    for (size_t r = 0; r < n; r++) q[r] = queries[i + r].q;
+    functions.score_exactly(tile.keys, q, n, scoring.depth, exact);
+  }
   // Turns the scores of n rows into weights. `visible` has the visible keys of each row, or is kAllVisible.
   NEVER_INLINE void weigh_any(const Tile& tile, size_t key, size_t i, size_t n, const uint32_t* visible) {
     ExpVector<float> exp(base_two(), ExpTraits<float>::kBias);
+    double exact[kBundle * kTile];
+    const bool has_exact = queries[i].wants_exact;
+    if (has_exact) score_exactly(tile, i, n, exact);
     for (size_t r = 0; r < n; r++) {
       QuerySum& sum = sums[i + r];
       uint32_t lanes = visible ? visible[r] : 0xFFFF;
       float* scores = weights + r * kTile;
       f32x16 z = score(tile.scales, scores), x = select_bits(z, splat(-infinity<float>()), lanes);
-      add_weights(
-          tile.scales, part_weights_of(i + r), scores,
-          begin_raw(sum, x, lanes) ? raw_weights<false>(exp, sum, x) : adjusted_weights(tile, i + r, key, z, lanes));
+      f32x16 y = begin_raw(sum, x, lanes)
+                     ? raw_weights<false>(exp, sum, x)
+                     : adjusted_weights(tile, i + r, key, z, lanes, has_exact ? exact + r * kTile : nullptr);
+      add_weights(tile.scales, part_weights_of(i + r), scores, y);
     }
   }
   // Whether the visible scores are raw: none is NaN, passes the row's exponent, or is large and near the largest score.
@@ -253,7 +263,9 @@ struct QueryBlock {
   static ALWAYS ExpScale<float> base_two() { return ExpScale<float>::of(kLog2E); }
 
   // Defined in attention_weights.h.
-  NEVER_INLINE f32x16 adjusted_weights(const Tile& tile, size_t r, size_t key, f32x16 z, uint32_t lanes);
+  NEVER_INLINE f32x16 adjusted_weights(const Tile& tile, size_t r, size_t key, f32x16 z, uint32_t lanes,
+                                       const double* exact);
+  static NEVER_INLINE void add_slope_and_bias(const Query& query, size_t key, uint32_t lanes, f64x8* y);
   static double distance(double a, double b);
   f64x8 cap(f64x8 z) const;
   SELDOM void raise_exponent(size_t r, double largest);

@@ -72,7 +72,7 @@ struct KeyValues {
   // The number of a sequence's keys. Arrays may be longer: nothing behind these keys is read.
   size_t length(size_t sequence) const { return lengths ? (size_t)lengths[sequence] : shape.keys; }
   // Floats of a copied tile; 0 if tiles are used where they lie.
-  size_t copied_floats() const { return pages ? 0 : kTile * (shape.depth + shape.value_width()); }
+  size_t copied_floats() const { return pages ? 0 : kTile * (shape.depth + shape.value_width() + 1); }
   // The tile of the keys from `key` on, a multiple of 16. `memory` has copied_floats() for it.
   // `rows` is how many query rows read the tile; `is_copied` says that `memory` holds it already.
   Tile tile(size_t sequence, size_t head, size_t key, float* memory, size_t rows, bool is_copied) const {
@@ -83,7 +83,7 @@ struct KeyValues {
     size_t index = pages->tile_index(entry, head, (uint32_t)key);
     const char* start = (const char*)pages->slabs[entry >> 26] + index * pages->tile_elements * functions.element_bytes;
     return {start, start + kTile * shape.depth * functions.element_bytes, shape.value_width(),
-            scales->count ? scales->data[entry >> 26] + index * 2 * kTile : nullptr};
+            scales->count ? scales->data[entry >> 26] + index * 2 * kTile : nullptr, nullptr};
   }
   // A key's value as floats: in its array, or copied to `memory`, which has shape.value_width() floats.
   NEVER_INLINE const float* value(size_t sequence, size_t head, size_t key, float* memory) const {
@@ -105,7 +105,7 @@ struct KeyValues {
     if (pages) {
       Tile t = cached_tile(sequence, head, key);
       double scores[kTile];
-      functions.score_exactly(t.keys, q, shape.depth, scores);
+      functions.score_exactly(t.keys, &q, 1, shape.depth, scores);
       return scores[key % kTile] * (t.scales ? (double)t.scales[key % kTile] : 1);
     }
     size_t at = shape.row_index(sequence, head, shape.kv_heads, key, shape.keys) * shape.depth;
@@ -118,18 +118,34 @@ struct KeyValues {
     }
     return sum;
   }
+  // A tile that was copied to `memory`: its keys, its values, their check.
+  Tile copied_tile(const float* memory) const {
+    const float* copies = memory + kTile * shape.depth;
+    return {memory, copies, shape.value_width(), nullptr, copies + kTile * shape.value_width()};
+  }
+  // Completes a copied tile of `count` values: further ones are 0. A key that a row does not see has the weight 0, which
+  // hides finite values only.
+  Tile check_values(float* memory, size_t count) const {
+    size_t width = shape.value_width();
+    float* copies = memory + kTile * shape.depth;
+    f32x16 zero = splat(0.f), check = zero;
+    for (size_t c = 0; c < count * width; c += kTile) check = fma(load(copies + c), zero, check);
+    for (size_t c = count * width; c < kTile * width; c += kTile) store(copies + c, zero);
+    store(copies + kTile * width, check);
+    return copied_tile(memory);
+  }
   // Copies keys to `memory`, transposed. Values follow them if many rows read the tile, or if a value is not a whole
   // number of vectors. Otherwise the tile points to the values in their array.
   Tile copy_tile(size_t sequence, size_t head, size_t key, float* memory, size_t rows, bool is_copied) const {
     size_t keys_left = length(sequence) - key, count = keys_left < kTile ? keys_left : kTile;
     size_t row = shape.row_index(sequence, head, shape.kv_heads, key, shape.keys);
     size_t row_stride = shape.is_position_major ? shape.kv_heads : 1;
-    if (is_copied) return {memory, memory + kTile * shape.depth, shape.value_width(), nullptr};
+    if (is_copied) return copied_tile(memory);
     if (halves) return copy_halves(row, row_stride, count, memory);
     transpose((const float*)keys + row * shape.depth, row_stride * shape.depth, count, shape.depth, memory);
     const float* first_value = (const float*)values + row * shape.value_depth;
     size_t width = shape.value_width(), value_stride = row_stride * shape.value_depth;
-    if (width == shape.value_depth && rows < 16) return {memory, first_value, value_stride, nullptr};
+    if (width == shape.value_depth && rows < 16) return {memory, first_value, value_stride, nullptr, nullptr};
     float* copies = memory + kTile * shape.depth;
     for (size_t i = 0; i < count; i++)
       for (size_t c = 0; c < width; c += kTile) {
@@ -137,7 +153,7 @@ struct KeyValues {
         store(copies + i * width + c, left < kTile ? load_n(first_value + i * value_stride + c, left, 0)
                                                    : load(first_value + i * value_stride + c));
       }
-    return {memory, copies, width, nullptr};
+    return check_values(memory, count);
   }
   // Copies a tile of halves as floats, keys and values alike.
   NEVER_INLINE Tile copy_halves(size_t row, size_t row_stride, size_t count, float* memory) const {
@@ -149,7 +165,7 @@ struct KeyValues {
       if (width > shape.value_depth) store(copies + (i + 1) * width - kTile, splat(0.f));
       halves->widen(first_value + i * stride, copies + i * width, shape.value_depth);
     }
-    return {memory, copies, width, nullptr};
+    return check_values(memory, count);
   }
 };
 

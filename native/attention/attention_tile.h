@@ -15,11 +15,13 @@
 namespace {
 
 // A tile in memory: keys are [depth][16]; values are sixteen rows, `value_stride` elements apart, in whole vectors.
-// `scales` has sixteen scales of keys and sixteen scales of values, or is null.
+// `scales` has sixteen scales of keys and sixteen scales of values, or is null. `value_check` has sixteen floats, of which
+// some are NaN unless all values are finite; it is null where nobody looked.
 struct Tile {
   const void *keys, *values;
   size_t value_stride;
-  const float* scales;
+  const float *scales, *value_check;
+  bool has_finite_values() const { return value_check && !any_nan(load(value_check)); }
 };
 
 // Whether few rows take tiles in pairs: where registers hold the sums of both, and arithmetic takes longer than reading.
@@ -154,17 +156,34 @@ template <class Elements> void add_visible_values(const void* tile_values, size_
   }
 }
 
-// Writes the sixteen scores of one query row as doubles, for scores whose float rounding would show.
-template <class Elements> void score_exactly(const void* keys, const float* q, size_t depth, double* scores) {
-  f64x8 low = splat(0.), high = low;
+template <class Elements, int kRows>
+SIMD_INLINE void score_group_exactly(const void* keys, const float* const* q, size_t depth, double* scores) {
+  f64x8 low[kRows], high[kRows];
+  UNROLL
+  for (int r = 0; r < kRows; r++) low[r] = high[r] = splat(0.);
   for (size_t d = 0; d < depth; d++) {
     f32x16 x = Elements::load((const typename Elements::T*)keys + d * kTile);
-    f64x8 y = splat((double)q[d]);
-    low = fma(low_f64(x), y, low);
-    high = fma(high_f64(x), y, high);
+    f64x8 x_low = low_f64(x), x_high = high_f64(x);
+    UNROLL
+    for (int r = 0; r < kRows; r++) {
+      f64x8 y = splat((double)q[r][d]);
+      low[r] = fma(x_low, y, low[r]);
+      high[r] = fma(x_high, y, high[r]);
+    }
   }
-  store(scores, low);
-  store(scores + 8, high);
+  UNROLL
+  for (int r = 0; r < kRows; r++) {
+    store(scores + r * kTile, low[r]);
+    store(scores + r * kTile + 8, high[r]);
+  }
+}
+// Writes the scores of n query rows as doubles, [n][16], for scores whose float rounding would show.
+template <class Elements>
+void score_exactly(const void* keys, const float* const* q, size_t n, size_t depth, double* scores) {
+  constexpr int kGroup = kVectors < 32 ? 2 : 4;
+  size_t r = 0;
+  for (; r + kGroup <= n; r += kGroup) score_group_exactly<Elements, kGroup>(keys, q + r, depth, scores + r * kTile);
+  for (; r < n; r++) score_group_exactly<Elements, 1>(keys, q + r, depth, scores + r * kTile);
 }
 
 // Writes one value as `width` floats, a multiple of sixteen.
@@ -181,7 +200,7 @@ struct TileFunctions {
   void (*add_values[4])(const void* values, size_t value_stride, const float* weights, float* sums, size_t width);
   void (*add_visible_values)(const void* values, size_t value_stride, const float* weights, uint32_t visible,
                              float* sums, size_t width);
-  void (*score_exactly)(const void* keys, const float* q, size_t depth, double* scores);
+  void (*score_exactly)(const void* keys, const float* const* q, size_t n, size_t depth, double* scores);
   void (*read_value)(const void* value, size_t width, float* out);
 };
 template <class Elements> constexpr TileFunctions kTileFunctions = {

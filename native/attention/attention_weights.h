@@ -8,10 +8,12 @@
 namespace {
 
 // Returns the weights of any scores of row r, from doubles where a float would not do. A score of +∞ weighs +∞.
-f32x16 QueryBlock::adjusted_weights(const Tile& tile, size_t r, size_t key, f32x16 z, uint32_t lanes) {
+// `exact` has the row's products in double, or is null.
+f32x16 QueryBlock::adjusted_weights(const Tile& tile, size_t r, size_t key, f32x16 z, uint32_t lanes,
+                                    const double* exact) {
   const Query& query = queries[r];
   QuerySum& sum = sums[r];
-  f32x16 infinite = splat(-infinity<float>()), x = select_bits(z, splat(0.f), lanes);
+  f32x16 x = select_bits(z, splat(0.f), lanes);
   uint32_t large = lanes_above(x, splat(kLargestRaw)) | lanes_above(splat(-kLargestRaw), x);
   if (scoring.is_uncapped() && query.has_raw_scores && sum.is_begun && sum.part_exponent < 0x1p20 &&
       sum.part_exponent > -0x1p20)
@@ -20,35 +22,47 @@ f32x16 QueryBlock::adjusted_weights(const Tile& tile, size_t r, size_t key, f32x
   f64x8 y[2] = {low_f64(x), high_f64(x)};
   double scores[kTile];
   if (large || any_nan(x)) {
-    functions.score_exactly(tile.keys, query.q, scoring.depth, scores);
-    f32x16 scales = tile.scales ? load(tile.scales) : splat(1.f);
-    y[0] = mul(load(scores), mul(low_f64(scales), splat(scoring.scale)));
-    y[1] = mul(load(scores + 8), mul(high_f64(scales), splat(scoring.scale)));
-  }
-  for (size_t i = 0; i < 2; i++) store(scores + 8 * i, scoring.is_uncapped() ? y[i] : cap(y[i]));
-  double largest = -infinity<double>();
-  for (size_t i = 0; i < kTile; i++) {
-    if (!(lanes >> i & 1)) {
-      scores[i] = -infinity<double>();
-      continue;
+    if (!exact) {
+      functions.score_exactly(tile.keys, &query.q, 1, scoring.depth, scores);
+      exact = scores;
     }
-    if (query.slope != 0) scores[i] -= query.slope * distance(query.position, (double)(key + i));
-    if (query.bias) scores[i] += query.bias[key + i] * kLog2E;
-    if (scores[i] > largest && scores[i] < infinity<double>()) largest = scores[i];
+    f32x16 scales = tile.scales ? load(tile.scales) : splat(1.f);
+    y[0] = mul(load(exact), mul(low_f64(scales), splat(scoring.scale)));
+    y[1] = mul(load(exact + 8), mul(high_f64(scales), splat(scoring.scale)));
   }
+  for (size_t i = 0; i < 2 && !scoring.is_uncapped(); i++) y[i] = cap(y[i]);
+  if (query.slope != 0 || query.bias) add_slope_and_bias(query, key, lanes, y);
+  f64x8 infinite = splat(infinity<double>()), highest = splat(-infinity<double>());
+  uint32_t above[2];
+  for (size_t i = 0; i < 2; i++) {
+    y[i] = select_bits(y[i], splat(-infinity<double>()), lanes >> 8 * i & 0xFF);
+    above[i] = lanes_above(y[i], splat(0x1.fffffffffffffp+1023));
+    highest = max_skip_nan(highest, select_bits(splat(-infinity<double>()), y[i], above[i]));
+  }
+  double largest = reduce_max(highest);
   if (largest > -infinity<double>() && (!sum.is_begun || largest > sum.part_exponent + kHeadroom))
     raise_exponent(r, largest);
-  uint32_t above = 0;
-  float high[kTile], low[kTile];
-  for (size_t i = 0; i < kTile; i++) {
-    double d = scores[i] - sum.part_exponent;
-    above |= (uint32_t)(scores[i] == infinity<double>()) << i;
-    high[i] = d < -1000 ? -infinity<float>() : (float)d;
-    low[i] = d - d == 0 && d >= -1000 ? (float)(d - (double)high[i]) : 0;
+  f64x8 rest[2];
+  for (size_t i = 0; i < 2; i++) {
+    f64x8 d = sub(y[i], splat(sum.part_exponent));
+    rest[i] = select_bits(sub(splat(0.), infinite), d, lanes_above(splat(-1000.), d));
   }
-  f32x16 t, row_weights = exp_below<false>(ExpVector<float>(base_two(), ExpTraits<float>::kBias),
-                                           Two<f32x16>{load(high), load(low)}, t);
-  return select_bits(sub(splat(0.f), infinite), row_weights, above);
+  f32x16 high = narrow(rest[0], rest[1]), t;
+  f32x16 low = narrow(zero_nan(sub(rest[0], low_f64(high))), zero_nan(sub(rest[1], high_f64(high))));
+  f32x16 row_weights =
+      exp_below<false>(ExpVector<float>(base_two(), ExpTraits<float>::kBias), Two<f32x16>{high, low}, t);
+  return select_bits(splat(infinity<float>()), row_weights, above[0] | above[1] << 8);
+}
+// Adds the slope's share and the bias to the scores of visible keys, of which `key` is the first.
+void QueryBlock::add_slope_and_bias(const Query& query, size_t key, uint32_t lanes, f64x8* y) {
+  double scores[kTile];
+  for (size_t i = 0; i < 2; i++) store(scores + 8 * i, y[i]);
+  for (; lanes; lanes &= lanes - 1) {
+    size_t i = lowest_bit(lanes);
+    if (query.slope != 0) scores[i] -= query.slope * distance(query.position, (double)(key + i));
+    if (query.bias) scores[i] += query.bias[key + i] * kLog2E;
+  }
+  for (size_t i = 0; i < 2; i++) y[i] = load(scores + 8 * i);
 }
 inline double QueryBlock::distance(double a, double b) { return a > b ? a - b : b - a; }
 // Returns softcap · tanh(z / softcap).

@@ -56,7 +56,7 @@ void BackwardBlock::recompute(size_t r, size_t t, bool is_changed, uint32_t lane
            lanes_outside(s, splat(-largest<float>()), splat(largest<float>()));
   if (!lanes) return;
   double scores[kTile];
-  score_exactly<Format<float>>(keys + t * kTile * depth, rows[r].query.q, depth, scores);
+  score_exactly<Format<float>>(keys + t * kTile * depth, &rows[r].query.q, 1, depth, scores);
   for (size_t i = 0; i < 2; i++)
     z[i] = select_bits(mul(load(scores + 8 * i), splat(shape.scale * kLog2E)), z[i], lanes >> 8 * i);
 }

@@ -230,4 +230,19 @@ describe.each(backends)('%s', (name) => {
       sameBits(sync.mergeAttentionPartials(...states).finish(), rowOf(v, 0), 'out');
     });
   });
+
+  it.each([NaN, Infinity])('of %d reach no row that does not see their key, and leave its bits', (x) => {
+    const [n, first] = [75, 41];
+    const [q, k, v] = [numbers(n * headDim, 1), numbers(n * headDim, 2), numbers(n * valueDim, 3)];
+    const attend = (values: Float32Array) =>
+      sync.attention(q, k, values, { heads: 1, headDim, valueDim, causal: 'topLeft' });
+    const clean = attend(v);
+    const out = attend(v.map((y, i) => (i >= first * valueDim && i % valueDim === 3 ? x : y)));
+    sameBits(out.subarray(0, first * valueDim), clean.subarray(0, first * valueDim), 'rows before the key');
+    for (let row = first; row < n; row++) {
+      const [mine, other] = [rowOf(out, row), rowOf(clean, row)];
+      expect(Number.isFinite(mine[3])).toBe(false);
+      sameBits(mine.subarray(4), other.subarray(4), `columns of row ${row}`);
+    }
+  });
 });
