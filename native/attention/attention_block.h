@@ -151,8 +151,8 @@ struct QueryBlock {
     for (size_t n; i < end; i += n) attend_tile(tile, key, i, n = bundle_size(end - i));
   }
   bool takes_pairs() const { return count <= kPairRows && functions.score_pair[0]; }
-  // Takes a block of up to kPairRows rows through the two tiles that begin at `key`. A row waits for its weights between
-  // scores and values: it waits once for two tiles.
+  // Takes a block of up to kPairRows rows through the two tiles that begin at `key`. Between scores and values a row
+  // waits for its weights: it waits once for two tiles.
   void attend_pair(const Tile* tiles, size_t key) {
     size_t n = bundle_size(count), size = lowest_bit(n);
     if (key < inner_from[0] || key + 2 * kTile > inner_to[0]) {

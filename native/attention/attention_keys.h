@@ -123,8 +123,8 @@ struct KeyValues {
     const float* copies = memory + kTile * shape.depth;
     return {memory, copies, shape.value_width(), nullptr, copies + kTile * shape.value_width()};
   }
-  // Completes a copied tile of `count` values: further ones are 0. A key that a row does not see has the weight 0, which
-  // hides finite values only.
+  // Completes a copied tile of `count` values: further ones are 0. A key that a row does not see has the weight 0,
+  // which hides finite values only.
   Tile check_values(float* memory, size_t count) const {
     size_t width = shape.value_width();
     float* copies = memory + kTile * shape.depth;

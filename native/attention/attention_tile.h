@@ -2,8 +2,8 @@
 //
 // A tile holds its keys transposed, [depth][16]: each key is a lane. A score is a chain of fmas with a broadcast number
 // of the query, and no lane is added to another. The values follow the keys as rows, so that a cache is read as one
-// stream of bytes. Each loop also fetches what lies kAhead bytes further on: so much arithmetic stands between two lines
-// that the processor's own prefetcher falls behind.
+// stream of bytes. Each loop also fetches what lies kAhead bytes further on: so much arithmetic stands between two
+// lines that the processor's own prefetcher falls behind.
 //
 // TileFunctions has the functions for one storage type. transpose makes tiles of array rows.
 #pragma once
@@ -15,8 +15,8 @@
 namespace {
 
 // A tile in memory: keys are [depth][16]; values are sixteen rows, `value_stride` elements apart, in whole vectors.
-// `scales` has sixteen scales of keys and sixteen scales of values, or is null. `value_check` has sixteen floats, of which
-// some are NaN unless all values are finite; it is null where nobody looked.
+// `scales` has sixteen scales of keys and sixteen scales of values, or is null. `value_check` has sixteen floats, some
+// of which are NaN unless all values are finite; it is null where nobody looked.
 struct Tile {
   const void *keys, *values;
   size_t value_stride;
@@ -24,7 +24,7 @@ struct Tile {
   bool has_finite_values() const { return value_check && !any_nan(load(value_check)); }
 };
 
-// Whether few rows take tiles in pairs: where registers hold the sums of both, and arithmetic takes longer than reading.
+// Whether few rows take tiles in pairs: registers hold the sums of both, and arithmetic takes longer than reading.
 template <class Elements> constexpr bool kTakesPairs = kVectors >= 32 && sizeof(typename Elements::T) < 4;
 // Bytes between what a loop multiplies and what it fetches.
 template <class Elements> constexpr size_t kAhead = kTakesPairs<Elements> ? 16384 : 8192;
