@@ -51,6 +51,7 @@ const standIns: Record<string, string> = {
   'head/file': 'lib/head/portable-file.ts',
   'backend/wasm/host': 'lib/backend/wasm/portable-host.ts',
   'backend/wasm/urls': 'lib/backend/wasm/portable-urls.ts',
+  'backend/wasm/workers': 'lib/backend/wasm/portable-workers.ts',
 };
 
 const portable: Options = {
@@ -64,7 +65,8 @@ const portable: Options = {
     {
       name: 'portable',
       setup(build) {
-        build.onResolve({ filter: /\/(native|js-jobs|file|host|urls)\.js$/ }, ({ path: wanted, resolveDir }) => {
+        const filter = /\/(native|js-jobs|file|host|urls|workers)\.js$/;
+        build.onResolve({ filter }, ({ path: wanted, resolveDir }) => {
           const name = path
             .relative('lib', path.resolve(resolveDir, wanted))
             .replaceAll('\\', '/')

@@ -24,7 +24,9 @@ export interface Capabilities {
   features: string[];
   /** The caches that one core sees, in bytes; 0 where unknown, as without the addon. */
   caches: Caches;
-  /** How many threads may share the work of a call: {@link setThreads}. JavaScript runs on 1. */
+  /**
+   * How many threads may share the work of a call: {@link setThreads}. JavaScript runs on 1, WebAssembly on 1 at first.
+   */
   threads: number;
   /**
    * From how many bytes on another algorithm is used (Infinity: never), and where that comes from: 'built-in', which is
@@ -63,9 +65,14 @@ export function capabilities(): Capabilities {
     processor: machine.processor,
     features: [...machine.features],
     caches: { ...machine.caches },
-    threads: addon && name !== 'js' && name !== 'wasm' ? addon.threads() : 1,
+    threads: threadsOf(name),
     plan: addon && { ...addon.plan(), source: settings().planSource },
   };
+}
+
+function threadsOf(name: BackendName): number {
+  if (name === 'wasm') return wasm().threads!();
+  return name === 'js' ? 1 : native().addon!.threads();
 }
 
 function withoutAddon(): Machine {

@@ -1,7 +1,16 @@
 /** How many threads may share the work of one call. */
 import { outOfRange, wrongType } from './call/errors.js';
 import { native } from './backend/native.js';
-import { MAX_THREADS, settings } from './backend/settings.js';
+import { choice } from './backend/choice.js';
+import { MAX_THREADS } from './backend/settings.js';
+import { wasm } from './backend/wasm/host.js';
+
+/** Throws if `n` is no number of threads. */
+export function checkThreads(n: unknown): void {
+  const expected = `an integer from 1 to ${MAX_THREADS}`;
+  if (typeof n !== 'number') throw wrongType(expected, 'the number of threads', n);
+  if (!(Number.isInteger(n) && n >= 1 && n <= MAX_THREADS)) throw outOfRange(expected, 'the number of threads', n);
+}
 
 /**
  * Sets how many threads may share the work of one call, the caller's included; 1: nothing is shared. It holds for the
@@ -10,9 +19,10 @@ import { MAX_THREADS, settings } from './backend/settings.js';
  *
  * The threads are the package's own and start with the first call that is large enough
  * (`capabilities().plan.parallelBytes`). While one call has them, a call from another worker thread does its work
- * alone. The JavaScript backend uses none of them.
+ * alone. WebAssembly has up to 16 threads for each JavaScript thread that asks for them, from 1 on, where memory can be
+ * shared; in a browser ask `init` of flash-softmax/wasm. The JavaScript backend uses none.
  *
- * @returns The number until now; 1 without the native addon, which is what it stays.
+ * @returns The number until now; 1 where there are no threads.
  * @throws TypeError (ERR_INVALID_ARG_TYPE) if `n` is not a number, RangeError (ERR_OUT_OF_RANGE) if it is not an
  *   integer from 1 to 1024.
  * @example
@@ -21,11 +31,8 @@ import { MAX_THREADS, settings } from './backend/settings.js';
  * console.log(capabilities().threads); // → 1
  */
 export function setThreads(n: number): number {
-  if (typeof n !== 'number') throw wrongType(`an integer from 1 to ${MAX_THREADS}`, 'the number of threads', n);
-  if (!(Number.isInteger(n) && n >= 1 && n <= MAX_THREADS)) {
-    throw outOfRange(`an integer from 1 to ${MAX_THREADS}`, 'the number of threads', n);
-  }
-  settings();
+  checkThreads(n);
+  if (choice().name === 'wasm') return wasm().threads!(n);
   const { addon } = native();
   if (addon === null) return 1;
   const before = addon.threads();

@@ -3,9 +3,10 @@
 //     node scripts/build-wasm.mjs [--check]
 //
 // All modules are linked from one object and work on one memory that they import: first the stack, which they share as
-// calls do not overlap, then 64 KB of static data for each. native/host/wasm/modules.json says which operators are in
-// which module. Without a compiler it prints one line and succeeds, unless FLASH_SOFTMAX_REQUIRE_WASM is 1. What is up
-// to date is not made again. With --check it only says whether all modules are there.
+// calls of a thread do not overlap, then 64 KB of static data for each. Other threads have stacks of their own; static
+// data are constant. native/host/wasm/modules.json says which operators are in which module. Without a compiler it
+// prints one line and succeeds, unless FLASH_SOFTMAX_REQUIRE_WASM is 1. What is up to date is not made again. With
+// --check it only says whether all modules are there.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,6 +23,8 @@ const KB = 1024;
 /** Where the static data of a module begins, as in lib/backend/wasm/space.ts. */
 const STACK = 256 * KB;
 const DATA = 64 * KB;
+/** Half of what 32 bits address. A memory that threads share must have a limit. */
+const MOST = 2 ** 31;
 
 const works = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
 const firstOf = (commands) => commands.find(works);
@@ -69,7 +72,8 @@ function build() {
     const exports = operators.flatMap((each) => types.get(each).map((type) => `--export=${each}_${type}`));
     const base = STACK + index * DATA;
     // lld refuses a module whose data reach beyond its initial memory.
-    const places = ['-z', `stack-size=${STACK}`, `--global-base=${base}`, `--initial-memory=${base + DATA}`];
+    const limits = [`--initial-memory=${base + DATA}`, `--max-memory=${MOST}`];
+    const places = ['-z', `stack-size=${STACK}`, `--global-base=${base}`, '--export=__stack_pointer', ...limits];
     run(linker, [...lld, ...places, ...exports, ...objects, '-o', `wasm/${name}.wasm`]);
   });
 }

@@ -119,8 +119,9 @@ const kernelsFrom = <Kernels extends BackendOf<never>>(table: Backend | undefine
 function selected(): Chosen {
   if (chosen === undefined) {
     requireNative(environment('FLASH_SOFTMAX_REQUIRE_NATIVE'));
-    settings();
+    const { threads } = settings();
     const choice = choose(availableBackends(), environment('FLASH_SOFTMAX_BACKEND'));
+    if (choice.name === 'wasm') wasm().threads!(threads, true);
     chosen = { choice, table: choice.name === 'js' ? undefined : tableOf(choice.name) };
   }
   return chosen;

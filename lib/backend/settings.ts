@@ -17,6 +17,8 @@ type Profile = Partial<Record<keyof Plan, number>>;
 export interface Settings {
   /** The source of the plan: 'built-in' or the path of a profile. */
   readonly planSource: string;
+  /** FLASH_SOFTMAX_THREADS. */
+  readonly threads: number | undefined;
 }
 
 let settled: Settings | undefined;
@@ -27,15 +29,16 @@ export function settings(): Settings {
 }
 
 function settle(threads: string | undefined, path: string | undefined): Settings {
-  const wanted = threads ? threadsFrom(threads) : Math.min(parallelism(), MAX_THREADS);
+  const asked = threads ? threadsFrom(threads) : undefined;
   const profile = path ? readProfile(path) : undefined;
   const { addon } = native();
-  addon?.threads(wanted, true); // one pool serves the process: an earlier setting stays
+  // One pool serves the process: an earlier setting stays.
+  addon?.threads(asked ?? Math.min(parallelism(), MAX_THREADS), true);
   if (addon && profile) {
     const { twoPassBytes, streamBytes, parallelBytes } = { ...addon.plan(), ...profile };
     addon.plan(twoPassBytes, streamBytes, parallelBytes);
   }
-  return { planSource: path || 'built-in' };
+  return { planSource: path || 'built-in', threads: asked };
 }
 
 function threadsFrom(text: string): number {

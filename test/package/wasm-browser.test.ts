@@ -1,6 +1,6 @@
 /**
  * The WebAssembly kernels in a page of headless Chromium: the bits of the native ones, from a bundle of one file; the
- * whole corpus; and whether they are faster than a loop.
+ * whole corpus; whether they are faster than a loop; and threads.
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import { backendNamed } from '../../lib/backend/named.js';
 import { MODULE_NAMES } from '../../lib/backend/wasm/wasm.js';
 import { sameBitBackends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
-import { portable, runInPage } from '../support/page.js';
+import { portable, runInPage, runIsolated } from '../support/page.js';
 import { itWith, tool } from '../support/tools.js';
 
 const dist = path.join(root, 'dist');
@@ -105,4 +105,48 @@ itWith(
     expect(loop / foreign, `${times}`).toBeGreaterThan(2);
   },
   300_000,
+);
+
+const THREADS = `
+import { allocate, capabilities, setThreads, softmax } from './lib/index.js';
+import { init } from './lib/wasm.js';
+import bytes from './wasm/softmax.wasm';
+const rowOf = ${rowOf.toString()};
+const hashOf = ${hashOf.toString()};
+let answer;
+try {
+  const backend = await init({ softmax: bytes }, { threads: 3 });
+  const { threads } = capabilities();
+  const x = rowOf(2 ** 20);
+  const [shared, out] = [allocate('float32', x.length), allocate('float32', x.length)];
+  shared.set(x);
+  const hashes = new Set();
+  for (let i = 0; i < 20; i++) {
+    hashes.add(hashOf(softmax(x, { cols: 2 ** 10 })));
+    hashes.add(hashOf(softmax(shared, { cols: 2 ** 10, out }).slice()));
+  }
+  setThreads(1);
+  hashes.add(hashOf(softmax(x, { cols: 2 ** 10 })));
+  const isShared = shared.buffer instanceof SharedArrayBuffer;
+  answer = { isolated: crossOriginIsolated, backend, threads, hashes: [...hashes], isShared };
+} catch (error) {
+  answer = { error: String(error) };
+}
+await fetch('/answer', { method: 'POST', body: JSON.stringify(answer) });
+`;
+
+itWith(
+  [modules, chromium],
+  'a page that is isolated has threads, and the same bits',
+  async () => {
+    const [x, y] = [rowOf(2 ** 20), new Float32Array(2 ** 20)];
+    backendNamed(sameBitBackends[0]!).softmax_f32(x, y, 2 ** 10, 2 ** 10, 1, 1, null, 0, null);
+    const found = await runIsolated(chromium.path, THREADS, {
+      plugins: [portable],
+      loader: { '.wasm': 'binary' },
+      define: { 'process.env': '{}' },
+    });
+    expect(found).toEqual({ isolated: true, backend: 'wasm', threads: 3, hashes: [hashOf(y)], isShared: true });
+  },
+  60_000,
 );

@@ -31,24 +31,41 @@ export interface Cut {
   readonly rows: number;
 }
 
-/** The cut of the call that was placed last, to copies of about so many bytes; undefined: it is one piece. */
-export function cutOf(kernel: KernelParameters, values: Values, most: number): Cut | undefined {
+/** The elements that a row of the call that was placed last has in each array; undefined: the call is one piece. */
+function elementsOfRows(kernel: KernelParameters, values: Values): readonly number[] | undefined {
   const count = kernel.rows < 0 ? 1 : (values[kernel.rows] as number);
   if (count <= 1) return undefined;
-  const { parameters } = kernel;
-  const each = parameters.map((parameter: Parameter, i) =>
+  const each = kernel.parameters.map((parameter: Parameter, i) =>
     parameter.form === 'array' && lengths[i]! > 0 ? elementsOfRow(kernel, values, i) : 0,
   );
   // The kernel refuses a call with a shorter array, in one piece.
-  if (each.some((elements, i) => elements > 0 && count * elements > lengths[i]!)) return undefined;
+  return each.some((elements, i) => elements > 0 && count * elements > lengths[i]!) ? undefined : each;
+}
+
+/** The bits of eight rows are whole bytes. */
+const wholeBytes = (each: readonly number[], rows: number): number =>
+  each.every(Number.isInteger) ? rows : Math.ceil(rows / 8) * 8;
+
+/**
+ * The cut of the call that was placed last, to copies of about so many bytes, and to so many rows at least; undefined:
+ * it is one piece.
+ */
+export function cutOf(kernel: KernelParameters, values: Values, most: number, least = 1): Cut | undefined {
+  const each = elementsOfRows(kernel, values);
+  if (each === undefined) return undefined;
   const bytesOfRow = each.reduce(
-    (sum, n, i) => sum + (n > 0 && copies[i] === Copy.own ? n * parameters[i]!.bytes : 0),
+    (sum, n, i) => sum + (n > 0 && copies[i] === Copy.own ? n * kernel.parameters[i]!.bytes : 0),
     0,
   );
-  const fitting = Math.max(1, Math.floor(most / bytesOfRow));
-  // The bits of eight rows are whole bytes.
-  const rows = each.every(Number.isInteger) ? fitting : Math.ceil(fitting / 8) * 8;
-  return rows < count ? { each, rows } : undefined;
+  const rows = wholeBytes(each, Math.max(least, Math.floor(most / bytesOfRow)));
+  return rows < (values[kernel.rows] as number) ? { each, rows } : undefined;
+}
+
+/** The cut of the call that was placed last, to so many blocks; undefined: it is one piece. */
+export function cutInto(kernel: KernelParameters, values: Values, blocks: number): Cut | undefined {
+  const each = elementsOfRows(kernel, values);
+  if (each === undefined) return undefined;
+  return { each, rows: wholeBytes(each, Math.ceil((values[kernel.rows] as number) / blocks)) };
 }
 
 /** The arguments of a block, which begins at row `from`. */

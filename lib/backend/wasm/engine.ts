@@ -5,20 +5,20 @@
 export type Module = object;
 
 export interface Memory {
-  readonly buffer: ArrayBuffer;
+  readonly buffer: ArrayBufferLike;
   grow(pages: number): number;
 }
 
 export interface Exports {
-  readonly slots: () => number;
-  readonly report: () => number;
+  /** Says where arguments and reports stand. Returns nothing. */
+  readonly enter: (frame: number) => number;
   readonly [kernel: string]: (...numbers: number[]) => number;
 }
 
 interface Engine {
   readonly Module: new (bytes: Uint8Array) => Module;
   readonly Instance: new (module: Module, imports?: object) => { readonly exports: unknown };
-  readonly Memory: new (limits: { initial: number; maximum?: number }) => Memory;
+  readonly Memory: new (limits: { initial: number; maximum: number; shared?: boolean }) => Memory;
   validate(bytes: Uint8Array): boolean;
   compile(bytes: ArrayBufferView | ArrayBuffer): Promise<Module>;
   compileStreaming?(response: unknown): Promise<Module>;

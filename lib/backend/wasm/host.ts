@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { wasm as listed } from '#files';
 import type { Backend } from '../backend.js';
 import { packageRoot } from '../load-addon.js';
-import { engine, obstacle } from './engine.js';
+import { obstacle } from './engine.js';
 import { provideAll, type Provided } from './modules.js';
+import { allowThreads, type threads } from './pool.js';
 import type { inRegion } from './regions.js';
 import { wasmBackend } from './wasm.js';
+import { startWorker } from './workers.js';
 
 /** The backend, or the reason for its absence as a clause. */
 export type Wasm =
@@ -20,11 +22,15 @@ export type Wasm =
       readonly isWhole: boolean;
       /** A new array in memory that kernels use where it is. */
       readonly allocate: typeof inRegion;
+      /** Returns how many threads share a call, and sets it; with `unlessSet` only the first call sets it. */
+      readonly threads: typeof threads;
       /** The compiled module of an operator, for another thread. */
       readonly moduleFor: (operator: string) => Provided;
       readonly error?: never;
     }
-  | (Readonly<Partial<Record<'backend' | 'isWhole' | 'allocate' | 'moduleFor', never>>> & { readonly error: string });
+  | (Readonly<Partial<Record<'backend' | 'isWhole' | 'allocate' | 'threads' | 'moduleFor', never>>> & {
+      readonly error: string;
+    });
 
 let found: Wasm | undefined;
 
@@ -38,7 +44,8 @@ function find(): Wasm {
   if (error !== undefined) return { error };
   const path = pathOf('softmax');
   if (path === undefined) return { error: 'the package has no modules for it here' };
-  provideAll((name) => new engine!.Module(readFileSync(pathOf(name)!)));
+  provideAll((name) => readFileSync(pathOf(name)!));
+  allowThreads(startWorker);
   return wasmBackend();
 }
 

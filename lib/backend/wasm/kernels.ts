@@ -12,12 +12,14 @@
  */
 import { outOfMemory } from '../../call/errors.js';
 import type { Positional } from '../operator.js';
-import { block, cutOf } from './blocks.js';
+import { block, cutInto, cutOf, type Cut } from './blocks.js';
 import { copyIn, copyOut } from './copies.js';
 import type { KernelParameters } from './parameters.js';
-import { areInPlace, isTooLong, place, type Values } from './places.js';
+import { areInPlace, isTooLong, lengths, place, type Values } from './places.js';
+import { isShareable } from './modules.js';
+import { helpersIn, runBlock, share, sharedWork, type SharedCall } from './pool.js';
 import { hasRegions, regionOf } from './regions.js';
-import { work, type Ready, type Space } from './space.js';
+import { REPORT, work, type Ready, type Space } from './space.js';
 
 const enum Answer {
   done = 0,
@@ -26,11 +28,17 @@ const enum Answer {
 
 /** Bytes of copies from which on a call is cut into blocks, and of a block. */
 const BLOCK_BYTES = 2 ** 20;
+/** Blocks that threads share are larger by this factor: fewer times do threads wait for copies. */
+const MORE_SHARED = 32;
+/** Bytes of the first array from which on threads share a call in place: others take some microseconds to wake up. */
+const SHARED_BYTES = 2 ** 18;
+/** Blocks for each thread: one that begins late does fewer. */
+const SHARES = 4;
 
 /** Throws what the kernel's check of its contract found. */
-function refuse(space: Space, report: number): never {
-  const [op, name, expected] = new Uint32Array(space.buffer, report, 3);
-  const [least, received] = new Float64Array(space.buffer, report + 16, 2);
+function refuse(space: Space): never {
+  const [op, name, expected] = new Uint32Array(space.buffer, REPORT, 3);
+  const [least, received] = new Float64Array(space.buffer, REPORT + 16, 2);
   const message =
     name === 0
       ? `Expected ${space.text(expected!)} for ${space.text(op!)} but received something else`
@@ -38,51 +46,86 @@ function refuse(space: Space, report: number): never {
   throw Object.assign(new RangeError(message), { code: 'ERR_INVALID_ARG_VALUE' });
 }
 
-/** A kernel with its number among those of this thread, and the bytes of a block. */
+/** A kernel with its number among those of this thread, and the sizes of its calls. */
 interface Numbered extends KernelParameters {
   readonly number: number;
   readonly blockBytes: number;
+  readonly sharedBytes: number;
+}
+
+/** What a kernel lacks that has answered so. Throws what it refuses. */
+function missingOf(space: Space, answer: number): number {
+  if (answer === Answer.refused) refuse(space);
+  return answer === Answer.done ? 0 : space.all<Float64Array>('Float64Array')[REPORT / 8 + 4]!;
 }
 
 /** Runs a call in a memory. Returns the bytes of memory that it lacks there, of which it has written nothing then. */
 function runIn(space: Space, kernel: Numbered, values: Values): number {
   const { parameters, blockBytes } = kernel;
-  const ready = space.kernel(kernel.number, kernel.module, kernel.kernel);
-  const end = place(space, ready.slots, parameters, values);
-  if (end - space.top > blockBytes) {
-    const cut = cutOf(kernel, values, blockBytes);
+  const end = place(space, parameters, values);
+  if (end - space.top > blockBytes && kernel.rows >= 0) {
+    const other = space === work() ? sharedFor(kernel, values) : undefined;
+    if (other !== undefined) return runIn(other, kernel, values);
+    const most = blockBytes * (space.areas > 0 ? MORE_SHARED : 1);
+    const cut = cutOf(kernel, values, most, 1 + helpersIn(space));
     if (cut !== undefined) {
       const rows = values[kernel.rows] as number;
-      for (let from = 0; from < rows; from += cut.rows) run(kernel, block(kernel, values, cut, from));
+      for (let from = 0; from < rows; from += cut.rows) run(kernel, block(kernel, values, cut, from), space);
       return 0;
     }
   }
   if (isTooLong || !space.reach(end)) return end - space.top;
+  const ready = space.kernel(kernel.number, kernel.module, kernel.kernel);
+  if (!areInPlace) copyIn(space, parameters, values);
   return runPlaced(space, ready, end, kernel, values);
 }
 
-function runPlaced(space: Space, ready: Ready, end: number, { parameters }: Numbered, values: Values): number {
-  if (!areInPlace) copyIn(space, parameters, values);
+/** The memory that threads share, for a call of many rows that they can share. */
+const sharedFor = (kernel: Numbered, values: Values): Space | undefined =>
+  (values[kernel.rows] as number) > 1 && isShareable(kernel.module) ? sharedWork() : undefined;
+
+function runPlaced(space: Space, ready: Ready, end: number, kernel: Numbered, values: Values): number {
+  const cut = space.areas > 0 ? sharesOf(space, kernel, values) : undefined;
+  if (cut !== undefined)
+    return runShared({ space, ready, end, kernel, cut, rows: values[kernel.rows] as number }, values);
   const answer = ready.run(end, space.bytes, Number(space.grows));
   if (space.grows) space.refresh();
-  if (answer === Answer.refused) refuse(space, ready.report);
-  if (answer !== Answer.done) return space.all<Float64Array>('Float64Array')[ready.report / 8 + 4]!;
-  if (!areInPlace) copyOut(space, parameters, values);
+  const missing = missingOf(space, answer);
+  if (missing === 0 && !areInPlace) copyOut(space, kernel.parameters, values);
+  return missing;
+}
+
+/** The blocks of a call that threads share; undefined: this thread does it alone. */
+function sharesOf(space: Space, kernel: Numbered, values: Values): Cut | undefined {
+  if (lengths[0]! * kernel.parameters[0]!.bytes < kernel.sharedBytes) return undefined;
+  const helpers = helpersIn(space);
+  return helpers > 0 ? cutInto(kernel, values, SHARES * (1 + helpers)) : undefined;
+}
+
+/** Runs a call on all threads. A block that one of them could not do is done here, where its error is found. */
+function runShared(call: SharedCall & { kernel: Numbered }, values: Values): number {
+  const { space, kernel, cut } = call;
+  const lacking = share(call).filter((from) => {
+    const missing = missingOf(space, runBlock(call, from));
+    if (missing > 0 && space.grows) throw outOfMemory(missing, kernel.kernel);
+    return missing > 0;
+  });
+  if (!areInPlace) copyOut(space, kernel.parameters, values);
+  for (const from of lacking) run(kernel, block(kernel, values, cut, from), work());
   return 0;
 }
 
 /** The memory in which the first array of a call lies that is in one, or the one that arrays are copied into. */
-function homeOf({ parameters }: KernelParameters, values: Values): Space {
+function homeOf({ parameters, module }: KernelParameters, values: Values): Space {
   for (let i = 0; hasRegions && i < parameters.length; i++) {
     if (parameters[i]!.form !== 'array') continue;
     const region = regionOf(values[i]);
-    if (region !== undefined) return region;
+    if (region !== undefined) return region.areas === 0 || isShareable(module) ? region : work();
   }
   return work();
 }
 
-function run(kernel: Numbered, values: Values): void {
-  const home = homeOf(kernel, values);
+function run(kernel: Numbered, values: Values, home = homeOf(kernel, values)): void {
   let missing = runIn(home, kernel, values);
   if (missing > 0 && home !== work()) missing = runIn(work(), kernel, values);
   if (missing > 0) throw outOfMemory(missing, kernel.kernel);
@@ -91,7 +134,11 @@ function run(kernel: Numbered, values: Values): void {
 let count = 0;
 
 /** A kernel as a function. Its module is read at the first call. */
-export function functionOf(parameters: KernelParameters, blockBytes = BLOCK_BYTES): Positional {
-  const kernel = { ...parameters, number: count++, blockBytes };
+export function functionOf(
+  parameters: KernelParameters,
+  blockBytes = BLOCK_BYTES,
+  sharedBytes = SHARED_BYTES,
+): Positional {
+  const kernel = { ...parameters, number: count++, blockBytes, sharedBytes };
   return (...values) => run(kernel, values);
 }

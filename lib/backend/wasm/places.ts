@@ -7,7 +7,7 @@ import { bufferOf, byteOffsetOf } from '../../call/arrays.js';
 import { lengthOfArray, numberOf, slabsOf } from './arguments.js';
 import type { Parameter } from './parameters.js';
 import { placeOf } from './regions.js';
-import { FIXED, type Space } from './space.js';
+import { FIXED, FRAME, type Space } from './space.js';
 
 export type Values = readonly unknown[];
 
@@ -96,12 +96,12 @@ function placeSlabs(space: Space, { kind, bytes }: Parameter, value: unknown, i:
  * Reads the arguments, gives each array its place, and writes the slots that the kernel reads. Returns the end of all
  * places. Throws the errors of the native binding for values that no kernel takes.
  */
-export function place(space: Space, slots: number, parameters: readonly Parameter[], values: Values): number {
+export function place(space: Space, parameters: readonly Parameter[], values: Values): number {
   const numbers = space.all<Float64Array>('Float64Array');
   end = lines(space.top);
   isTooLong = false;
   areInPlace = true;
-  for (let i = 0, slot = slots / 8; i < parameters.length; i++, slot += 2) {
+  for (let i = 0, slot = FRAME / 8; i < parameters.length; i++, slot += 2) {
     const parameter = parameters[i]!;
     const value = values[i];
     if (parameter.form === 'size' || parameter.form === 'number') {

@@ -6,7 +6,8 @@
  */
 import { bufferOf, byteOffsetOf, bytesPerElement, kindOf, newArray, type ArrayKind } from '../../call/arrays.js';
 import type { ArrayOfKind } from '../../call/arrays.js';
-import { FIXED, MOST_BYTES, Space } from './space.js';
+import { threads } from './pool.js';
+import { FIXED, MOST_BYTES, Space, WORKER_BYTES } from './space.js';
 
 /** Bytes of a region, unless an array needs more; and what is left in each for copies and memory of kernels. */
 const REGION = 2 ** 25;
@@ -25,6 +26,8 @@ const regions = new WeakMap<ArrayBufferLike, Space>();
 const places = new WeakMap<object, Place>();
 export let hasRegions = false;
 let current: Space | undefined;
+/** The region that was last made for a large array, while an array lies in it. */
+let large: WeakRef<Space> | undefined;
 
 /** The place of an array that `allocate` gave; undefined for any other value. */
 export const placeOf = (value: object): Place | undefined => places.get(value);
@@ -41,8 +44,9 @@ export function regionOf(value: unknown): Space | undefined {
 export function inRegion<K extends ArrayKind>(kind: K, length: number): ArrayOfKind<K> | undefined {
   const bytes = length * bytesPerElement(newArray(kind, 0));
   const room = Math.ceil(bytes / 64) * 64;
-  const fits = current !== undefined && current.top + room + FOR_CALLS <= current.bytes;
-  const region = fits ? current : newRegion(room);
+  const open = isLarge(room) ? large?.deref() : current;
+  const fits = open !== undefined && open.areas >= threads() - 1 && open.top + room + FOR_CALLS <= open.bytes;
+  const region = fits ? open : newRegion(room);
   if (region === undefined) return undefined;
   const at = Math.ceil(region.top / 64) * 64;
   region.top = at + room;
@@ -51,20 +55,23 @@ export function inRegion<K extends ArrayKind>(kind: K, length: number): ArrayOfK
   return array as unknown as ArrayOfKind<K>;
 }
 
+const isLarge = (bytes: number): boolean => bytes > REGION / 4;
+
 function newRegion(bytes: number): Space | undefined {
   // A large array has a region of its own, with as much again for results and memory of kernels.
-  const isLarge = bytes > REGION / 4;
-  const region = spaceOf(isLarge ? 2 * bytes + FOR_CALLS : REGION + FOR_CALLS);
+  const region = spaceOf(isLarge(bytes) ? 2 * bytes + FOR_CALLS : REGION + FOR_CALLS);
   if (region === undefined) return undefined;
   regions.set(region.buffer, region);
   hasRegions = true;
-  if (!isLarge) current = region;
+  if (isLarge(bytes)) large = new WeakRef(region);
+  else current = region;
   return region;
 }
 
 function spaceOf(bytes: number): Space | undefined {
+  const areas = threads() - 1;
   try {
-    return bytes < MOST_BYTES - 2 ** 21 ? new Space(bytes, false) : undefined;
+    return bytes + areas * WORKER_BYTES < MOST_BYTES - 2 ** 21 ? new Space(bytes, false, areas) : undefined;
   } catch {
     return undefined;
   }

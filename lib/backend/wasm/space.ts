@@ -10,20 +10,22 @@ import { engine, type Exports, type Memory } from './engine.js';
 import { moduleOf } from './modules.js';
 
 export const PAGE = 65_536;
-/** The stack, and a page of static data for each of up to 12 modules (scripts/build-wasm.mjs). */
+export const STACK = 4 * PAGE;
+/** The stack, a page of static data for each of up to 11 modules (scripts/build-wasm.mjs), and a frame. */
 export const FIXED = 16 * PAGE;
+/** The frame of native/host/wasm/call.h: slots for arguments, a report, and what else a thread has for its calls. */
+export const FRAME = 15 * PAGE;
+export const FRAME_BYTES = 512;
+const SLOTS = 48;
+/** Where a kernel's report stands: what it refused, and how many bytes it lacks. */
+export const REPORT = FRAME + 8 * SLOTS;
+/** The area of another thread in a memory that it shares: its stack, its frame, and memory for its kernels. */
+export const WORKER_BYTES = STACK + 2 ** 22;
 /** Half of what 32 bits address, as in native/host/wasm/arena.cc. */
 export const MOST_BYTES = 2 ** 31;
 
-/** What an instance of a module has for its calls: its kernels, and where it takes arguments and leaves reports. */
-interface Instance {
-  readonly exports: Exports;
-  readonly slots: number;
-  readonly report: number;
-}
-
 /** A kernel of an instance. */
-export interface Ready extends Omit<Instance, 'exports'> {
+export interface Ready {
   /** Runs the kernel on the arguments in the slots. Its memory is [begin, end). */
   readonly run: (begin: number, end: number, grows: number) => number;
 }
@@ -31,27 +33,34 @@ export interface Ready extends Omit<Instance, 'exports'> {
 type Views = Partial<Record<ArrayKind, ArrayBufferView>>;
 
 export class Space {
-  readonly #memory: Memory;
-  readonly #instances = new Map<string, Instance>();
+  readonly memory: Memory;
+  readonly #instances = new Map<string, Exports>();
   readonly #ready: Ready[] = [];
   #views: Views = {};
-  #buffer: ArrayBuffer;
+  #buffer: ArrayBufferLike;
   #bytes: number;
   /** Where the memory of the next call begins. */
-  top = FIXED;
+  top: number;
 
-  /** Throws a RangeError where the system has no memory of that size. */
+  /**
+   * Throws a RangeError where the system has no memory of that size.
+   *
+   * @param areas For so many other threads, which share the memory.
+   */
   constructor(
     bytes: number,
     readonly grows: boolean,
+    readonly areas = 0,
   ) {
-    const pages = Math.ceil((FIXED + bytes) / PAGE);
-    this.#memory = new engine!.Memory({ initial: pages, maximum: grows ? MOST_BYTES / PAGE : pages });
-    this.#buffer = this.#memory.buffer;
+    this.top = FIXED + areas * WORKER_BYTES;
+    const pages = Math.ceil((this.top + bytes) / PAGE);
+    const maximum = grows ? MOST_BYTES / PAGE : pages;
+    this.memory = new engine!.Memory({ initial: pages, maximum, shared: areas > 0 });
+    this.#buffer = this.memory.buffer;
     this.#bytes = pages * PAGE;
   }
 
-  get buffer(): ArrayBuffer {
+  get buffer(): ArrayBufferLike {
     return this.#buffer;
   }
 
@@ -61,7 +70,7 @@ export class Space {
 
   /** Takes new views if the memory has grown. */
   refresh(): void {
-    const { buffer } = this.#memory;
+    const { buffer } = this.memory;
     if (buffer === this.#buffer) return;
     this.#buffer = buffer;
     this.#bytes = buffer.byteLength;
@@ -74,7 +83,7 @@ export class Space {
     if (!this.grows || end > MOST_BYTES) return false;
     const pages = Math.ceil((end - this.#bytes) / PAGE);
     try {
-      this.#memory.grow(pages);
+      this.memory.grow(pages);
     } catch {
       return false;
     }
@@ -98,18 +107,23 @@ export class Space {
   kernel(number: number, module: string, name: string): Ready {
     const ready = this.#ready[number];
     if (ready !== undefined) return ready;
-    const { exports, slots, report } = this.#instance(module);
-    return (this.#ready[number] = { run: exports[name]!, slots, report });
+    return (this.#ready[number] = { run: this.#instance(module)[name]! });
   }
 
-  #instance(name: string): Instance {
+  #instance(name: string): Exports {
     let instance = this.#instances.get(name);
     if (instance === undefined) {
-      const exports = new engine!.Instance(moduleOf(name), { env: { memory: this.#memory } }).exports as Exports;
-      instance = { exports, slots: exports.slots(), report: exports.report() };
+      const { memory } = this;
+      instance = new engine!.Instance(moduleOf(name, this.areas > 0), { env: { memory } }).exports as Exports;
+      instance.enter(FRAME);
       this.#instances.set(name, instance);
     }
     return instance;
+  }
+
+  /** Two numbers for each argument of a call. */
+  slots(): Float64Array {
+    return this.part('Float64Array', FRAME, SLOTS) as Float64Array;
   }
 
   /** The text at an address, up to its 0. */
@@ -121,7 +135,7 @@ export class Space {
   }
 }
 
-let shared: Space | undefined;
+let alone: Space | undefined;
 
 /** The memory into which arrays are copied. It begins with a megabyte for calls. */
-export const work = (): Space => (shared ??= new Space(2 ** 20, true));
+export const work = (): Space => (alone ??= new Space(2 ** 20, true));

@@ -4,6 +4,7 @@ import type { Wasm } from './host.js';
 import { functionOf } from './kernels.js';
 import { isProvided, moduleOf } from './modules.js';
 import { kernelsOf } from './parameters.js';
+import { threads } from './pool.js';
 import { inRegion } from './regions.js';
 import { SIGNATURES } from './signatures.js';
 
@@ -19,6 +20,7 @@ export function wasmBackend(): Wasm {
     backend: table as unknown as Backend,
     isWhole: MODULE_NAMES.every(isProvided),
     allocate: inRegion,
+    threads,
     moduleFor: (operator) => {
       const name = SIGNATURES.find(([each]) => each === operator)![1];
       return { name, module: moduleOf(name) };

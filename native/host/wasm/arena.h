@@ -6,6 +6,15 @@
 
 namespace arena {
 
+struct Header;
+
+// The arena of a thread: its next block, its end, its last block, and whether the memory may grow behind it.
+struct State {
+  uintptr_t top, limit;
+  Header* last;
+  bool may_grow;
+};
+
 // The arena is [begin, end). Where `grows`, the memory grows if that is not enough.
 void open(uintptr_t begin, uintptr_t end, bool grows);
 void* allocate(size_t bytes);  // aligned to 16 bytes; null: no memory

@@ -1,5 +1,5 @@
-// A kernel as a function of WebAssembly: JavaScript writes the call's arguments into `slots`, two numbers each, and the
-// function checks the contract of operators.def and runs the kernel.
+// A kernel as a function of WebAssembly: JavaScript writes the call's arguments into the slots of a frame, two numbers
+// each, and the function checks the contract of operators.def and runs the kernel.
 #pragma once
 #include "../../kernels.h"
 #include "../contract.h"
@@ -21,8 +21,17 @@ struct Report {
   double missing;
 };
 
-extern Slot slots[binding::Arguments::kMost];
-extern Report report;
+// What a thread has for its calls. JavaScript says where it lies. lib/backend/wasm/space.ts knows these places.
+struct Frame {
+  Slot slots[binding::Arguments::kMost];
+  Report report;
+  arena::State arena;
+};
+static_assert(offsetof(Frame, report) == 384 && offsetof(Report, missing) == 32 && sizeof(Frame) <= 512);
+
+// A global of the instance, and not in memory: threads have instances of their own on one memory. All else that is
+// static in a module is constant.
+extern Frame* __attribute__((address_space(1))) frame;
 
 // Reads the slots. Lengths are true ones, as JavaScript takes them from the engine.
 void read(const binding::Kind* kinds, size_t count, binding::Arguments& all);
@@ -46,12 +55,12 @@ template <class... A> int32_t call(Kernel<A...> kernel, binding::Contract holds,
   static_assert(kKinds.size() <= binding::Arguments::kMost);
   binding::Arguments arguments;
   read(kKinds.data(), kKinds.size(), arguments);
-  if (!holds(arguments, report.refusal)) return kRefused;
+  if (!holds(arguments, frame->report.refusal)) return kRefused;
   arena::open(place.begin, place.end, place.grows);
   volatile size_t missing = 0;
   binding::ArgumentReader reader{arguments};
   Invocation<A...>{kernel, make_run(&missing), binding::Parameter<A>::get(reader)...};
-  report.missing = (double)missing;
+  frame->report.missing = (double)missing;
   return missing ? kNoMemory : kDone;
 }
 

@@ -1,17 +1,16 @@
-// What JavaScript finds in each module besides its kernels: where arguments and reports stand.
+// What JavaScript finds in each module besides its kernels: how to say where arguments and reports stand.
 #include "call.h"
 
 #define EXPORT(name) extern "C" __attribute__((export_name(name), visibility("default")))
 
 namespace wasm {
 
-Slot slots[binding::Arguments::kMost];
-Report report;
+Frame* __attribute__((address_space(1))) frame;
 
 void read(const binding::Kind* kinds, size_t count, binding::Arguments& all) {
   size_t all_slabs = 0;
   for (size_t i = 0; i < count; i++) {
-    const Slot& from = slots[i];
+    const Slot& from = frame->slots[i];
     binding::Arguments::Slot& to = all.slots[i];
     switch (kinds[i].form) {
       case binding::Form::kArray:
@@ -40,5 +39,4 @@ Run make_run(volatile size_t* missing) {
 
 }  // namespace wasm
 
-EXPORT("slots") wasm::Slot* slots() { return wasm::slots; }
-EXPORT("report") wasm::Report* report() { return &wasm::report; }
+EXPORT("enter") void enter(wasm::Frame* frame) { wasm::frame = frame; }
