@@ -10,7 +10,8 @@ import { bitsOf, likeArray, positive, sameOrApart } from '../call/checks.js';
 import { wrongValue, outOfRange } from '../call/errors.js';
 import { optionNames, readable, UNSCALED_NAMES, type Form, type UnscaledOptions } from '../call/options.js';
 import type { FloatArray, KindOf, LogitArray, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
-import { softTopKBackwardKernels, softTopKKernels } from '../js/losses/soft-top-k.js';
+import { softTopKBackwardKernels } from '../js/losses/soft-top-k-backward.js';
+import { softTopKKernels } from '../js/losses/soft-top-k.js';
 
 interface Sharpness {
   /** How sharp the choice is, an inverse temperature: finite and > 0. Default: 1. */

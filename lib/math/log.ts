@@ -5,8 +5,6 @@ import { exactProduct, type Pair } from './powers.js';
 export const LN2_HIGH = 0x162e42fee / 2 ** 33;
 export const LN2_LOW = 1.9082149292705877e-10;
 
-const TERMS = /* @__PURE__ */ [23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3].map((k) => 2 / k);
-
 /** a + b exactly: the rounded sum, and the rounding error (Knuth's TwoSum). */
 export function twoSum(a: number, b: number): Pair {
   const sum = a + b;
@@ -14,40 +12,75 @@ export function twoSum(a: number, b: number): Pair {
   return [sum, a - (sum - ofB) + (b - ofB)];
 }
 
+const number = new Float64Array(1);
+const words = new Uint32Array(number.buffer); // little-endian: words[1] has the sign and the exponent
+
+/** What rounding took from the last result of {@link log1pRounded}. */
+export const lowOfLog = /* @__PURE__ */ new Float64Array(1);
+
 /**
  * log(1 + s + rest) for s ≥ 0 and |rest| far below s, as the sum of two doubles. Max error: 2^-58.
  * The steps are the steps of native/math/log.h.
  */
-export function log1p(s: number, rest: number): Pair {
-  if (s < 2 ** -60) return [s, rest];
+export const log1p = (s: number, rest: number): Pair => [log1pRounded(s, rest), lowOfLog[0]!];
+
+/** {@link log1p} without an array: returns the first double, and leaves the second in `lowOfLog`. */
+export function log1pRounded(s: number, rest: number): number {
+  if (s < 2 ** -60) {
+    lowOfLog[0] = rest;
+    return s;
+  }
   let f = s;
   let below = rest;
   let n = 0;
   if (s > Math.SQRT2 - 1) {
-    const scale = s < 2 ** 1000 ? 1 : 0.5; // the power of two below must be finite
-    if (scale !== 1) n = 1;
-    const [whole, lost] = twoSum(scale, s * scale);
-    let power = 1;
-    for (; whole / power > Math.SQRT2; power *= 2) n++;
-    f = whole / power - 1;
-    below = (lost + rest * scale) / power;
+    const scale = s < 2 ** 1000 ? 1 : 0.5; // the sum must be finite
+    const scaled = s * scale;
+    const whole = scale + scaled;
+    const ofScaled = whole - scale;
+    const lost = scale - (whole - ofScaled) + (scaled - ofScaled);
+    // whole = 2^n (1 + f) with 1 + f in (√½, √2]
+    number[0] = whole;
+    n = (words[1]! >>> 20) - 1023;
+    words[1] = (words[1]! & 0xfffff) | 0x3ff00000;
+    if (number[0]! > Math.SQRT2) n++;
+    // Two powers, as one may be below the normal range.
+    words[0] = 0;
+    words[1] = (1023 - (n >> 1)) << 20;
+    const first = number[0]!;
+    words[1] = (1023 - (n - (n >> 1))) << 20;
+    const second = number[0]!;
+    f = whole * first * second - 1;
+    below = (lost + rest * scale) * first * second;
+    if (scale !== 1) n++;
   }
-  const [divisor, divisorLow] = twoSum(2, f);
+  const divisor = 2 + f;
+  const ofF = divisor - 2;
+  const divisorLow = 2 - (divisor - ofF) + (f - ofF);
   const h = f / divisor;
   const [product, lost] = exactProduct(h, divisor);
   const low = (f - product - lost + (below - h * (divisorLow + below))) / divisor;
   const z = h * h;
-  let p = 0;
-  for (const term of TERMS) p = p * z + term;
-  const [sum, sumLow] = twoSum(n * LN2_HIGH, 2 * h);
-  return twoSum(sum, sumLow + (n * LN2_LOW + (2 * low * (1 + z) + h * (z * p))));
+  const p = seriesOf(z, (2 / 23) * z + 2 / 21);
+  const leading = n * LN2_HIGH;
+  const sum = leading + 2 * h;
+  const ofH = sum - leading;
+  const sumLow = leading - (sum - ofH) + (2 * h - ofH);
+  const others = sumLow + (n * LN2_LOW + (2 * low * (1 + z) + h * (z * p)));
+  const high = sum + others;
+  const ofOthers = high - sum;
+  lowOfLog[0] = sum - (high - ofOthers) + (others - ofOthers);
+  return high;
 }
 
-/** ln x of a positive number by {@link log1p}, from whichever of x and 1 / x is at least 1. */
-export const lnBy1p = (x: number): number => (x < 1 ? -log1p(1 / x - 1, 0)[0] : log1p(x - 1, 0)[0]);
+/** 2/3 + 2/5 z + … + 2/19 z⁸ + last · z⁹ */
+const seriesOf = (z: number, last: number): number => {
+  const upper = (((last * z + 2 / 19) * z + 2 / 17) * z + 2 / 15) * z + 2 / 13;
+  return ((((upper * z + 2 / 11) * z + 2 / 9) * z + 2 / 7) * z + 2 / 5) * z + 2 / 3;
+};
 
-const number = new Float64Array(1);
-const words = new Uint32Array(number.buffer); // little-endian: words[1] has the sign and the exponent
+/** ln x of a positive number by {@link log1p}, from whichever of x and 1 / x is at least 1. */
+export const lnBy1p = (x: number): number => (x < 1 ? -log1pRounded(1 / x - 1, 0) : log1pRounded(x - 1, 0));
 
 /**
  * ln x. −Infinity for 0, NaN below 0. Max error: about 1 ULP.
@@ -73,7 +106,5 @@ export function ln(x: number): number {
   const h = f / (2 + f);
   const z = h * h;
   // |h| ≤ 0.172: the first omitted term, 2 h²³ / 23, is below 2^-60 of the result.
-  let p = TERMS[1]!;
-  for (let i = 2; i < TERMS.length; i++) p = p * z + TERMS[i]!;
-  return n * LN2_HIGH + (2 * h + (h * z * p + n * LN2_LOW));
+  return n * LN2_HIGH + (2 * h + (h * z * seriesOf(z, 2 / 21) + n * LN2_LOW));
 }

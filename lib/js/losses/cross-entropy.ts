@@ -1,9 +1,8 @@
 /** The kernels of crossEntropy. */
 import type { CrossEntropyKernel } from '../../backend/backend.js';
 import { CROSS_ENTROPY } from '../../backend/operators.js';
-import { kindOf } from '../../call/arrays.js';
 import { eachRow } from '../rows/row.js';
-import { isPlain, plainLoss } from '../softmax/log-plain.js';
+import { isPlain, writePlainGradients, writePlainLosses } from '../softmax/log-plain.js';
 import { LogRows } from '../softmax/log-rows.js';
 import { twinOf } from '../twin.js';
 
@@ -17,15 +16,15 @@ const crossEntropy: CrossEntropyKernel<Float32Array | Float64Array> = (
   inner,
   ...rest
 ) => {
-  const isSingle = kindOf(x) === 'Float32Array';
-  const tries = gradient === null && isPlain(cols, rest[0], rest[1], rest[3]);
   let rows: LogRows | undefined;
-  eachRow(outer, cols, inner, (start, row) => {
-    const target = targets[row]!;
-    const tried = tries && target >= 0 ? plainLoss(x, start + target * inner, start, inner, cols, isSingle) : NaN;
-    loss[row] =
-      tried === tried ? tried : (rows ??= new LogRows(x, cols, inner, ...rest)).crossEntropy(target, gradient, start);
-  });
+  const compute = (start: number, row: number): void => {
+    rows ??= new LogRows(x, cols, inner, ...rest);
+    loss[row] = rows.crossEntropy(targets[row]!, gradient, start);
+  };
+  const shape = { outer, cols, inner };
+  if (!isPlain(cols, rest[0], rest[1], rest[3])) eachRow(outer, cols, inner, compute);
+  else if (gradient === null) writePlainLosses(x, targets, loss, shape, compute);
+  else writePlainGradients(x, targets, loss, gradient, shape, compute);
 };
 
 export const crossEntropyKernels = /* @__PURE__ */ twinOf(CROSS_ENTROPY, crossEntropy, crossEntropy);

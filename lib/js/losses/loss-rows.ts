@@ -10,6 +10,11 @@ export type Floats = Float32Array | Float64Array;
 /** x; a NaN gets the bits that it has on all machines. The sign of a NaN that was computed differs between them. */
 export const sameNaN = (x: number): number => (x === x ? x : NaN);
 
+/** {@link sameNaN} of the elements start, start + stride, … below `end`: in a loop of its own it costs others nothing. */
+export function unifyNaNs(out: Floats, start: number, end: number, stride: number): void {
+  for (let i = start; i < end; i += stride) if (out[i] !== out[i]) out[i] = NaN;
+}
+
 /** [outer, cols, inner] with rows along cols. A row is named by the index of its first element. */
 export class LossRows {
   readonly cols: number;

@@ -1,8 +1,8 @@
-/** The kernels of softTopK and softTopKBackward. native/losses/soft_top_k.h has the method and takes the same steps. */
-import { SOFT_TOP_K, SOFT_TOP_K_BACKWARD } from '../../backend/operators.js';
+/** The kernels of softTopK. native/losses/soft_top_k.h has the method and takes the same steps. */
+import { SOFT_TOP_K } from '../../backend/operators.js';
 import { log1p } from '../../math/log.js';
 import { twinOf } from '../twin.js';
-import { expBelow, LossRows, sameNaN, Total, type Floats } from './loss-rows.js';
+import { expBelow, LossRows, type Floats } from './loss-rows.js';
 
 /** What is written to `status` for a row. */
 const FINE = 0;
@@ -154,63 +154,4 @@ function softTopK(
   return true;
 }
 
-/** Σ v of a row, v = p (1 − p), and Σ v dp over it. */
-type Mean = readonly [sum: number, mean: number];
-
-function strideMean(p: Floats, dp: Floats, start: number, cols: number, inner: number): Mean {
-  const [weights, products] = [new Total(), new Total()];
-  for (let c = 0, at = start; c < cols; c++, at += inner) {
-    const v = p[at]! * (1 - p[at]!);
-    weights.add(v);
-    if (v !== 0) products.add(dp[at]! * v);
-  }
-  const [sum] = weights.parts;
-  return [sum, sum === 0 ? 0 : products.parts[0] / sum];
-}
-
-/** The steps of {@link Total}, twice in one loop. */
-function plainMean(p: Floats, dp: Floats, start: number, cols: number): Mean {
-  let [sum, low, products, productsLow] = [0, 0, 0, 0];
-  for (let i = start; i < start + cols; i++) {
-    const probability = p[i]!;
-    const v = probability * (1 - probability);
-    const next = sum + v;
-    const ofV = next - sum;
-    low += sum - (next - ofV) + (v - ofV);
-    sum = next;
-    if (v === 0) continue;
-    const product = dp[i]! * v;
-    const after = products + product;
-    const ofProduct = after - products;
-    productsLow += products - (after - ofProduct) + (product - ofProduct);
-    products = after;
-  }
-  const whole = wholeOf(sum, low);
-  return [whole, whole === 0 ? 0 : wholeOf(products, productsLow) / whole];
-}
-
-const wholeOf = (sum: number, low: number): number => (Math.abs(sum) < Infinity && low === low ? sum + low : sum);
-
-function softTopKBackward(
-  p: Floats,
-  dp: Floats,
-  out: Floats,
-  alpha: number,
-  outer: number,
-  cols: number,
-  inner: number,
-): void {
-  const rows = new LossRows(p, cols, inner);
-  rows.each(outer, (start) => {
-    const [sum, mean] = inner === 1 ? plainMean(p, dp, start, cols) : strideMean(p, dp, start, cols, inner);
-    const isBad = mean !== mean || sum !== sum;
-    for (let c = 0, at = start; c < cols; c++, at += inner) {
-      const v = p[at]! * (1 - p[at]!);
-      if (isBad) out[at] = NaN;
-      else out[at] = v === 0 ? 0 : sameNaN(alpha * v * (dp[at]! - mean));
-    }
-  });
-}
-
 export const softTopKKernels = /* @__PURE__ */ twinOf(SOFT_TOP_K, softTopK, softTopK);
-export const softTopKBackwardKernels = /* @__PURE__ */ twinOf(SOFT_TOP_K_BACKWARD, softTopKBackward, softTopKBackward);

@@ -25,8 +25,8 @@ import { copyStep, logOf, logSteps, RAISE, remainderOf, sumSteps } from './log-s
 type Floats = Float32Array | Float64Array;
 
 // Made once: V8 takes `cells` for a constant in the first functions of a maker alone.
-export const { sumOthers } = /* @__PURE__ */ sumSteps(cells, table);
-export const { toLogs, toGradient, toGradient_f32 } = /* @__PURE__ */ logSteps(cells);
+export const { sumOthers, sumPlain } = /* @__PURE__ */ sumSteps(cells, table);
+export const { plainLogs, toLogs, toGradient, toGradient_f32 } = /* @__PURE__ */ logSteps(cells);
 export const { copy_f64 } = /* @__PURE__ */ copyStep(cells);
 
 export class LogRows extends DoubleLogits<Floats> {

@@ -5,7 +5,7 @@
  */
 import { exactProduct, HEADROOM, DEPTH, STEP_BITS, STEPS, LN2 } from '../../math/powers.js';
 import { NEAR_END } from '../rows/bias.js';
-import type { PowerTable, Reduction } from '../rows/exponentials.js';
+import { reduction, type PowerTable, type Reduction } from '../rows/exponentials.js';
 
 /** The factor of all weights in a row. */
 export const RAISE = 2 ** HEADROOM;
@@ -40,13 +40,13 @@ export function sumSteps(cells: Float64Array, table: PowerTable) {
    * Adds the weights of n logits below `max` to the total, and returns how many are `max`. Puts weights in the place of
    * the logits if `keepsWeights`. A weight and the total are good to 60 bits.
    */
-  function sumOthers(n: number, max: number, reduction: Reduction, keepsWeights: boolean, total: Float64Array): number {
+  function sumOthers(n: number, max: number, constants: Reduction, keepsWeights: boolean, total: Float64Array): number {
     const minusMax = -max;
-    const scale = 1 / reduction.after;
-    const minusHigh = -reduction.stepHigh;
-    const minusLow = -reduction.stepLow;
+    const scale = 1 / constants.after;
+    const minusHigh = -constants.stepHigh;
+    const minusLow = -constants.stepLow;
     const stepsPerUnit = -1 / minusHigh;
-    const natsPerUnit = 1 / reduction.temperature;
+    const natsPerUnit = 1 / constants.temperature;
     const bottom = top * minusHigh;
     const toEntry = 0.5 + top;
     let high = total[0]!;
@@ -84,7 +84,50 @@ export function sumSteps(cells: Float64Array, table: PowerTable) {
     return tops;
   }
 
-  return { sumOthers };
+  const { stepHigh, stepLow } = reduction(1, 1);
+  const stepsPerUnit = 1 / stepHigh;
+  const least = -top * stepHigh;
+  const toEntry = 0.5 + top;
+
+  /** {@link sumOthers} at temperature 1, for a total of 0: its constants are known, and a step takes half the time. */
+  function sumPlain(n: number, max: number, keepsWeights: boolean, total: Float64Array): number {
+    const minusMax = -max;
+    const raised = RAISE;
+    let high = 0;
+    let low = 0;
+    let tops = 0;
+    for (let i = 0; i < n; i++) {
+      const logit = row[i]!;
+      const distance = logit + minusMax;
+      if (distance > least && distance < 0) {
+        const ofMax = distance - logit;
+        const error = logit - (distance - ofMax) + (minusMax - ofMax);
+        const entry = (distance * stepsPerUnit + toEntry) | 0;
+        const steps = top - entry;
+        const t = distance + steps * stepHigh + (steps * stepLow + error);
+        const expMinus1 = t + t * t * (1 / 2 + t * (cubic + t * (1 / 24)));
+        const power = octave[entry >> bits]!;
+        const root = roots[entry & within]!;
+        const rootLow = rootsLow[entry & within]!;
+        const leading = root * power;
+        const smaller = (rootLow + (root + rootLow) * expMinus1) * power;
+        const sum = high + leading;
+        const ofWeight = sum - high;
+        low += high - (sum - ofWeight) + (leading - ofWeight) + smaller;
+        high = sum;
+        if (keepsWeights) row[i] = leading + smaller;
+      } else {
+        if (logit === max) tops++;
+        else if (logit !== logit) high = logit;
+        if (keepsWeights) row[i] = logit === max ? raised : 0;
+      }
+    }
+    total[0] = high;
+    total[1] = low;
+    return tops;
+  }
+
+  return { sumOthers, sumPlain };
 }
 
 /** Makes the steps that turn logits into logarithms, and weights into a gradient. */
@@ -139,7 +182,7 @@ export function logSteps(cells: Float64Array) {
     for (let i = 0; i < n; i++) row[i] = row[i]! * factor;
   }
 
-  return { toLogs, toGradient, toGradient_f32 };
+  return { plainLogs, toLogs, toGradient, toGradient_f32 };
 }
 
 /** Makes the step that writes numbers as they are. */
