@@ -1,75 +1,18 @@
 /** The kernels of row_loss: native/losses/cross_entropy.h has the formulas. */
 import type { RowLossKernel } from '../../backend/backend.js';
 import { ROW_LOSS } from '../../backend/operators.js';
-import { exp } from '../../math/exp.js';
 import { log1p, twoSum } from '../../math/log.js';
 import { exactProduct } from '../../math/powers.js';
 import { cells } from '../rows/logits.js';
 import { LogRows } from '../softmax/log-rows.js';
 import { RAISE } from '../softmax/log-steps.js';
+import { eachRow } from '../rows/row.js';
 import { twinOf } from '../twin.js';
 import { sameNaN } from './loss-rows.js';
+import { expOf, lossOfTarget, type Terms } from './loss-of-target.js';
+import { isPlainLoss, plainRowLoss } from './row-loss-plain.js';
 
 type Floats = Float32Array | Float64Array;
-
-/** The kinds of f, as native/softmax/log_loss_terms.h numbers them. */
-const COMP_SUM = 1;
-const FOCAL = 2;
-
-/** The numbers of a call beside logits and targets. */
-interface Terms {
-  readonly soft: Floats | null;
-  readonly weight: Float64Array | null;
-  readonly given: Float64Array | null;
-  readonly kind: number;
-  readonly parameter: number;
-  readonly smoothing: number;
-  readonly penalty: number;
-  readonly scale: number;
-}
-
-/** f(D), and f′(D) as factor · more: the product may overflow where a gradient does not. */
-interface LossOfTarget {
-  readonly loss: number;
-  readonly factor: number;
-  readonly more: number;
-}
-
-/** exp(v): +∞ above the range, 0 below. */
-function expOf(v: number): number {
-  if (!(v < 720)) return v * Infinity;
-  if (v < -750) return 0;
-  const root = exp(v / 2);
-  return root * root;
-}
-
-/** exp(v) − 1. */
-function expMinusOne(v: number): number {
-  if (!(v > -0.5 && v < 0.5)) return expOf(v) - 1;
-  let sum = 0;
-  for (let k = 18; k > 0; k--) sum = ((sum + 1) * v) / k;
-  return sum;
-}
-
-function lossOfTarget({ kind, parameter }: Terms, D: number, others: number, whole: number): LossOfTarget {
-  if (kind === COMP_SUM) {
-    const power = 1 - parameter;
-    if (power === 0) return { loss: D, factor: 1, more: 1 };
-    const h = power * D;
-    const loss = expMinusOne(h) / power;
-    if (!(h > 700)) return { loss, factor: expOf(h), more: 1 };
-    const root = exp(h < 1400 ? h / 2 : 700);
-    return { loss, factor: root, more: root };
-  }
-  if (kind === FOCAL && parameter !== 0) {
-    const missed = others / whole;
-    if (!(missed > 0)) return { loss: missed * 0, factor: missed * 0, more: 1 };
-    const power = expOf(-parameter * log1p((whole - others) / others, 0)[0]);
-    const p = (whole - others) / whole;
-    return { loss: power * D, factor: power * (1 + (p > 0 ? parameter * p * (D / missed) : 0)), more: 1 };
-  }
-  return { loss: D, factor: 1, more: 1 };
-}
 
 /** What the share of a logit is divided by and multiplied with. */
 interface Slopes {
@@ -185,61 +128,60 @@ class LossRows extends LogRows {
     });
   }
 
-  rowLoss(targets: Int32Array, loss: Float64Array, gradient: Floats | null, outer: number): void {
+  /** Writes the loss and the gradient of one row. */
+  rowLoss(targets: Int32Array, loss: Float64Array, gradient: Floats | null, start: number, row: number): void {
     const { soft, given, smoothing, penalty, scale } = this.terms;
     const hasShares = soft !== null || smoothing > 0;
-    this.visitRows(outer, (start, row) => {
-      const target = targets[row]!;
-      if (target < 0) {
-        loss[row] = 0;
-        for (let c = 0; gradient !== null && c < this.cols; c++) gradient[start + c * this.inner] = 0;
-        return;
+    const target = targets[row]!;
+    if (target < 0) {
+      loss[row] = 0;
+      for (let c = 0; gradient !== null && c < this.cols; c++) gradient[start + c * this.inner] = 0;
+      return;
+    }
+    this.measure(start, gradient !== null && !hasShares);
+    const term = given === null ? null : this.givenTerm(row);
+    const lse = penalty === 0 ? 0 : term ? given![2 * row]! / this.temperature + term.D : this.valueOfLogSumExp();
+    const isAlone = term !== null && term.others === 0 && this.isNonFinite;
+    const [sum, sharedLoss, classes] = this.shares(start);
+    const beside = sum + 2 * penalty * lse;
+    const weight = soft === null ? this.weightOf(target) * (1 - smoothing) : 0;
+    let total = sharedLoss + penalty * lse * lse;
+    let [factor, more, atTarget] = [beside, 1, 0];
+    if (weight !== 0) {
+      const { D, others, whole } = term ?? this.targetOf(start, target);
+      const f = lossOfTarget(this.terms, D, others, whole);
+      total += weight * f.loss;
+      more = f.more;
+      factor = weight * f.factor + beside / more;
+      atTarget = beside * ((whole - others) / whole) - weight * f.factor * (others / whole) * more;
+      if (given !== null) atTarget *= given[2 * row + 1]!;
+    }
+    if (term !== null) factor *= term.others / term.whole;
+    loss[row] = this.isNaNRow() && !isAlone ? NaN : sameNaN(total * scale);
+    if (gradient === null) return;
+    const isVisible = given !== null || !this.isMasked(start + target * this.inner, target);
+    const takeBack = weight !== 0 && isVisible ? target : -1;
+    const slope = scale / this.scaleOfLogits();
+    // Elements are written as they are read, so a share is taken before its element, which may be of the same array.
+    const whole = 1 + this.others;
+    if (!hasShares && this.mask === null && !this.isNonFinite) {
+      this.plainSlopes(start, gradient, { whole, factor, more, slope });
+      if (takeBack >= 0) gradient[start + takeBack * this.inner] = sameNaN(atTarget * slope);
+      return;
+    }
+    this.eachPart((first, n) => {
+      if (!this.isNonFinite) this.putWeights(start, first, n);
+      for (let i = 0; i < n; i++) {
+        const column = first + i;
+        const at = start + column * this.inner;
+        const p = cells[i]! / RAISE / whole;
+        const share = hasShares ? this.shareOf(at, column, classes) : 0;
+        if (this.isMasked(at, column)) gradient[at] = 0;
+        else if (isAlone || this.isEmptyRow()) gradient[at] = 0;
+        else if (this.isNaNRow()) gradient[at] = NaN;
+        else if (column === takeBack) gradient[at] = sameNaN((atTarget - share) * slope);
+        else gradient[at] = sameNaN((p * factor * more - share) * slope);
       }
-      this.measure(start, gradient !== null && !hasShares);
-      const term = given === null ? null : this.givenTerm(row);
-      const lse = penalty === 0 ? 0 : term ? given![2 * row]! / this.temperature + term.D : this.valueOfLogSumExp();
-      const isAlone = term !== null && term.others === 0 && this.isNonFinite;
-      const [sum, sharedLoss, classes] = this.shares(start);
-      const beside = sum + 2 * penalty * lse;
-      const weight = soft === null ? this.weightOf(target) * (1 - smoothing) : 0;
-      let total = sharedLoss + penalty * lse * lse;
-      let [factor, more, atTarget] = [beside, 1, 0];
-      if (weight !== 0) {
-        const { D, others, whole } = term ?? this.targetOf(start, target);
-        const f = lossOfTarget(this.terms, D, others, whole);
-        total += weight * f.loss;
-        more = f.more;
-        factor = weight * f.factor + beside / more;
-        atTarget = beside * ((whole - others) / whole) - weight * f.factor * (others / whole) * more;
-        if (given !== null) atTarget *= given[2 * row + 1]!;
-      }
-      if (term !== null) factor *= term.others / term.whole;
-      loss[row] = this.isNaNRow() && !isAlone ? NaN : sameNaN(total * scale);
-      if (gradient === null) return;
-      const isVisible = given !== null || !this.isMasked(start + target * this.inner, target);
-      const takeBack = weight !== 0 && isVisible ? target : -1;
-      const slope = scale / this.scaleOfLogits();
-      // Elements are written as they are read, so a share is taken before its element, which may be of the same array.
-      const whole = 1 + this.others;
-      if (!hasShares && this.mask === null && !this.isNonFinite) {
-        this.plainSlopes(start, gradient, { whole, factor, more, slope });
-        if (takeBack >= 0) gradient[start + takeBack * this.inner] = sameNaN(atTarget * slope);
-        return;
-      }
-      this.eachPart((first, n) => {
-        if (!this.isNonFinite) this.putWeights(start, first, n);
-        for (let i = 0; i < n; i++) {
-          const column = first + i;
-          const at = start + column * this.inner;
-          const p = cells[i]! / RAISE / whole;
-          const share = hasShares ? this.shareOf(at, column, classes) : 0;
-          if (this.isMasked(at, column)) gradient[at] = 0;
-          else if (isAlone || this.isEmptyRow()) gradient[at] = 0;
-          else if (this.isNaNRow()) gradient[at] = NaN;
-          else if (column === takeBack) gradient[at] = sameNaN((atTarget - share) * slope);
-          else gradient[at] = sameNaN((p * factor * more - share) * slope);
-        }
-      });
     });
   }
 }
@@ -262,9 +204,22 @@ const rowLoss: RowLossKernel<Floats> = (
   inner,
   ...rest
 ) => {
-  const rows = new LossRows(x, cols, inner, ...rest);
-  rows.terms = { soft, weight, given, kind, parameter, smoothing, penalty, scale };
-  rows.rowLoss(targets, loss, gradient, outer);
+  const terms = { soft, weight, given, kind, parameter, smoothing, penalty, scale };
+  let rows: LossRows | undefined;
+  const rowsOf = (): LossRows => {
+    if (rows === undefined) {
+      rows = new LossRows(x, cols, inner, ...rest);
+      rows.terms = terms;
+    }
+    return rows;
+  };
+  if (isPlainLoss(terms, cols, inner, rest[0], rest[1], rest[3])) {
+    plainRowLoss(terms, x, targets, loss, gradient, outer, cols, (start, row) =>
+      rowsOf().rowLoss(targets, loss, gradient, start, row),
+    );
+    return;
+  }
+  eachRow(outer, cols, inner, (start, row) => rowsOf().rowLoss(targets, loss, gradient, start, row));
 };
 
 export const rowLossKernels = /* @__PURE__ */ twinOf(ROW_LOSS, rowLoss, rowLoss);

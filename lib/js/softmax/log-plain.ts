@@ -14,10 +14,10 @@ type Floats = Float32Array | Float64Array;
 
 const constants = /* @__PURE__ */ reduction(1, 1);
 /** log(1 + S) of the measured row, as a high and a low part. */
-const log = /* @__PURE__ */ new Float64Array(2);
+export const log = /* @__PURE__ */ new Float64Array(2);
 
 /** S of the measured row, and S · RAISE. */
-const others = /* @__PURE__ */ new Float64Array(2);
+export const others = /* @__PURE__ */ new Float64Array(2);
 
 /** Whether the rows of a call are of this kind. */
 export const isPlain = (cols: number, temperature: number, mask: unknown, bias: unknown): boolean =>
@@ -31,7 +31,7 @@ interface Shape {
 }
 
 /** Copies a row to `cells`, or its weights, and finds its `log`. Returns its largest logit; NaN if log-rows.ts must compute the row. */
-function measure(
+export function measure(
   x: Floats,
   start: number,
   inner: number,

@@ -19,7 +19,6 @@ import {
 } from '../rows/logits.js';
 import { DoubleLogits } from '../rows/logits-f64.js';
 import { counts } from '../../backend/masks.js';
-import { eachRow } from '../rows/row.js';
 import { copyStep, logOf, logSteps, RAISE, remainderOf, sumSteps } from './log-steps.js';
 
 type Floats = Float32Array | Float64Array;
@@ -148,10 +147,6 @@ export class LogRows extends DoubleLogits<Floats> {
       else toGradient(n, whole, temperature);
       this.copyOut(gradient, start + column * this.inner, n);
     });
-  }
-
-  protected visitRows(outer: number, visit: (start: number, row: number) => void): void {
-    eachRow(outer, this.cols, this.inner, visit);
   }
 
   /** Visits the parts of a row. */
