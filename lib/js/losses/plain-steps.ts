@@ -17,13 +17,14 @@ export const isPlainShape = (cols: number, inner: number, mask: unknown, bias: u
 export function termSteps(held: Float64Array, parts: Float64Array) {
   const row = held;
 
-  /** s(z) of stableMax, without a branch: z + 1 over 1, or 1 over 1 − z. */
+  /** s(z) of stableMax, without a branch: z + 1 over 1, or 1 over 1 − z. |z| / 2 ± z / 2 is |z| or 0, exactly. */
   function stableTerms(x: Floats, start: number, n: number): void {
     let sum = 0;
     let low = 0;
     for (let i = 0; i < n; i++) {
-      const z = x[start + i]!;
-      const term = (1 + Math.max(z, 0)) / (1 + Math.max(-z, 0));
+      const half = x[start + i]! * 0.5;
+      const size = Math.abs(half);
+      const term = (1 + (size + half)) / (1 + (size - half));
       row[i] = term;
       const next = sum + term;
       const ofTerm = next - sum;
@@ -33,16 +34,17 @@ export function termSteps(held: Float64Array, parts: Float64Array) {
     setParts(parts, sum, low);
   }
 
-  /** The Taylor polynomial of exp of an even order. */
+  /** The Taylor polynomial of exp of an even order. The sum is not finite where a z is −∞. */
   function taylorTerms(x: Floats, start: number, n: number, order: number, temperature: number): void {
+    const isScaled = temperature !== 1;
     let sum = 0;
     let low = 0;
     for (let i = 0; i < n; i++) {
-      const z = x[start + i]! / temperature;
+      let z = x[start + i]!;
+      if (isScaled) z /= temperature;
       let term = 1;
       if (order === 2) term = (z / 2 + 1) * z + 1;
       else for (let k = order; k > 0; k--) term = term * (z / k) + 1;
-      if (z === -Infinity) term = x[start + i] === z ? 0 : Infinity;
       row[i] = term;
       const next = sum + term;
       const ofTerm = next - sum;
@@ -52,7 +54,22 @@ export function termSteps(held: Float64Array, parts: Float64Array) {
     setParts(parts, sum, low);
   }
 
-  return { stableTerms, taylorTerms };
+  /** Makes the terms of logits of −∞ zeros, and adds all terms up again. A z that overflows is another thing. */
+  function hideLowest(x: Floats, start: number, n: number): void {
+    let sum = 0;
+    let low = 0;
+    for (let i = 0; i < n; i++) {
+      const term = x[start + i] === -Infinity ? 0 : row[i]!;
+      row[i] = term;
+      const next = sum + term;
+      const ofTerm = next - sum;
+      low += sum - (next - ofTerm) + (term - ofTerm);
+      sum = next;
+    }
+    setParts(parts, sum, low);
+  }
+
+  return { stableTerms, taylorTerms, hideLowest };
 }
 
 /** Puts sum + low into two parts that do not overlap; of a sum that is not finite, the sum and 0. */
@@ -66,7 +83,7 @@ function setParts(parts: Float64Array, sum: number, low: number): void {
 
 /** A sum and what rounding took from it, of the row that was read last. */
 export const parts = new Float64Array(2);
-export const { stableTerms, taylorTerms } = /* @__PURE__ */ termSteps(cells, parts);
+export const { stableTerms, taylorTerms, hideLowest } = /* @__PURE__ */ termSteps(cells, parts);
 
 /** Writes n terms, divided by their sum. */
 export function storeShares(out: Floats, start: number, n: number, sum: number, isSingle: boolean): void {
@@ -81,23 +98,29 @@ export function storeShares(out: Floats, start: number, n: number, sum: number, 
 /** A relative distance by which no logarithm of an engine differs from this package's: both are within some 2^-52. */
 const DOUBT = 2 ** -48;
 
+/** Above this quotient ln is that of the sum of the others: their rounding is doubted as well. */
+const DOUBT_BESIDE_ONE = 2 ** -50;
+
 /**
  * Writes ln(term / sum) of n terms, rounded to float32. Math.log differs in its last places from engine to engine;
  * where that may decide how a float rounds, and where the quotient is no ordinary one, `exactly` is asked.
  */
 export function storeLogs(
+  x: Floats,
   out: Float32Array,
   start: number,
   n: number,
   sum: number,
-  exactly: (at: number) => number,
+  low: number,
+  exactly: (logit: number, sum: number, low: number) => number,
 ): void {
   for (let i = 0; i < n; i++) {
     const quotient = cells[i]! / sum;
     const log = Math.log(quotient);
-    const value = Math.fround(log + log * DOUBT);
-    const isSure = quotient <= 0.5 && quotient > 2 ** -900 && value === Math.fround(log - log * DOUBT);
-    out[start + i] = isSure ? value : exactly(start + i);
+    const doubt = DOUBT_BESIDE_ONE - log * DOUBT;
+    const value = Math.fround(log + doubt);
+    const isSure = quotient > 2 ** -900 && value === Math.fround(log - doubt);
+    out[start + i] = isSure ? value : exactly(x[start + i]!, sum, low);
   }
 }
 
@@ -117,19 +140,16 @@ export function storeSlopes(
   out[start + target] = atTarget;
 }
 
-/** Adds up n numbers, less `hi` and `low`, or their squares. Two sums, so that none waits for the other. */
-export function addUp(x: Floats, start: number, n: number, hi: number, low: number, isSquare: boolean): void {
+/** Adds up n numbers. Two sums, so that none waits for the other. */
+export function addUp(x: Floats, start: number, n: number): void {
   let sum = 0;
   let sum2 = 0;
   let rest = 0;
-  let i = 0;
-  for (; i < n - 1; i += 2) {
-    let a = x[start + i]! - hi - low;
-    let b = x[start + i + 1]! - hi - low;
-    if (isSquare) {
-      a *= a;
-      b *= b;
-    }
+  const end = start + n;
+  let i = start;
+  for (; i < end - 1; i += 2) {
+    const a = x[i]!;
+    const b = x[i + 1]!;
     const next = sum + a;
     const next2 = sum2 + b;
     const ofA = next - sum;
@@ -138,15 +158,39 @@ export function addUp(x: Floats, start: number, n: number, hi: number, low: numb
     sum = next;
     sum2 = next2;
   }
-  if (i < n) {
-    const last = x[start + i]! - hi - low;
-    const a = isSquare ? last * last : last;
+  addLast(sum, sum2, rest, i < end ? x[i]! : 0);
+}
+
+/** Adds up the squares of n numbers less `hi` and `low`. */
+export function addSquares(x: Floats, start: number, n: number, hi: number, low: number): void {
+  let sum = 0;
+  let sum2 = 0;
+  let rest = 0;
+  const end = start + n;
+  let i = start;
+  for (; i < end - 1; i += 2) {
+    const c = x[i]! - hi - low;
+    const d = x[i + 1]! - hi - low;
+    const a = c * c;
+    const b = d * d;
     const next = sum + a;
+    const next2 = sum2 + b;
     const ofA = next - sum;
-    rest += sum - (next - ofA) + (a - ofA);
+    const ofB = next2 - sum2;
+    rest += sum - (next - ofA) + (a - ofA) + (sum2 - (next2 - ofB) + (b - ofB));
     sum = next;
+    sum2 = next2;
   }
-  const all = sum + sum2;
-  const ofSecond = all - sum;
-  setParts(parts, all, rest + (sum - (all - ofSecond) + (sum2 - ofSecond)));
+  const last = i < end ? x[i]! - hi - low : 0;
+  addLast(sum, sum2, rest, last * last);
+}
+
+/** Puts the sum of two sums, their rest and a last number into `parts`. */
+function addLast(sum: number, sum2: number, rest: number, last: number): void {
+  const first = sum + last;
+  const ofLast = first - sum;
+  const low = rest + (sum - (first - ofLast) + (last - ofLast));
+  const all = first + sum2;
+  const ofSecond = all - first;
+  setParts(parts, all, low + (first - (all - ofSecond) + (sum2 - ofSecond)));
 }

@@ -37,6 +37,32 @@ function slopeAtTarget(z: number, { scale, sum, low }: Sum, factor: number): num
   return 0 - missed * derivative * factor; // 0 and not −0
 }
 
+/** Writes the loss of a plain row and its gradient. Returns false where logits may be far, or the row has a NaN. */
+function writePlain(
+  x: Floats,
+  loss: Float64Array,
+  gradient: Floats | null,
+  row: number,
+  start: number,
+  cols: number,
+  target: number,
+  factor: number,
+): boolean {
+  stableTerms(x, start, cols);
+  const sum = parts[0]!;
+  const low = parts[1]!;
+  // Beside a sum of 1 or more, terms that need another scale are 0.
+  if (!(sum >= 1 && sum < Infinity)) return false;
+  const z = x[start + target]!;
+  loss[row] = (0 - logOfQuotient(z, PLAIN, sum, low)) * factor;
+  if (gradient === null) return true;
+  const size = 1 + Math.abs(z);
+  const term = z < 0 ? 1 / size : size;
+  const missed = term / sum > 0.5 ? (sum - term + low) / sum : 1 - term / sum;
+  storeSlopes(gradient, start, cols, factor / sum, target, 0 - missed * (1 / size) * factor); // 0 and not −0
+  return true;
+}
+
 function kernel(
   x: Floats,
   targets: Int32Array,
@@ -61,8 +87,7 @@ function kernel(
     const mayBeFar = (plain.sum < 1 || bias !== null) && hasFarLogit(start);
     return mayBeFar ? sumOf(rows, start, plain.sum < 2 ** 900 ? UP : DOWN) : plain;
   };
-  const isPlain = isPlainShape(cols, inner, mask, bias);
-  rows.each(outer, (start, row) => {
+  const compute = (start: number, row: number): void => {
     const target = targets[row]!;
     const fill = (value: number): void => {
       if (gradient === null) return;
@@ -72,10 +97,7 @@ function kernel(
       loss[row] = 0;
       return fill(0);
     }
-    if (isPlain) stableTerms(x, start, cols);
-    // Beside a sum of 1 or more, terms that need another scale are 0.
-    const isOrdinary = isPlain && parts[0]! >= 1 && parts[0]! < Infinity;
-    const of = isOrdinary ? { scale: PLAIN, sum: parts[0]!, low: parts[1]! } : measured(start);
+    const of = measured(start);
     const isUsual = of.sum > 0 && of.sum < Infinity;
     if (!isUsual) {
       const isEmpty = of.sum === 0 && mask !== null;
@@ -87,15 +109,19 @@ function kernel(
     loss[row] = sameNaN((0 - logOfQuotient(z, scale, sum, low)) * factor);
     if (gradient === null) return;
     const atTarget = slopeAtTarget(z, of, factor);
-    if (isOrdinary) {
-      storeSlopes(gradient, start, cols, factor / sum, target, atTarget);
-      return;
-    }
     for (let c = 0, at = start; c < cols; c++, at += inner) {
       if (!rows.isVisible(start, c)) gradient[at] = 0;
       else gradient[at] = c === target ? atTarget : slopeOf(rows.read(start, c, scale.unit), of, factor);
     }
-  });
+  };
+  if (!isPlainShape(cols, inner, mask, bias)) rows.each(outer, compute);
+  else {
+    for (let row = 0, start = 0; row < outer; row++, start += cols) {
+      const target = targets[row]!;
+      const isDone = target >= 0 && writePlain(x, loss, gradient, row, start, cols, target, factor);
+      if (!isDone) compute(start, row);
+    }
+  }
 }
 
 export const stableMaxLossKernels = /* @__PURE__ */ twinOf(STABLE_MAX_LOSS, kernel, kernel);

@@ -1,7 +1,7 @@
 /** The kernels of stableMax and logStableMax: s(z) / Σ s(z), s(z) = z + 1 for z ≥ 0 and 1 / (1 − z) below; its log. */
 import { LOG_STABLE_MAX, STABLE_MAX } from '../../backend/operators.js';
 import { kindOf, lengthOf } from '../../call/arrays.js';
-import { lnBy1p, log1p, twoSum } from '../../math/log.js';
+import { lnBy1p, log1pRounded, twoSum } from '../../math/log.js';
 import { counts } from '../../backend/masks.js';
 import { twinOf } from '../twin.js';
 import { isPlainShape, parts, stableTerms, storeLogs, storeShares } from './plain-steps.js';
@@ -34,7 +34,7 @@ export const termOf = (z: number, { unit, numerator, factor }: Scale): number =>
 /** ln(term / sum). Above half of the sum, where it is near 0: −log1p((the other terms) / term). */
 export const logOfQuotient = (z: number, scale: Scale, sum: number, low: number): number => {
   const term = termOf(z, scale);
-  if (term > sum / 2) return 0 - log1p((sum - term + low) / term, 0)[0]; // ln 1 is 0 and not −0
+  if (term > sum / 2) return 0 - log1pRounded((sum - term + low) / term, 0); // ln 1 is 0 and not −0
   if (z === -Infinity) return -Infinity;
   if (term / sum > 2 ** -900) return lnBy1p(term / sum);
   const ofSize = lnBy1p(sizeOf(z, scale));
@@ -42,14 +42,18 @@ export const logOfQuotient = (z: number, scale: Scale, sum: number, low: number)
   return z < 0 ? ofNumerator - ofSize - lnBy1p(sum) : ofSize - lnBy1p(sum);
 };
 
+/** {@link logOfQuotient} in the plain scale. */
+const plainLogOf = (z: number, sum: number, low: number): number => logOfQuotient(z, PLAIN, sum, low);
+
 /** Writes a plain row. Returns false where logits may be far: a sum of 1 or more is right without their terms. */
-function writePlain(x: Floats, out: Floats, start: number, cols: number, isLog: boolean): boolean {
+function writePlain(x: Floats, out: Floats, start: number, cols: number, isLog: boolean, isSingle: boolean): boolean {
   stableTerms(x, start, cols);
-  const [sum, low] = [parts[0]!, parts[1]!];
+  const sum = parts[0]!;
+  const low = parts[1]!;
   if (!(sum >= 1 && sum < Infinity)) return false;
-  const isSingle = kindOf(x) === 'Float32Array';
   if (!isLog) storeShares(out, start, cols, sum, isSingle);
-  else storeLogs(out as Float32Array, start, cols, sum, (at) => logOfQuotient(x[at]!, PLAIN, sum, low));
+  else if (isSingle) storeLogs(x, out as Float32Array, start, cols, sum, low, plainLogOf);
+  else for (let i = start; i < start + cols; i++) out[i] = plainLogOf(x[i]!, sum, low);
   return true;
 }
 
@@ -89,10 +93,11 @@ const kernel =
       return Number.isFinite(sum) ? twoSum(sum, low) : [sum, 0];
     };
     const hidden = isLog ? -Infinity : 0;
-    const isPlain = (!isLog || kindOf(x) === 'Float32Array') && isPlainShape(cols, inner, mask, bias);
+    const isSingle = kindOf(x) === 'Float32Array';
+    const isPlain = isPlainShape(cols, inner, mask, bias);
     for (let o = 0; o < outer; o++) {
       for (let start = o * cols * inner, end = start + inner; start < end; start++) {
-        if (isPlain && writePlain(x, out, start, cols, isLog)) continue;
+        if (isPlain && writePlain(x, out, start, cols, isLog, isSingle)) continue;
         let scale = PLAIN;
         let [sum, low] = sumOf(start, scale);
         if (sum === Infinity) scale = DOWN;

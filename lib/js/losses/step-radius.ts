@@ -14,34 +14,42 @@ function kernel(
   maskLayout: number,
   bias: Floats | null,
 ): void {
+  if (inner === 1 && mask === null && bias === null) {
+    for (let row = 0; row < outer; row++) out[row] = plainRadius(x, row * cols, (row + 1) * cols, reach);
+    return;
+  }
   const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
-  const isPlain = inner === 1 && mask === null && bias === null;
   rows.each(outer, (start, row) => {
     let [most, least] = [-Infinity, Infinity];
-    if (isPlain) {
-      for (let i = start; i < start + cols; i++) {
-        const z = x[i]!;
-        if (z <= most) {
-          if (z < least) least = z;
-        } else {
-          most = z;
-          if (z !== z) break;
-          if (z < least) least = z;
-        }
-      }
-    }
-    for (let c = isPlain ? cols : 0; c < cols; c++) {
+    for (let c = 0; c < cols; c++) {
       if (!rows.isVisible(start, c)) continue;
       const z = rows.read(start, c) + rows.low;
       most = Math.max(most, z); // NaN stays
       least = Math.min(least, z);
     }
-    const spread = most - least;
-    if (most !== most) out[row] = NaN;
-    else if (most < least) out[row] = Infinity;
-    else if (spread < Infinity) out[row] = reach / spread;
-    else out[row] = spread !== spread ? 0 : reach / 4 / (most / 4 - least / 4);
+    out[row] = radiusOf(most, least, reach);
   });
+}
+
+function plainRadius(x: Floats, start: number, end: number, reach: number): number {
+  let most = -Infinity;
+  let least = Infinity;
+  for (let i = start; i < end; i++) {
+    const z = x[i]!;
+    if (!(z >= least)) least = z;
+    if (z > most) most = z;
+    else if (z !== z) return NaN;
+  }
+  return radiusOf(most, least, reach);
+}
+
+/** Returns reach / (most − least). NaN if the largest is, ∞ of nothing. */
+function radiusOf(most: number, least: number, reach: number): number {
+  const spread = most - least;
+  if (most !== most) return NaN;
+  if (most < least) return Infinity;
+  if (spread < Infinity) return reach / spread;
+  return spread !== spread ? 0 : reach / 4 / (most / 4 - least / 4);
 }
 
 export const safeStepRadiusKernels = /* @__PURE__ */ twinOf(SAFE_STEP_RADIUS, kernel, kernel);

@@ -2,7 +2,7 @@
 import { TAYLOR_SOFTMAX } from '../../backend/operators.js';
 import { kindOf } from '../../call/arrays.js';
 import { twinOf } from '../twin.js';
-import { isPlainShape, parts, storeShares, taylorTerms } from './plain-steps.js';
+import { hideLowest, isPlainShape, parts, storeShares, taylorTerms } from './plain-steps.js';
 import { exponentOf, LossRows, powerWithin, sameNaN, Total, type Floats } from './loss-rows.js';
 
 /** What a row's logits are multiplied by, and what that is divided by: u times a logit over the temperature. */
@@ -13,11 +13,20 @@ interface Units {
 }
 
 /** Writes a plain row. Returns false where a term overflows. */
-function plainShares(x: Floats, out: Floats, start: number, n: number, order: number, temperature: number): boolean {
+function plainShares(
+  x: Floats,
+  out: Floats,
+  start: number,
+  n: number,
+  order: number,
+  temperature: number,
+  isSingle: boolean,
+): boolean {
   taylorTerms(x, start, n, order, temperature);
+  if (parts[0] === Infinity) hideLowest(x, start, n);
   const sum = parts[0]!;
   if (!(sum > 0 && sum < Infinity)) return false;
-  storeShares(out, start, n, sum, kindOf(x) === 'Float32Array');
+  storeShares(out, start, n, sum, isSingle);
   return true;
 }
 
@@ -67,8 +76,7 @@ function kernel(
   };
 
   const isPlain = isPlainShape(cols, inner, mask, bias);
-  rows.each(outer, (start) => {
-    if (isPlain && plainShares(x, out, start, cols, order, temperature)) return;
+  const compute = (start: number): void => {
     let sum = sumOf(start, plain);
     const own = sum === Infinity ? unitsOf(start) : undefined;
     if (own !== undefined) sum = sumOf(start, own);
@@ -78,7 +86,14 @@ function kernel(
       if (isEmpty || !rows.isVisible(start, c)) out[at] = 0;
       else out[at] = isUsual ? sameNaN(term(start, c, own ?? plain) / sum) : NaN;
     }
-  });
+  };
+  if (!isPlain) rows.each(outer, compute);
+  else {
+    const isSingle = kindOf(x) === 'Float32Array';
+    for (let start = 0; start < outer * cols; start += cols) {
+      if (!plainShares(x, out, start, cols, order, temperature, isSingle)) compute(start);
+    }
+  }
 }
 
 export const taylorSoftmaxKernels = /* @__PURE__ */ twinOf(TAYLOR_SOFTMAX, kernel, kernel);

@@ -1,9 +1,9 @@
 /** The kernel of zLoss: softplus(a (b − z_c)) / a with z = (o − mean) / std, and its gradient. */
 import { Z_LOSS } from '../../backend/operators.js';
 import { exactProduct } from '../../math/powers.js';
-import { log1p } from '../../math/log.js';
+import { log1pRounded } from '../../math/log.js';
 import { twinOf } from '../twin.js';
-import { addUp, parts } from './plain-steps.js';
+import { addSquares, addUp, parts } from './plain-steps.js';
 import { expBelow, exponentOf, LossRows, powerWithin, sameNaN, Total, type Floats } from './loss-rows.js';
 
 /** A row's mean (hi + low), deviation and visible logits, in its unit. */
@@ -14,6 +14,9 @@ interface Moments {
   readonly low: number;
   readonly std: number;
 }
+
+/** A deviation below so much of the mean is the rounding of the mean of equal logits. */
+const NOISE = 2 ** -80;
 
 /** A unit for rows whose squares would leave the range of a double. */
 function unitOf(rows: LossRows, start: number): number {
@@ -31,17 +34,9 @@ function meanOf([sum, rest]: readonly [number, number], n: number): readonly [hi
   return [hi, (sum - product - lost + rest) / n];
 }
 
-/** The moments of n plain logits whose squares stay in the range of a double. */
-function momentsOfPlain(x: Floats, start: number, count: number): Moments {
-  addUp(x, start, count, 0, 0, false);
-  const [hi, low] = meanOf([parts[0]!, parts[1]!], Math.max(count, 1));
-  addUp(x, start, count, hi, low, true);
-  return momentsFrom(1, count, hi, low, parts[0]!);
-}
-
 function momentsFrom(unit: number, count: number, hi: number, low: number, squares: number): Moments {
   const std = Math.sqrt(squares / Math.max(count, 1));
-  const noise = 2 ** -80 * Math.abs(hi); // of the mean of equal logits
+  const noise = NOISE * Math.abs(hi);
   return { unit, count, hi, low, std: std < noise ? 0 : std };
 }
 
@@ -65,6 +60,64 @@ function momentsOf(rows: LossRows, start: number, isDouble: boolean): Moments {
   return momentsFrom(unit, count, hi, low, squares.parts[0]);
 }
 
+/** The mean of the row that was measured last, as two parts, and its deviation. */
+const moments = /* @__PURE__ */ new Float64Array(3);
+
+/** Measures n plain logits. Returns false if squares would leave the range of a double, or one is not finite. */
+function measurePlain(x: Floats, start: number, n: number, isDouble: boolean): boolean {
+  if (isDouble) {
+    let size = 0;
+    for (let i = start; i < start + n; i++) {
+      const own = Math.abs(x[i]!);
+      if (!(own <= size)) size = own;
+    }
+    if (!(size < 2 ** 300 && size > 2 ** -300)) return false;
+  }
+  addUp(x, start, n);
+  const hi = parts[0]! / n;
+  const [product, lost] = exactProduct(hi, n);
+  const low = (parts[0]! - product - lost + parts[1]!) / n;
+  addSquares(x, start, n, hi, low);
+  const std = Math.sqrt(parts[0]! / n);
+  moments[0] = hi;
+  moments[1] = low;
+  moments[2] = std < NOISE * Math.abs(hi) ? 0 : std;
+  return std < Infinity;
+}
+
+/** Writes the loss of a plain row and its gradient. Returns false where the row is no ordinary one. */
+function writePlain(
+  x: Floats,
+  loss: Float64Array,
+  gradient: Floats | null,
+  row: number,
+  start: number,
+  cols: number,
+  target: number,
+  a: number,
+  b: number,
+  isDouble: boolean,
+): boolean {
+  if (!measurePlain(x, start, cols, isDouble)) return false;
+  const hi = moments[0]!;
+  const low = moments[1]!;
+  const std = moments[2]!;
+  if (!(std > 0)) return false;
+  const d = x[start + target]! - hi - low;
+  const z = d / std;
+  const below = b - z;
+  const e = expBelow(-a * Math.abs(below));
+  loss[row] = sameNaN(Math.max(below, 0) + log1pRounded(e, 0) / a);
+  if (gradient === null) return true;
+  const sigma = (below < 0 ? e : 1) / (1 + e);
+  const ofTarget = sigma / std;
+  const ofAll = ofTarget / cols;
+  const ofDistance = ofAll * (z / std);
+  for (let i = start; i < start + cols; i++) gradient[i] = ofDistance * (x[i]! - hi - low) + ofAll;
+  gradient[start + target] = ofDistance * d + ofAll - ofTarget;
+  return true;
+}
+
 function kernel(
   x: Floats,
   targets: Int32Array,
@@ -80,8 +133,7 @@ function kernel(
   bias: Floats | null,
 ): void {
   const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
-  const isPlain = rows.isSingle && inner === 1 && mask === null && bias === null;
-  rows.each(outer, (start, row) => {
+  const compute = (start: number, row: number): void => {
     const target = targets[row]!;
     const fill = (value: number): void => {
       if (gradient === null) return;
@@ -91,8 +143,7 @@ function kernel(
       loss[row] = 0;
       return fill(0);
     }
-    const moments = isPlain ? momentsOfPlain(x, start, cols) : momentsOf(rows, start, !rows.isSingle);
-    const { unit, count, hi, low, std } = moments;
+    const { unit, count, hi, low, std } = momentsOf(rows, start, !rows.isSingle);
     const isBad = count > 0 && !(std < Infinity);
     const isHidden = !rows.isVisible(start, target);
     if (isBad || isHidden) {
@@ -105,22 +156,25 @@ function kernel(
     const below = b - z;
     const e = expBelow(-a * Math.abs(below));
     const sigma = (below < 0 ? e : 1) / (1 + e);
-    loss[row] = sameNaN(Math.max(below, 0) + log1p(e, 0)[0] / a);
+    loss[row] = sameNaN(Math.max(below, 0) + log1pRounded(e, 0) / a);
     if (gradient === null || std === 0) return fill(0);
     const ofTarget = (sigma / std) * unit;
     const ofAll = ofTarget / count;
     const ofDistance = ofAll * (z / std);
-    if (isPlain) {
-      for (let i = start; i < start + cols; i++) gradient[i] = ofDistance * (x[i]! - hi - low) + ofAll;
-      gradient[start + target] = ofDistance * d + ofAll - ofTarget;
-      return;
-    }
     for (let c = 0; c < cols; c++) {
       const at = start + c * inner;
       const slope = ofDistance * distance(c) + ofAll - (c === target ? ofTarget : 0);
       gradient[at] = rows.isVisible(start, c) ? sameNaN(slope) : 0;
     }
-  });
+  };
+  if (inner !== 1 || mask !== null || bias !== null) rows.each(outer, compute);
+  else {
+    for (let row = 0, start = 0; row < outer; row++, start += cols) {
+      const target = targets[row]!;
+      const isDone = target >= 0 && writePlain(x, loss, gradient, row, start, cols, target, a, b, !rows.isSingle);
+      if (!isDone) compute(start, row);
+    }
+  }
 }
 
 export const zLossKernels = /* @__PURE__ */ twinOf(Z_LOSS, kernel, kernel);
