@@ -1,6 +1,6 @@
 /** What the kernels of routing share: a token's scores in double, as native/routing/token_row.h has them. */
 import { TOKEN_STATUS } from '../../routing/options.js';
-import { exponentialOf } from '../rows/exponential.js';
+import { exponentialOf, writeExponentials } from '../rows/exponential.js';
 
 export const SOFTMAX = 0;
 export const SIGMOID = 1;
@@ -25,13 +25,9 @@ export class Scores {
 
   /** Writes exp(x − top) of n logits, and returns their sum; 0, with zeros, if `top` is −∞. */
   exponentials(x: Float32Array | Float64Array, start: number, n: number, top: number): number {
-    let sum = 0;
-    for (let i = 0; i < n; i++) {
-      const term = top === -Infinity ? 0 : exponentialOf(x[start + i]! - top);
-      this.score[i] = term;
-      sum += term;
-    }
-    return sum;
+    if (top !== -Infinity) return writeExponentials(x, start, n, top, this.score);
+    this.score.fill(0, 0, n);
+    return 0;
   }
 
   /** Writes σ(x) and σ(−x) of n logits, and returns the sum of σ(x). */

@@ -10,7 +10,7 @@ import { extended, powerOfTwo } from '../../math/extended.js';
 import { twoSum } from '../../math/log.js';
 import { counts } from '../../backend/masks.js';
 import { exp, expBelowZero } from '../../math/exp.js';
-import { exponentialOf } from '../rows/exponential.js';
+import { exponentialOf, writeLogSlopes } from '../rows/exponential.js';
 import { exactProduct, type Pair } from '../../math/powers.js';
 import { sameNaN } from '../losses/loss-rows.js';
 import { eachRow } from '../rows/row.js';
@@ -35,8 +35,7 @@ export function softmaxBackward(
   const farQuotient = quotientBy(temperature);
 
   const isNear = !isFar && inner === 1 && mask === null;
-  eachRow(outer, cols, inner, (start) => {
-    if (isNear && quickRow(y, dy, out, start, cols, temperature, isDouble, isLog !== 0)) return;
+  const compute = (start: number): void => {
     let factor = isFar && temperature < 1 && isDouble ? 2 ** 128 : 1;
     let [sum, low] = rows.sumOfProducts(start, factor);
     if (isDouble && !(Math.abs(sum) < 1e290)) {
@@ -63,7 +62,13 @@ export function softmaxBackward(
       const isSmall = Math.abs(quotient) < 2 ** -960;
       out[at] = isFar || isSmall || factor !== 1 ? farQuotient(y[at]!, left, factor) : quotient;
     }
-  });
+  };
+  if (!isNear) eachRow(outer, cols, inner, compute);
+  else {
+    for (let start = 0; start < outer * cols; start += cols) {
+      if (!quickRow(y, dy, out, start, cols, temperature, isDouble, isLog !== 0)) compute(start);
+    }
+  }
 }
 
 type WriteArguments = [y: Floats, dy: Floats, out: Floats, start: number, end: number, temperature: number];
@@ -93,8 +98,12 @@ function quickRow(
   if (!(size < 1e290 && Math.abs(low) < Infinity) || (isDouble && !isLog && size < 2 ** -900)) return false;
   if (isLog) {
     const whole = sum + low;
-    if (temperature === 1) for (let i = start; i < end; i++) out[i] = logSlope(y[i]!, dy[i]!, whole);
-    else for (let i = start; i < end; i++) out[i] = logSlope(y[i]!, dy[i]!, whole) / temperature;
+    if (temperature === 1) {
+      for (let i = start; i < end; i++) {
+        i = writeLogSlopes(y, dy, out, i, end, whole);
+        if (i < end) out[i] = logSlope(y[i]!, dy[i]!, whole);
+      }
+    } else for (let i = start; i < end; i++) out[i] = logSlope(y[i]!, dy[i]!, whole) / temperature;
   } else {
     const write = (isDouble ? writeDoubles : writeSingles) as (...args: WriteArguments) => void;
     write(y, dy, out, start, end, temperature);
