@@ -5,7 +5,6 @@
 import type { BackendOf } from '../backend/backend.js';
 import type { AnyOperator, KernelOf, Operator, OperatorOf, Positional, TypeOf } from '../backend/operators.js';
 import { kindOf, lengthOf } from '../call/arrays.js';
-import { bfloat16, float16 } from '../math/half.js';
 import { narrow, widened } from './rows/half.js';
 
 /** An operator's kernel for a type, or never where it has none. */
@@ -28,7 +27,7 @@ export function twinOf<O extends Operator>(
 /** The kernel of a half type from the kernel of float32. */
 function halfKernel(operator: AnyOperator, f32: Positional, type: string): Positional {
   const { parameters, inputs, logits, results, inPlace } = operator;
-  const half = type[0] === 'b' ? bfloat16 : float16;
+  const isBfloat16 = type[0] === 'b';
   const names = [...logits, ...results];
   return (...args) => {
     const floats = [...args];
@@ -36,14 +35,14 @@ function halfKernel(operator: AnyOperator, f32: Positional, type: string): Posit
     parameters.forEach((name, i) => {
       const array = args[i] as Uint16Array;
       if (!isHalf(name, i)) return;
-      if (inputs.includes(name)) floats[i] = widened(array, half);
+      if (inputs.includes(name)) floats[i] = widened(array, isBfloat16);
       else if (name === inPlace?.[0]) floats[i] = floats[parameters.indexOf(inPlace[1])];
       else floats[i] = new Float32Array(lengthOf(array));
     });
     // A kernel returns false if it has written nothing but why.
     if ((Reflect.apply(f32, undefined, floats) as unknown) === false) return;
     parameters.forEach((name, i) => {
-      if (isHalf(name, i) && !inputs.includes(name)) narrow(floats[i] as Float32Array, args[i] as Uint16Array, half);
+      if (isHalf(name, i) && !inputs.includes(name)) narrow(floats[i] as Float32Array, args[i] as Uint16Array, isBfloat16);
     });
   };
 }

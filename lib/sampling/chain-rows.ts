@@ -4,7 +4,6 @@ import type { FloatArray, NewUint32Array } from '../call/types.js';
 import { widened } from '../js/rows/half.js';
 import { rowFor } from '../js/sampling/rows.js';
 import { HAS_NAN, NOTHING_FINITE, SAMPLED } from '../js/sampling/sample-row.js';
-import { bfloat16, float16 } from '../math/half.js';
 import { readerOf } from '../math/read.js';
 import { LN2 } from '../math/powers.js';
 import { applyFilters, muOf } from './chain.js';
@@ -177,5 +176,5 @@ function statusOf(z: Float64Array): number {
 
 function floatsOf(x: Rows['x'], type: string): Float32Array {
   if (type === 'f32') return x as Float32Array;
-  return widened(x as Uint16Array, type === 'f16' ? float16 : bfloat16);
+  return widened(x as Uint16Array, type !== 'f16');
 }

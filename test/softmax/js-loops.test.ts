@@ -108,7 +108,7 @@ describe('halves', () => {
   const all = Uint16Array.from({ length: 2 ** 16 }, (_, i) => i);
   for (const [name, half] of Object.entries({ float16, bfloat16 })) {
     it(`${name}: every half is widened to its value`, () => {
-      const floats = widened(all, half);
+      const floats = widened(all, half === bfloat16);
       for (let i = 0; i < all.length; i++) {
         if (!Object.is(floats[i], half.toFloat(i))) expect.fail(`${i.toString(16)}: ${floats[i]}`);
       }
@@ -128,7 +128,7 @@ describe('halves', () => {
       });
       const floats = new Float32Array(words.buffer);
       const halves = new Uint16Array(words.length);
-      narrow(floats, halves, half);
+      narrow(floats, halves, half === bfloat16);
       for (let i = 0; i < words.length; i++) {
         const wanted = half.toBits(floats[i]!);
         const isSame =
