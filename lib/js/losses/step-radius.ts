@@ -34,11 +34,20 @@ function kernel(
 function plainRadius(x: Floats, start: number, end: number, reach: number): number {
   let most = -Infinity;
   let least = Infinity;
-  for (let i = start; i < end; i++) {
-    const z = x[i]!;
-    if (!(z >= least)) least = z;
-    if (z > most) most = z;
-    else if (z !== z) return NaN;
+  let i = start;
+  while (i < end) {
+    // Two numbers share a turn; a NaN is not within any range.
+    for (; i < end - 1; i += 2) {
+      const a = x[i]!;
+      const b = x[i + 1]!;
+      if (!(a <= most && a >= least && b <= most && b >= least)) break;
+    }
+    for (const next = Math.min(i + 2, end); i < next; i++) {
+      const z = x[i]!;
+      if (z !== z) return NaN;
+      if (z > most) most = z;
+      if (z < least) least = z;
+    }
   }
   return radiusOf(most, least, reach);
 }

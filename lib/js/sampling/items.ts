@@ -4,16 +4,24 @@ import type { Floats } from './rows.js';
 
 /** The index of the largest logit, the lowest of several; NO_INDEX for a row with a NaN. */
 export function indexOfLargest(x: Floats, start: number, n: number): number {
+  const end = start + n;
   let largest = -Infinity;
-  let index = 0;
-  for (let i = 0; i < n; i++) {
-    const z = x[start + i]!;
-    if (z <= largest) continue;
-    if (z !== z) return NO_INDEX;
-    largest = z;
-    index = i;
+  let best = start;
+  let i = start;
+  while (i < end) {
+    // Four comparisons share a turn; a NaN is not below any number.
+    for (; i < end - 3; i += 4) {
+      if (!(x[i]! <= largest && x[i + 1]! <= largest && x[i + 2]! <= largest && x[i + 3]! <= largest)) break;
+    }
+    for (const next = Math.min(i + 4, end); i < next; i++) {
+      const z = x[i]!;
+      if (z <= largest) continue;
+      if (z !== z) return NO_INDEX;
+      largest = z;
+      best = i;
+    }
   }
-  return index;
+  return best - start;
 }
 
 /** How many logits come before the one at `target`, plus 1; NO_INDEX for a target beyond the row. */
