@@ -62,7 +62,11 @@ export function halfOutput(
     check: () => checkWhole({ view: target, name: 'out', length }),
     finish(result) {
       const isBoth = !ArrayBuffer.isView(result);
-      narrow((isBoth ? result.out : result) as Float32Array, kernelArray(target) as unknown as Uint16Array, half === bfloat16);
+      narrow(
+        (isBoth ? result.out : result) as Float32Array,
+        kernelArray(target) as unknown as Uint16Array,
+        half === bfloat16,
+      );
       return isBoth ? { ...result, out: target } : target;
     },
   };

@@ -42,7 +42,8 @@ function halfKernel(operator: AnyOperator, f32: Positional, type: string): Posit
     // A kernel returns false if it has written nothing but why.
     if ((Reflect.apply(f32, undefined, floats) as unknown) === false) return;
     parameters.forEach((name, i) => {
-      if (isHalf(name, i) && !inputs.includes(name)) narrow(floats[i] as Float32Array, args[i] as Uint16Array, isBfloat16);
+      if (isHalf(name, i) && !inputs.includes(name))
+        narrow(floats[i] as Float32Array, args[i] as Uint16Array, isBfloat16);
     });
   };
 }

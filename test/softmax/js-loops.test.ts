@@ -119,27 +119,32 @@ function softTopKSlopes(type: string, p: Floats, dp: Floats, alpha: number, isPl
 
 describe('softTopKBackward rounds plain sums as exact ones', () => {
   for (const type of typeNames) {
-    it(type, () => {
-      for (const kind of Object.keys(kinds) as KindName[]) {
-        for (const n of [...lengths, 4000]) {
-          const x = row(type, kind, n);
-          const dp = row(type, 'N(0,1)', n);
-          const inside = x.map((v) => 1 / (1 + Math.exp(-v)));
-          // Equal slopes have a mean beside which differences are roundings; 0 and 1 are edges of v.
-          const slopes = [dp, x, dp.map(() => 1.1), dp.map((v) => v * 1e-30)] as Floats[];
-          for (const p of [inside, inside.map((v, i) => (i % 5 === 0 ? i % 2 : v)), x] as Floats[]) {
-            for (const d of slopes) {
-              for (const alpha of [1, 1e-20, 30]) {
-                const [plain, general] = [true, false].map((isPlain) => softTopKSlopes(type, p, d, alpha, isPlain));
-                if (hasNaN(plain!) && hasNaN(general!)) continue;
-                const at = firstDifference(plain!, general!);
-                if (at >= 0) expect.fail(`${kind}, ${n}, alpha ${alpha}: ${plain![at]}, not ${general![at]} at ${at}`);
+    it(
+      type,
+      () => {
+        for (const kind of Object.keys(kinds) as KindName[]) {
+          for (const n of [...lengths, 4000]) {
+            const x = row(type, kind, n);
+            const dp = row(type, 'N(0,1)', n);
+            const inside = x.map((v) => 1 / (1 + Math.exp(-v)));
+            // Equal slopes have a mean beside which differences are roundings; 0 and 1 are edges of v.
+            const slopes = [dp, x, dp.map(() => 1.1), dp.map((v) => v * 1e-30)] as Floats[];
+            for (const p of [inside, inside.map((v, i) => (i % 5 === 0 ? i % 2 : v)), x] as Floats[]) {
+              for (const d of slopes) {
+                for (const alpha of [1, 1e-20, 30]) {
+                  const [plain, general] = [true, false].map((isPlain) => softTopKSlopes(type, p, d, alpha, isPlain));
+                  if (hasNaN(plain!) && hasNaN(general!)) continue;
+                  const at = firstDifference(plain!, general!);
+                  if (at >= 0)
+                    expect.fail(`${kind}, ${n}, alpha ${alpha}: ${plain![at]}, not ${general![at]} at ${at}`);
+                }
               }
             }
           }
         }
-      }
-    }, 60_000);
+      },
+      60_000,
+    );
   }
 });
 

@@ -62,4 +62,3 @@ export function lossOfTarget({ kind, parameter }: Terms, D: number, others: numb
   }
   return { loss: D, factor: 1, more: 1 };
 }
-

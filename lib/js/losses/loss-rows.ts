@@ -10,7 +10,7 @@ export type Floats = Float32Array | Float64Array;
 /** x; a NaN gets the bits that it has on all machines. The sign of a NaN that was computed differs between them. */
 export const sameNaN = (x: number): number => (x === x ? x : NaN);
 
-/** {@link sameNaN} of the elements start, start + stride, … below `end`: in a loop of its own it costs others nothing. */
+/** {@link sameNaN} of the elements start, start + stride, … below `end`. In the loop that writes it would be slow. */
 export function unifyNaNs(out: Floats, start: number, end: number, stride: number): void {
   for (let i = start; i < end; i += stride) if (out[i] !== out[i]) out[i] = NaN;
 }

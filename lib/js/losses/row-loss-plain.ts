@@ -34,7 +34,7 @@ export const isPlainLoss = (
 function lossSteps(held: Float64Array) {
   const row = held;
 
-  /** Returns Σ b · −ln p of a row. NaN if log-rows.ts must compute it: a distance is −∞, or near the end of the range. */
+  /** Returns Σ b · −ln p of a row. NaN if row-loss.ts must compute it: a distance is −∞, or near the range's end. */
   function sharedLoss(x: Floats, start: number, n: number, max: number, b: number): number {
     const minusMax = -max;
     const minusLog = -log[0]!;
@@ -57,7 +57,15 @@ function lossSteps(held: Float64Array) {
   }
 
   /** Writes the gradient of a row without shares, as if no logit were the target. */
-  function putSlopes(gradient: Floats, start: number, n: number, whole: number, factor: number, more: number, slope: number) {
+  function putSlopes(
+    gradient: Floats,
+    start: number,
+    n: number,
+    whole: number,
+    factor: number,
+    more: number,
+    slope: number,
+  ) {
     for (let i = 0; i < n; i++) gradient[start + i] = (row[i]! / RAISE / whole) * factor * more * slope;
   }
 

@@ -1,6 +1,6 @@
 /**
- * The kernels of softTopKBackward: y = alpha · v · (dp − Σ dp v / Σ v), v = p (1 − p). native/losses/soft_top_k.h has the
- * method.
+ * The kernels of softTopKBackward: y = alpha · v · (dp − Σ dp v / Σ v), v = p (1 − p). native/losses/soft_top_k.h has
+ * the method.
  *
  * Sums carry their rounding errors along. Results that are rounded to float32 hardly ever depend on these: plain sums
  * come first, with a bound of their error, and a row of which an element could round in another way is computed again.
@@ -12,6 +12,8 @@ import { unifyNaNs, type Floats } from './loss-rows.js';
 
 /** So many terms are added up plainly; a longer row has sums of such blocks. */
 const BLOCK = 64;
+/** The bound of the error grows with a row: in longer ones some element is always in doubt. */
+const LONGEST = 2 ** 15;
 /** With smaller v a result may be 0, or underflow to −0. */
 const LEAST_V = 2 ** -60;
 
@@ -113,12 +115,14 @@ function softTopKBackward(
   cols: number,
   inner: number,
 ): void {
-  const isQuick = inner === 1 && kindOf(p) === 'Float32Array' && !overlap(out, p) && !overlap(out, dp);
+  const isShort = inner === 1 && cols <= LONGEST;
+  const isQuick = isShort && kindOf(p) === 'Float32Array' && !overlap(out, p) && !overlap(out, dp);
   const length = cols * inner;
   for (let first = 0; first < outer * length; first += length) {
     for (let start = first; start < first + inner; start++) {
       const end = start + length;
-      if (isQuick && writeQuickly(p as Float32Array, dp as Float32Array, out as Float32Array, start, end, alpha)) continue;
+      if (isQuick && writeQuickly(p as Float32Array, dp as Float32Array, out as Float32Array, start, end, alpha))
+        continue;
       writeExactly(p, dp, out, start, Math.min(end, first + length), inner, alpha);
     }
   }

@@ -12,22 +12,24 @@ interface Units {
   readonly divisor: number;
 }
 
-/** Writes a plain row. Returns false where a term overflows. */
-function plainShares(
+/** Writes plain rows. Calls `compute` for each row of which a term overflows. */
+function plainRows(
   x: Floats,
   out: Floats,
-  start: number,
-  n: number,
+  outer: number,
+  cols: number,
   order: number,
   temperature: number,
-  isSingle: boolean,
-): boolean {
-  taylorTerms(x, start, n, order, temperature);
-  if (parts[0] === Infinity) hideLowest(x, start, n);
-  const sum = parts[0]!;
-  if (!(sum > 0 && sum < Infinity)) return false;
-  storeShares(out, start, n, sum, isSingle);
-  return true;
+  compute: (start: number) => void,
+): void {
+  const isSingle = kindOf(x) === 'Float32Array';
+  for (let start = 0; start < outer * cols; start += cols) {
+    taylorTerms(x, start, cols, order, temperature);
+    if (parts[0] === Infinity) hideLowest(x, start, cols);
+    const sum = parts[0]!;
+    if (sum > 0 && sum < Infinity) storeShares(out, start, cols, sum, isSingle);
+    else compute(start);
+  }
 }
 
 function kernel(
@@ -87,13 +89,8 @@ function kernel(
       else out[at] = isUsual ? sameNaN(term(start, c, own ?? plain) / sum) : NaN;
     }
   };
-  if (!isPlain) rows.each(outer, compute);
-  else {
-    const isSingle = kindOf(x) === 'Float32Array';
-    for (let start = 0; start < outer * cols; start += cols) {
-      if (!plainShares(x, out, start, cols, order, temperature, isSingle)) compute(start);
-    }
-  }
+  if (isPlain) plainRows(x, out, outer, cols, order, temperature, compute);
+  else rows.each(outer, compute);
 }
 
 export const taylorSoftmaxKernels = /* @__PURE__ */ twinOf(TAYLOR_SOFTMAX, kernel, kernel);

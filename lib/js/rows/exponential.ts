@@ -52,18 +52,7 @@ function exponentials() {
   function writeExponentials(x: Floats, start: number, n: number, top: number, to: Float64Array): number {
     let sum = 0;
     for (let i = 0; i < n; i++) {
-      const distance = x[start + i]! - top;
-      if (!(distance > LOWEST)) {
-        to[i] = distance === distance ? 0 : NaN;
-        sum += to[i]!;
-        continue;
-      }
-      const steps = Math.round((distance * STEPS) / LN2);
-      const t = distance - steps * stepHigh - steps * stepLow;
-      const expMinus1 = t + t * t * (1 / 2 + t * (1 / 6 + t * (1 / 24)));
-      const root = roots[steps & within]!;
-      const rootLow = rootsLow[steps & within]!;
-      const term = (root + (rootLow + (root + rootLow) * expMinus1)) * octave[-(steps >> bits)]!;
+      const term = exponentialOf(x[start + i]! - top);
       to[i] = term;
       sum += term;
     }

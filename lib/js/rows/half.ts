@@ -1,6 +1,6 @@
 /**
- * Half types: their values as float32, exactly, and back, to the nearest with ties to even. The results of math/half.ts,
- * by loops over words: a call an element takes several times as long.
+ * Half types: their values as float32, exactly, and back, to the nearest with ties to even. The results of
+ * math/half.ts, by loops over words: a call an element takes several times as long.
  */
 import { lengthOf } from '../../call/arrays.js';
 

@@ -30,7 +30,7 @@ interface Shape {
   readonly inner: number;
 }
 
-/** Copies a row to `cells`, or its weights, and finds its `log`. Returns its largest logit; NaN if log-rows.ts must compute the row. */
+/** Copies a row to `cells`, or its weights, and finds `log`. Returns its largest logit; NaN: log-rows.ts must do it. */
 export function measure(
   x: Floats,
   start: number,

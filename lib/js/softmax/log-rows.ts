@@ -19,12 +19,13 @@ import {
 } from '../rows/logits.js';
 import { DoubleLogits } from '../rows/logits-f64.js';
 import { counts } from '../../backend/masks.js';
-import { copyStep, logOf, logSteps, RAISE, remainderOf, sumSteps } from './log-steps.js';
+import { copyStep, logOf, logSteps, plainSumSteps, RAISE, remainderOf, sumSteps } from './log-steps.js';
 
 type Floats = Float32Array | Float64Array;
 
 // Made once: V8 takes `cells` for a constant in the first functions of a maker alone.
-export const { sumOthers, sumPlain } = /* @__PURE__ */ sumSteps(cells, table);
+export const { sumOthers } = /* @__PURE__ */ sumSteps(cells, table);
+export const { sumPlain } = /* @__PURE__ */ plainSumSteps(cells, table);
 export const { plainLogs, toLogs, toGradient, toGradient_f32 } = /* @__PURE__ */ logSteps(cells);
 export const { copy_f64 } = /* @__PURE__ */ copyStep(cells);
 

@@ -10,6 +10,9 @@ import { reduction, type PowerTable, type Reduction } from '../rows/exponentials
 /** The factor of all weights in a row. */
 export const RAISE = 2 ** HEADROOM;
 
+/** The coefficient of t³, as in weightSteps_f64. */
+const CUBIC = 1 / 6 + (LN2 * LN2) / (4 * STEPS * STEPS) / 138;
+
 /** log(1 + S) of a row, its largest logit, and the constants of its temperature. */
 export interface RowLog {
   readonly max: number;
@@ -33,8 +36,7 @@ export function sumSteps(cells: Float64Array, table: PowerTable) {
   const within = STEPS - 1;
   const top = DEPTH * STEPS;
 
-  /** As in weightSteps_f64. */
-  const cubic = 1 / 6 + (LN2 * LN2) / (4 * STEPS * STEPS) / 138;
+  const cubic = CUBIC;
 
   /**
    * Adds the weights of n logits below `max` to the total, and returns how many are `max`. Puts weights in the place of
@@ -84,12 +86,23 @@ export function sumSteps(cells: Float64Array, table: PowerTable) {
     return tops;
   }
 
+  return { sumOthers };
+}
+
+/** Makes {@link sumSteps}' step for temperature 1: its constants are known, and it takes half the time. */
+export function plainSumSteps(cells: Float64Array, table: PowerTable) {
+  const row = cells;
+  const { high: roots, low: rootsLow, octave } = table;
+  const bits = STEP_BITS;
+  const within = STEPS - 1;
+  const top = DEPTH * STEPS;
+  const cubic = CUBIC;
   const { stepHigh, stepLow } = reduction(1, 1);
   const stepsPerUnit = 1 / stepHigh;
   const least = -top * stepHigh;
   const toEntry = 0.5 + top;
 
-  /** {@link sumOthers} at temperature 1, for a total of 0: its constants are known, and a step takes half the time. */
+  /** sumOthers for a total of 0. */
   function sumPlain(n: number, max: number, keepsWeights: boolean, total: Float64Array): number {
     const minusMax = -max;
     const raised = RAISE;
@@ -127,7 +140,7 @@ export function sumSteps(cells: Float64Array, table: PowerTable) {
     return tops;
   }
 
-  return { sumOthers, sumPlain };
+  return { sumPlain };
 }
 
 /** Makes the steps that turn logits into logarithms, and weights into a gradient. */
