@@ -47,6 +47,7 @@ writeFileSync('dist/third-party-licenses.txt', `dist/cli.js reads and writes .np
 /** Modules that dist/portable/ replaces, and their replacements. */
 const standIns: Record<string, string> = {
   'backend/native': 'lib/backend/portable.ts',
+  'backend/profile': 'lib/backend/portable-profile.ts',
   'call/js-jobs': 'lib/call/portable-jobs.ts',
   'head/file': 'lib/head/portable-file.ts',
   'backend/wasm/host': 'lib/backend/wasm/portable-host.ts',
@@ -65,7 +66,7 @@ const portable: Options = {
     {
       name: 'portable',
       setup(build) {
-        const filter = /\/(native|js-jobs|file|host|urls|workers)\.js$/;
+        const filter = /\/(native|profile|js-jobs|file|host|urls|workers)\.js$/;
         build.onResolve({ filter }, ({ path: wanted, resolveDir }) => {
           const name = path
             .relative('lib', path.resolve(resolveDir, wanted))

@@ -2,7 +2,6 @@
  * All that needs Node: loads the native addon once, or keeps the reason for its absence. portable.ts has the same
  * exports for places without Node.
  */
-import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import type { BackendName, Kernels } from './backend.js';
 import { loadAddon } from './load-addon.js';
@@ -99,5 +98,3 @@ export function environment(name: string): string | undefined {
     return undefined;
   }
 }
-
-export const readText = (path: string): string => readFileSync(path, 'utf8');

@@ -27,7 +27,3 @@ export const parallelism: typeof node.parallelism = () => surroundings.navigator
 /** Without the profile, which is a file about the addon. */
 export const environment: typeof node.environment = (name) =>
   name === 'FLASH_SOFTMAX_PROFILE' ? undefined : surroundings.process?.env?.[name];
-
-export const readText: typeof node.readText = (path) => {
-  throw new Error(`Expected no file to read for the portable build but received '${path}'`);
-};

@@ -6,7 +6,7 @@ import type { Kernels } from '../backend/backend.js';
 import { native, type Addon, type Plan } from '../backend/native.js';
 import { backendNamed } from '../backend/named.js';
 import { choice, JS_MAX_ELEMENTS } from '../backend/choice.js';
-import { PROFILE_VERSION } from '../backend/settings.js';
+import { PROFILE_VERSION } from '../backend/profile.js';
 import { capabilities } from '../index.js';
 import { leastOf } from '../math/extremes.js';
 import { Failure, positive, type Command, type Io } from './command.js';
