@@ -26,6 +26,7 @@ const NODE_API = new RegExp(
     'add_env_cleanup_hook',
     'remove_env_cleanup_hook',
     'add_finalizer',
+    'adjust_external_memory',
     'module_register',
     'fatal_error',
     'call_function',

@@ -23,7 +23,7 @@ export function allocateSlab<K extends SlabKind>(kind: K, length: number, name: 
   } catch {
     throw outOfMemory(bytes, name);
   }
-  const behind = native().addon?.prepare(new Uint8Array(buffer)) ?? 0;
+  const behind = native().addon?.prepare(new Uint8Array(buffer), buffer) ?? 0;
   return new ARRAYS[kind](buffer, (LINE - behind) % LINE, length) as unknown as ArrayOfKind<K>;
 }
 

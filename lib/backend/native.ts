@@ -45,8 +45,11 @@ export interface Addon {
    * Returns or sets the number of threads that share work in the process. With `unlessSet` only the first call sets it.
    */
   threads(n?: number, unlessSet?: boolean): number;
-  /** Prepares memory to be read from end to end; returns how many bytes behind a multiple of 64 it begins. */
-  prepare(memory: Uint8Array): number;
+  /**
+   * Prepares the memory of a shared buffer to be read from end to end, and counts it as JavaScript's until the buffer
+   * is collected. Returns how many bytes behind a multiple of 64 it begins.
+   */
+  prepare(memory: Uint8Array, buffer: object): number;
   /** Returns memory to the system now, and not at the next garbage collection. Its contents are lost. */
   release(memory: Uint8Array): void;
   /** Returns or sets the plan of the process. */

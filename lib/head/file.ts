@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { native } from '../backend/native.js';
 import { wrongValue } from '../call/errors.js';
 import { allocateShared } from '../call/allocate.js';
 import type { ByteSource } from './source.js';
@@ -36,7 +37,11 @@ export function openFile(given: string | URL): ByteSource {
       }
       return window.bytes.subarray(at - window.at, at - window.at + length);
     },
-    keep: (at, length) => fill(allocateShared(length, name), at),
+    keep(at, length) {
+      const bytes = allocateShared(length, name);
+      native().addon?.prepare(bytes, bytes.buffer);
+      return fill(bytes, at);
+    },
     beside: (location) => openFile(path.join(path.dirname(file), location)),
     close: () => closeSync(descriptor),
   };
