@@ -118,9 +118,9 @@ void forget(Napi::Env env, void* bytes) {
   Napi::MemoryManagement::AdjustExternalMemory(env, -(int64_t)(intptr_t)bytes);
 }
 
-// prepare(bytes, buffer): asks for huge pages for memory that will be read from end to end many times; a core reads up to
-// 1.5 times as fast from them. Counts the memory as JavaScript's until the shared buffer is collected: V8 does not, and
-// would let dead caches fill a machine before it collects. Returns the address modulo 64.
+// prepare(bytes, buffer): asks for huge pages for memory that will be read from end to end many times; a core reads up
+// to 1.5 times as fast from them. Counts the memory as JavaScript's until the shared buffer is collected: V8 does not,
+// and would let dead caches fill a machine before it collects. Returns the address modulo 64.
 Napi::Value prepare(const Napi::CallbackInfo& info) {
   binding::TypedArray a;
   if (!binding::read_array(info.Env(), info[0], napi_uint8_array, a) || !info[1].IsObject()) return {};
