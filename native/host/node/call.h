@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../../kernels.h"
+#include "../../platform/arithmetic.h"
 #include "../../platform/cpu.h"
 #include "../../platform/plan.h"
 #include "../../platform/pool.h"
@@ -62,11 +63,15 @@ struct Shape {
               const Arguments&);  // throws nothing, as kernels do not
   Contract holds;
 
+  // Runs the kernel, whatever arithmetic the thread was left with. Threads of the pool begin here, and inherit it.
+  void run_kernel(const void* place, const Run& r, const Arguments& arguments) const {
+    OwnArithmetic arithmetic;
+    run(place, r, arguments);
+  }
   // False: an exception is pending in JavaScript.
   bool read(napi_env env, const napi_value* values, Arguments& arguments) const {
     Refusal refusal;
-    return read_arguments(env, values, kinds, count, arguments) &&
-           (holds(arguments, refusal) || refuse(env, refusal));
+    return read_arguments(env, values, kinds, count, arguments) && (holds(arguments, refusal) || refuse(env, refusal));
   }
 };
 
@@ -79,7 +84,7 @@ inline napi_value call(napi_env env, napi_callback_info info, const Shape& shape
   volatile size_t missing = 0;
   bool is_read =
       napi_get_cb_info(env, info, &count, values, nullptr, &place) == napi_ok && shape.read(env, values, arguments);
-  if (is_read) shape.run(place, make_run(&never, &missing), arguments);
+  if (is_read) shape.run_kernel(place, make_run(&never, &missing), arguments);
   if (missing) napi_throw(env, memory_error(env, kernel_at(place), missing));
   return nullptr;
 }
@@ -107,7 +112,7 @@ struct Job {
 
   static void execute(napi_env, void* self) {
     Job& job = *(Job*)self;
-    job.shape.run(job.place, make_run(job.stop, &job.missing), job.arguments);
+    job.shape.run_kernel(job.place, make_run(job.stop, &job.missing), job.arguments);
   }
   static void complete(napi_env env, napi_status, void* self) {
     std::unique_ptr<Job> job((Job*)self);
