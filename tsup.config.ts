@@ -44,16 +44,8 @@ mkdirSync('dist');
 const licence = readFileSync('node_modules/fflate/LICENSE', 'utf8');
 writeFileSync('dist/third-party-licenses.txt', `dist/cli.js reads and writes .npz files with fflate:\n\n${licence}`);
 
-/** Modules that dist/portable/ replaces, and their replacements. */
-const standIns: Record<string, string> = {
-  'backend/native': 'lib/backend/portable.ts',
-  'backend/profile': 'lib/backend/portable-profile.ts',
-  'call/js-jobs': 'lib/call/portable-jobs.ts',
-  'head/file': 'lib/head/portable-file.ts',
-  'backend/wasm/host': 'lib/backend/wasm/portable-host.ts',
-  'backend/wasm/urls': 'lib/backend/wasm/portable-urls.ts',
-  'backend/wasm/workers': 'lib/backend/wasm/portable-workers.ts',
-};
+/** Modules of lib/ that dist/portable/ replaces, and their replacements. */
+const standIns = JSON.parse(readFileSync('scripts/portable-modules.json', 'utf8')) as Record<string, string>;
 
 const portable: Options = {
   ...common,

@@ -83,6 +83,7 @@ export default defineConfig({
         text: 'Know',
         items: pages({
           accuracy: 'Accuracy and bits',
+          testing: 'What is tested',
           benchmarks: 'Benchmarks',
           migrate: 'Coming from other libraries',
           'option-names': 'Names of options elsewhere',

@@ -196,7 +196,7 @@ describe('with an addon', () => {
 describe('with WebAssembly', () => {
   const ran: string[] = [];
   const kernels = { softmax_f32: () => void ran.push('wasm f32') } as unknown as Kernels;
-  const host = { backend: { name: 'wasm', ...kernels }, isWhole: true } as unknown as Wasm;
+  const host = { backend: { name: 'wasm', ...kernels }, isWhole: true, threads: () => 1 } as unknown as Wasm;
 
   it('it runs without an addon, for any number of elements, and where the addon has scalar code alone', async () => {
     for (const native of [absent, addon('scalar').native]) {

@@ -1,7 +1,7 @@
 /** Scripts in a page of headless Chromium. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,22 +11,18 @@ import { build, type BuildOptions, type Plugin } from 'esbuild';
 import { root } from './emulated.js';
 import { run } from './run.js';
 
-/** Modules of lib/ that dist/portable/ replaces, as in tsup.config.ts. */
-const STAND_INS: Readonly<Record<string, string>> = {
-  'lib/backend/native.js': 'lib/backend/portable.ts',
-  'lib/call/js-jobs.js': 'lib/call/portable-jobs.ts',
-  'lib/head/file.js': 'lib/head/portable-file.ts',
-  'lib/backend/wasm/host.js': 'lib/backend/wasm/portable-host.ts',
-  'lib/backend/wasm/urls.js': 'lib/backend/wasm/portable-urls.ts',
-  'lib/backend/wasm/workers.js': 'lib/backend/wasm/portable-workers.ts',
-};
+/** Modules of lib/ that dist/portable/ replaces, and their replacements. */
+const standIns = JSON.parse(readFileSync(path.join(root, 'scripts/portable-modules.json'), 'utf8')) as Readonly<
+  Record<string, string>
+>;
 
 /** Lets a bundle of lib/ be the one of dist/portable/, and gives what tests import of Node. */
 export const portable: Plugin = {
   name: 'portable',
   setup({ onResolve }) {
     onResolve({ filter: /^\./ }, ({ path: wanted, resolveDir }) => {
-      const standIn = STAND_INS[path.relative(root, path.resolve(resolveDir, wanted)).replaceAll('\\', '/')];
+      const name = path.relative(path.join(root, 'lib'), path.resolve(resolveDir, wanted)).replaceAll('\\', '/');
+      const standIn = standIns[name.replace(/\.js$/, '')];
       return standIn === undefined ? undefined : { path: path.join(root, standIn) };
     });
     onResolve({ filter: /^node:crypto$/ }, () => ({ path: path.join(root, 'test/support/sha256.ts') }));
