@@ -1,4 +1,7 @@
-/** The packages of examples/adapters/package.json: beside the examples if they are there, else installed once. */
+/**
+ * The packages of examples/adapters/package.json, and transformers.js: beside the examples if all are there, else
+ * installed once.
+ */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
@@ -11,9 +14,14 @@ import { tool } from '../support/tools.js';
 
 const examples = path.join(root, 'examples', 'adapters');
 const manifest = path.join(examples, 'package.json');
-const hash = createHash('sha256').update(readFileSync(manifest)).digest('hex').slice(0, 12);
+/** No example of the folder imports it: it would bring half a gigabyte to those who install these. */
+const TRANSFORMERS = '@huggingface/transformers@4.3.2';
+const hash = createHash('sha256').update(readFileSync(manifest)).update(TRANSFORMERS).digest('hex').slice(0, 12);
 const cached = path.join(cache, `adapters-${hash}`);
-const isIn = (folder: string): boolean => existsSync(path.join(folder, 'node_modules', 'onnxruntime-node'));
+const isIn = (folder: string): boolean =>
+  ['fastify', 'onnxruntime-node', '@huggingface/transformers'].every((name) =>
+    existsSync(path.join(folder, 'node_modules', name)),
+  );
 
 const available = [examples, cached].some(isIn);
 const registry = tool('an npm registry', ['npm', 'view', 'onnxruntime-node@1.30.0', 'version']);
@@ -29,7 +37,7 @@ export async function peersFolder(): Promise<string> {
     const unfinished = `${cached}.unfinished`;
     mkdirSync(unfinished, { recursive: true });
     cpSync(manifest, path.join(unfinished, 'package.json'));
-    await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: unfinished });
+    await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', TRANSFORMERS], { cwd: unfinished });
     renameSync(unfinished, cached);
     return cached;
   });
