@@ -1,5 +1,5 @@
-// The floating-point control of a thread. Kernels round to nearest, and keep subnormal numbers; other code of the process
-// may have left the thread otherwise.
+// The floating-point control of a thread. Kernels round to nearest, and keep subnormal numbers; other code of the
+// process may have left the thread otherwise.
 #pragma once
 #include <stdint.h>
 
