@@ -1,5 +1,6 @@
 // The chart: time per element against the length of the row, both logarithmic, with the limits of memory (the grey area
 // below memcpy, and the caches that row and result fit into); and the page around it.
+import { singleRows } from './rows.mjs';
 import { HEADINGS, caseName, cells, duration, number } from './table.mjs';
 
 export const WIDTH = 1170;
@@ -49,10 +50,14 @@ export function text(x, y, content, attributes = '') {
   return `<text x="${x}" y="${y}" ${attributes}>${escape(content)}</text>`;
 }
 
+// A second way to call the package is in the tables; its line would lie on the first one.
+const isDrawn = ({ name }) => !name.endsWith('new result');
+
 /** One line per peer: its points as [length, seconds per element], from the single-row cases. */
-function seriesOf({ cases, peers }) {
-  const rows = cases.filter(({ rows }) => rows === 1);
-  return peers
+function seriesOf(report) {
+  const rows = singleRows(report);
+  return report.peers
+    .filter(isDrawn)
     .map((peer) => {
       const points = rows.flatMap(({ cols, results }) =>
         results.filter(({ name }) => name === peer.name).map(({ seconds }) => [cols, seconds / cols]),

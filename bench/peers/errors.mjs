@@ -14,6 +14,7 @@ import {
   strokeOf,
   text,
 } from './chart.mjs';
+import { singleRows } from './rows.mjs';
 
 const HEIGHT = 560;
 const BOTTOM = 470;
@@ -21,13 +22,13 @@ const LEAST = 0.25;
 const TICKS = [0.5, 1, 2, 10, 100];
 const BOUND = 2; // units in the last place, which the package promises of all but named rows
 
-const isShown = ({ name }) => !/^memcpy|scalar|avx2/.test(name); // the others have the bits of avx512
+const isShown = ({ name }) => !/^memcpy|scalar|avx2|new result/.test(name); // these have the bits of avx512
 
-function seriesOf({ cases, peers }) {
-  const rows = cases.filter(({ rows }) => rows === 1);
+function seriesOf(report) {
+  const rows = singleRows(report);
   const errorsOf = (name) =>
     rows.flatMap(({ cols, results }) => results.filter((result) => result.name === name).map(({ ulp }) => [cols, ulp]));
-  return peers
+  return report.peers
     .filter(isShown)
     .map((peer) => ({ ...peer, points: errorsOf(peer.name), ...STYLES.find(([name]) => name.test(peer.name))[1] }));
 }

@@ -1,30 +1,12 @@
 // Measures peers on the same logits. Every result is checked against a double-precision oracle before it is timed. The
 // samples of all peers are interleaved in shuffled order: a disturbance of the machine affects all alike.
+import { generator, logitsOf } from './rows.mjs';
 
 const SAMPLE_SECONDS = 0.003; // long enough for the clock, short enough for many rounds
 const WARM_UP_SECONDS = 0.1; // lets the JIT compiler finish
-const WRONG = 2 ** -10; // a relative error of this size is a wrong result, not an inexact one
+export const WRONG = 2 ** -10; // a relative error of this size is a wrong result, not an inexact one
 
-/** A seeded generator (mulberry32): every run measures the same numbers. */
-function generator(seed) {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-export function normalLogits(length, deviation) {
-  const random = generator(length);
-  const x = new Float32Array(length);
-  for (let i = 0; i < length; i++) {
-    x[i] = deviation * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-  }
-  return x;
-}
-
-function exactSoftmax(x, cols) {
+export function exactSoftmax(x, cols) {
   const exact = new Float64Array(x.length);
   for (let start = 0; start < x.length; start += cols) {
     const row = x.subarray(start, start + cols);
@@ -46,19 +28,22 @@ function exactSoftmax(x, cols) {
 const float = new Float32Array(1);
 const bits = new Uint32Array(float.buffer);
 
-/** The largest error among normal results: in units of the exact result's last place, and relative. */
+/** The largest errors among normal results: in units of the exact result's last place, relative and absolute. */
 function largestError(y, exact) {
   let ulp = 0;
   let relative = 0;
+  let absolute = 0;
   for (let i = 0; i < exact.length; i++) {
-    if (exact[i] < 2 ** -126) continue;
+    const size = Math.abs(exact[i]);
+    if (size < 2 ** -126) continue;
     const error = Math.abs(y[i] - exact[i]);
-    float[0] = exact[i];
+    float[0] = size;
     const exponent = (bits[0] >>> 23) - 127;
     ulp = Math.max(ulp, error * 2 ** (23 - exponent)); // NaN if the error is NaN
-    relative = Math.max(relative, error / exact[i]);
+    relative = Math.max(relative, error / size);
+    absolute = Math.max(absolute, error);
   }
-  return { ulp, relative };
+  return { ulp, relative, absolute };
 }
 
 /** Gives an in-process peer the shape of one in another process: load, result, sample. */
@@ -92,15 +77,17 @@ async function calibrate(peer) {
   }
 }
 
-export async function measureCase(peers, { rows, cols, deviation, rounds }) {
-  const x = normalLogits(rows * cols, deviation);
-  const exact = exactSoftmax(x, cols);
+/** `exactOf` is the oracle, softmax by default; `isWrong` says which errors are no rounding errors. */
+export async function measureCase(peers, { rows, cols, kind = 'normal', deviation, rounds, ...operator }) {
+  const { exactOf = exactSoftmax, isWrong = ({ relative }) => !(relative < WRONG) } = operator;
+  const x = logitsOf(kind, rows * cols, deviation);
+  const exact = exactOf(x, cols);
   const entries = [];
   for (const peer of peers) {
     await peer.load(x, rows, cols);
     const error = peer.isCopy ? { ulp: null } : largestError(await peer.result(), exact);
-    if (!peer.isCopy && !(error.relative < WRONG)) {
-      console.log(`${peer.name}: wrong by ${error.relative} at ${rows} × ${cols}, so not timed`);
+    if (!peer.isCopy && isWrong(error)) {
+      console.log(`${peer.name}: wrong by ${error.absolute} at ${rows} × ${cols}, so not timed`);
       continue;
     }
     entries.push({ peer, ulp: error.ulp, calls: await calibrate(peer), seconds: [], memcpy: [] });
@@ -119,6 +106,7 @@ export async function measureCase(peers, { rows, cols, deviation, rounds }) {
   return {
     rows,
     cols,
+    kind,
     results: entries.map(({ peer, ulp, seconds, memcpy }) => {
       const yardstick = memcpy.length > 0 ? memcpy : copy; // of the peer's process
       const sorted = ascending(seconds);

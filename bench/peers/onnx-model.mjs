@@ -62,7 +62,7 @@ export function operatorModel(operator, attributes, inputs, outputs, opset = 13)
           ),
           text(7, domain),
         ),
-        text(2, 'attention'),
+        text(2, 'operator'),
         ...inputs.map((each) => value(11, each)),
         ...outputs.map((each) => value(12, each)),
       ),

@@ -31,16 +31,24 @@ const deviation = Number(values.deviation);
 const { inProcessPeers } = await import('./peers.mjs');
 const { oneDNN } = await import('./onednn.mjs');
 const { measureCase, timed } = await import('./measure.mjs');
+const { EQUAL_VALUES } = await import('./rows.mjs');
 const { table } = await import('./table.mjs');
 const { chart, page } = await import('./chart.mjs');
 const { errorChart } = await import('./errors.mjs');
 
 const CASES = [10, 32, 100, 320, 1000, 4096, 32768, 128256, 524288, 2 ** 20, 2 ** 22, 2 ** 24]
-  .map((cols) => [1, cols])
-  .concat([
-    [4096, 1000],
-    [100000, 10],
-  ]);
+  .map((cols) => ({ rows: 1, cols, kind: 'normal' }))
+  .concat(
+    [
+      [4096, 1000],
+      [1000, 4096],
+      [16384, 128],
+      [16384, 64],
+      [100000, 10],
+      [100000, 4],
+    ].map(([rows, cols]) => ({ rows, cols, kind: 'normal' })),
+    EQUAL_VALUES.map((kind) => ({ rows: 1, cols: 128256, kind })),
+  );
 
 /** The sizes of a core's data caches in bytes: [L1, L2, L3], as far as the system tells them. */
 function cacheSizes() {
@@ -70,10 +78,10 @@ const report = {
 console.log(
   `${report.machine.processor}, Node ${process.version}, threads: ${threads}, float32 logits N(0, ${deviation})`,
 );
-for (const [rows, cols] of CASES) {
+for (const { rows, cols, kind } of CASES) {
   if (rows * cols > Number(values.max)) continue;
   const rounds = Math.min(Number(values.rounds), rows * cols > 2 ** 22 ? 9 : Infinity);
-  const measured = await measureCase(peers, { rows, cols, deviation, rounds });
+  const measured = await measureCase(peers, { rows, cols, kind, deviation, rounds });
   report.cases.push(measured);
   console.log(`\n${table(measured, report)}`);
 }

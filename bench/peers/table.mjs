@@ -15,8 +15,10 @@ export function duration(seconds) {
   return `${value >= 999.5 ? value.toFixed(0) : value.toPrecision(3)} ${unit}`;
 }
 
-export const caseName = ({ rows, cols }) =>
-  rows === 1 ? `${number.format(cols)} logits` : `${number.format(rows)} rows of ${number.format(cols)}`;
+export function caseName({ rows, cols, kind }) {
+  const size = rows === 1 ? `${number.format(cols)} logits` : `${number.format(rows)} rows of ${number.format(cols)}`;
+  return kind === 'normal' ? size : `${size}, ${kind}`;
+}
 
 /** The cells of each row of a case, fastest first; `versus` is the time relative to flash-softmax's selected backend. */
 export function cells(measured, { peers }) {

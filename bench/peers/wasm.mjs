@@ -3,10 +3,8 @@
 // whose results are read. Needs relaxed SIMD (Node 22 and later), and the peers (`npm ci` in this folder).
 import { createRequire } from 'node:module';
 import os from 'node:os';
-import { env, InferenceSession, Tensor } from 'onnxruntime-web';
 import { measureCase, timed } from './measure.mjs';
-import { softmaxModel } from './onnx-model.mjs';
-import { flashSoftmax, mathExp, memcpy, tfjsWasm } from './peers.mjs';
+import { flashSoftmax, mathExp, memcpy, onnxruntimeWeb, tfjsWasm } from './peers.mjs';
 import { duration } from './table.mjs';
 
 const require = createRequire(import.meta.url);
@@ -48,21 +46,7 @@ const tfjsKept = {
   },
 };
 
-async function onnxruntimeWeb() {
-  env.wasm.numThreads = 1;
-  const session = await InferenceSession.create(softmaxModel(), { executionProviders: ['wasm'] });
-  return {
-    name: 'onnxruntime-web',
-    version: require('./node_modules/onnxruntime-web/package.json').version,
-    isAsync: true,
-    prepare(x, rows, cols) {
-      const feeds = { x: new Tensor('float32', x, [rows, cols]) };
-      return async () => (await session.run(feeds)).y.data;
-    },
-  };
-}
-
-const peers = [memcpy, inPlace, ours, tfjsKept, tfjs, await onnxruntimeWeb(), mathExp];
+const peers = [memcpy, inPlace, ours, tfjsKept, tfjs, await onnxruntimeWeb(1), mathExp];
 console.log(`${os.cpus()[0].model.trim()}, Node ${process.version}, one thread, float32 logits N(0, 8), medians`);
 for (const { name, version } of peers) console.log(`${name}: ${version}`);
 for (const cols of COLS) {
