@@ -225,28 +225,9 @@ SIMD_INLINE uint32_t lanes_above(f64x8 x, f64x8 y) {
 SIMD_INLINE unsigned pack(float* to, const float* from, f32x16, uint32_t lanes) { return pack_bits(to, from, lanes); }
 SIMD_INLINE unsigned pack(double* to, const double* from, f64x8, uint32_t lanes) { return pack_bits(to, from, lanes); }
 
-// Bits. A byte table of 32 entries holds eight floats: lane index k becomes the bytes 4k, 4k+1, 4k+2, 4k+3.
-// The lanes as integers, under two names: all 128-bit vectors are one type in MSVC.
+// Bits. The lanes as integers, under two names: all 128-bit vectors are one type in MSVC.
 SIMD_INLINE uint32x4_t u32(float32x4_t x) { return vreinterpretq_u32_f32(x); }
 SIMD_INLINE uint64x2_t u64(float64x2_t x) { return vreinterpretq_u64_f64(x); }
-SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
-  uint8x16x2_t t = {{vreinterpretq_u8_f32(vld1q_f32(table)), vreinterpretq_u8_f32(vld1q_f32(table + 4))}};
-  f32x16 r;
-  UNROLL for (int i = 0; i < 4; i++) {
-    uint32x4_t k = vandq_u32(u32(index.v[i]), vdupq_n_u32(7));
-    uint32x4_t b = vmlaq_u32(vdupq_n_u32(0x03020100), k, vdupq_n_u32(0x04040404));
-    r.v[i] = vreinterpretq_f32_u8(vqtbl2q_u8(t, vreinterpretq_u8_u32(b)));
-  }
-  return r;
-}
-SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) {
-  f64x8 r;
-  UNROLL for (int i = 0; i < 4; i++) {
-    float64x2_t low = vdupq_n_f64(table[vgetq_lane_u64(u64(index.v[i]), 0) & 7]);
-    r.v[i] = vsetq_lane_f64(table[vgetq_lane_u64(u64(index.v[i]), 1) & 7], low, 1);
-  }
-  return r;
-}
 SIMD_INLINE f32x16 add_shifted(f32x16 x, f32x16 y) {
   f32x16 r;
   EACH(vreinterpretq_f32_u32(vaddq_u32(u32(x.v[i]), vshlq_n_u32(u32(y.v[i]), 20))));

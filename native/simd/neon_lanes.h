@@ -1,4 +1,4 @@
-// A part of neon.h: reductions, transposition, and numbers that are stored as half floats or bytes.
+// A part of neon.h: reductions, transposition, numbers that are stored as half floats or bytes, and tables.
 #pragma once
 
 namespace {
@@ -73,5 +73,35 @@ SIMD_INLINE f32x16 load_bytes(const int8_t* p) {
 }
 
 #undef EACH
+
+// Tables of eight numbers. 32 bytes hold eight floats: lane index k becomes the bytes 4k, 4k+1, 4k+2, 4k+3.
+// GCC stores a pair of known registers and loads it again before each use, unless an empty statement may have changed it.
+SIMD_INLINE uint8x16x2_t byte_table(const float* table) {
+#if defined(__GNUC__) && !defined(__clang__)
+  uint8x16x2_t t = vld1q_u8_x2((const uint8_t*)table);
+  asm("" : "+w"(t));
+  return t;
+#else
+  return {{vreinterpretq_u8_f32(vld1q_f32(table)), vreinterpretq_u8_f32(vld1q_f32(table + 4))}};
+#endif
+}
+SIMD_INLINE f32x16 lookup8(const float* table, f32x16 index) {
+  const uint8x16x2_t t = byte_table(table);
+  f32x16 r;
+  UNROLL for (int i = 0; i < 4; i++) {
+    uint32x4_t k = vandq_u32(u32(index.v[i]), vdupq_n_u32(7));
+    uint32x4_t b = vmlaq_u32(vdupq_n_u32(0x03020100), k, vdupq_n_u32(0x04040404));
+    r.v[i] = vreinterpretq_f32_u8(vqtbl2q_u8(t, vreinterpretq_u8_u32(b)));
+  }
+  return r;
+}
+SIMD_INLINE f64x8 lookup8(const double* table, f64x8 index) {
+  f64x8 r;
+  UNROLL for (int i = 0; i < 4; i++) {
+    float64x2_t low = vdupq_n_f64(table[vgetq_lane_u64(u64(index.v[i]), 0) & 7]);
+    r.v[i] = vsetq_lane_f64(table[vgetq_lane_u64(u64(index.v[i]), 1) & 7], low, 1);
+  }
+  return r;
+}
 
 }  // namespace
