@@ -6,11 +6,12 @@
 //   1. sum_block keeps the sum of each lane of each tree: a lane sum is the sum of sixteen, of four, or of one term.
 //   2. A lane sum of more than 1/16 of the block is heavy. There are fifteen at most, and few in long rows.
 //   3. correct_sum computes the terms of heavy lanes again in double, and puts them in place of their float sums.
-//   4. If copies of a value are a good part of the rest, the rest is summed anew too (repeated_values.h).
+//   4. If copies of a value may be a good part of the rest, the rest is summed anew, in pairs of floats.
 //   5. The sum without its peak, where wanted, is corrected in the same way, or is NaN: sum_others.
 //
 // In this file `e` gives float terms, and `double_e` the same terms in double.
 #pragma once
+#include "pair_sum.h"
 #include "repeated_values.h"
 #include "../math/sum.h"
 #include "../rows/run.h"
@@ -61,101 +62,80 @@ struct LaneSums {
       if (uint32_t lanes = lanes_above(sums[i], bound)) collect_terms(x, from, i, lanes, t);
       light_tops = max_skip_nan(light_tops, zero_below(sums[i], bound, sums[i]));
     }
-    double heavy = t.count ? correct_heavy(x, from, n, bound, e, double_e, wants_others, t, sum) : 0;
+    const Reference reference = {double_scale, octave};
+    double heavy = t.count ? correct_heavy(x, from, n, bound, e, double_e, reference, wants_others, t, sum) : 0;
     if (n < kFewestForSample || sum.mantissa - heavy < sum.mantissa / 8) return;
     // In 1,024 elements the sample is a quarter of the block, and time is short: one level is enough.
-    auto repeated = find_repeated(x, from, n, bound, light_tops, e, double_e, sum.mantissa, n > 1024 ? 5 : 1);
-    if (repeated.has_heavy) sum.mantissa = heavy + sum_light(x, from, n, bound, e, repeated);
+    if (has_copies(x, from, n, e, double_e, sum.mantissa) ||
+        has_equal_lanes(x, from, light_tops, e, (float)sum.mantissa, n > 1024 ? 5 : 1))
+      sum.mantissa = heavy + sum_light(x, from, n, bound, light_tops, e, reference);
   }
-  // Returns the values whose copies in light lanes (not above `bound`) are a good part of `sum`. light_tops: the
-  // largest light sum of each lane.
-  template <class Source> NEVER_INLINE auto find_repeated(const Source& x, size_t from, size_t n, f32x16 bound,
-                                                          f32x16 light_tops, const ExpVector<float>& e,
-                                                          const ExpVector<double>& double_e, double sum,
-                                                          int levels) const {
-    RepeatedValues<decltype(x.at(from))> repeated(x, from, n, e, double_e, sum);
-    include_equal_lanes(x, from, light_tops, e, double_e, (float)sum, levels, repeated);
-    if (!repeated.has_heavy) return repeated;
-    count_copies(x, from, n, bound, e, repeated);
-    repeated.has_heavy = false;
-    for (size_t k = 0; k < repeated.values.count; k++) repeated.has_heavy |= repeated.share(k) > sum / 16;
-    return repeated;
-  }
-  // Calls body(v, lanes) for each vector of a block, with its light lanes.
-  template <class Source, class Body>
-  ALWAYS void each_light_vector(const Source& x, size_t from, size_t n, f32x16 bound, const Body& body) const {
-    for (size_t i = 0; i < count; i++) {
-      const uint32_t light = ~lanes_above(sums[i], bound) & 0xFFFF;
-      for (size_t j = 0, at = first_element(i); j < vectors_of(i); j++, at += 16) {
-        const size_t left = n - at;
-        if (left < 16) body(x.at(from + at, left), light & ((1u << left) - 1));
-        else body(x.at(from + at), light);
-      }
-    }
-  }
-  // Counts the copies of each value. A sample that holds a value once or twice says little.
-  template <class Source, class V> NEVER_INLINE void count_copies(const Source& x, size_t from, size_t n, f32x16 bound,
-                                                                  const ExpVector<float>& e,
-                                                                  RepeatedValues<V>& repeated) const {
-    for (size_t& times : repeated.times) times = 0;
-    uint32_t others = 0;
-    each_light_vector(x, from, n, bound, [&](V v, uint32_t light) ALWAYS_LAMBDA {
-      others |= repeated.count(v, light) & ~lanes_above(e.low, high_part(v));
-    });
-    repeated.has_others = others != 0;
-  }
-  // Includes values that a sample seldom meets: some dozens or hundreds of copies can be most of a sum.
+  // Whether there are values that a sample seldom meets: some dozens or hundreds of copies can be most of a sum.
   //
   // Then many lanes hold one copy each. Of the sixteen largest light sums at least three are equal, and far above the
   // mean. Some lanes hold two copies, or another large term: `levels` says how many different sums are searched.
-  template <class Source, class V> ALWAYS void include_equal_lanes(const Source& x, size_t from, f32x16 light_tops,
-                                                                   const ExpVector<float>& e,
-                                                                   const ExpVector<double>& double_e, float sum,
-                                                                   int levels, RepeatedValues<V>& repeated) const {
+  template <class Source> ALWAYS bool has_equal_lanes(const Source& x, size_t from, f32x16 light_tops,
+                                                      const ExpVector<float>& e, float sum, int levels) const {
     const float least = sum * 2.5f / 16 / (float)count;  // 2.5 times the mean lane sum
     for (; levels > 0; levels--) {
       float level = reduce_max(light_tops);
       uint32_t equal = lanes_above(light_tops, splat(0.99f * level));
-      if (level < least) break;
-      if (bit_count(equal) > 2) include_largest_of_lane(x, from, level, e, double_e, repeated);
+      if (level < least) return false;
+      if (bit_count(equal) > 2 && has_large_term(x, from, level, e)) return true;
       light_tops = select_bits(splat(0.f), light_tops, equal);
     }
+    return false;
   }
-  // Includes the largest value of a lane whose sum is `level`, if its term is a good part of the lane.
-  template <class Source, class V>
-  SELDOM void include_largest_of_lane(const Source& x, size_t from, float level, const ExpVector<float>& e,
-                                      const ExpVector<double>& double_e, RepeatedValues<V>& repeated) const {
+  // Whether the largest term of a lane whose sum is `level` is a good part of the lane.
+  template <class Source>
+  SELDOM bool has_large_term(const Source& x, size_t from, float level, const ExpVector<float>& e) const {
     size_t i = 0;
     while (!lanes_equal(sums[i], splat(level))) i++;
     size_t lane = lowest_bit(lanes_equal(sums[i], splat(level)));
-    V value = x.at(from + first_element(i) + lane, 1);
     float largest = 0;
     for (size_t j = 0, at = from + first_element(i) + lane; j < vectors_of(i); j++, at += 16) {
-      V v = x.at(at, 1);
       f32x16 t;
-      float q = reduce_max(first_n(exp_below<false>(e, v, t), 1));
-      if (q > largest) {
-        largest = q;
-        value = v;
-      }
+      float q = reduce_max(first_n(exp_below<false>(e, x.at(at, 1), t), 1));
+      largest = q > largest ? q : largest;
     }
-    if (largest > 0.3f * level) repeated.include(value, 1, double_e);
+    return largest > 0.3f * level;
   }
-  // Returns the sum of the terms of light lanes: counted copies, and other values one by one.
-  template <class Source, class V> NEVER_INLINE double sum_light(const Source& x, size_t from, size_t n, f32x16 bound,
-                                                                 const ExpVector<float>& e,
-                                                                 const RepeatedValues<V>& repeated) const {
-    double copies = 0;
-    for (size_t k = 0; k < repeated.values.count; k++) copies += repeated.share(k);
-    if (!repeated.has_others) return copies;
-    f64x8 a = splat(0.), b = a;
-    each_light_vector(x, from, n, bound, [&](V v, uint32_t light) ALWAYS_LAMBDA {
-      const uint32_t others = repeated.others_among(v, light);
-      f32x16 t, q = select_bits(exp_below<false>(e, v, t), splat(0.f), others);
-      a = add(a, low_f64(q));
-      b = add(b, high_f64(q));
-    });
-    return copies + reduce_add(add(a, b));
+  struct Reference {
+    const ExpScale<double>& scale;
+    double octave;
+  };
+  // Returns the sum of the light lanes (not above `bound`) in pairs of floats. light_tops: the largest light sum of
+  // each lane, which no term exceeds.
+  template <class Source> NEVER_INLINE double sum_light(const Source& x, size_t from, size_t n, f32x16 bound,
+                                                        f32x16 light_tops, const ExpVector<float>& e,
+                                                        const Reference& of) const {
+    ExpParts parts(e, of.scale);
+    const int up = exponent_of((double)reduce_max(light_tops)) - ExpTraits<float>::kBias;
+    parts.refer_to_octave(of.octave + up);
+    f64x8 low = splat(0.), high = low;
+    for (size_t i = 0; i < count; i++) {
+      const uint32_t light = ~lanes_above(sums[i], bound) & 0xFFFF;
+      const size_t first = first_element(i), vectors = vectors_of(i);
+      PairSum sum;
+      const auto pair = [&](size_t j, auto v, uint32_t lanes) ALWAYS_LAMBDA {
+        f32x16 rest, t;
+        const f32x16 s = parts.exp_of<true>(v, rest, t), zero = splat(0.f);
+        if (lanes == 0xFFFF) return sum.add_table(j, s, rest);
+        return sum.add_table(j, select_bits(s, zero, lanes), select_bits(rest, zero, lanes));
+      };
+      for (size_t j = 0; j + 4 <= vectors; j += 4) {
+        f32x16 rests[4];
+        UNROLL for (size_t k = 0; k < 4; k++) rests[k] = pair(k, x.at(from + first + 16 * (j + k)), light);
+        sum.rests = add(sum.rests, add(add(rests[0], rests[1]), add(rests[2], rests[3])));
+      }
+      if (vectors == 1) {
+        const size_t left = n - first;
+        sum.rests = left < 16 ? pair(0, x.at(from + first, left), light & ((1u << left) - 1))
+                              : pair(0, x.at(from + first), light);
+      }
+      sum.add_to(low, high);
+    }
+    return reduce_add(add(low, high)) * (ExpTraits<float>::kG / ExpParts::kG * pow2(up));
   }
 
   // Terms to compute in double, of lanes whose float sums add up to float_sum.
@@ -194,7 +174,8 @@ struct LaneSums {
   // Puts double terms in place of their float sums, and returns the sum of the terms. Finds a peak of more than 1/8.
   template <class Source> ALWAYS double correct_heavy(const Source& x, size_t from, size_t n, f32x16 bound,
                                                       const ExpVector<float>& e, const ExpVector<double>& double_e,
-                                                      bool wants_others, ExactTerms& t, Sum& sum) const {
+                                                      const Reference& of, bool wants_others, ExactTerms& t,
+                                                      Sum& sum) const {
     double peak, heavy = exponentiate(double_e, t, peak);
     sum.mantissa += heavy - t.float_sum;
     if (peak * kDoubleToFloat <= sum.mantissa / 8) return heavy;  // log_long_rows.h needs an eighth, softmax.h more
@@ -208,7 +189,7 @@ struct LaneSums {
     if (!wants_others) return heavy;
     double heavy_others = 0;
     for (size_t i = 0; i < t.count; i++) heavy_others += i == peak_index ? 0 : t.values[i] * kDoubleToFloat;
-    sum.others = sum_others(x, from, n, bound, e, double_e, heavy_others);
+    sum.others = sum_others(x, from, n, bound, e, double_e, of, heavy_others);
     return heavy;
   }
   // Returns the sum of all terms but the peak. Max error: less than a float's last place. Returns NaN if a sample shows
@@ -216,7 +197,7 @@ struct LaneSums {
   // peak. Lanes and repeated values of more than 1/16 of the others are computed in double too.
   template <class Source> ALWAYS double sum_others(const Source& x, size_t from, size_t n, f32x16 bound,
                                                    const ExpVector<float>& e, const ExpVector<double>& double_e,
-                                                   double heavy_others) const {
+                                                   const Reference& of, double heavy_others) const {
     const f32x16 zero = splat(0.f);
     f64x8 a = splat(0.), b = a;
     for (size_t i = 0; i < count; i++) {
@@ -236,10 +217,9 @@ struct LaneSums {
     light -= t.float_sum;
     double others = heavy_others + corrected + light;
     if (!(light > others / 8)) return others;
-    if (n >= kFewestForSample)
-      if (auto repeated = find_repeated(x, from, n, others_bound, light_tops, e, double_e, others, 5);
-          repeated.has_heavy)
-        return heavy_others + corrected + sum_light(x, from, n, others_bound, e, repeated);
+    if (n >= kFewestForSample &&
+        (has_copies(x, from, n, e, double_e, others) || has_equal_lanes(x, from, light_tops, e, (float)others, 5)))
+      return heavy_others + corrected + sum_light(x, from, n, others_bound, light_tops, e, of);
     bool is_biased = has_common_error(x, from, splat(reduce_max(light_tops)), others_bound, double_e);
     return is_biased ? not_a_number<double>() : others;
   }

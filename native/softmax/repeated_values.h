@@ -1,12 +1,8 @@
-// Values that many elements of a block share, and the terms of these values in double.
+// Whether copies of a value may be a good part of a block's sum.
 //
 // Rounding errors of terms, and of additions, cancel over many different values. Over copies of a few values they do
 // not: a clamp, a coarse type or constants fill rows with copies, whose common error would be an error of every result.
-//
-//   1. A sample of the block is searched for values that occur twice, and for its largest values.
-//   2. A value whose copies make up more than 1/16 of the sum is heavy.
-//   3. If there is a heavy value, largest_terms.h sums the block anew: the double term of such a value times the number
-//      of its copies, and all other terms in doubles.
+// Such a block is summed again in pairs of floats (pair_sum.h), whatever the values and their copies.
 #pragma once
 #include "../math/exp.h"
 
@@ -54,83 +50,45 @@ template <class V> struct DistinctValues {
   }
 };
 
-// The values whose copies make up a good part of a block's sum, and the term of each.
-template <class V> struct RepeatedValues {
-  DistinctValues<V> values;
+// Searches a sample of the n elements for values that occur twice, and for its largest values. Returns whether copies
+// of one may be more than 1/16 of `sum`, the block's float sum.
+template <class Source> ALWAYS bool has_copies(const Source& x, size_t from, size_t n, const ExpVector<float>& e,
+                                               const ExpVector<double>& double_e, double sum) {
+  using V = decltype(x.at(from));
+  size_t m = n / 16 < kSampleVectors ? n / 16 : kSampleVectors, step = n / 16 / m * 16;
+  V v[kSampleVectors], last = v[0] = x.at(from);
+  f32x16 tops = high_part(last);
+  uint32_t repeats = 0;
+  for (size_t j = 1; j < m; j++) {
+    v[j] = x.at(from + j * step);
+    repeats |= lanes_equal(v[j], last);
+    tops = max_skip_nan(tops, high_part(v[j]));
+    last = v[j];
+  }
+  f32x16 top = splat(reduce_max(tops));
+  uint32_t top_lanes = lanes_equal(tops, top);
+  if (!repeats && !(top_lanes & (top_lanes - 1))) return false;
+  DistinctValues<V> candidates;
+  for (size_t j = 0; j < m; j++) {
+    uint32_t counts = lanes_above(high_part(v[j]), e.low);  // −∞ is no value
+    repeats = lanes_equal(v[j], v[j ? j - 1 : m - 1]) & counts;
+    top_lanes = lanes_equal(high_part(v[j]), top) & counts;
+    if (repeats) candidates.add(v[j], repeats);
+    if (top_lanes) candidates.add(v[j], top_lanes);
+  }
+  if (!candidates.count) return false;
   double terms[16];
-  size_t times[16];         // copies of each value
-  bool has_heavy = false;   // a value is heavy: the block must be summed again
-  bool has_others = false;  // the block has other values whose terms are not 0
-
-  // Searches a sample of the n elements. `sum` is the block's float sum.
-  template <class Source> ALWAYS RepeatedValues(const Source& x, size_t from, size_t n, const ExpVector<float>& e,
-                                                const ExpVector<double>& double_e, double sum) {
-    size_t m = n / 16 < kSampleVectors ? n / 16 : kSampleVectors, step = n / 16 / m * 16;
-    V v[kSampleVectors], last = v[0] = x.at(from);
-    f32x16 tops = high_part(last);
-    uint32_t repeats = 0;
-    for (size_t j = 1; j < m; j++) {
-      v[j] = x.at(from + j * step);
-      repeats |= lanes_equal(v[j], last);
-      tops = max_skip_nan(tops, high_part(v[j]));
-      last = v[j];
-    }
-    f32x16 top = splat(reduce_max(tops));
-    uint32_t top_lanes = lanes_equal(tops, top);
-    if (!repeats && !(top_lanes & (top_lanes - 1))) return;
-    DistinctValues<V> candidates;
-    for (size_t j = 0; j < m; j++) {
-      uint32_t counts = lanes_above(high_part(v[j]), e.low);  // −∞ is no value
-      repeats = lanes_equal(v[j], v[j ? j - 1 : m - 1]) & counts;
-      top_lanes = lanes_equal(high_part(v[j]), top) & counts;
-      if (repeats) candidates.add(v[j], repeats);
-      if (top_lanes) candidates.add(v[j], top_lanes);
-    }
-    if (!candidates.count) return;
-    double term[16];
-    f64x8 low = add(low_f64(load(candidates.high)), low_f64(load(candidates.low)));
-    f64x8 high = add(high_f64(load(candidates.high)), high_f64(load(candidates.low)));
-    store(term, mul(exp_for_float(double_e, low), splat(kDoubleToFloat)));
-    store(term + 8, mul(exp_for_float(double_e, high), splat(kDoubleToFloat)));
-    for (size_t i = 0; i < candidates.count; i++) {
-      size_t seen = 0;
-      for (size_t j = 0; j < m; j++) seen += bit_count(candidates.lanes(i, v[j]));
-      double share = (double)seen * term[i] * (double)n / (double)(16 * m);
-      has_heavy |= share > sum / 16;
-      if (share > sum / 64) {
-        terms[values.count] = term[i];
-        values.high[values.count] = candidates.high[i];
-        values.low[values.count++] = candidates.low[i];
-      }
-    }
+  f64x8 low = add(low_f64(load(candidates.high)), low_f64(load(candidates.low)));
+  f64x8 high = add(high_f64(load(candidates.high)), high_f64(load(candidates.low)));
+  store(terms, mul(exp_for_float(double_e, low), splat(kDoubleToFloat)));
+  store(terms + 8, mul(exp_for_float(double_e, high), splat(kDoubleToFloat)));
+  bool is_heavy = false;
+  for (size_t i = 0; i < candidates.count; i++) {
+    size_t seen = 0;
+    for (size_t j = 0; j < m; j++) seen += bit_count(candidates.lanes(i, v[j]));
+    is_heavy |= (double)seen * terms[i] * (double)n / (double)(16 * m) > sum / 16;
   }
-  // Adds the value in one lane of v, as a heavy one.
-  void include(V v, uint32_t lane, const ExpVector<double>& double_e) {
-    size_t before = values.count;
-    values.add(v, lane);
-    has_heavy = true;
-    if (values.count == before) return;
-    double term[8];
-    store(term, exp_for_float(double_e, splat((double)values.high[before] + (double)values.low[before])));
-    terms[before] = term[0] * kDoubleToFloat;
-  }
-  // Counts the copies in some lanes of v, and returns the lanes of other values.
-  ALWAYS uint32_t count(V v, uint32_t lanes) {
-    uint32_t others = lanes;
-    for (size_t k = 0; k < values.count; k++) {
-      const uint32_t copies = values.lanes(k, v) & lanes;
-      times[k] += bit_count(copies);
-      others &= ~copies;
-    }
-    return others;
-  }
-  // Returns the lanes of other values.
-  ALWAYS uint32_t others_among(V v, uint32_t lanes) const {
-    for (size_t k = 0; k < values.count; k++) lanes &= ~values.lanes(k, v);
-    return lanes;
-  }
-  // Returns the sum of one value's copies.
-  double share(size_t k) const { return (double)times[k] * terms[k]; }
-};
+  return is_heavy;
+}
 
 }  // namespace
