@@ -11,10 +11,11 @@
 //
 // In this file `e` gives float terms, and `double_e` the same terms in double.
 #pragma once
-#include "pair_sum.h"
-#include "repeated_values.h"
+#include "../math/exp_parts.h"
 #include "../math/sum.h"
 #include "../rows/run.h"
+#include "pair_sum.h"
+#include "repeated_values.h"
 
 namespace {
 

@@ -7,6 +7,7 @@
 //
 // Max error: 0.9 ULP, and 2 ULP in the two binades above the subnormals, where products underflow.
 #pragma once
+#include "../math/exp_parts.h"
 #include "../rows/logits.h"
 #include "pair_sum.h"
 

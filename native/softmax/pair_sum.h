@@ -3,7 +3,7 @@
 // S is added without an error: an accumulator starts above all sums, so that it holds a multiple of its last place, and
 // what an addition loses is exact. Rests and losses are added as floats.
 #pragma once
-#include "../math/exp_parts.h"
+#include "../math/exp.h"
 
 namespace {
 
