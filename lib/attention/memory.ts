@@ -1,5 +1,7 @@
 /** Memory for keys and values: an error with a code where there is none; memory that goes back at once. */
-import { lengthOf, type ArrayOfKind } from '../call/arrays.js';
+import { choice } from '../backend/choice.js';
+import { wasm } from '../backend/wasm/host.js';
+import { bufferOf, byteLengthOf, byteOffsetOf, lengthOf, type ArrayOfKind } from '../call/arrays.js';
 import { native } from '../backend/native.js';
 import { outOfMemory } from '../call/errors.js';
 
@@ -10,11 +12,33 @@ const LINE = 64;
 export type SlabKind = 'Float32Array' | 'Uint16Array' | 'Int8Array';
 const ARRAYS = { Float32Array, Uint16Array, Int8Array } as const;
 
+/** Slabs in WebAssembly's memory. */
+const kept = new WeakSet<ArrayBufferView>();
+
 /**
- * A new array that begins at a cache line. Its memory is shared where the platform has shared memory: jobs on other
- * threads read it in place, and nobody can detach or shrink it.
+ * A new array of zeros that begins at a cache line. Its memory is shared where the platform has shared memory: jobs on
+ * other threads read it in place, and nobody can detach or shrink it. Where the WebAssembly backend runs, it lies in a
+ * memory of WebAssembly if that has room.
+ *
+ * @param beside Arrays of the same cache: all of them belong in one memory.
  */
-export function allocateSlab<K extends SlabKind>(kind: K, length: number, name: string): ArrayOfKind<K> {
+export function allocateSlab<K extends SlabKind>(
+  kind: K,
+  length: number,
+  name: string,
+  beside: readonly ArrayBufferView[],
+): ArrayOfKind<K> {
+  const array = choice().name === 'wasm' ? wasm().keep?.({ module: 'attention', beside }, kind, length) : undefined;
+  if (array === undefined) return inOrdinaryMemory(kind, length, name);
+  kept.add(array);
+  native().addon?.prepare(bytesOf(array), bufferOf(array));
+  return array;
+}
+
+const bytesOf = (slab: ArrayBufferView): Uint8Array =>
+  new Uint8Array(bufferOf(slab), byteOffsetOf(slab), byteLengthOf(slab));
+
+function inOrdinaryMemory<K extends SlabKind>(kind: K, length: number, name: string): ArrayOfKind<K> {
   const Memory = (typeof SharedArrayBuffer === 'undefined' ? ArrayBuffer : SharedArrayBuffer) as typeof ArrayBuffer;
   const bytes = length * ARRAYS[kind].BYTES_PER_ELEMENT + LINE;
   let buffer: ArrayBuffer;
@@ -33,8 +57,10 @@ export function allocateSlab<K extends SlabKind>(kind: K, length: number, name: 
  */
 export function releaseSlab(slab: ArrayBufferView): void {
   if (lengthOf(slab) === 0) return;
-  const buffer = slab.buffer as ArrayBuffer & { transfer?(length: number): ArrayBuffer };
+  const buffer = bufferOf(slab) as ArrayBuffer & { transfer?(length: number): ArrayBuffer };
   const { addon } = native();
-  if (addon) addon.release(new Uint8Array(buffer));
+  if (kept.has(slab))
+    addon?.release(bytesOf(slab)); // its memory has data of kernels as well
+  else if (addon) addon.release(new Uint8Array(buffer));
   else buffer.transfer?.(0);
 }

@@ -175,11 +175,15 @@ export class PageStore {
   /** A slab of `wanted` pages; of the `needed` ones if memory is short. */
   #newSlab(needed: number, wanted: number, name: string): Slab {
     const { kind, elements, scales } = this.#format;
-    const make = (pages: number): Slab => ({
-      numbers: allocateSlab(kind, pages * elements, name),
-      scales: scales > 0 ? allocateSlab('Float32Array', pages * scales, name) : undefined,
-      owners: newOwners(pages, name),
-    });
+    const make = (pages: number): Slab => {
+      const numbers = allocateSlab(kind, pages * elements, name, this.slabs);
+      const beside = [numbers, ...this.slabs];
+      return {
+        numbers,
+        scales: scales > 0 ? allocateSlab('Float32Array', pages * scales, name, beside) : undefined,
+        owners: newOwners(pages, name),
+      };
+    };
     if (wanted === needed) return make(needed);
     try {
       return make(wanted);

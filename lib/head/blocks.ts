@@ -3,6 +3,7 @@ import { allocate } from '../call/allocate.js';
 import { viewOf } from '../call/arrays.js';
 import type { Form } from '../call/options.js';
 import type { Steps } from '../call/steps.js';
+import { keptMatrix } from './kept.js';
 import { logitsCall, weightsFor, type Part, type Product, type States } from './matrix-calls.js';
 import type { HeadMatrix } from './matrix.js';
 
@@ -23,9 +24,17 @@ export function memoryFor(form: Form, matrix: HeadMatrix, length: number): Float
   return made;
 }
 
-/** The weights and states of a call. */
-export function* productOf(form: Form, matrix: HeadMatrix, states: States): Generator<undefined, Product> {
-  return { matrix, weights: yield* weightsFor(form, matrix), states };
+/** The weights and states of a call. `hasLists`: it reads rows of the weights alone, which are copied together. */
+export function* productOf(
+  form: Form,
+  matrix: HeadMatrix,
+  states: States,
+  hasLists = false,
+): Generator<undefined, Product> {
+  const weights = yield* weightsFor(form, matrix);
+  if (form === 'later' || hasLists) return { matrix, weights, states };
+  const kept = keptMatrix(matrix);
+  return { matrix: kept, weights: kept.weights, states };
 }
 
 /** Logits [n, to − from] of a part. They are overwritten by the next block. */

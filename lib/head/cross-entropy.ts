@@ -134,7 +134,7 @@ function* computed(form: Form, matrix: HeadMatrix, states: States, read: Read): 
     checkLogCounts(counts, candidates, states.count);
     const call = { candidates, targets, terms, counts, gradient, factor };
     const lists = preparedLists(call);
-    return yield* sampledSteps(form, { ...call, product: yield* productOf(form, matrix, states) }, lists);
+    return yield* sampledSteps(form, { ...call, product: yield* productOf(form, matrix, states, true) }, lists);
   }
   const copied = given === null ? null : privately(form, given, 'targets');
   const soft = copied === null ? null : yield* copied;

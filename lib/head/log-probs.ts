@@ -72,7 +72,7 @@ export function* headLogProbsSteps(
       n,
     },
   };
-  const whole = yield* productOf(form, matrix, states);
+  const whole = yield* productOf(form, matrix, states, candidates !== undefined);
   yield* eachList(form, whole, candidates, function* ({ product, first: place, classes }) {
     const { rows: cols } = product.matrix;
     yield* eachBlock(form, product, cols, function* ({ logits, first, n: rows }) {

@@ -47,7 +47,7 @@ export function* logitsSteps<Out extends Float32Array = NewFloat32Array>(
   const candidates = candidatesOf(lists, states.count, matrix.rows);
   const length = states.count * (candidates?.n ?? matrix.rows);
   const callers = outOf(matrix, hidden, given.out, length);
-  const product = yield* productOf(form, matrix, states);
+  const product = yield* productOf(form, matrix, states, candidates !== undefined);
   if (candidates !== undefined) {
     const own = allocate('Float32Array', length, 'out');
     yield* eachList(form, product, candidates, (part) => writeLogits(part, own));
@@ -128,7 +128,7 @@ export function* expSumSteps(
   const lists = listsOf(given.candidates);
   const states = statesOf(matrix, hidden, given.dtype);
   const candidates = candidatesOf(lists, states.count, matrix.rows);
-  const product = yield* productOf(form, matrix, states);
+  const product = yield* productOf(form, matrix, states, candidates !== undefined);
   if (candidates === undefined) return yield* sumsOf(form, product, temperature, 0);
   const all = { mantissa: new Float64Array(states.count), exponent: new Int32Array(states.count) };
   yield* eachList(form, product, candidates, function* (part) {
@@ -189,7 +189,7 @@ export function* topKSteps(
     values: allocate('Float32Array', elements, 'values'),
     k: most,
   };
-  const product = yield* productOf(form, matrix, states);
+  const product = yield* productOf(form, matrix, states, candidates !== undefined);
   yield* eachList(form, product, candidates, (part) => topOfStates(form, part, top));
   return top;
 }

@@ -15,7 +15,8 @@ import { ggufArguments, onnxArguments, type HeadFileOptions, type OnnxHeadOption
 import { expSumSteps, logitsSteps, topKSteps } from './logits.js';
 import type { HeadLogitsOptions, HeadSumOptions, HeadTopK, HeadTopKOptions } from './logits.js';
 import { headLogProbsSteps, type HeadLogProbsOptions } from './log-probs.js';
-import { partOf, rowsCall, weightsFor } from './matrix-calls.js';
+import { shardOf } from './kept.js';
+import { rowsCall, weightsFor } from './matrix-calls.js';
 import { matrixOf, type HeadArray, type HeadMatrix, type OutputHeadOptions } from './matrix.js';
 import { sampleSteps, type HeadSampleOptions } from './sample.js';
 import type { HiddenStates } from './states.js';
@@ -123,7 +124,7 @@ export class OutputHead {
    */
   slice(from: number, to: number): OutputHead {
     checkRange(from, to, this.rows);
-    return headOf(partOf(this.#matrix, from, to));
+    return headOf(shardOf(this.#matrix, from, to));
   }
 
   /**

@@ -16,6 +16,10 @@ import { forceBackend } from '../support/force-backend.js';
 type Attention = typeof import('../../lib/attention.js');
 type Promises = typeof import('../../lib/promises.js');
 
+/** WebAssembly.Memory, whose type Node's types lack. */
+const { Memory } = (globalThis as unknown as { WebAssembly: { Memory: { prototype: { grow(): number } } } })
+  .WebAssembly;
+
 describe.each(backends)('%s', (name) => {
   let sync: Attention;
   let later: Promises;
@@ -53,6 +57,9 @@ describe.each(backends)('%s', (name) => {
       // the slab of numbers, and the slab of scales
       let left = calls;
       const Real = SharedArrayBuffer;
+      const growing = vi.spyOn(Memory.prototype, 'grow').mockImplementation(() => {
+        throw new RangeError('WebAssembly.Memory.grow(): Unable to grow instance memory');
+      });
       vi.stubGlobal('SharedArrayBuffer', function (n: number) {
         if (n > 1.5e6 && left-- <= 0) throw new RangeError('Array buffer allocation failed');
         return new Real(n);
@@ -62,6 +69,7 @@ describe.each(backends)('%s', (name) => {
         expect(() => cache.append(id, many, many)).toThrow(error);
       }
       vi.unstubAllGlobals();
+      growing.mockRestore();
     }
     expect([cache.bytes, cache.length(a), cache.length(b)]).toEqual([bytes, 20, 20]);
     expect([cache.read(a), cache.read(b), sync.decodeAttention(q, cache, a)]).toEqual([before, before, wanted]);

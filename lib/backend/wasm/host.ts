@@ -8,6 +8,7 @@ import { wasm as listed } from '#files';
 import type { Backend } from '../backend.js';
 import { packageRoot } from '../load-addon.js';
 import { obstacle } from './engine.js';
+import type { copyInHome, inHome } from './homes.js';
 import { provideAll, type Provided } from './modules.js';
 import { allowThreads, type threads } from './pool.js';
 import type { inRegion } from './regions.js';
@@ -22,13 +23,18 @@ export type Wasm =
       readonly isWhole: boolean;
       /** A new array in memory that kernels use where it is. */
       readonly allocate: typeof inRegion;
+      /** A new array that its owner keeps from call to call, in such memory. */
+      readonly keep: typeof inHome;
+      readonly keepCopy: typeof copyInHome;
       /** Returns how many threads share a call, and sets it; with `unlessSet` only the first call sets it. */
       readonly threads: typeof threads;
       /** The compiled module of an operator, for another thread. */
       readonly moduleFor: (operator: string) => Provided;
       readonly error?: never;
     }
-  | (Readonly<Partial<Record<'backend' | 'isWhole' | 'allocate' | 'threads' | 'moduleFor', never>>> & {
+  | (Readonly<
+      Partial<Record<'backend' | 'isWhole' | 'allocate' | 'keep' | 'keepCopy' | 'threads' | 'moduleFor', never>>
+    > & {
       readonly error: string;
     });
 

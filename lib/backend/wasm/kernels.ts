@@ -14,7 +14,7 @@ import { outOfMemory } from '../../call/errors.js';
 import type { Positional } from '../operator.js';
 import { block, cutInto, cutOf, type Cut } from './blocks.js';
 import { copyIn, copyOut } from './copies.js';
-import type { KernelParameters } from './parameters.js';
+import type { KernelParameters, Parameter } from './parameters.js';
 import { areInPlace, isTooLong, lengths, place, type Values } from './places.js';
 import { isShareable } from './modules.js';
 import { helpersIn, runBlock, share, sharedWork, type SharedCall } from './pool.js';
@@ -49,6 +49,8 @@ function refuse(space: Space): never {
 /** A kernel with its number among those of this thread, and the sizes of its calls. */
 interface Numbered extends KernelParameters {
   readonly number: number;
+  /** The positions of its arrays, first those that stay from call to call: slabs, and the weights of a head. */
+  readonly arrays: readonly number[];
   readonly blockBytes: number;
   readonly sharedBytes: number;
 }
@@ -116,11 +118,11 @@ function runShared(call: SharedCall & { kernel: Numbered }, values: Values): num
 }
 
 /** The memory in which the first array of a call lies that is in one, or the one that arrays are copied into. */
-function homeOf({ parameters, module }: KernelParameters, values: Values): Space {
-  for (let i = 0; hasRegions && i < parameters.length; i++) {
-    if (parameters[i]!.form !== 'array') continue;
-    const region = regionOf(values[i]);
-    if (region !== undefined) return region.areas === 0 || isShareable(module) ? region : work();
+function homeOf({ parameters, arrays, module }: Numbered, values: Values): Space {
+  for (let k = 0; hasRegions && k < arrays.length; k++) {
+    const i = arrays[k]!;
+    const region = parameters[i]!.form === 'slabs' ? regionOfSlabs(values[i]) : regionOf(values[i]);
+    if (region !== undefined) return !region.isShared || isShareable(module) ? region : work();
   }
   return work();
 }
@@ -137,8 +139,23 @@ let count = 0;
 export function functionOf(
   parameters: KernelParameters,
   blockBytes = BLOCK_BYTES,
+function regionOfSlabs(slabs: unknown): Space | undefined {
+  for (let i = 0; Array.isArray(slabs) && i < slabs.length; i++) {
+    const region = regionOf(slabs[i]);
+    if (region !== undefined) return region;
+  }
+  return undefined;
+}
+
+/** The positions of arrays, first those that are largest, as they stay from call to call. */
+function arraysOf({ parameters }: KernelParameters): number[] {
+  const rank = ({ name, form }: Parameter): number => (form === 'slabs' ? 0 : name === 'weights' ? 1 : 2);
+  const positions = parameters.flatMap(({ form }, i) => (form === 'array' || form === 'slabs' ? [i] : []));
+  return positions.sort((a, b) => rank(parameters[a]!) - rank(parameters[b]!));
+}
+
   sharedBytes = SHARED_BYTES,
 ): Positional {
-  const kernel = { ...parameters, number: count++, blockBytes, sharedBytes };
+  const kernel = { ...parameters, number: count++, arrays: arraysOf(parameters), blockBytes, sharedBytes };
   return (...values) => run(kernel, values);
 }

@@ -6,8 +6,8 @@
 import { bufferOf, byteOffsetOf } from '../../call/arrays.js';
 import { lengthOfArray, numberOf, slabsOf } from './arguments.js';
 import type { Parameter } from './parameters.js';
-import { placeOf } from './regions.js';
-import { FIXED, FRAME, type Space } from './space.js';
+import { placeOf, spaceOfBuffer } from './regions.js';
+import { FIXED, FRAME, lines, type Space } from './space.js';
 
 export type Values = readonly unknown[];
 
@@ -24,6 +24,8 @@ const MOST = 24;
 
 /** Arrays of more elements than that are an error of memory: kernels count bytes of their own memory in 32 bits. */
 const MOST_ELEMENTS = 2 ** 28;
+/** Slabs and weights that lie in the memory may have more: memory of kernels does not grow with these. */
+const MOST_THERE = 2 ** 30;
 
 export const enum Copy {
   none = 0,
@@ -39,9 +41,6 @@ export const copies = new Uint8Array(MOST);
 /** The slabs of an argument. */
 export const slabs: Slab[][] = [];
 
-/** Copies begin at whole lines of the cache. */
-const lines = (bytes: number): number => Math.ceil(bytes / 64) * 64;
-
 /** Whether an array of the call is longer than kernels may take. */
 export let isTooLong = false;
 /** Whether all arrays lie in the memory, so that nothing is copied. */
@@ -52,7 +51,9 @@ let end = 0;
 /** The address of an array in a memory; −1: it does not lie there. */
 const addressIn = (space: Space, view: ArrayBufferView): number => {
   const at = byteOffsetOf(view);
-  return at >= FIXED && bufferOf(view) === space.buffer ? at : -1;
+  if (at < FIXED) return -1;
+  const buffer = bufferOf(view);
+  return buffer === space.buffer || spaceOfBuffer(buffer) === space ? at : -1;
 };
 
 function room(bytes: number): number {
@@ -68,12 +69,12 @@ function sameAs(values: Values, at: number): number {
 }
 
 /** The place of an array that is copied, or that `allocate` did not give. */
-function placeOther(space: Space, { kind, bytes }: Parameter, values: Values, i: number): void {
+function placeOther(space: Space, { name, kind, bytes }: Parameter, values: Values, i: number): void {
   const view = values[i] as ArrayBufferView;
   const length = lengthOfArray(view, kind);
   lengths[i] = length;
-  isTooLong ||= length >= MOST_ELEMENTS;
-  const at = space.grows ? -1 : addressIn(space, view);
+  const at = space.holdsArrays ? addressIn(space, view) : -1;
+  isTooLong ||= length >= (at >= 0 && name === 'weights' ? MOST_THERE : MOST_ELEMENTS);
   areInPlace &&= at >= 0;
   const same = at < 0 ? sameAs(values, i) : -1;
   copies[i] = at >= 0 || length === 0 ? Copy.none : same < 0 ? Copy.own : Copy.shared;
@@ -86,8 +87,8 @@ function placeSlabs(space: Space, { kind, bytes }: Parameter, value: unknown, i:
   addresses[i] = room(8 * given.length);
   lengths[i] = given.length;
   slabs[i] = given.map(({ view, length }) => {
-    isTooLong ||= length >= MOST_ELEMENTS;
-    const at = view === null || space.grows ? -1 : addressIn(space, view);
+    const at = view !== null && space.holdsArrays ? addressIn(space, view) : -1;
+    isTooLong ||= length >= (at < 0 ? MOST_ELEMENTS : MOST_THERE);
     return { view, length, at: at < 0 ? room(length * bytes) : at, isCopied: at < 0 && length > 0 };
   });
 }
@@ -114,7 +115,7 @@ export function place(space: Space, parameters: readonly Parameter[], values: Va
       lengths[i] = -1;
       addresses[i] = 0;
     } else {
-      const known = space.grows ? undefined : placeOf(value as object);
+      const known = space.holdsArrays ? placeOf(value as object) : undefined;
       if (known?.space === space && known.kind === parameter.kind) {
         lengths[i] = known.length;
         addresses[i] = known.at;

@@ -2,8 +2,9 @@
  * A memory of WebAssembly with the modules that work on it. All modules import one memory: an array that lies there can
  * be used by each of them.
  *
- * Growing a memory detaches every view of it. So the one that grows, `work`, gives no view out: arrays of callers are
- * copied into it for a call. `allocate` gives arrays in regions (regions.ts), memories of a fixed size.
+ * Growing a memory that is not shared detaches every view of it. So the one that grows, `work`, gives no view out:
+ * arrays of callers are copied into it for a call. `allocate` gives arrays in regions (regions.ts), memories of a fixed
+ * size. Caches and heads have homes (homes.ts), which grow where memory can be shared.
  */
 import { newArray, viewOf, type ArrayKind } from '../../call/arrays.js';
 import { engine, type Exports, type Memory } from './engine.js';
@@ -24,6 +25,9 @@ export const WORKER_BYTES = STACK + 2 ** 22;
 /** Half of what 32 bits address, as in native/host/wasm/arena.cc. */
 export const MOST_BYTES = 2 ** 31;
 
+/** Arrays begin at whole lines of the cache. */
+export const lines = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+
 /** A kernel of an instance. */
 export interface Ready {
   /** Runs the kernel on the arguments in the slots. Its memory is [begin, end). */
@@ -41,6 +45,8 @@ export class Space {
   #bytes: number;
   /** Where the memory of the next call begins. */
   top: number;
+  /** Whether arrays lie here from call to call: then calls look for theirs here. */
+  holdsArrays = false;
 
   /**
    * Throws a RangeError where the system has no memory of that size.
@@ -51,11 +57,12 @@ export class Space {
     bytes: number,
     readonly grows: boolean,
     readonly areas = 0,
+    readonly isShared = areas > 0,
   ) {
     this.top = FIXED + areas * WORKER_BYTES;
     const pages = Math.ceil((this.top + bytes) / PAGE);
     const maximum = grows ? MOST_BYTES / PAGE : pages;
-    this.memory = new engine!.Memory({ initial: pages, maximum, shared: areas > 0 });
+    this.memory = new engine!.Memory({ initial: pages, maximum, shared: isShared });
     this.#buffer = this.memory.buffer;
     this.#bytes = pages * PAGE;
   }
@@ -103,6 +110,11 @@ export class Space {
     return viewOf(all, from, from + length);
   }
 
+  /** Whether no call can have written here. */
+  get isFresh(): boolean {
+    return this.#instances.size === 0;
+  }
+
   /** The kernel of a number. Its module is instantiated at the first call. */
   kernel(number: number, module: string, name: string): Ready {
     const ready = this.#ready[number];
@@ -114,7 +126,7 @@ export class Space {
     let instance = this.#instances.get(name);
     if (instance === undefined) {
       const { memory } = this;
-      instance = new engine!.Instance(moduleOf(name, this.areas > 0), { env: { memory } }).exports as Exports;
+      instance = new engine!.Instance(moduleOf(name, this.isShared), { env: { memory } }).exports as Exports;
       instance.enter(FRAME);
       this.#instances.set(name, instance);
     }

@@ -1,5 +1,6 @@
 /** The kernels of WebAssembly, as a backend. */
 import type { Backend } from '../backend.js';
+import { copyInHome, inHome } from './homes.js';
 import type { Wasm } from './host.js';
 import { functionOf } from './kernels.js';
 import { isProvided, moduleOf } from './modules.js';
@@ -20,6 +21,8 @@ export function wasmBackend(): Wasm {
     backend: table as unknown as Backend,
     isWhole: MODULE_NAMES.every(isProvided),
     allocate: inRegion,
+    keep: inHome,
+    keepCopy: copyInHome,
     threads,
     moduleFor: (operator) => {
       const name = SIGNATURES.find(([each]) => each === operator)![1];
