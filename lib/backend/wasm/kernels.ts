@@ -15,7 +15,7 @@ import type { Positional } from '../operator.js';
 import { block, cutInto, cutOf, type Cut } from './blocks.js';
 import { copyIn, copyOut } from './copies.js';
 import type { KernelParameters, Parameter } from './parameters.js';
-import { areInPlace, isTooLong, lengths, place, type Values } from './places.js';
+import { areInPlace, isOverwritten, isTooLong, lengths, place, type Values } from './places.js';
 import { isShareable } from './modules.js';
 import { helpersIn, runBlock, share, sharedWork, type SharedCall } from './pool.js';
 import { hasRegions, regionOf } from './regions.js';
@@ -107,7 +107,13 @@ function sharesOf(space: Space, kernel: Numbered, values: Values): Cut | undefin
 /** Runs a call on all threads. A block that one of them could not do is done here, where its error is found. */
 function runShared(call: SharedCall & { kernel: Numbered }, values: Values): number {
   const { space, kernel, cut } = call;
-  const lacking = share(call).filter((from) => {
+  const undone = share(call);
+  if (undone.isLost && isOverwritten(kernel.parameters)) {
+    if (areInPlace) throw lostThread(kernel.kernel, undone.rows[0]!);
+    run(kernel, values, work()); // the caller's arrays are as they were
+    return 0;
+  }
+  const lacking = undone.rows.filter((from) => {
     const missing = missingOf(space, runBlock(call, from));
     if (missing > 0 && space.grows) throw outOfMemory(missing, kernel.kernel);
     return missing > 0;
@@ -115,6 +121,12 @@ function runShared(call: SharedCall & { kernel: Numbered }, values: Values): num
   if (!areInPlace) copyOut(space, kernel.parameters, values);
   for (const from of lacking) run(kernel, block(kernel, values, cut, from), work());
   return 0;
+}
+
+/** The error for rows that a thread has left half-written, where these were the input. */
+function lostThread(kernel: string, row: number): Error & { code: string } {
+  const message = `Expected all threads to finish ${kernel} but one ended: rows from ${row} on may be lost in place`;
+  return Object.assign(new Error(message), { code: 'ERR_THREAD_ENDED' });
 }
 
 /** The memory in which the first array of a call lies that is in one, or the one that arrays are copied into. */
@@ -127,18 +139,6 @@ function homeOf({ parameters, arrays, module }: Numbered, values: Values): Space
   return work();
 }
 
-function run(kernel: Numbered, values: Values, home = homeOf(kernel, values)): void {
-  let missing = runIn(home, kernel, values);
-  if (missing > 0 && home !== work()) missing = runIn(work(), kernel, values);
-  if (missing > 0) throw outOfMemory(missing, kernel.kernel);
-}
-
-let count = 0;
-
-/** A kernel as a function. Its module is read at the first call. */
-export function functionOf(
-  parameters: KernelParameters,
-  blockBytes = BLOCK_BYTES,
 function regionOfSlabs(slabs: unknown): Space | undefined {
   for (let i = 0; Array.isArray(slabs) && i < slabs.length; i++) {
     const region = regionOf(slabs[i]);
@@ -154,6 +154,18 @@ function arraysOf({ parameters }: KernelParameters): number[] {
   return positions.sort((a, b) => rank(parameters[a]!) - rank(parameters[b]!));
 }
 
+function run(kernel: Numbered, values: Values, home = homeOf(kernel, values)): void {
+  let missing = runIn(home, kernel, values);
+  if (missing > 0 && home !== work()) missing = runIn(work(), kernel, values);
+  if (missing > 0) throw outOfMemory(missing, kernel.kernel);
+}
+
+let count = 0;
+
+/** A kernel as a function. Its module is read at the first call. */
+export function functionOf(
+  parameters: KernelParameters,
+  blockBytes = BLOCK_BYTES,
   sharedBytes = SHARED_BYTES,
 ): Positional {
   const kernel = { ...parameters, number: count++, arrays: arraysOf(parameters), blockBytes, sharedBytes };

@@ -127,3 +127,14 @@ export function place(space: Space, parameters: readonly Parameter[], values: Va
   }
   return end;
 }
+
+/** Whether a result of the call that was placed last shares memory with an input, so that it cannot be done again. */
+export function isOverwritten(parameters: readonly Parameter[]): boolean {
+  const end = (i: number): number => addresses[i]! + lengths[i]! * parameters[i]!.bytes;
+  const arrays = parameters.flatMap(({ form }, i) => (form === 'array' && lengths[i]! > 0 ? [i] : []));
+  return arrays.some(
+    (i) =>
+      parameters[i]!.isWritten &&
+      arrays.some((j) => !parameters[j]!.isWritten && addresses[i]! < end(j) && addresses[j]! < end(i)),
+  );
+}

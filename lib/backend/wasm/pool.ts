@@ -4,7 +4,8 @@
  */
 import { moduleOf } from './modules.js';
 import { FIXED, FRAME_BYTES, STACK, WORKER_BYTES, Space, type Ready } from './space.js';
-import { CONTROL as at, CONTROL_BYTES, MOST_WORKERS, programOf, writeBlock, type Message } from './thread.js';
+import { CONTROL as at, CONTROL_BYTES, MOST_BLOCKS, MOST_WORKERS, programOf, writeBlock } from './thread.js';
+import type { Message } from './thread.js';
 import type { Cut } from './blocks.js';
 import type { KernelParameters } from './parameters.js';
 import type { startWorker, Started } from './workers.js';
@@ -136,24 +137,32 @@ export function sharedWork(): Space | undefined {
 /** How many threads besides this one can share a call in a memory. */
 export const helpersIn = (space: Space): number => Math.min(space.areas, threads() - 1);
 
-/** Does a call with all threads. Returns the first rows of blocks that could not be done, with nothing written. */
-export function share(call: SharedCall): number[] {
+/** The first rows of blocks that were not done. Nothing of them is written, unless a thread was lost there. */
+export interface Undone {
+  readonly rows: readonly number[];
+  readonly isLost: boolean;
+}
+
+/** Does a call with all threads. */
+export function share(call: SharedCall): Undone {
   startMissing();
   introduce(call);
   const { rows, cut } = call;
   describe(call);
-  const failed: number[] = [];
+  let isLost = false;
   Atomics.add(words, at.call, 1); // opens it
   Atomics.notify(words, at.call);
   try {
-    for (let from; (from = Atomics.add(words, at.next, 1) * cut.rows) < rows;)
-      if (runBlock(call, from) !== 0) failed.push(from);
+    for (let block; (block = Atomics.add(words, at.next, 1)) * cut.rows < rows;)
+      if (runBlock(call, block * cut.rows) === 0) words[at.done + block] = 1;
   } finally {
     Atomics.add(words, at.call, 1); // closes it
-    leave();
+    isLost = !allLeave();
   }
-  for (let i = 0; i < words[at.limit]!; i++) if (words[at.failed + i]! > 0) failed.push(words[at.failed + i]! - 1);
-  return failed;
+  const undone: number[] = [];
+  for (let from = 0, block = 0; from < rows; from += cut.rows, block++)
+    if (Atomics.load(words, at.done + block) === 0) undone.push(from);
+  return { rows: undone, isLost };
 }
 
 /** Runs the kernel on a block of the call that was shared last. Returns its answer. */
@@ -192,10 +201,37 @@ function describe({ space, kernel, cut, rows }: SharedCall): void {
   words[at.parameters] = parameters.length;
   words[at.rowsAt] = kernel.rows;
   words[at.limit] = helpersIn(space);
-  words.fill(0, at.failed, at.failed + MOST_WORKERS);
+  words.fill(0, at.done, at.done + MOST_BLOCKS);
 }
 
-/** Waits until no thread is in the call that was closed. */
-function leave(): void {
-  for (let busy; (busy = Atomics.load(words, at.busy)) > 0;) if (maySleep) Atomics.wait(words, at.busy, busy);
+/** Milliseconds between two looks at a thread that stays in a call. */
+const PATIENCE = 50;
+/** Looks after which a thread is lost that cannot be asked whether it lives. */
+const MOST_LOOKS = 200;
+// Taken at load: tests replace the clock by one that stands still.
+const now = performance.now.bind(performance);
+
+/**
+ * Waits until no thread is in the call that was closed. Returns false if one will never leave, as it has ended: then
+ * all are told to end, and there is one thread from here on.
+ */
+function allLeave(): boolean {
+  if (workers.filter((worker) => !hasLeft(worker)).length === 0) return true;
+  hasFailed = true;
+  for (const { end } of workers) end();
+  workers = [];
+  return false;
+}
+
+/** Waits until a thread is not in the call. Returns false if it has ended there. */
+function hasLeft({ index, isAlive }: Worker): boolean {
+  const isInside = (): boolean => Atomics.load(words, at.inside + index) !== 0;
+  for (let looks = 1; isInside(); looks++) {
+    const until = now() + PATIENCE;
+    if (maySleep) Atomics.wait(words, at.inside + index, 1, PATIENCE);
+    else while (isInside() && now() < until);
+    const isLost = isAlive === undefined ? looks >= MOST_LOOKS : !isAlive();
+    if (isLost) return !isInside(); // it may have left before it ended
+  }
+  return true;
 }

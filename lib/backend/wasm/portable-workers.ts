@@ -5,6 +5,7 @@ interface PageWorker {
   onmessage: (() => void) | null;
   onerror: ((event: { preventDefault(): void }) => void) | null;
   postMessage(message: unknown): void;
+  terminate(): void;
 }
 
 /** Where the page is cross-origin isolated: elsewhere it has no memory to share, and so no SharedArrayBuffer. */
@@ -26,5 +27,6 @@ export const startWorker: typeof node.startWorker = (program, onEnd) => {
     };
   });
   void answered.then(() => URL.revokeObjectURL(url));
-  return { post: (message) => worker.postMessage(message), answered };
+  const post = (message: unknown): void => worker.postMessage(message);
+  return { post, answered, isAlive: undefined, end: () => worker.terminate() };
 };

@@ -11,8 +11,6 @@
 export const CONTROL = {
   /** Odd while a call is open: threads may join it. Each step up wakes them. */
   call: 0,
-  /** How many threads are in the call. A thread counts itself before it looks whether the call is open. */
-  busy: 1,
   /** The next block. */
   next: 2,
   rows: 3,
@@ -25,14 +23,19 @@ export const CONTROL = {
   rowsAt: 8,
   /** How many threads may join. */
   limit: 9,
-  /** For each thread: how many messages it was sent, and the row of a block that it could not do, plus 1. */
+  /** For each thread: how many messages it was sent. */
   messages: 16,
-  failed: 48,
+  /** For each thread: 1 while it is in the call. It says so before it looks whether the call is open. */
+  inside: 32,
+  /** For each block: 1 when it has been done. */
+  done: 48,
   /** For each parameter: what its slot holds for the whole call, elements a row, and bytes of an element. */
-  table: 40,
+  table: 56,
 } as const;
 export const CONTROL_BYTES = 8 * (CONTROL.table + 4 * 24);
 export const MOST_WORKERS = 15;
+/** The most blocks of a call. */
+export const MOST_BLOCKS = 64;
 
 /** The area of a thread in a memory: stack, frame, arena. Areas begin at `fixed`. */
 export interface Areas {
@@ -119,7 +122,8 @@ function help(known: Knowledge, parts: Parts, at: typeof CONTROL, areas: Areas):
   const area = areas.fixed + index * areas.bytes;
   const frame = area + areas.stack;
   for (;;) {
-    const from = Atomics.add(words, at.next, 1) * words[at.step]!;
+    const block = Atomics.add(words, at.next, 1);
+    const from = block * words[at.step]!;
     if (from >= words[at.rows]!) return;
     try {
       let exports = byModule.get(of);
@@ -131,12 +135,11 @@ function help(known: Knowledge, parts: Parts, at: typeof CONTROL, areas: Areas):
       exports.__stack_pointer.value = frame; // anew, as a trap may have left it anywhere
       parts.writeBlock(new Float64Array(memory.buffer, frame, 48), words, numbers, from, at);
       const kernel = (exports as unknown as Record<string, Kernel>)[name]!;
-      if (kernel(frame + areas.frame, area + areas.bytes, 0) === 0) continue;
+      if (kernel(frame + areas.frame, area + areas.bytes, 0) !== 0) return;
+      Atomics.store(words, at.done + block, 1);
     } catch {
-      // The caller does this block, and finds what is wrong with it.
+      return; // the caller does this block, and finds what is wrong with it
     }
-    words[at.failed + index] = from + 1;
-    return;
   }
 }
 
@@ -151,12 +154,12 @@ function work(known: Knowledge, parts: Parts, at: typeof CONTROL, areas: Areas):
       continue;
     }
     last = call;
-    Atomics.add(words, at.busy, 1);
+    Atomics.store(words, at.inside + index, 1);
     try {
       if (Atomics.load(words, at.call) === call) parts.help(known, parts, at, areas);
     } finally {
-      Atomics.sub(words, at.busy, 1);
-      Atomics.notify(words, at.busy);
+      Atomics.store(words, at.inside + index, 0);
+      Atomics.notify(words, at.inside + index);
     }
   }
 }
