@@ -5,7 +5,7 @@
 import type { BackendOf } from '../backend/backend.js';
 import type { AnyOperator, KernelOf, Operator, OperatorOf, Positional, TypeOf } from '../backend/operators.js';
 import { kindOf, lengthOf } from '../call/arrays.js';
-import { narrow, widened } from './rows/half.js';
+import { floatsAt, narrow, widened } from './rows/half.js';
 
 /** An operator's kernel for a type, or never where it has none. */
 type KernelFor<O extends Operator, T> = T extends TypeOf<O> ? KernelOf<O, T> : never;
@@ -31,13 +31,18 @@ function halfKernel(operator: AnyOperator, f32: Positional, type: string): Posit
   const names = [...logits, ...results];
   return (...args) => {
     const floats = [...args];
+    let place = 0;
     const isHalf = (name: string, i: number): boolean => names.includes(name) && kindOf(args[i]) === 'Uint16Array';
     parameters.forEach((name, i) => {
       const array = args[i] as Uint16Array;
       if (!isHalf(name, i)) return;
-      if (inputs.includes(name)) floats[i] = widened(array, isBfloat16);
-      else if (name === inPlace?.[0]) floats[i] = floats[parameters.indexOf(inPlace[1])];
-      else floats[i] = new Float32Array(lengthOf(array));
+      if (name === inPlace?.[0]) {
+        floats[i] = floats[parameters.indexOf(inPlace[1])];
+        return;
+      }
+      const own = floatsAt(place, lengthOf(array));
+      place += own.length;
+      floats[i] = inputs.includes(name) ? widened(array, isBfloat16, own) : own.fill(0);
     });
     // A kernel returns false if it has written nothing but why.
     if ((Reflect.apply(f32, undefined, floats) as unknown) === false) return;

@@ -84,7 +84,7 @@ export function weightSteps_f32(cells: Float64Array, table: PowerTable) {
   const leadingRoots = roots.map((root, j) => (root + rootsLow[j]!) * leading);
   const shifted = top + shift;
 
-  /** Returns the sum of the weights. One chain of doubles is good to 2^-33 for up to HELD_LENGTH weights. */
+  /** Returns the sum of the weights. One chain of doubles is good to 2^-31 for up to LONGEST_HELD weights. */
   function weigh_f32(n: number, max: number, step: number): number {
     const minusMax = -max;
     const stepsPerUnit = 1 / step;

@@ -4,6 +4,12 @@
 export function loadSteps(cells: Float64Array) {
   const row = cells;
 
+  /** Puts a logit into the row. Returns the larger of it and `max`; a NaN is never the larger. */
+  function put(i: number, logit: number, max: number): number {
+    row[i] = logit;
+    return logit > max ? logit : max;
+  }
+
   /** Puts four logits into the row. Returns the largest of them and `max`; a NaN is never the largest. */
   function putFour(i: number, a: number, b: number, c: number, d: number, max: number): number {
     row[i] = a;
@@ -23,11 +29,7 @@ export function loadSteps(cells: Float64Array) {
       const at = start + i;
       max = putFour(i, x[at]!, x[at + 1]!, x[at + 2]!, x[at + 3]!, max);
     }
-    for (; i < n; i++) {
-      const logit = x[start + i * stride]!;
-      row[i] = logit;
-      if (logit > max) max = logit;
-    }
+    for (; i < n; i++) max = put(i, x[start + i * stride]!, max);
     return max;
   }
 
@@ -40,15 +42,23 @@ export function loadSteps(cells: Float64Array) {
       const at = start + i;
       max = putFour(i, x[at]! * scale, x[at + 1]! * scale, x[at + 2]! * scale, x[at + 3]! * scale, max);
     }
-    for (; i < n; i++) {
-      const logit = x[start + i * stride]! * scale;
-      row[i] = logit;
-      if (logit > max) max = logit;
-    }
+    for (; i < n; i++) max = put(i, x[start + i * stride]! * scale, max);
     return max;
   }
 
-  return { load_f32, load_f64 };
+  /** Loads halves. `values` has the values of all. */
+  function load_half(x: Uint16Array, values: Float32Array, start: number, stride: number, n: number): number {
+    let max = -Infinity;
+    let i = 0;
+    for (; stride === 1 && i < n - 3; i += 4) {
+      const at = start + i;
+      max = putFour(i, values[x[at]!]!, values[x[at + 1]!]!, values[x[at + 2]!]!, values[x[at + 3]!]!, max);
+    }
+    for (; i < n; i++) max = put(i, values[x[start + i * stride]!]!, max);
+    return max;
+  }
+
+  return { load_f32, load_f64, load_half };
 }
 
 /** Makes the step that hides masked logits. */

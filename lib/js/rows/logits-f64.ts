@@ -4,22 +4,10 @@
  */
 import { kindOf } from '../../call/arrays.js';
 import { reduction, type Reduction } from './exponentials.js';
-import {
-  addBias,
-  clamp,
-  load_f64,
-  Logits,
-  remainders,
-  store_f64,
-  subtractLargest,
-  total,
-  weigh_f64,
-  type OctaveWeights,
-} from './logits.js';
-import { LN2, octavesOf, STEPS, type Octaves } from '../../math/powers.js';
+import { addBias, load_f64, Logits, remainders, store_f64, subtractLargest, total, weigh_f64 } from './logits.js';
 
 /** Whether logits are out of reach of the reduction, so that only their distances from the largest are reduced. */
-const wantsDistances = (max: number, constants: Reduction, isBiased: boolean): boolean =>
+export const wantsDistances = (max: number, constants: Reduction, isBiased: boolean): boolean =>
   isBiased || constants.after !== 1 || Math.abs(max) > constants.reach;
 
 /** Turns n logits into weights, by their distances from the largest where needed, and adds these to the total. */
@@ -64,27 +52,9 @@ export abstract class DoubleLogits<A extends Float32Array | Float64Array> extend
 }
 
 /** Float64 logits: their weights are good for one rounding to float64. */
-export class Logits_f64 extends DoubleLogits<Float64Array> implements OctaveWeights {
-  private divisor = 1;
-  private divisorLow = 0;
-
-  reference(max: number): Octaves {
-    const { after, temperature, stepHigh } = this.reduction;
-    if (wantsDistances(max, this.reduction, this.bias !== null))
-      return octavesOf(max / after, this.maxRest / after, temperature);
-    const octaves = Math.floor(max * (1 / stepHigh) + 0.5) / STEPS; // as in weigh_f64
-    const whole = Math.round(octaves);
-    return { whole, fraction: octaves - whole };
-  }
-
-  highest(octave: number): number {
-    return clamp(octave * LN2 * this.reduction.temperature * this.reduction.after);
-  }
-
-  divideBy(sum: number): void {
-    this.divisor = sum;
-    this.divisorLow = 0;
-  }
+export class Logits_f64 extends DoubleLogits<Float64Array> {
+  protected divisor = 1;
+  protected divisorLow = 0;
 
   protected loadValues(at: number, n: number): number {
     return load_f64(this.x, at, this.inner, n, this.reduction.before);

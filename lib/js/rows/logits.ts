@@ -7,18 +7,19 @@
  */
 import { lengthOf } from '../../call/arrays.js';
 import { counts, isBits, isShared } from '../../backend/masks.js';
-import { LN2, octavesOf, type Octaves } from '../../math/powers.js';
 import { biasSteps, distanceSteps } from './bias.js';
 import { powerTable, stepAt, weightSteps_f32, weightSteps_f64 } from './exponentials.js';
 import { loadSteps, maskSteps } from './load.js';
-import { eachRow, HELD_LENGTH, PART_LENGTH } from './row.js';
+import { eachRow, HELD_LENGTH, LONGEST_HELD, PART_LENGTH } from './row.js';
 import { storeSteps } from './store.js';
 
-export const cells = new Float64Array(HELD_LENGTH);
-export const remainders = new Float64Array(HELD_LENGTH);
+const memory = new ArrayBuffer(8 * LONGEST_HELD);
+export const cells = new Float64Array(memory);
+/** Behind the first HELD_LENGTH of `cells`: a longer row has none. */
+export const remainders = new Float64Array(memory, 4 * LONGEST_HELD, HELD_LENGTH);
 /** The sum of weights, as a high and a low part. */
 export const total = new Float64Array(2);
-export const { load_f32, load_f64 } = loadSteps(cells);
+export const { load_f32, load_f64, load_half } = loadSteps(cells);
 export const { addBias, hasOverflowed, largestRest } = biasSteps(cells, remainders);
 export const { subtractLargest } = distanceSteps(cells, remainders);
 export const { store_f32, store_f64 } = storeSteps(cells, remainders);
@@ -26,16 +27,6 @@ const { hide } = maskSteps(cells);
 export const table = powerTable();
 export const { weigh_f32 } = weightSteps_f32(cells, table);
 export const { weigh_f64 } = weightSteps_f64(cells, remainders, table);
-
-/** Logits whose weights are relative to a power of two, as partial softmax needs them. */
-export interface OctaveWeights {
-  /** Returns the power of two that weights are relative to, for this largest logit. */
-  reference(max: number): Octaves;
-  /** Returns the largest logit that a row whose sum is below 2^octave can have. */
-  highest(octave: number): number;
-  /** Makes `sum` the sum that weights are divided by. */
-  divideBy(sum: number): void;
-}
 
 /** Logits [outer, cols, inner], with rows along the middle axis. `start` is the index of a row's first element. */
 export abstract class Logits<A extends Float32Array | Float64Array> {
@@ -90,40 +81,6 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
     const { cols, inner, mask, maskLayout } = this;
     for (let c = 0, at = start; c < cols; c++, at += inner)
       out[at] = mask === null || counts(mask, maskLayout, at, c) ? value : 0;
-  }
-
-  /** The sum of the weights since beginSum. */
-  get weightSum(): number {
-    return total[0]! + total[1]!;
-  }
-
-  /** Whether one of n copied logits is NaN. */
-  hasNaN(n: number): boolean {
-    for (let i = 0; i < n; i++) if (cells[i] !== cells[i]) return true;
-    return false;
-  }
-
-  /** Copies a part of a row for weights relative to the largest logit of the part, which it returns. */
-  loadAlone(start: number, column: number, n: number): number {
-    this.divideLogits(1);
-    hasOverflowed(); // forgets sums of other rows
-    let max = this.load(start, column, n);
-    this.maxRest = 0;
-    if (this.bias === null) return max;
-    if (hasOverflowed() && !(Math.abs(max) < Infinity)) {
-      this.divideLogits(8);
-      max = this.load(start, column, n);
-    }
-    this.maxRest = largestRest(n, max);
-    return max;
-  }
-
-  /** Copies a part of a row for weights relative to a number without a remainder. */
-  loadPart(start: number, column: number, n: number): number {
-    this.divideLogits(1);
-    const max = this.load(start, column, n);
-    this.maxRest = 0;
-    return max;
   }
 
   /** Whether sums that overflow matter beside this largest logit. Below a finite one they have no weight. */
@@ -199,36 +156,22 @@ export abstract class Logits<A extends Float32Array | Float64Array> {
 }
 
 /** Float32 logits: their weights are good for one rounding to float32. */
-export class Logits_f32 extends Logits<Float32Array> implements OctaveWeights {
+export class Logits_f32 extends Logits<Float32Array> {
   private readonly step: number;
-  private readonly temperature: number;
-  private divisor: number;
+  protected divisor: number;
 
   constructor(
     x: Float32Array,
     cols: number,
     inner: number,
-    temperature: number,
+    protected readonly temperature: number,
     mask: Uint8Array | null,
     maskLayout: number,
     bias: Float32Array | null,
   ) {
     super(x, cols, inner, mask, maskLayout, bias);
     this.step = stepAt(temperature);
-    this.temperature = Math.max(temperature, 2 ** -1000); // as in stepAt
     this.divisor = 1;
-  }
-
-  reference(max: number): Octaves {
-    return octavesOf(max, this.maxRest, this.temperature);
-  }
-
-  highest(octave: number): number {
-    return clamp(octave * LN2 * this.temperature);
-  }
-
-  divideBy(sum: number): void {
-    this.divisor = sum;
   }
 
   protected divideLogits(): void {} // doubles hold all sums of floats
@@ -260,9 +203,18 @@ export class Logits_f32 extends Logits<Float32Array> implements OctaveWeights {
   }
 }
 
-/** Returns the finite number nearest to a logit. */
-export const clamp = (logit: number): number => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, logit));
-
-export function fill(out: Float32Array | Float64Array, start: number, stride: number, n: number, value: number): void {
+export function fill(
+  out: Float32Array | Float64Array | Uint16Array,
+  start: number,
+  stride: number,
+  n: number,
+  value: number,
+): void {
   for (let i = 0; i < n; i++) out[start + i * stride] = value;
+}
+
+/** Whether one of n copied logits is NaN. */
+export function hasNaN(n: number): boolean {
+  for (let i = 0; i < n; i++) if (cells[i] !== cells[i]) return true;
+  return false;
 }

@@ -8,8 +8,11 @@
  * variables, which costs a factor of 2.5: hence functions that make the steps.
  */
 
-/** The longest row that is copied as a whole: 8 MiB, which the system provides as they are used. */
+/** The longest row that is copied as a whole, with its remainders. */
 export const HELD_LENGTH = 2 ** 20;
+
+/** The longest row without remainders that is copied as a whole: 32 MiB, which the system provides as they are used. */
+export const LONGEST_HELD = 2 ** 22;
 
 /** A longer row is copied in parts of this length. A part stays in a second-level cache from one step to the next. */
 export const PART_LENGTH = 2 ** 16;

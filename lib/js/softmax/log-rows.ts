@@ -8,6 +8,7 @@
 import { log1p, twoSum } from '../../math/log.js';
 import {
   cells,
+  hasNaN,
   load_f32,
   load_f64,
   remainders,
@@ -229,7 +230,7 @@ export class LogRows extends DoubleLogits<Floats> {
     let has = false;
     this.eachPart((column, n) => {
       this.load(start, column, n);
-      has ||= this.hasNaN(n);
+      has ||= hasNaN(n);
     });
     this.holdsLogits = this.holdsWeights = false;
     return has;

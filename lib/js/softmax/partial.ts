@@ -7,12 +7,12 @@
  */
 import { NO_EXPONENT } from '../../backend/backend.js';
 import { extended, isOrdinary, NOTHING, powerOfTwo, sum, type Extended } from '../../math/extended.js';
-import type { Logits, OctaveWeights } from '../rows/logits.js';
+import { hasNaN } from '../rows/logits.js';
 import { HEADROOM, rootOfTwo } from '../../math/powers.js';
 import { eachRow, PART_LENGTH } from '../rows/row.js';
+import type { PartialLogits } from './partial-logits.js';
 
 type Floats = Float32Array | Float64Array;
-type PartialLogits<A extends Floats> = Logits<A> & OctaveWeights;
 
 /** kSuper of native/rows/run.h. */
 const SHARD_LENGTH = 2 ** 16;
@@ -39,7 +39,7 @@ export function expSum<A extends Floats>(
 /** Returns the sum of n elements from a column on. */
 function shardSum<A extends Floats>(logits: PartialLogits<A>, start: number, column: number, n: number): Extended {
   const max = logits.loadAlone(start, column, n);
-  if (!Number.isFinite(max)) return [max !== max || logits.hasNaN(n) ? NaN : max > 0 ? Infinity : 0, 0];
+  if (!Number.isFinite(max)) return [max !== max || hasNaN(n) ? NaN : max > 0 ? Infinity : 0, 0];
   logits.beginSum();
   const { whole, fraction } = logits.reference(max);
   logits.weigh(n, max);

@@ -4,7 +4,8 @@
  */
 import { reduction, stepAt } from '../rows/exponentials.js';
 import { addWeights } from '../rows/logits-f64.js';
-import { fill, load_f32, load_f64, store_f32, store_f64, total, weigh_f32 } from '../rows/logits.js';
+import { floatsAt, narrowerTo, valuesOf, wordsOf } from '../rows/half.js';
+import { fill, load_f32, load_f64, load_half, store_f32, store_f64, total, weigh_f32 } from '../rows/logits.js';
 
 export function softmaxPlain_f32(
   x: Float32Array,
@@ -41,6 +42,33 @@ export function softmaxPlain_f64(
       addWeights(cols, max, 0, constants, false);
       if (total[0] === total[0]) store_f64(out, start, inner, cols, total[0], total[1]);
       else fill(out, start, inner, cols, NaN);
+    }
+  }
+}
+
+/** Rounds to float32 first, and then to a half. */
+export function softmaxPlain_half(
+  x: Uint16Array,
+  out: Uint16Array,
+  outer: number,
+  cols: number,
+  inner: number,
+  temperature: number,
+  isBfloat16: boolean,
+): void {
+  const step = stepAt(temperature);
+  const values = valuesOf(isBfloat16);
+  const narrowTo = narrowerTo(isBfloat16);
+  const floats = floatsAt(0, cols);
+  const words = wordsOf(floats);
+  for (let o = 0; o < outer; o++) {
+    for (let start = o * cols * inner, end = start + inner; start < end; start++) {
+      const max = load_half(x, values, start, inner, cols);
+      const sum = weigh_f32(cols, max, step);
+      if (sum === sum) {
+        store_f32(floats, 0, 1, cols, sum);
+        narrowTo(words, cols, out, start, inner);
+      } else fill(out, start, inner, cols, isBfloat16 ? 0x7fc0 : 0x7e00);
     }
   }
 }
