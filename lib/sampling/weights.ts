@@ -26,6 +26,46 @@ export const DEEPEST = -512;
 /** 2^-64 … 2^0 */
 const OCTAVES = Float64Array.from({ length: 65 }, (_, i) => 2 ** (i - 64));
 
+/** The indices of tokens in a row, and their weights. */
+export interface Items {
+  readonly index: Uint32Array;
+  readonly weight: Float64Array;
+  readonly count: number;
+}
+
+/** What weights are computed from: the fields of TokenWeights. */
+interface WeightScales {
+  readonly largest: number;
+  readonly scale: number;
+  readonly rounding: number;
+  readonly unit: number;
+}
+
+/** Makes the loop over weights: what it uses are constants of its own, which V8 sees and bundlers leave. */
+function weightSteps() {
+  const [q0, q1, q2, q3, q4] = [Q0, Q1, Q2, Q3, Q4];
+  const [deepest, shifter] = [DEEPEST, SHIFTER];
+  // 2^(distance / 8), exactly a root times an octave.
+  const powers = Float64Array.from({ length: 1 - DEEPEST }, (_, i) => ROOTS[i & 7]! * OCTAVES[i >> 3]!);
+
+  /** Writes {@link TokenWeights.of} of the logits z[start + index[i]]. */
+  function writeWeights(scales: WeightScales, z: Float32Array | Float64Array, start: number, items: Items): void {
+    const { largest, scale, rounding, unit } = scales;
+    const { index, weight, count } = items;
+    for (let i = 0; i < count; i++) {
+      const far = (z[start + index[i]!]! - largest) * scale;
+      const distance = far > deepest ? far : deepest;
+      const whole = distance + shifter - shifter;
+      const r = distance - whole;
+      const p = (((q4 * r + q3) * r + q2) * r + q1) * r + q0;
+      weight[i] = (powers[whole - deepest]! * (p * r + 1) + rounding - rounding) * unit;
+    }
+  }
+  return { writeWeights };
+}
+
+const { writeWeights } = /* @__PURE__ */ weightSteps();
+
 /** The weights of one row's tokens: exp((logit − largest) / temperature). */
 export class TokenWeights {
   /** The integer of weight 1. */
@@ -59,6 +99,12 @@ export class TokenWeights {
     const r = distance - whole;
     const p = (((Q4 * r + Q3) * r + Q2) * r + Q1) * r + Q0;
     return ROOTS[whole & 7]! * OCTAVES[(whole >> 3) + 64]! * (p * r + 1);
+  }
+
+  /** Writes the weights of items. */
+  write(z: Float32Array | Float64Array, start: number, items: Items): void {
+    const { largest, scale, rounding, unit } = this;
+    writeWeights({ largest, scale, rounding, unit }, z, start, items);
   }
 
   /** The weight as an integer. */

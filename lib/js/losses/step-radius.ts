@@ -15,7 +15,8 @@ function kernel(
   bias: Floats | null,
 ): void {
   if (inner === 1 && mask === null && bias === null) {
-    for (let row = 0; row < outer; row++) out[row] = plainRadius(x, row * cols, (row + 1) * cols, reach);
+    if (cols <= SHORT) writeShort(x, out, reach, outer, cols);
+    else for (let row = 0; row < outer; row++) out[row] = plainRadius(x, row * cols, (row + 1) * cols, reach);
     return;
   }
   const rows = new LossRows(x, cols, inner, mask, maskLayout, bias);
@@ -29,6 +30,28 @@ function kernel(
     }
     out[row] = radiusOf(most, least, reach);
   });
+}
+
+/** A longer row is read two numbers a turn. */
+const SHORT = 32;
+
+/** Writes the radius of short rows. */
+function writeShort(x: Floats, out: Float64Array, reach: number, outer: number, cols: number): void {
+  for (let row = 0, start = 0; row < outer; row++, start += cols) {
+    let most = -Infinity;
+    let least = Infinity;
+    for (let i = start; i < start + cols; i++) {
+      const z = x[i]!;
+      if (z > most) most = z;
+      if (z < least) least = z;
+      if (z !== z) {
+        most = z;
+        break;
+      }
+    }
+    const spread = most - least;
+    out[row] = spread < Infinity && spread >= 0 ? reach / spread : radiusOf(most, least, reach);
+  }
 }
 
 function plainRadius(x: Floats, start: number, end: number, reach: number): number {

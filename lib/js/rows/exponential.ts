@@ -6,6 +6,17 @@ type Floats = Float32Array | Float64Array;
 /** From here on e^x is 0. */
 const LOWEST = -708;
 
+/** Steps of the table in a unit, for numbers of steps that are not nearly halfway between two integers. */
+const STEPS_PER_UNIT = STEPS / LN2;
+const NEARLY_HALF = 0.5 - 2 ** -28;
+
+/** The integer nearest to x · STEPS / LN2, for x ≤ 0, as a quotient and Math.round find it. */
+function stepsOf(x: number): number {
+  const about = x * STEPS_PER_UNIT;
+  const steps = (about - 0.5) | 0;
+  return Math.abs(about - steps) < NEARLY_HALF ? steps : Math.round((x * STEPS) / LN2) | 0;
+}
+
 /** Makes functions of e^x for x ≤ 0, which share a table. */
 function exponentials() {
   const { high: roots, low: rootsLow } = rootsOfTwo();
@@ -19,7 +30,7 @@ function exponentials() {
   /** e^x for x ≤ 0, 0 from −708 on. Max error: some ULP. */
   function exponentialOf(x: number): number {
     if (!(x > LOWEST)) return x !== x ? x : 0;
-    const steps = Math.round((x * STEPS) / LN2);
+    const steps = stepsOf(x);
     const t = x - steps * stepHigh - steps * stepLow;
     const expMinus1 = t + t * t * (1 / 2 + t * (1 / 6 + t * (1 / 24)));
     const root = roots[steps & within]!;
@@ -35,7 +46,7 @@ function exponentials() {
     for (let i = start; i < end; i++) {
       const x = y[i]!;
       if (!(x > LOWEST && x <= 0)) return i;
-      const steps = Math.round((x * STEPS) / LN2);
+      const steps = stepsOf(x);
       const t = x - steps * stepHigh - steps * stepLow;
       const expMinus1 = t + t * t * (1 / 2 + t * (1 / 6 + t * (1 / 24)));
       const root = roots[steps & within]!;

@@ -24,6 +24,32 @@ export function indexOfLargest(x: Floats, start: number, n: number): number {
   return best - start;
 }
 
+/** A longer row is read four logits a turn. */
+const SHORT = 32;
+
+/** Writes indexOfLargest of each row. */
+export function indicesOfLargest(x: Floats, indices: Uint32Array, rows: number, n: number): void {
+  if (n > SHORT) {
+    for (let r = 0; r < rows; r++) indices[r] = indexOfLargest(x, r * n, n);
+    return;
+  }
+  for (let r = 0, start = 0; r < rows; r++, start += n) {
+    let largest = -Infinity;
+    let best = start;
+    for (let i = start; i < start + n; i++) {
+      const z = x[i]!;
+      if (z > largest) {
+        largest = z;
+        best = i;
+      } else if (z !== z) {
+        best = start - 1; // NO_INDEX in a Uint32Array
+        break;
+      }
+    }
+    indices[r] = best - start;
+  }
+}
+
 /** How many logits come before the one at `target`, plus 1; NO_INDEX for a target beyond the row. */
 export function rankOf(x: Floats, start: number, n: number, target: number): number {
   if (target >= n) return NO_INDEX;

@@ -52,8 +52,7 @@ export class KeptItems {
 
   /** Computes the weights of all items again. */
   weigh(z: Floats, start: number, weights: TokenWeights): void {
-    const { index, weight, count } = this;
-    for (let i = 0; i < count; i++) weight[i] = weights.of(z[start + index[i]!]!);
+    weights.write(z, start, this);
   }
 
   /** Keeps the items that have a 1 in `sums`. */

@@ -24,7 +24,8 @@ export class SampleRow {
   /** The items that the filters left, by index. */
   private readonly items: KeptItems;
   private total = 0;
-  private weights = new TokenWeights(0, 0, 1);
+  /** Set by filter(). */
+  private weights!: TokenWeights;
 
   constructor({ z, start, unit }: PlacedRow, n: number, filters: Filters) {
     this.z = z;

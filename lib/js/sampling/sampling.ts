@@ -8,12 +8,12 @@ import {
 } from '../../backend/backend.js';
 import { ARGMAX, SAMPLE, TOP_K } from '../../backend/operators.js';
 import { twinOf } from '../twin.js';
-import { BestItems, indexOfLargest, rankOf } from './items.js';
+import { BestItems, indexOfLargest, indicesOfLargest, rankOf } from './items.js';
 import { filtersIn, filtersOfRow, placedRow, readRow, type Floats } from './rows.js';
 import { SAMPLED, SampleRow } from './sample-row.js';
 
 const argmax: ArgmaxKernel<Floats> = (x, indices, rows, cols) => {
-  for (let r = 0; r < rows; r++) indices[r] = indexOfLargest(x, r * cols, cols);
+  indicesOfLargest(x, indices, rows, cols);
 };
 
 const topK: TopKKernel<Floats> = (x, indices, values, targets, ranks, rows, cols, k, mask, maskLayout, bias) => {
