@@ -22,7 +22,7 @@ template <size_t N> struct Kinds {
 };
 
 // Whether d is a whole number from 0 to 2^53 - 1.
-inline bool is_size(double d) { return d >= 0 && d <= 9007199254740991.0 && d == (double)(uint64_t)d; }
+inline bool is_size(double d) { return d >= 0 && d <= 9007199254740991.0 && d == (double)(int64_t)d; }
 
 // Data and length from the engine. No property of the JavaScript object is read.
 struct TypedArray {

@@ -69,9 +69,10 @@ struct Shape {
     run(place, r, arguments);
   }
   // False: an exception is pending in JavaScript.
-  bool read(napi_env env, const napi_value* values, Arguments& arguments) const {
+  bool read(napi_env env, const napi_value* values, size_t given, Arguments& arguments) const {
     Refusal refusal;
-    return read_arguments(env, values, kinds, count, arguments) && (holds(arguments, refusal) || refuse(env, refusal));
+    return read_arguments(env, values, given, kinds, count, arguments) &&
+           (holds(arguments, refusal) || refuse(env, refusal));
   }
 };
 
@@ -82,8 +83,8 @@ inline napi_value call(napi_env env, napi_callback_info info, const Shape& shape
   void* place = nullptr;
   Arguments arguments;
   volatile size_t missing = 0;
-  bool is_read =
-      napi_get_cb_info(env, info, &count, values, nullptr, &place) == napi_ok && shape.read(env, values, arguments);
+  bool is_read = napi_get_cb_info(env, info, &count, values, nullptr, &place) == napi_ok &&
+                 shape.read(env, values, count, arguments);
   if (is_read) shape.run_kernel(place, make_run(&never, &missing), arguments);
   if (missing) napi_throw(env, memory_error(env, kernel_at(place), missing));
   return nullptr;
@@ -143,7 +144,7 @@ inline napi_value start(napi_env env, napi_callback_info info, const Shape& shap
     return nullptr;
   if (flag.length < 1) return refuse(env, name_of(napi_int32_array), "", " of one element for the stop flag"), nullptr;
   job->stop = (const volatile int32_t*)flag.data;
-  if (!shape.read(env, values + 1, job->arguments)) return nullptr;
+  if (!shape.read(env, values + 1, count - 1, job->arguments)) return nullptr;
   bool started = true;
   for (size_t i = 0; i < 1 + shape.count; i++) started = started && job->hold(values[i]);
   started = started && napi_create_string_utf8(env, "flash-softmax", NAPI_AUTO_LENGTH, &name) == napi_ok &&
