@@ -58,7 +58,7 @@ const portable: Options = {
     {
       name: 'portable',
       setup(build) {
-        const filter = /\/(native|profile|js-jobs|file|host|urls|workers)\.js$/;
+        const filter = /\/(native|profile|heap|js-jobs|file|host|urls|workers)\.js$/;
         build.onResolve({ filter }, ({ path: wanted, resolveDir }) => {
           const name = path
             .relative('lib', path.resolve(resolveDir, wanted))

@@ -5,7 +5,7 @@
  * afterwards, and by intrinsic getters (arrays.ts). Nothing is written before every check has passed.
  */
 import { MASK_NONE, type KernelArray } from '../backend/backend.js';
-import { byteOffsetOf, bytesPerElement, kindOf, lengthOf, overlap, type ArrayKind } from './arrays.js';
+import { byteOffsetOf, bytesPerElement, kindOf, overlap, type ArrayKind } from './arrays.js';
 import { apart, bitsOf, count, isLike, oneOf, positive } from './checks.js';
 import { axesOf, rowsOver, type CompactOrder, type Rows } from './axes.js';
 import { compactCall } from './compact.js';
@@ -13,7 +13,7 @@ import { describe, outOfRange, trueLength, wrongType, wrongValue } from './error
 import { biasOf, maskOf } from './mask.js';
 import { allocate } from './allocate.js';
 import { checkNames, type AxesOptions, type Form, type OptionNames } from './options.js';
-import { isFloat32Array, isFloat64Array, type ElementType, type FloatArray, type LogitArray } from './types.js';
+import { isFloat32Array, isFloat64Array, type ElementType, type LogitArray } from './types.js';
 
 /** What an operator gives: a number for each element, a double for each row, or a state of its own. */
 export type ResultKind = 'element' | 'row' | 'state';
@@ -63,20 +63,31 @@ export interface AxisCall {
   scatter?(): Generator<undefined, void>;
 }
 
+type Options = AxesOptions<LogitArray, LogitArray>;
+
+/** Options after they have been read. */
+export interface ReadOptions extends Options {
+  readonly temperature: number;
+  readonly maskFormat: 'bytes' | 'bits';
+}
+
+/** Checks the names of options, and reads each once. */
+export function readOptions(options: Options = NONE, names?: Readonly<Record<string, true>>): ReadOptions {
+  if (names !== undefined) checkNames(options, names);
+  const { cols, shape, axis, temperature = 1, mask, maskFormat = 'bytes', bias, out, dtype } = options;
+  return { cols, shape, axis, temperature, mask, maskFormat, bias, out, dtype };
+}
+
+const NONE: Options = {};
+
 /** Checks the logits and the options of a call, which has either form of the operator's function. */
-export function axisCall(
-  operator: AxisOperator,
-  form: Form,
-  x: LogitArray,
-  options?: AxesOptions<LogitArray, LogitArray>,
-): AxisCall {
-  const { logits, result, names } = operator;
-  if (options === undefined && result === 'element') {
-    if (isFloat32Array(x)) return plainCall(x, new Float32Array(trueLength(x, logits)), 'f32');
-    if (isFloat64Array(x)) return plainCall(x, new Float64Array(trueLength(x, logits)), 'f64');
-  }
-  if (options !== undefined && names !== undefined) checkNames(options, names[form]);
-  const { cols, shape, axis, temperature = 1, mask, maskFormat = 'bytes', bias, out, dtype } = options ?? {};
+export const axisCall = (operator: AxisOperator, form: Form, x: LogitArray, options?: Options): AxisCall =>
+  checkedCall(operator, form, x, readOptions(options, operator.names?.[form]));
+
+/** As {@link axisCall}, with options that have been read. */
+export function checkedCall(operator: AxisOperator, form: Form, x: LogitArray, options: ReadOptions): AxisCall {
+  const { logits, result } = operator;
+  const { cols, shape, axis, temperature, mask, maskFormat, bias, out, dtype } = options;
   const type = elementTypeOf(x, dtype, logits);
   positive(temperature, 'temperature');
   const sizes = sizesOf(shape, axis, cols);
@@ -112,15 +123,6 @@ export function axisCall(
     own: out === undefined ? ['out'] : [],
   };
   return order === undefined ? call : compactCall(call, { form, result, logits, order });
-}
-
-/** A call without options: all of x is one row. */
-function plainCall<A extends FloatArray>(x: A, out: A, type: ElementType): AxisCall {
-  const elements = lengthOf(x);
-  const bias = null;
-  const mask = null;
-  const args = { x, out, outer: 1, cols: elements, inner: 1, temperature: 1, mask, maskLayout: MASK_NONE, bias };
-  return { args, elements, type, out, isOutNew: true, own: ['out'] };
 }
 
 const TYPES = { Float32Array: 'f32', Float64Array: 'f64', Float16Array: 'f16' } as const;

@@ -1,10 +1,11 @@
 /** A call that has passed all checks: its operator, and its arguments by name. It runs now, or off the event loop. */
-import type { BackendOf, Kernels } from '../backend/backend.js';
+import type { BackendName, BackendOf, Kernels } from '../backend/backend.js';
 import { backendFor } from '../backend/choice.js';
 import type { AnyOperator, ElementOperator, Operator, OperatorArguments } from '../backend/operators.js';
 import type { OperatorOf, Positional, TypeOf } from '../backend/operators.js';
 import type { AsyncOptions } from './abort.js';
-import { axisCall, type AxisOperator } from './axis.js';
+import { runOutOfHeap } from './heap.js';
+import { axisCall, type AxisCall, type AxisOperator } from './axis.js';
 import type { AxesOptions, Form, OptionNames } from './options.js';
 import type { LogitArray, NewResult, KindOf, OptionsFor, ResultOf, Returned } from './types.js';
 
@@ -76,30 +77,50 @@ export function elementCalls<Absent extends keyof AxesOptions = never>(
   js: BackendOf<never>,
   names: OptionNames,
 ): ElementCall<Absent> {
-  const checks: AxisOperator = { logits: 'x', result: 'element', names, takesAxes: true };
-  const build = (form: Form, logits: LogitArray, options?: AxesOptions<LogitArray, LogitArray>): Call<LogitArray> => {
-    const { args, elements, type, out, own, gather, scatter } = axisCall(checks, form, logits, options);
-    return callOf(operator, {
-      backend: backendFor(elements, js),
-      type,
-      args,
-      own,
-      work: elements,
-      ...(gather && scatter && { before: gather, after: scatter }),
-      finish: () => out,
-    });
-  };
+  const checks = elementChecks(names);
+  const build = (form: Form, logits: LogitArray, options?: AxesOptions<LogitArray, LogitArray>): Call<LogitArray> =>
+    elementCall(operator, js, axisCall(checks, form, logits, options));
   return build as ElementCall<Absent>;
+}
+
+/** What the checks of such an operator must know. */
+export const elementChecks = (names: OptionNames): AxisOperator => ({
+  logits: 'x',
+  result: 'element',
+  names,
+  takesAxes: true,
+});
+
+/** The call of such an operator, from its checked logits and options. */
+export function elementCall(
+  operator: OperatorOf<ElementOperator>,
+  js: BackendOf<never>,
+  call: AxisCall,
+): Call<LogitArray> {
+  const { args, elements, type, out, own, gather, scatter } = call;
+  return callOf(operator, {
+    backend: backendFor(elements, js),
+    type,
+    args,
+    own,
+    work: elements,
+    ...(gather && scatter && { before: gather, after: scatter }),
+    finish: () => out,
+  });
 }
 
 export function runNow<R>(call: Call<R>): R {
   const { parts } = call;
   if (parts.before !== undefined) drain(parts.before());
-  call.operator.call(kernelOf(call), parts.args);
+  const kernel = kernelOf(call);
+  if (runsInHeap(parts.backend.name)) call.operator.call(kernel, parts.args);
+  else runOutOfHeap(call.operator, kernel, parts);
   parts.check?.();
   if (parts.after !== undefined) drain(parts.after());
   return parts.finish();
 }
+
+const runsInHeap = (name: BackendName): boolean => name === 'js' || name === 'wasm';
 
 function drain(steps: Generator<undefined, void>): void {
   while (!steps.next().done);

@@ -1,7 +1,8 @@
 /** stableMax and logStableMax: probabilities without exponentials, whose gradients do not vanish by rounding. */
 import { LOG_STABLE_MAX, STABLE_MAX } from '../backend/operators.js';
-import { elementCalls, runNow } from '../call/call.js';
+import { elementCalls } from '../call/call.js';
 import { UNSCALED_NAMES, type AxesOptions } from '../call/options.js';
+import { elementFunction } from '../call/plain.js';
 import type { FloatArray, KindOf, LogitArray, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
 import { logStableMaxKernels, stableMaxKernels } from '../js/losses/stable-max.js';
 
@@ -30,7 +31,7 @@ export function stableMax<A extends LogitArray, Out extends ResultOf<A> = NewRes
   x: A,
   ...rest: OptionsFor<A, StableMaxOptions<KindOf<A>, Out>>
 ): Returned<Out> {
-  return runNow(stableMaxCall('now', x, ...rest));
+  return stableMaxNow(x, ...rest);
 }
 
 /**
@@ -51,11 +52,18 @@ export function logStableMax<A extends LogitArray, Out extends ResultOf<A> = New
   x: A,
   ...rest: OptionsFor<A, StableMaxOptions<KindOf<A>, Out>>
 ): Returned<Out> {
-  return runNow(logStableMaxCall('now', x, ...rest));
+  return logStableMaxNow(x, ...rest);
 }
 
 export const stableMaxCall = /* @__PURE__ */ elementCalls<'temperature'>(STABLE_MAX, stableMaxKernels, UNSCALED_NAMES);
 export const logStableMaxCall = /* @__PURE__ */ elementCalls<'temperature'>(
+  LOG_STABLE_MAX,
+  logStableMaxKernels,
+  UNSCALED_NAMES,
+);
+
+const stableMaxNow = /* @__PURE__ */ elementFunction<'temperature'>(STABLE_MAX, stableMaxKernels, UNSCALED_NAMES);
+const logStableMaxNow = /* @__PURE__ */ elementFunction<'temperature'>(
   LOG_STABLE_MAX,
   logStableMaxKernels,
   UNSCALED_NAMES,

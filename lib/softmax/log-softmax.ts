@@ -1,7 +1,8 @@
 /** logSoftmax: the logarithms of the probabilities that belong to logits. */
 import { LOG_SOFTMAX } from '../backend/operators.js';
-import { elementCalls, runNow } from '../call/call.js';
+import { elementCalls } from '../call/call.js';
 import { AXIS_NAMES, type AxesOptions } from '../call/options.js';
+import { elementFunction } from '../call/plain.js';
 import type { KindOf, LogitArray, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
 import { logSoftmaxKernels } from '../js/softmax/log-softmax.js';
 
@@ -36,7 +37,9 @@ export function logSoftmax<A extends LogitArray, Out extends ResultOf<A> = NewRe
   x: A,
   ...rest: OptionsFor<A, AxesOptions<KindOf<A>, Out>>
 ): Returned<Out> {
-  return runNow(logSoftmaxCall('now', x, ...rest));
+  return logSoftmaxNow(x, ...rest);
 }
 
 export const logSoftmaxCall = /* @__PURE__ */ elementCalls(LOG_SOFTMAX, logSoftmaxKernels, AXIS_NAMES);
+
+const logSoftmaxNow = /* @__PURE__ */ elementFunction(LOG_SOFTMAX, logSoftmaxKernels, AXIS_NAMES);

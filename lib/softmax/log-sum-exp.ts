@@ -2,9 +2,10 @@
 import { backendFor } from '../backend/choice.js';
 import { LOG_SUM_EXP } from '../backend/operators.js';
 import type { AsyncOptions } from '../call/abort.js';
-import { axisCall, type AxisArguments, type AxisOperator } from '../call/axis.js';
-import { callOf, runNow, type Call } from '../call/call.js';
+import { axisCall, checkedCall, type AxisArguments, type AxisCall, type AxisOperator } from '../call/axis.js';
+import { callOf, type Call } from '../call/call.js';
 import type { AxesOptions, Form } from '../call/options.js';
+import { plainFunction } from '../call/plain.js';
 import { runSteps } from '../call/steps.js';
 import type { ElementType, LogitArray, NewFloat64Array, Returned } from '../call/types.js';
 import { logSumExpKernels } from '../js/softmax/log-sum-exp.js';
@@ -77,7 +78,7 @@ export function logSumExp(
 ): Float64Array | SignedLogSums<Float64Array> {
   if (isState(logits)) return logSumExpOfState(logits);
   if (isWeighted(options)) return runSteps(weightedSteps('now', logits, options));
-  return runNow(logSumExpCall('now', logits, options));
+  return logSumExpNow(logits, options) as Float64Array;
 }
 
 export const isState = (logits: LogitArray | ExpSums): logits is ExpSums =>
@@ -85,14 +86,15 @@ export const isState = (logits: LogitArray | ExpSums): logits is ExpSums =>
 
 const CHECKS: AxisOperator = { logits: 'x', result: 'row', names: LOG_SUM_EXP_NAMES, takesAxes: true };
 
-export function logSumExpCall<A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
+export const logSumExpCall = <A extends LogitArray, Out extends Float64Array = NewFloat64Array>(
   form: Form,
   logits: A,
   options?: AxesOptions<A, Out> & AsyncOptions,
-): Call<Returned<Out>> {
-  const call = axisCall(CHECKS, form, logits, options);
+): Call<Returned<Out>> => callFor(axisCall(CHECKS, form, logits, options)) as Call<Returned<Out>>;
+
+function callFor(call: AxisCall): Call<Float64Array> {
   const { args, elements, type, own, gather } = call;
-  const sums = call.out as Returned<Out>;
+  const sums = call.out as Float64Array;
   return callOf(LOG_SUM_EXP, {
     backend: backendFor(elements, logSumExpKernels),
     type: type as ElementType,
@@ -103,3 +105,7 @@ export function logSumExpCall<A extends LogitArray, Out extends Float64Array = N
     finish: () => (args.cols === 0 ? sums.fill(-Infinity) : sums), // kernels leave empty rows alone
   });
 }
+
+const logSumExpNow = /* @__PURE__ */ plainFunction(LOG_SUM_EXP, logSumExpKernels, CHECKS, (x, given) =>
+  callFor(checkedCall(CHECKS, 'now', x, given)),
+);

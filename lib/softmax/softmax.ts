@@ -1,7 +1,8 @@
 /** softmax: logits to probabilities. */
 import { SOFTMAX } from '../backend/operators.js';
-import { elementCalls, runNow } from '../call/call.js';
+import { elementCalls } from '../call/call.js';
 import { AXIS_NAMES, type AxesOptions } from '../call/options.js';
+import { elementFunction } from '../call/plain.js';
 import type { FloatArray, KindOf, LogitArray, NewResult, OptionsFor, ResultOf, Returned } from '../call/types.js';
 import { softmaxKernels } from '../js/softmax/softmax.js';
 
@@ -37,7 +38,9 @@ export function softmax<A extends LogitArray, Out extends ResultOf<A> = NewResul
   x: A,
   ...rest: OptionsFor<A, SoftmaxOptions<KindOf<A>, Out>>
 ): Returned<Out> {
-  return runNow(softmaxCall('now', x, ...rest));
+  return softmaxNow(x, ...rest);
 }
 
 export const softmaxCall = /* @__PURE__ */ elementCalls(SOFTMAX, softmaxKernels, AXIS_NAMES);
+
+const softmaxNow = /* @__PURE__ */ elementFunction(SOFTMAX, softmaxKernels, AXIS_NAMES);
