@@ -7,7 +7,7 @@
 // releases.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -56,7 +56,8 @@ async function download(tag, destination) {
   );
   for (const { path, bytes } of files) {
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, bytes);
+    writeFileSync(`${path}.part`, bytes);
+    renameSync(`${path}.part`, path); // a binary that is half there would be loaded
     console.log(path);
   }
 }

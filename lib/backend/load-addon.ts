@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { binaries } from '#files';
 import type { Addon } from './native.js';
+import { refuseCutBinary } from './whole-binary.js';
 
 export interface LoadedAddon {
   readonly addon: Addon;
@@ -62,7 +63,23 @@ function fromFolder(folder: string, from = join(folder, 'package.json')): Loaded
   const require = requireFrom(from);
   const { resolve } = require('node-gyp-build') as { resolve(root: string): string };
   const path = resolve(folder);
-  return { addon: require(path) as Addon, path };
+  return { addon: addonIn(require, path), path };
+}
+
+/** Loads a file. Throws an Error if it is cut off, or the addon of something else. */
+function addonIn(require: NodeJS.Require, path: string): Addon {
+  refuseCutBinary(path);
+  return checked(require(path), path);
+}
+
+/** Some members of an addon, by which ours is known. */
+const MEMBERS = ['kernels', 'jobs', 'machine', 'threads', 'plan'] as const;
+
+function checked(loaded: unknown, path: string): Addon {
+  const addon = loaded as Partial<Addon> | null;
+  if (Array.isArray(addon?.backends) && MEMBERS.every((name) => typeof addon[name] === 'function'))
+    return addon as Addon;
+  throw new Error(`${path}: the addon is not the one of flash-softmax`);
 }
 
 // Not createRequire by its name: webpack replaces it by a function that finds nothing outside the bundle.
@@ -75,7 +92,10 @@ function listed(): LoadedAddon {
   const require = requireFrom(here());
   return firstOf(binaries[target] ?? [], (load) => {
     let path = 'in the bundle';
-    const addon = load((file) => require((path = file)) as unknown) as Addon;
+    const addon = checked(
+      load((file) => addonIn(require, (path = file))),
+      path,
+    );
     return { addon, path };
   });
 }
@@ -85,7 +105,10 @@ function besideBundle(): LoadedAddon {
   const require = requireFrom(here());
   const folder = join(dirname(here()), 'prebuilds', target);
   const files = existsSync(folder) ? readdirSync(folder).sort() : [];
-  return firstOf(files, (file) => ({ addon: require(join(folder, file)) as Addon, path: join(folder, file) }));
+  return firstOf(files, (file) => {
+    const path = join(folder, file);
+    return { addon: addonIn(require, path), path };
+  });
 }
 
 /** The first item that loads: a binary for another C library does not. */

@@ -9,6 +9,7 @@ import { Worker } from 'node:worker_threads';
 import { worker as workerFile } from '#files';
 import type { Provided } from '../backend/wasm/modules.js';
 import { onAbort } from './abort.js';
+import { wrongState } from './errors.js';
 
 /** Whether a job's arrays must be in shared memory. */
 export const inSharedMemory: boolean = true;
@@ -97,7 +98,7 @@ function order(worker: Worker, job: Order, signal: AbortSignal | undefined): Pro
       end();
       reject(error);
     };
-    const exit = (code: number) => fail(new Error(`The worker thread of flash-softmax ended with ${code}`));
+    const exit = (code: number) => fail(wrongState('a thread', 'the job', `one that ended with ${code}`));
     const stop = () => {
       end();
       worker.terminate().then(() => resolve(), reject);

@@ -2,7 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  fchmodSync,
   fstatSync,
+  fsyncSync,
   openSync,
   readFileSync,
   readSync,
@@ -13,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers';
 import { Failure } from './command.js';
 
 // A single read or write of the operating system stops short of 2 GiB.
@@ -49,36 +52,71 @@ export function readWhole(path: string): Uint8Array {
   }
 }
 
-function writeAll(path: string, flags: string, parts: readonly Uint8Array[]): void {
-  const file = openSync(path, flags);
+/** Gives a new file the permissions of the one that it replaces. Some file systems have none. */
+function permit(file: number, mode: number): void {
   try {
+    fchmodSync(file, mode);
+  } catch {
+    return; // it was made with no more than these
+  }
+}
+
+/** Writes parts to a file. A new file, of this mode, is written through: a full disk may be noticed late. */
+function writeAll(path: string, flags: string, parts: readonly Uint8Array[], mode?: number): void {
+  const file = openSync(path, flags, mode);
+  try {
+    if (mode !== undefined) permit(file, mode);
     for (const part of parts) {
       let at = 0;
       while (at < part.length) at += writeSync(file, part, at, Math.min(CHUNK, part.length - at));
     }
+    if (flags === NEW) fsyncSync(file);
   } finally {
     closeSync(file);
   }
 }
 
+/** Fails if the file exists. */
+const NEW = 'wx';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Runs `write` to its end. A signal that ends the process waits until then: no temporary file stays behind. */
+function withoutSignals(write: () => void): void {
+  const end = (signal: NodeJS.Signals) => {
+    free();
+    process.kill(process.pid, signal);
+  };
+  const free = () => SIGNALS.forEach((signal) => process.off(signal, end));
+  SIGNALS.forEach((signal) => process.on(signal, end));
+  try {
+    write();
+  } finally {
+    setImmediate(free); // a signal is heard at the next turn of the event loop
+  }
+}
+
 /**
- * Writes a temporary file and renames it, so that `path` has its old contents or all of the new ones. A symbolic link
- * stays one, and a device or a pipe is written to, not replaced.
+ * Writes a temporary file and renames it, so that `path` has its old contents or all of the new ones, and its old
+ * permissions. A symbolic link stays one, and a device or a pipe is written to, not replaced.
  */
 export function writeWhole(path: string, parts: readonly Uint8Array[]): void {
-  let temporary: string | undefined;
   try {
     const existing = statSync(path, { throwIfNoEntry: false });
-    if (existing && !existing.isFile()) {
-      writeAll(path, 'w', parts);
-      return;
-    }
-    const target = existing ? realpathSync(path) : path;
-    temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
-    writeAll(temporary, 'wx', parts);
+    if (existing && !existing.isFile()) writeAll(path, 'w', parts);
+    else withoutSignals(() => replace(existing ? realpathSync(path) : path, parts, existing?.mode));
+  } catch (error) {
+    throw new Failure(`Cannot write ${path}: ${reason(error)}`);
+  }
+}
+
+function replace(target: string, parts: readonly Uint8Array[], mode: number | undefined): void {
+  const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    writeAll(temporary, NEW, parts, mode === undefined ? undefined : mode & 0o7777);
     renameSync(temporary, target);
   } catch (error) {
-    if (temporary !== undefined) rmSync(temporary, { force: true });
-    throw new Failure(`Cannot write ${path}: ${reason(error)}`);
+    rmSync(temporary, { force: true });
+    throw error;
   }
 }

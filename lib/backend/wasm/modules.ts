@@ -2,6 +2,7 @@
  * The compiled modules by name. Where files can be read, a module is read and compiled when it is first used. Memory
  * that threads share needs a module of its own (shared-module.ts).
  */
+import { wrongState } from '../../call/errors.js';
 import { engine, type Module } from './engine.js';
 import { sharedModule } from './shared-module.js';
 
@@ -34,7 +35,16 @@ export function moduleOf(name: string, isShared = false): Module {
   let module = known.get(name);
   if (module === undefined) {
     const bytes = read!(name);
-    known.set(name, (module = new engine!.Module(isShared ? sharedModule(bytes) : bytes)));
+    try {
+      module = new engine!.Module(isShared ? sharedModule(bytes) : bytes);
+    } catch (error) {
+      throw wrongState(
+        'a whole WebAssembly module',
+        `${name}.wasm`,
+        `bytes that are none (${(error as Error).message})`,
+      );
+    }
+    known.set(name, module);
   }
   return module;
 }
