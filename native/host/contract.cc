@@ -35,6 +35,12 @@ bool are_below(const TypedArray& positions, double end) {
   return true;
 }
 
+bool are_indices(const TypedArray& positions, double end) {
+  for (size_t i = 0; i < positions.length; i++)
+    if (((const uint32_t*)positions.data)[i] >= end) return false;
+  return true;
+}
+
 double longest(const TypedArray& lengths) {
   int32_t most = 0;
   for (size_t b = 0; b < lengths.length; b++) {

@@ -40,6 +40,8 @@ double longest(const TypedArray& lengths);
 bool are_lengths(const TypedArray& lengths);
 // Whether all integers are below `end`. Negative ones stand for no position.
 bool are_below(const TypedArray& positions, double end);
+// The same of unsigned integers, all of which are positions.
+bool are_indices(const TypedArray& positions, double end);
 // Whether entries [first, end) of a page table are pages of these slabs, and slabs of bytes have scales.
 bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table,
                double first, double end);

@@ -214,6 +214,9 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
     yield ['k above cols', 'k', { ...args, k: 6, indices: new Uint32Array(36), values: floats(36) }];
   if ('classes' in args && 'x' in args) yield ['no class', 'class', { ...args, classes: 0 }];
   if ('topGroups' in args) yield* brokenGroups(args);
+  if ('slopes' in args && 'chosen' in args)
+    for (const expert of [5, 2 ** 32 - 1])
+      yield [`expert ${expert} of 5`, 'chosen experts', { ...args, chosen: new Uint32Array(12).fill(expert) }];
   if ('order' in args) yield ['an odd order', 'order', { ...args, order: 3 }];
   if ('a' in args) yield ['a target beyond cols', 'targets', { ...args, targets: new Int32Array(6).fill(cols) }];
   if ('depth' in args) yield ['a size that wraps around', '', { ...args, heads: 2 ** 53 - 1, depth: 2 ** 53 - 1 }];
