@@ -15,6 +15,12 @@
 #else
 #define UNROLL
 #endif
+// The same for rows that are rare, but not in WebAssembly, whose size is what a page loads.
+#ifdef __wasm__
+#define UNROLL_WHERE_ROOM _Pragma("nounroll")
+#else
+#define UNROLL_WHERE_ROOM UNROLL
+#endif
 #if defined(_MSC_VER)
 #include <intrin.h>
 #include <math.h>

@@ -75,7 +75,7 @@ SIMD_INLINE f32x16 load_bytes(const int8_t* p) {
 #undef EACH
 
 // Tables of eight numbers. 32 bytes hold eight floats: lane index k becomes the bytes 4k, 4k+1, 4k+2, 4k+3.
-// GCC stores a pair of known registers and loads it again before each use, unless an empty statement may have changed it.
+// GCC makes a pair of known registers anew before each use, unless an empty statement may have changed it.
 SIMD_INLINE uint8x16x2_t byte_table(const float* table) {
 #if defined(__GNUC__) && !defined(__clang__)
   uint8x16x2_t t = vld1q_u8_x2((const uint8_t*)table);

@@ -117,22 +117,24 @@ struct LaneSums {
     for (size_t i = 0; i < count; i++) {
       const uint32_t light = ~lanes_above(sums[i], bound) & 0xFFFF;
       const size_t first = first_element(i), vectors = vectors_of(i);
+      const f32x16 zero = splat(0.f);
       PairSum sum;
       const auto pair = [&](size_t j, auto v, uint32_t lanes) ALWAYS_LAMBDA {
         f32x16 rest, t;
-        const f32x16 s = parts.exp_of<true>(v, rest, t), zero = splat(0.f);
+        const f32x16 s = parts.exp_of<true>(v, rest, t);
         if (lanes == 0xFFFF) return sum.add_table(j, s, rest);
         return sum.add_table(j, select_bits(s, zero, lanes), select_bits(rest, zero, lanes));
       };
-      for (size_t j = 0; j + 4 <= vectors; j += 4) {
-        f32x16 rests[4];
-        UNROLL for (size_t k = 0; k < 4; k++) rests[k] = pair(k, x.at(from + first + 16 * (j + k)), light);
+      for (size_t j = 0; j < vectors; j += 4) {
+        f32x16 rests[4] = {zero, zero, zero, zero};
+        UNROLL_WHERE_ROOM for (size_t k = 0; k < 4; k++) {
+          const size_t at = first + 16 * (j + k);
+          if (j + k == vectors) break;
+          const bool is_cut = n - at < 16;
+          rests[k] = pair(k, is_cut ? x.at(from + at, n - at) : x.at(from + at),
+                          is_cut ? light & ((1u << (n - at)) - 1) : light);
+        }
         sum.rests = add(sum.rests, add(add(rests[0], rests[1]), add(rests[2], rests[3])));
-      }
-      if (vectors == 1) {
-        const size_t left = n - first;
-        sum.rests = left < 16 ? pair(0, x.at(from + first, left), light & ((1u << left) - 1))
-                              : pair(0, x.at(from + first), light);
       }
       sum.add_to(low, high);
     }

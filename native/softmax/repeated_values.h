@@ -52,8 +52,8 @@ template <class V> struct DistinctValues {
 
 // Searches a sample of the n elements for values that occur twice, and for its largest values. Returns whether copies
 // of one may be more than 1/16 of `sum`, the block's float sum.
-template <class Source> ALWAYS bool has_copies(const Source& x, size_t from, size_t n, const ExpVector<float>& e,
-                                               const ExpVector<double>& double_e, double sum) {
+template <class Source> NEVER_INLINE bool has_copies(const Source& x, size_t from, size_t n, const ExpVector<float>& e,
+                                                     const ExpVector<double>& double_e, double sum) {
   using V = decltype(x.at(from));
   size_t m = n / 16 < kSampleVectors ? n / 16 : kSampleVectors, step = n / 16 / m * 16;
   V v[kSampleVectors], last = v[0] = x.at(from);
