@@ -5,9 +5,9 @@
   "variables": {
     "sources_json": "native/sources.json",
     "gcc_flags": ["<!@(node -p \"require('./native/sources.json').flags.gcc.join(' ')\")"],
-    # What GCC alone knows: on x86 it does not order instructions before it gives them registers unless told to. Aligned, a loop does
-    # not become slower because another function grew. On ARM the order made there fills more registers than there are: NEON has it off.
-    "gnu_flags": ["<!@(node -p \"(process.env.CXX || '').includes('clang') ? '' : require('./native/sources.json').flags.gnu.join(' ')\")"],
+    # What GCC alone knows: on x86 it does not order instructions before it gives them registers unless told to,
+    # and on ARM it does, for more registers than there are. Aligned, a loop does not become slower because another function grew.
+    "gnu_flags": ["<!@(node -p \"(process.env.CXX || '').includes('clang') ? '' : (require('./native/sources.json').flags.gnu['<(target_arch)'] || []).join(' ')\")"],
     "msvc_flags": ["<!@(node -p \"require('./native/sources.json').flags.msvc.join(' ')\")"],
     "sanitize%": "",
     # The reference, which runs only where it is asked for by name: scripts/prebuild.mjs leaves it out.

@@ -81,7 +81,7 @@ async function prepare(set) {
     await compile(...more, '-c', path.join(folder, source), '-o', objects.at(-1));
   }
   const tests = ['bits_of_every_plan', 'guard_pages_small', 'bits_of_every_thread_count'];
-  if (hasLanes) tests.unshift('bits_of_tiles', 'bits_of_an_outlier_in_each_lane');
+  if (hasLanes) tests.unshift('bits_of_tiles', 'bits_of_an_outlier_in_each_lane', 'bits_of_blocks_far_apart');
   return { folder, objects, tests };
 }
 

@@ -18,6 +18,7 @@ import { expBelowZero, extendedExp } from '../math/exp.js';
 import { extended } from '../math/extended.js';
 import { log1p } from '../math/log.js';
 import { lowestOf, readerOf, writerOf } from '../math/read.js';
+import { RunningSum } from '../math/running-sum.js';
 import { settle } from '../softmax/exp-sum-state.js';
 import { gradientFor } from './gradient.js';
 import { HIDDEN, numbersOf, rowsOf, type PositiveRows, type Positives } from './positives.js';
@@ -39,9 +40,9 @@ export interface DecoupledSoftmaxOptions<A extends LogitArray = LogitArray, Out 
  *     L = Σⱼ w[j] softplus(lse(N) − s[j]) / Σⱼ w[j]      s = (logits + bias) / temperature
  *     ∂L/∂s[n] = softmax(N)[n] · Σⱼ w[j] σ(lse(N) − s[j]) / Σ w      ∂L/∂s[j] = −w[j] σ(lse(N) − s[j]) / Σ w
  *
- * and a temperature-th of ∂ by the logits. A row without positives, or whose weights sum to 0, has loss and gradient 0;
- * without negatives too. A masked positive, or one of −∞, costs +∞. Masked positions have gradient 0. Otherwise a row
- * with an unmasked NaN or +∞ has NaN for both. Losses are one a row, not reduced.
+ * and a temperature-th of ∂ by the logits. A row without positives, or of weights 0, has loss and gradient 0.
+ * Otherwise a row with an unmasked NaN or +∞ has NaN for both, and one without negatives 0. A masked positive, or one
+ * of −∞, costs +∞. Masked positions have gradient 0. Losses are one a row, not reduced.
  *
  * It is composed of logSumExp and normalize over a copy in which positives are −∞. Largest error seen: of a loss
  * 2⁻⁵⁰ · (1 + |lse| + |s|), relative; of a float32 gradient 4 ULP, of a float64 gradient 2⁻⁵² · (1 + |lse|), relative.
@@ -258,21 +259,21 @@ function lossesOf({ indptr, weights, scores }: PositiveRows, lse: Float64Array):
     let whole = 0;
     for (let j = from; j < end; j++) whole += weights[j]!;
     if (whole === 0) continue;
-    let [sum, factor] = [0, 0];
+    const [sum, factor] = [new RunningSum(), new RunningSum()];
     for (let j = from; j < end; j++) {
       const score = scores[j]!;
       const isBad = lse[r] === Infinity || score === Infinity;
-      const t = lse[r] === -Infinity ? (score === score ? -Infinity : NaN) : isBad ? NaN : lse[r]! - score;
+      const t = isBad || score !== score ? NaN : lse[r] === -Infinity ? -Infinity : lse[r]! - score;
       const e = t === t ? expBelowZero(-Math.abs(t)) : NaN;
       const share = weights[j]! / whole;
       // A weight of 0 drops a positive, an infinite loss too.
-      if (share > 0) sum += share * (Math.max(t, 0) + log1p(e, 0)[0]);
+      if (share > 0) sum.add(share * (Math.max(t, 0) + log1p(e, 0)[0]));
       const slope = share > 0 ? (share * (t > 0 ? 1 : e)) / (1 + e) : 0;
       results.slopes[j] = slope;
-      factor += slope;
+      factor.add(slope);
     }
-    results.loss[r] = sum;
-    results.factors[r] = factor;
+    results.loss[r] = sum.total;
+    results.factors[r] = factor.total;
   }
   return results;
 }

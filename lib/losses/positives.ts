@@ -93,7 +93,7 @@ export function rowsOf({ indptr, indices, weights }: Numbers, { args, type }: Ax
       seen.add(c);
       const isVisible = mask === null || counts(mask, maskLayout, at, c);
       places[j] = isVisible ? at : HIDDEN;
-      scores[j] = isVisible ? (read(at) + biasAt(isShared ? c : at)) / temperature : -Infinity;
+      scores[j] = isVisible ? scoreOf(read(at) + biasAt(isShared ? c : at), temperature) : -Infinity;
     }
   }
   return {
@@ -102,4 +102,10 @@ export function rowsOf({ indptr, indices, weights }: Numbers, { args, type }: Ax
     scores,
     weights: Float64Array.from(weights ?? indices, (w) => (weights ? w : 1)),
   };
+}
+
+/** A logit over the temperature. What overflows is large, and not the +∞ that spoils a row. */
+function scoreOf(logit: number, temperature: number): number {
+  const score = logit / temperature;
+  return score === Infinity && logit < Infinity ? Number.MAX_VALUE : score;
 }

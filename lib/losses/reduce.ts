@@ -2,7 +2,7 @@
 import { lengthOf } from '../call/arrays.js';
 import { oneOf } from '../call/checks.js';
 import type { Returned } from '../call/types.js';
-import { twoSum } from '../math/log.js';
+import { RunningSum } from '../math/running-sum.js';
 
 /** What becomes of the losses: one a row, their sum, or their mean. */
 export type Reduction = 'none' | 'mean' | 'sum';
@@ -37,12 +37,7 @@ export function totalOf(targets: Int32Array, weight: Float64Array | null): numbe
 
 /** The sum of all losses, rounded once or twice. */
 function sumOf(loss: Float64Array): number {
-  let sum = 0;
-  let low = 0;
-  for (let i = 0; i < lengthOf(loss); i++) {
-    const [next, lost] = twoSum(sum, loss[i]!);
-    sum = next;
-    low += lost;
-  }
-  return Number.isFinite(sum) ? sum + low : sum;
+  const sum = new RunningSum();
+  for (let i = 0; i < lengthOf(loss); i++) sum.add(loss[i]!);
+  return sum.total;
 }

@@ -30,8 +30,8 @@ export interface LoadBalanceOptions<A extends ExpertLogits = ExpertLogits> exten
  * (2412.19437, equation 20). f counts what tokens chose, whether or not it was dropped, and has no gradient. Counts may
  * be those of a larger batch, summed over processes.
  *
- * Computed in double. Largest error: 1e-14 of the loss; 0.51 ULP of a gradient, or 1e-16 · E / tokens where its terms
- * cancel.
+ * Computed in double. Largest error: 1e-14 of the loss; 0.51 ULP of a gradient, or 2⁻⁵² · k · E / tokens where its
+ * terms cancel: the shares f, up to k, and their mean are doubles.
  *
  * @param routes What {@link route} returns; `counts` and `k` are used.
  * @param logits [tokens, experts], the logits of the routes. Not written, unless `gradient`.

@@ -63,11 +63,13 @@ const APPLY: Readonly<Record<FilterName, Apply>> = {
     if (n <= 0 || set.size <= 1) return;
     const { z, index, size, top } = set;
     const sums = new ColumnSums();
+    const scale = scaleOfSquares(set);
+    const distance = (i: number): number => top * scale - z[i]! * scale;
     // Distances from the largest: a sum of logits could overflow, and loses digits.
-    for (let i = 0; i < size; i++) sums.add(index[i]!, top - z[i]!);
+    for (let i = 0; i < size; i++) sums.add(index[i]!, distance(i));
     const mean = sums.total / size;
-    for (let i = 0; i < size; i++) sums.add(index[i]!, (top - z[i]! - mean) * (top - z[i]! - mean));
-    keepFrom(set, top - n * Math.sqrt(sums.total / size), minKeep.at(row));
+    for (let i = 0; i < size; i++) sums.add(index[i]!, (distance(i) - mean) * (distance(i) - mean));
+    keepFrom(set, (top * scale - n * Math.sqrt(sums.total / size)) / scale, minKeep.at(row));
   },
 
   topH(set, { topH, minKeep }, { row }) {
@@ -143,6 +145,15 @@ const APPLY: Readonly<Record<FilterName, Apply>> = {
     else set.keepHeavy(least);
   },
 };
+
+/** A power of 2 by which logits are multiplied where squares of their distances are beyond the range of doubles. */
+function scaleOfSquares({ z, size, top }: TokenSet): number {
+  let low = top;
+  for (let i = 0; i < size; i++) if (z[i]! < low) low = z[i]!;
+  const half = top / 2 - low / 2;
+  if (half > 2 ** 500) return 2 ** -600;
+  return half > 0 && half < 2 ** -400 ? 2 ** 600 : 1;
+}
 
 /** Keeps the logits of at least `least`, and at least the first `fewest` tokens. */
 function keepFrom(set: TokenSet, least: number, fewest: number): void {

@@ -35,7 +35,13 @@ function* measured(call: Rows, { spread, mass, temperatures }: Wanted): Steps<bo
   return !status.includes(OVERFLOWS);
 }
 
-/** The standard deviation of each row's logits, 0 for a row of fewer than two; undefined if sums overflow. */
+/** A sum of squares of which none that counts has underflowed. */
+const LEAST_SQUARES = 2 ** -800;
+
+/**
+ * The standard deviation of each row's logits, 0 for a row of fewer than two; undefined if sums overflow, or squares
+ * are beyond the range of doubles.
+ */
 export function* deviations(call: Rows): Steps<NewFloat64Array | undefined> {
   const { rows } = call;
   const spread = new Float64Array(3 * rows);
@@ -43,7 +49,8 @@ export function* deviations(call: Rows): Steps<NewFloat64Array | undefined> {
   if (!isMeasured) return undefined;
   const sigma = new Float64Array(rows);
   for (let r = 0; r < rows; r++) {
-    const [count, squares] = [spread[3 * r]!, spread[3 * r + 2]!];
+    const [count, mean, squares] = spread.subarray(3 * r) as unknown as [number, number, number];
+    if (count > 1 && mean !== 0 && !(squares > LEAST_SQUARES && squares < Infinity)) return undefined;
     if (count > 1) sigma[r] = Math.sqrt(squares / count);
   }
   return sigma;

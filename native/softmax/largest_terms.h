@@ -120,8 +120,8 @@ struct LaneSums {
       const f32x16 zero = splat(0.f);
       PairSum sum;
       const auto pair = [&](size_t j, auto v, uint32_t lanes) ALWAYS_LAMBDA {
-        f32x16 rest, t;
-        const f32x16 s = parts.exp_of<true>(v, rest, t);
+        f32x16 rest;
+        const f32x16 s = parts.exp_of(v, rest);
         if (lanes == 0xFFFF) return sum.add_table(j, s, rest);
         return sum.add_table(j, select_bits(s, zero, lanes), select_bits(rest, zero, lanes));
       };

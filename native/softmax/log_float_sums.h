@@ -27,8 +27,8 @@ template <class Sums> struct FloatLogSums {
     ALWAYS f32x16 add_vector(const ExpParts& e, f32x16 v, f32x16 tops) {
       const f32x16 is_top = zero_below(splat(1.f), v, tops);
       count = add(count, is_top);
-      f32x16 rest, t;
-      add_floats(e.exp_of<true>(fma(is_top, splat(-0x1p120f), v), rest, t));
+      f32x16 rest;
+      add_floats(e.exp_of(fma(is_top, splat(-0x1p120f), v), rest));
       return rest;
     }
     ALWAYS void add_floats(f32x16 v) {
@@ -48,8 +48,9 @@ template <class Sums> struct FloatLogSums {
       sum.add_floats(add(add(rests[0], rests[1]), add(rests[2], rests[3])));
     }
     f32x16 rests = splat(0.f);
-    Sums::each_vector(x, c, cols,
-                      [&](f32x16 v, size_t, size_t) ALWAYS_LAMBDA { rests = add(rests, sum.add_vector(e, v, tops)); });
+    Sums::each_vector(x, c, cols, [&](f32x16 v, size_t, size_t) ALWAYS_LAMBDA {
+      rests = add(rests, sum.add_vector(e, v, tops));
+    });
     sum.add_floats(rests);
     count = sum.count;
     return reduce_add(add(sum.low, sum.high));
@@ -75,7 +76,7 @@ template <class Sums> struct FloatLogSums {
     store(to.low, narrow(low[0], low[1]));
   }
   NEVER_INLINE void sum_rows(Tile& t) const {
-    ExpParts e((PartsScale(scale)));
+    ExpParts e(scale);
     References references;
     refer_rows(t, e, references);
     for (size_t i = 0; i < W; i++) {

@@ -2,8 +2,7 @@
 //
 //   1. softmax makes what all rows share: scales, mask and bias. Halves go to half_softmax.h.
 //   2. Softmax shares short rows among threads. It takes long rows one after the other, and shares the parts of each.
-//   3. A row of at most kTinyRow elements is computed in double, in registers: tiny_rows.h. A float row of at most
-//      kPairRow elements has terms of two floats: pair_rows.h.
+//   3. A row of at most kTinyRow elements is computed in double, in registers: tiny_rows.h.
 //   4. Any other row is a SoftmaxRow. Its parts are summed: sum_part.
 //   5. If a value is out of reach, find_top finds the maximum, and the parts are summed again as distances from it.
 //   6. The sums of the parts merge in order, so the number of threads changes no bit.
@@ -16,13 +15,12 @@
 //   two-pass   Step 7 computes the terms from x again, and may write past the caches. Least memory traffic: for rows
 //              beyond the cache (Dukhan & Ablavatski 2020).
 //
-// Max error of a float result: 2 ULP, 3 in rows that README names; of a float row that step 3 writes: 0.9 ULP.
+// Max error of a float result: 2 ULP, 3 in rows that README names; of a tiny float row: just over ½ ULP.
 #pragma once
 #include "../rows/buffer.h"
 #include "../rows/half_rows.h"
 #include "../rows/share_rows.h"
 #include "columns.h"
-#include "pair_rows.h"
 #include "state.h"
 #include "tiny_rows.h"
 #include "write_row.h"
@@ -144,66 +142,10 @@ template <class T> struct Softmax {
   }
 };
 
-// ---- Step 3: rows of pairs. A row that is not ordinary needs what other rows have.
-struct PairSoftmax {
-  const Run& run;
-  const float* x;
-  float* out;
-  const LogitRows<float>& call;  // not copied: its numbers were stored a moment ago, and a vector would wait for them
-  size_t rows, cols;
-  bool is_plain;
-  PartsScale scale;
-
-  PairSoftmax(const Run& r, const float* from, float* to, const LogitRows<float>& c)
-      : run(r),
-        x(from),
-        out(to),
-        call(c),
-        rows(c.extent.outer),
-        cols(c.extent.cols),
-        is_plain(c.mask.layout == kNoMask && !c.bias.data),
-        scale(PartsScale::of_call(c.temperature)) {}
-  static bool may_have(const Extent& e) { return e.inner == 1 && e.cols > kTinyRow<float> && e.cols <= kPairRow; }
-
-  using Memory = NoMemory;
-  ALWAYS bool write(size_t i) const {
-    const float* from = x + i * cols;
-    const PairRow row = {scale, cols, i + 1 < rows ? from + cols : nullptr};
-    return is_plain ? row.write(Plain<float>{from}, out + i * cols)
-                    : row.write(Extras<float>(call).row(from, i, cols), out + i * cols);
-  }
-  SELDOM void write_otherwise(const Run& alone, size_t i) const {
-    Softmax<float>::Memory memory(run);
-    const Softmax<float> all = {run,
-                                x,
-                                out,
-                                rows,
-                                cols,
-                                Extras<float>(call),
-                                ExpScale<float>::of_call(call.temperature),
-                                ExpScale<double>::of_call(call.temperature)};
-    all.softmax_row(alone, i, &memory.sum, memory.blocks).sum_and_write();
-  }
-  void row(const Run& alone, Memory&, size_t i) const {
-    if (!write(i)) write_otherwise(alone, i);
-  }
-  void write_rows() const {
-    if (rows * cols * sizeof(float) >= run.plan.parallel_bytes) return share_rows(run, rows, cols, *this);
-    Memory none(run);
-    for (size_t i = 0; i < rows && !run.stopped(); i++) row(run, none, i);
-  }
-};
-
 // ---- Step 1: the call. An axis that is not the last goes to columns.h.
 template <class T> void softmax_floats(const Run& run, const T* x, T* out, const LogitRows<T>& rows) {
   const Extent& e = rows.extent;
   if (e.elements() == 0) return;
-  if constexpr (sizeof(T) == 4) {
-    if (PairSoftmax::may_have(e)) {
-      const PairSoftmax pairs(run, x, out, rows);
-      if (!pairs.scale.scaled) return pairs.write_rows();
-    }
-  }
   ExpScale<T> scale = ExpScale<T>::of_call(rows.temperature);
   if (e.inner > 1)
     return Columns<T>{run, x, out, nullptr, nullptr, e.outer, e.cols, e.inner, scale, Extras<T>(rows)}.run_tiles();
@@ -243,7 +185,7 @@ struct SoftmaxHalves : RowOfHalves {
 };
 void softmax_halves(const HalfCall& call, const uint16_t* x, HalfResult to) {
   const SoftmaxHalves rows(call, x, to.halves);
-  static_assert(kCopiedRow >= kPairRow, "rows of up to these have other bits");
+  static_assert(kCopiedRow >= kTinyRow<float>, "the bits of a long row");
   map_halves(call, x, to, softmax_floats<float>, call.has_long_rows() && to.halves ? &rows : nullptr);
 }
 template <class X, class Y>

@@ -1,4 +1,5 @@
-// Rows of very few elements, summed in double, in registers.
+// Rows of few elements, summed in double, in registers: that costs less than the correction of a float sum
+// (largest_terms.h).
 //
 //   write_tiny_row    One row, whose elements are lanes.
 //   write_tiny_tile   Sixteen neighbouring float rows of at most twelve elements: a lane is a row. One row would leave
@@ -9,12 +10,12 @@
 
 namespace {
 
-template <class T> constexpr size_t kTinyRow = sizeof(T) == 4 ? 12 : 8;  // elements
+template <class T> constexpr size_t kTinyRow = sizeof(T) == 4 ? 256 : 8;  // elements
 
 // Writes a tiny float row. Returns false, with nothing written, if the row is not ordinary.
 template <class Source>
 SIMD_INLINE bool write_tiny_row(const ExpScale<double>& scale, const Source& x, float* y, size_t n) {
-  f64x8 q[2], tops = splat(-infinity<double>()), total = splat(0.);
+  f64x8 q[kTinyRow<float> / 8], tops = splat(-infinity<double>()), total = splat(0.);
   size_t vectors = (n + 7) / 8;
   for (size_t i = 0; i < vectors; i += 2) {
     size_t left = n - 8 * i;

@@ -49,7 +49,8 @@ export function faultOfFiltered(
   isDouble: boolean,
 ): string | undefined {
   const { z, unit } = quartersOf(row, filters.temperature);
-  const f = { ...filters, temperature: filters.temperature / unit };
+  // A temperature near the smallest number must not become 0, which has another meaning.
+  const f = { ...filters, temperature: filters.temperature && Math.max(filters.temperature / unit, Number.MIN_VALUE) };
   // Beyond this, the reference itself rounds.
   const isExact = !z.some((x) => Math.abs(x / (f.temperature || 1)) > 1e15 && x !== -Infinity) && !hasTypicalTie(z, f);
   const sum = Array.from(p).reduce((a, b) => a + b, 0);

@@ -116,7 +116,14 @@ const loadBalanceLoss: Maker = (draw, limit) => {
         const own = isCounted ? balanceSlopes(Array.from(rowOf(given, t), dd), shares, score) : undefined;
         for (let e = 0; e < experts; e++) {
           const slope = own ? divide(multiplyNumber(own[e]!, experts), dd(rows.length)) : ZERO;
-          const error = errorOfElement(type, slopes, t * experts + e, slope, 0.51, (1e-16 * k * experts) / rows.length);
+          const error = errorOfElement(
+            type,
+            slopes,
+            t * experts + e,
+            slope,
+            0.51,
+            (2 ** -52 * k * experts) / rows.length,
+          );
           if (!(error <= 0.51)) return `token ${t}, expert ${e}: ${slopes[t * experts + e]}, exactly ${slope.hi}`;
         }
       }

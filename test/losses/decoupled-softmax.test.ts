@@ -32,6 +32,22 @@ for (const backend of backends) {
   describe(backend, () => {
     forceBackend(backend, load);
 
+    it('sums over hundreds of positives that are alike to a few units in the last place', () => {
+      const [cols, positives, temperature] = [646, 584, 2.941712819825975];
+      const negatives = cols - positives;
+      const gradient = new Float64Array(cols);
+      const csr = { indptr: [0, positives], indices: Array.from({ length: positives }, (_, i) => i) };
+      const [loss] = losses.decoupledSoftmax(new Float64Array(cols), csr, { temperature, gradient });
+      expect(Math.abs(loss! / Math.log1p(negatives) - 1)).toBeLessThan(2 ** -50);
+      expect(Math.abs(gradient[cols - 1]! * temperature * (negatives + 1) - 1)).toBeLessThan(2 ** -50);
+    });
+
+    it('is NaN for a positive of +∞ beside no negatives, and not for one that overflows', () => {
+      const csr = { indptr: [0, 1], indices: [0] };
+      expect([...losses.decoupledSoftmax(Float64Array.of(Infinity), csr)]).toEqual([NaN]);
+      expect([...losses.decoupledSoftmax(Float64Array.of(4), csr, { temperature: 1e-308 })]).toEqual([0]);
+    });
+
     it.each(typeNames)('%s losses and gradients are those of the definition', (type) => {
       const random = generator(5);
       for (const n of [2, 3, 8, 17, 40]) {

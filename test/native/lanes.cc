@@ -1,5 +1,6 @@
 // softmax gives the same bits on every instruction set where one lane alone is special: a value outside of the window
-// of exponents at each place of a row, and tiles of sixteen rows of each number of columns, whole and not.
+// of exponents at each place of a row, and tiles of sixteen rows of each number of columns, whole and not; and where a
+// block of a row lies far below another.
 #include "calls.h"
 #include "isas.h"
 
@@ -24,15 +25,26 @@ void compare(const std::vector<float>& x, size_t rows, const std::string& what) 
 }  // namespace
 
 TEST(bits_of_an_outlier_in_each_lane) {
-  const size_t n = 300;
   Random random{1};
-  for (float outlier : {-200.f, 200.f, -3e38f, -INFINITY, NAN})
-    for (size_t i = 0; i < n; i++) {
-      std::vector<float> x(n);
-      for (float& each : x) each = (float)random.normal();
-      x[i] = outlier;
-      compare(x, 1, text("%g at %zu", outlier, i));
-    }
+  for (size_t n : {200, 300})  // summed in double, and in float
+    for (float outlier : {-200.f, 200.f, -3e38f, -INFINITY, NAN})
+      for (size_t i = 0; i < n; i++) {
+        std::vector<float> x(n);
+        for (float& each : x) each = (float)random.normal();
+        x[i] = outlier;
+        compare(x, 1, text("%g at %zu of %zu", outlier, i, n));
+      }
+  doing = "";
+}
+
+TEST(bits_of_blocks_far_apart) {
+  const size_t block = 65536;  // elements that share an exponent
+  Random random{3};
+  for (int octaves = 80; octaves <= 124; octaves += 4) {
+    std::vector<float> x(2 * block);
+    for (size_t i = 0; i < x.size(); i++) x[i] = (float)random.normal() - (i < block ? 0.f : 0.6931472f * octaves);
+    compare(x, 1, text("%d octaves", octaves));
+  }
   doing = "";
 }
 

@@ -90,7 +90,11 @@ class Reference {
     },
     topNSigma: () => {
       const n = this.#options.topNSigma as number;
-      const z = this.tokens.map((token) => token.z);
+      const all = this.tokens.map((token) => token.z);
+      const largest = Math.max(...all.map(Math.abs));
+      // Squares of the largest and of subnormal numbers are beyond the range of doubles.
+      const scale = largest > 2 ** 500 ? 2 ** -600 : largest < 2 ** -400 ? 2 ** 600 : 1;
+      const z = all.map((each) => each * scale);
       const mean = z.reduce((a, b) => a + b, 0) / z.length;
       const sigma = Math.sqrt(z.reduce((sum, each) => sum + (each - mean) ** 2, 0) / z.length);
       if (z.length > 1) this.#keep(z.filter((each) => each === z[0] || atLeast(each, z[0]! - n * sigma)).length);

@@ -121,6 +121,14 @@ for (const name of backends.filter((each) => each !== 'scalar')) {
       kept.forEach((each, i) => expect(each).toBeCloseTo(wanted[i]!, 4));
     });
 
+    it.each([1, 2 ** 1021, 2 ** -1072])('topNSigma keeps the same of logits times %d', (unit) => {
+      const x = Float64Array.of(4, 3, 2, 1, 0).map((each) => each * unit);
+      const order: Options['order'] = ['topNSigma'];
+      expect(keptOf(api.filterLogits(x, { topNSigma: 1, order }).logits)).toEqual([0, 1]);
+      const tokens = Array.from({ length: 20 }, (_, seed) => api.sample(x, { topNSigma: 1, seed, order })[0]);
+      expect(tokens.every((token) => token! < 2)).toBe(true);
+    });
+
     it('an order decides: minP before and after a temperature', () => {
       const x = Float32Array.of(3, 1.5, 0);
       const kept = (options: Options) => keptOf(api.filterLogits(x, options).logits);
