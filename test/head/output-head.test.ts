@@ -154,7 +154,8 @@ describe.each(backends)('%s', (name) => {
     expect(Array.from(head.topK(Float32Array.of(1), 4).indices)).toEqual([70_001, 0, 1, 2]);
     expect(Array.from(head.topK(Float32Array.of(-1), 2).indices)).toEqual([0, 1]);
     weights[100_000] = NaN;
-    expect(() => head.topK(Float32Array.of(1, 2), 2)).toThrow(/row 0 of logits/);
+    const other = new lib.OutputHead(weights, { rows: 140_000, cols: 1 }); // WebAssembly has a copy for the first one
+    expect(() => other.topK(Float32Array.of(1, 2), 2)).toThrow(/row 0 of logits/);
   });
 
   it.runIf(isNative(name))('has the bits of the other instruction sets', async () => {
