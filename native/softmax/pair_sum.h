@@ -7,7 +7,7 @@
 
 namespace {
 
-// The terms of an accumulator add up to less than 32 · 2^kBias: 19 of them, if the reference is their maximum's octave.
+// The terms of an accumulator add up to less than 32 · 2^kBias: four of them, none above the reference's octave.
 struct PairSum {
   static constexpr float kAbove = 0x1p38f;
   static_assert(ExpTraits<float>::kBias == 33, "32 · 2^kBias");
