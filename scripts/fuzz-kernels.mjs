@@ -1,13 +1,17 @@
 // Calls the kernels with bytes that coverage guides, by libFuzzer of clang, with AddressSanitizer and UBSan:
 //
-//     node scripts/fuzz-kernels.mjs [FAMILY…] [--seconds 30]
+//     node scripts/fuzz-kernels.mjs [FAMILY…] [--seconds 30 | --runs N]
 //
 // test/native/programs/fuzz.cc makes each operator of native/operators/FAMILY.def a target. A family is compiled on its
 // own, for AVX2. Inputs that reach new code are kept in node_modules/.cache/flash-softmax/kernels/FAMILY/, for the next
 // run; test/native/corpus/FAMILY has a few to begin with. An input that breaks a kernel is written to
 // test/native/found/FAMILY, and is tried first from then on. Exit status 1 if there is one.
+//
+// --runs N tries the same N inputs each time, from the committed ones on, and keeps none: a test that passes stays so
+// until the code changes.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -16,7 +20,7 @@ import { copyKernels, FAMILIES } from './reduced-kernels.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const cache = path.join(root, 'node_modules', '.cache', 'flash-softmax', 'kernels');
 const { values, positionals } = parseArgs({
-  options: { seconds: { type: 'string', default: '30' } },
+  options: { seconds: { type: 'string', default: '30' }, runs: { type: 'string' } },
   allowPositionals: true,
 });
 const { x64 } = JSON.parse(readFileSync(path.join(root, 'native/sources.json'), 'utf8'));
@@ -57,14 +61,18 @@ for (const family of positionals.length > 0 ? positionals : FAMILIES) {
   const program = built(family);
   console.log(`${family}: ${(statSync(program).size / 2 ** 20).toFixed(0)} MB`);
   const seeds = path.join(root, 'test/native/corpus', family);
-  const limits = [`-max_total_time=${values.seconds}`, '-max_len=512', '-timeout=20', '-rss_limit_mb=4096'];
+  const often = values.runs ? [`-runs=${values.runs}`, '-seed=1'] : [`-max_total_time=${values.seconds}`];
+  const limits = [...often, '-max_len=512', '-timeout=20', '-rss_limit_mb=4096'];
   const quiet = ['-print_final_stats=1', '-verbosity=0', '-print_funcs=0', `-artifact_prefix=${found}/`];
-  const folders = [kept, found, ...(existsSync(seeds) ? [seeds] : [])];
+  // The first folder takes what is new.
+  const own = values.runs ? [mkdtempSync(path.join(tmpdir(), 'flash-softmax-fuzz-'))] : [kept, found];
+  const folders = [...own, ...(existsSync(seeds) ? [seeds] : [])];
   const run = spawnSync(program, [...limits, ...quiet, ...folders], {
     cwd: root,
     stdio: 'inherit',
     env: { ASAN_OPTIONS: 'allocator_may_return_null=1', ...process.env },
   });
+  if (values.runs) rmSync(own[0], { recursive: true });
   if (run.status !== 0) status = 1;
 }
 process.exitCode = status;

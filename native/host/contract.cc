@@ -41,6 +41,13 @@ bool are_indices(const TypedArray& positions, double end) {
   return true;
 }
 
+bool are_below_infinity(const TypedArray& numbers) {
+  constexpr double kLargest = 0x1.fffffffffffffp1023;
+  for (size_t i = 0; i < numbers.length; i++)
+    if (!(((const double*)numbers.data)[i] <= kLargest)) return false;
+  return true;
+}
+
 double longest(const TypedArray& lengths) {
   int32_t most = 0;
   for (size_t b = 0; b < lengths.length; b++) {

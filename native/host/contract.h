@@ -42,6 +42,8 @@ bool are_lengths(const TypedArray& lengths);
 bool are_below(const TypedArray& positions, double end);
 // The same of unsigned integers, all of which are positions.
 bool are_indices(const TypedArray& positions, double end);
+// Whether no double is NaN or +∞.
+bool are_below_infinity(const TypedArray& numbers);
 // Whether entries [first, end) of a page table are pages of these slabs, and slabs of bytes have scales.
 bool are_pages(const AttentionSizes& s, const SlabList& slabs, const SlabList& scales, const TypedArray& table,
                double first, double end);

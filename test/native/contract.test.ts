@@ -15,11 +15,11 @@ import { shapeArray } from '../../lib/attention/shape.js';
 import { nativeBackends, sameBitBackends } from '../support/backends.js';
 import { root } from '../support/emulated.js';
 import { cols, elements, floats, inner, outer, rows } from './contract-rows.js';
-import { detectionCalls } from './detection-calls.js';
+import { brokenBoxes, detectionCalls } from './detection-calls.js';
 import { headCalls } from './head-calls.js';
 import { linearCalls } from './linear-calls.js';
 import { lossCalls } from './loss-calls.js';
-import { brokenGroups, routingCalls } from './routing-contract.js';
+import { brokenRoutes, routingCalls } from './routing-contract.js';
 
 const table = Object.fromEntries(Object.values(operators).map((operator) => [operator.name, operator])) as Record<
   string,
@@ -213,10 +213,8 @@ function* broken(operator: AnyOperator, args: Arguments): Generator<[what: strin
   if ('k' in args && 'rows' in args)
     yield ['k above cols', 'k', { ...args, k: 6, indices: new Uint32Array(36), values: floats(36) }];
   if ('classes' in args && 'x' in args) yield ['no class', 'class', { ...args, classes: 0 }];
-  if ('topGroups' in args) yield* brokenGroups(args);
-  if ('slopes' in args && 'chosen' in args)
-    for (const expert of [5, 2 ** 32 - 1])
-      yield [`expert ${expert} of 5`, 'chosen experts', { ...args, chosen: new Uint32Array(12).fill(expert) }];
+  if ('experts' in args) yield* brokenRoutes(args);
+  if ('edge' in args) yield* brokenBoxes(args);
   if ('order' in args) yield ['an odd order', 'order', { ...args, order: 3 }];
   if ('a' in args) yield ['a target beyond cols', 'targets', { ...args, targets: new Int32Array(6).fill(cols) }];
   if ('depth' in args) yield ['a size that wraps around', '', { ...args, heads: 2 ** 53 - 1, depth: 2 ** 53 - 1 }];

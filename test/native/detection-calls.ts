@@ -1,4 +1,4 @@
-/** A right call of each operator of detection, for contract.test.ts. */
+/** A right call of each operator of detection, and what makes one wrong (contract.test.ts). */
 import type { OperatorArguments } from '../../lib/backend/operators.js';
 
 const floats = (n: number) => new Float32Array(n).fill(0.5);
@@ -48,3 +48,11 @@ export const detectionCalls: Pick<OperatorArguments, 'soft_nms' | 'iou_matrix' |
     scoreThreshold: 0,
   },
 };
+
+/** Calls whose numbers kernels cannot take, each with the name that the error's message must have. */
+export function* brokenBoxes(
+  args: Record<string, unknown>,
+): Generator<[what: string, name: string, args: Record<string, unknown>]> {
+  for (const edge of [NaN, 2]) yield [`an edge of ${edge}`, 'edge', { ...args, edge }];
+  if ('sigma' in args) for (const sigma of [NaN, 0]) yield [`a sigma of ${sigma}`, 'sigma', { ...args, sigma }];
+}

@@ -1,4 +1,4 @@
-/** A right call of each operator of routing, on float32, and what makes the groups of one wrong (contract.test.ts). */
+/** A right call of each operator of routing, on float32, and what makes one wrong (contract.test.ts). */
 import type { OperatorArguments } from '../../lib/backend/operators.js';
 
 const [tokens, experts, k] = [6, 5, 2];
@@ -50,13 +50,19 @@ export const routingCalls: Pick<OperatorArguments, 'route' | 'load_balance_loss'
   },
 };
 
-/** Calls of route whose groups do not fit, each with the name that the error's message must have. */
-export function* brokenGroups(
+/** Calls that do not fit, each with the name that the error's message must have. */
+export function* brokenRoutes(
   args: Record<string, unknown>,
 ): Generator<[what: string, name: string, args: Record<string, unknown>]> {
+  if ('slopes' in args)
+    for (const expert of [5, 2 ** 32 - 1])
+      yield [`expert ${expert} of 5`, 'chosen experts', { ...args, chosen: new Uint32Array(12).fill(expert) }];
+  if (!('groups' in args)) return;
   yield ['groups of unequal size', 'route', { ...args, groups: 2 }];
   yield ['no group', 'route', { ...args, groups: 0 }];
   yield ['more groups than there are', 'route', { ...args, topGroups: 2 }];
   yield ['no kept group', 'route', { ...args, topGroups: 0 }];
   yield ['k above the experts left', 'k', { ...args, k: 6, chosen: new Uint32Array(36), weights: floats(36) }];
+  for (const bias of [NaN, Infinity])
+    yield [`a bias of ${bias}`, 'biases', { ...args, bias: Float64Array.of(0, 0, bias, 0, 0) }];
 }
