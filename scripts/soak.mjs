@@ -2,12 +2,14 @@
 //
 //     node scripts/soak.mjs [--minutes 30] [--svg FILE] [--json FILE]
 //
-// Each round starts worker threads and ends some in mid-call, raises signals of jobs, makes caches with forks and drops
-// them, ends a child process in mid-job, and waits for a thousand promises. Then it takes its memory, threads, handles
-// and files, and times 200 short calls. Later rounds may not have more than the first ones after the warm-up. It needs
-// dist/ (npm run compile), and garbage collection on demand, for which it starts itself anew. Exit status 1 if anything
-// grew, or a result was wrong.
+// Each round starts worker threads and ends some in mid-call, raises signals of jobs, makes caches with forks and
+// drops them, ends a child process in mid-job, kills two processes of a cluster in mid-call once they have answered,
+// and waits for a thousand promises. Then it takes its memory, threads, handles and files, and times 200 short calls.
+// Later rounds may not have more than the first ones after the warm-up. It needs dist/ (npm run compile), and garbage
+// collection on demand, for which it starts itself anew. Exit status 1 if anything grew, or a result was wrong.
 import { fork, spawnSync } from 'node:child_process';
+import cluster from 'node:cluster';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +18,7 @@ import { Worker } from 'node:worker_threads';
 import { soakChart } from './soak-chart.mjs';
 
 const self = fileURLToPath(import.meta.url);
-const isChild = process.argv[2] === 'child';
+const isChild = process.argv[2] === 'child' || cluster.isWorker;
 if (!isChild && globalThis.gc === undefined) {
   const { status } = spawnSync(process.execPath, ['--expose-gc', self, ...process.argv.slice(2)], { stdio: 'inherit' });
   process.exit(status ?? 1);
@@ -26,6 +28,16 @@ const entry = new URL('../dist/index.js', import.meta.url).href;
 const library = await import(entry);
 const later = await import(new URL('../dist/promises.js', import.meta.url).href);
 const { KVCache, decodeAttention } = await import(new URL('../dist/attention.js', import.meta.url).href);
+
+/** A process of a cluster, which is killed in mid-call: the message is on its way before the call begins. */
+if (cluster.isWorker) {
+  const x = new Float32Array(1e5);
+  const [now, soon] = [library.softmax(x), await later.softmax(x)];
+  process.send([now[0], soon[99_999]], () => {
+    for (;;) library.softmax(x, { cols: 1000 });
+  });
+  await new Promise(() => {});
+}
 
 /** A process that is ended in mid-job. */
 if (isChild) {
@@ -104,6 +116,16 @@ async function processes() {
   expect(code === 3, `a child ended with ${code}`);
 }
 
+/** Two processes of a cluster, which answer and are killed. */
+async function clusters() {
+  const both = [cluster.fork(), cluster.fork()];
+  const endings = both.map((each) => once(each, 'exit'));
+  for (const [[now, soon]] of await Promise.all(both.map((each) => once(each, 'message'))))
+    expect(Math.abs(now - 1e-5) < 1e-11 && soon === now, 'the answer of a process of a cluster');
+  for (const each of both) each.process.kill('SIGKILL');
+  for (const [, signal] of await Promise.all(endings)) expect(signal === 'SIGKILL', `a process ended with ${signal}`);
+}
+
 async function promises() {
   const results = await Promise.all(Array.from({ length: 1000 }, () => later.softmax(short)));
   expect(
@@ -149,6 +171,7 @@ while (minutes() < Number(values.minutes)) {
   await aborts();
   caches();
   await processes();
+  await clusters();
   await promises();
   samples.push(await sample(minutes()));
 }
