@@ -29,7 +29,7 @@ export interface ExpSumOptions<A extends LogitArray = LogitArray> extends Reduct
  *
  * A row's sum is, to the bit, that of its parts merged in order, if these are multiples of 2^16 elements and along the
  * last axis; and `normalize` on parts gives the bits of `normalize` on the row, and of `softmax` on rows of more than
- * 256 elements on native backends with logits up to ±22,000 temperatures (a rounding apart otherwise).
+ * 1,024 elements on native backends with logits up to ±22,000 temperatures (a rounding apart otherwise).
  *
  * `unifiedMax` (Hong et al., FlashDecoding++, arXiv 2311.01282): all sums get the exponent of exp(unifiedMax /
  * temperature), so that merging them is an addition. A row whose sum is outside exp((unifiedMax + range) /

@@ -11,7 +11,7 @@
 
 namespace {
 
-alignas(64) const uint32_t kTableParts[8] = {
+alignas(64) constexpr uint32_t kTableParts[8] = {
     0x3F8B3A3Eu - 0x3F800000u, 0x3F97D424u - 0x3F900000u, 0x3FA59202u - 0x3FA00000u, 0x3FB48E45u - 0x3FB00000u,
     0x3FC4E5BEu - 0x3FC00000u, 0x3FD6B7DAu - 0x3FD00000u, 0x3FEA26DEu - 0x3FE00000u, 0x3FFF5829u - 0x3FF00000u,
 };
@@ -67,9 +67,11 @@ struct ExpParts {
     const f32x16 v = high_part(value), x = raise_to(low, v), t = fma(x, c, base), k = sub(t, base);
     const f32x16 r = plus_low(fma(k, step_lo, fma(k, step_hi, x)), value);
     const f32x16 s = zero_below(add_shifted(lookup8((const float*)kTableParts, t), t), v, low);
-    const f32x16 p = fma(mul(r, r), fma(r, fma(r, terms[2], terms[1]), terms[0]), r);
-    rest = rest_above(low, value, mul(mul(s, slope), p));
+    rest = rest_above(low, value, mul(mul(s, slope), powers_of(r, terms)));
     return s;
+  }
+  static ALWAYS f32x16 powers_of(f32x16 r, const f32x16* terms) {
+    return fma(mul(r, r), fma(r, fma(r, terms[2], terms[1]), terms[0]), r);
   }
 };
 

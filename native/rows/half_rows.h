@@ -27,7 +27,7 @@ struct RowOfHalves {
   bool (*write)(const RowOfHalves* self, const Run& run, size_t row, float* memory);
 };
 
-constexpr size_t kCopiedRow = 512;  // elements of a row up to which it is copied
+constexpr size_t kCopiedRow = 1024;  // elements of a row up to which it is copied
 // A second text of each sweep has no room in a module of WebAssembly, and the reference needs none: they copy all rows.
 constexpr bool kReadsHalves = kVectors >= 8;
 

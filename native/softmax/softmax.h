@@ -2,7 +2,8 @@
 //
 //   1. softmax makes what all rows share: scales, mask and bias. Halves go to half_softmax.h.
 //   2. Softmax shares short rows among threads. It takes long rows one after the other, and shares the parts of each.
-//   3. A row of at most kTinyRow elements is computed in double, in registers: tiny_rows.h.
+//   3. A row of at most kTinyRow elements is computed in double, in registers: tiny_rows.h. A float row of at most
+//      kPairRow elements has terms of two floats: pair_rows.h.
 //   4. Any other row is a SoftmaxRow. Its parts are summed: sum_part.
 //   5. If a value is out of reach, find_top finds the maximum, and the parts are summed again as distances from it.
 //   6. The sums of the parts merge in order, so the number of threads changes no bit.
@@ -15,12 +16,14 @@
 //   two-pass   Step 7 computes the terms from x again, and may write past the caches. Least memory traffic: for rows
 //              beyond the cache (Dukhan & Ablavatski 2020).
 //
-// Max error of a float result: 2 ULP, 3 in rows that README names; of a tiny float row: just over ½ ULP.
+// Max error of a float result: 2 ULP, 3 in rows that README names; of a tiny float row just over ½ ULP, of a row of
+// pairs 1 ULP.
 #pragma once
 #include "../rows/buffer.h"
 #include "../rows/half_rows.h"
 #include "../rows/share_rows.h"
 #include "columns.h"
+#include "pair_rows.h"
 #include "state.h"
 #include "tiny_rows.h"
 #include "write_row.h"
@@ -100,6 +103,7 @@ template <class T> struct Softmax {
   ExpScale<double> double_scale;
   bool is_plain = !extras.any();  // the logits are x itself
   bool tries_tiny = cols <= kTinyRow<T> && !scale.scaled;
+  bool tries_pairs = sizeof(T) == 4 && cols > kTinyRow<T> && cols <= kPairRow && !scale.scaled;
 
   // The sums of a row that is one part.
   struct Memory {
@@ -119,8 +123,19 @@ template <class T> struct Softmax {
     if (is_plain) return write_tiny_row(double_scale, Plain<T>{from}, to, cols);
     return write_tiny_row(double_scale, extras.row(from, i, cols), to, cols);
   }
+  ALWAYS bool write_pairs(size_t i) const {
+    if constexpr (sizeof(T) == 4) {
+      const PairScale pairs(scale);
+      const T* from = x + i * cols;
+      const PairRow row = {pairs, cols, i + 1 < rows ? from + cols : nullptr};
+      return is_plain ? row.write(Plain<T>{from}, out + i * cols)
+                      : row.write(extras.row(from, i, cols), out + i * cols);
+    }
+    return false;
+  }
   ALWAYS void row(const Run& alone, Memory& memory, size_t i) const {
     if (tries_tiny && write_tiny(x + i * cols, out + i * cols, i)) return;
+    if (tries_pairs && write_pairs(i)) return;
     softmax_row(alone, i, &memory.sum, memory.blocks).sum_and_write();
   }
   // Sixteen neighbouring tiny rows at a time.
@@ -185,7 +200,7 @@ struct SoftmaxHalves : RowOfHalves {
 };
 void softmax_halves(const HalfCall& call, const uint16_t* x, HalfResult to) {
   const SoftmaxHalves rows(call, x, to.halves);
-  static_assert(kCopiedRow >= kTinyRow<float>, "the bits of a long row");
+  static_assert(kCopiedRow >= kPairRow, "rows of up to these have other bits");
   map_halves(call, x, to, softmax_floats<float>, call.has_long_rows() && to.halves ? &rows : nullptr);
 }
 template <class X, class Y>

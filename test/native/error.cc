@@ -128,6 +128,17 @@ void few_values(const Operator& is, std::vector<const Kind*> kinds, SoftmaxCall<
 }
 }  // namespace
 
+// Terms of two floats (pair_rows.h): no copies and no peaks make an error.
+TEST(error_f32_of_pair_rows) {
+  const Kind* kinds[] = {&kOrdinary[0], &kOrdinary[1], &kOrdinary[4], &kOrdinary[5], &kTwoValues, &kCopies};
+  Worst worst;
+  each(30000 / thinning(), [&](size_t i) {
+    const double temperature = i % 3 == 0 ? 0.7 : i % 3 == 1 ? 1 : 40;
+    const size_t n = 257 + i * 37 % 768;
+    check<float>(worst, kSoftmax, {kinds[i / 3 % 6], 1, n, 1, temperature, (uint32_t)i}, best().softmax_f32, Way::store,
+                 1);
+  });
+}
 TEST(error_f32_of_few_values) { few_values(kSoftmax, {&kTwoValues, &kCopies}, best().softmax_f32); }
 TEST(error_of_log_softmax_f32_of_few_values) {
   few_values(kLogSoftmax, {&kTwoValues, &kPeakOverEqual, &kPeakOverCopies}, best().log_softmax_f32);
