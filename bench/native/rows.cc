@@ -150,13 +150,15 @@ void compare(const Options& options, const std::vector<RowPeer>& peers, size_t r
 #if defined(__SSE2__)
   candidates.push_back({"streaming copy", [=] { copy_past_caches(x, y, n); }, {}});
 #endif
-  // A sample lasts 20 µs at least; more rounds rather than longer samples, as others may use the machine.
+  // A sample lasts 200 µs, as reading the clock takes one; more rounds rather than longer samples, as others may use the
+  // machine.
   std::vector<size_t> calls;
   double round = 0;
   for (Candidate& c : candidates) {
     c.run();
-    const double once = time_calls(c.run, 3);
-    calls.push_back((size_t)(20e-6 / once) + 1);
+    const size_t few = n < 100000 ? 100 : 3;
+    const double once = time_calls(c.run, few);
+    calls.push_back((size_t)(200e-6 / once) + 1);
     round += once * (double)calls.back();
   }
   const size_t rounds = std::max<size_t>(7, (size_t)(options.milliseconds / 1e3 / round));

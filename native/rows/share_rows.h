@@ -41,7 +41,9 @@ template <class Work> struct RowTasks {
   }
 };
 template <class Work> void share_rows(const Run& run, size_t rows, size_t elements, const Work& work) {
-  RowTasks<Work> tasks = {run, work, rows, rows_a_task(elements)};
+  RowTasks<Work> tasks = {run, work, rows, rows};
+  if (run.threads == 1) return RowTasks<Work>::task(&tasks, 0);
+  tasks.each = rows_a_task(elements);
   run.parallel((rows + tasks.each - 1) / tasks.each, RowTasks<Work>::task, &tasks);
 }
 

@@ -123,21 +123,25 @@ template <class T> struct Softmax {
     if (is_plain) return write_tiny_row(double_scale, Plain<T>{from}, to, cols);
     return write_tiny_row(double_scale, extras.row(from, i, cols), to, cols);
   }
-  ALWAYS bool write_pairs(size_t i) const {
-    if constexpr (sizeof(T) == 4) {
-      const PairScale pairs(scale);
-      const T* from = x + i * cols;
-      const PairRow row = {pairs, cols, i + 1 < rows ? from + cols : nullptr};
-      return is_plain ? row.write(Plain<T>{from}, out + i * cols)
-                      : row.write(extras.row(from, i, cols), out + i * cols);
-    }
-    return false;
-  }
   ALWAYS void row(const Run& alone, Memory& memory, size_t i) const {
     if (tries_tiny && write_tiny(x + i * cols, out + i * cols, i)) return;
-    if (tries_pairs && write_pairs(i)) return;
     softmax_row(alone, i, &memory.sum, memory.blocks).sum_and_write();
   }
+  // Rows of terms of two floats.
+  struct Pairs {
+    const Softmax& s;
+    using Memory = typename Softmax::Memory;
+    PairScale scale = PairScale(s.scale);
+    ALWAYS bool write(size_t i) const {
+      const T* from = s.x + i * s.cols;
+      T* to = s.out + i * s.cols;
+      const PairRow row = {scale, s.cols, i + 1 < s.rows ? from + s.cols : nullptr};
+      return s.is_plain ? row.write(Plain<T>{from}, to) : row.write(s.extras.row(from, i, s.cols), to);
+    }
+    void row(const Run& alone, Memory& memory, size_t i) const {
+      if (!write(i)) s.row(alone, memory, i);
+    }
+  };
   // Sixteen neighbouring tiny rows at a time.
   struct Tiles {
     const Softmax& s;
@@ -151,6 +155,8 @@ template <class T> struct Softmax {
   void write_rows() {
     Run r = for_bytes(run, rows * cols * sizeof(T));
     if (tries_tiny && is_plain && cols <= kTileRow<T>) return share_rows(r, (rows + 15) / 16, cols * 16, Tiles{*this});
+    if constexpr (sizeof(T) == 4)
+      if (tries_pairs) return share_rows(r, rows, cols, Pairs{*this});
     if (cols <= kSuper) return share_rows(r, rows, cols, *this);
     PartSums memory(run, cols);
     for (size_t i = 0; i < rows && !run.stopped(); i++) softmax_row(r, i, memory.sums, memory.blocks).sum_and_write();
