@@ -30,6 +30,9 @@
 
 namespace {
 
+// Bytes of a row up to which the next one is prefetched: a longer one would push this one out of the first cache.
+constexpr size_t kAheadBytes = 8192;
+
 // ---- Steps 4 to 8: one row, whose parts `run` may share among threads.
 // Source and Out: pointers to floats or to halves (formats.h).
 template <class T, class Source = const T*, class Out = T*> struct SoftmaxRow {
@@ -38,8 +41,9 @@ template <class T, class Source = const T*, class Out = T*> struct SoftmaxRow {
   Out out;
   T* terms;  // `out`, if its elements are of type T
   bool is_storing, is_streaming;
-  Sum* sums;         // one a part
-  BlockSum* blocks;  // one a block
+  Sum* sums;                 // one a part
+  BlockSum* blocks;          // one a block
+  const T* ahead = nullptr;  // the next row, to be prefetched
   Sum total = kNothing;
 
   ALWAYS Parts parts() const { return {row.n}; }
@@ -60,7 +64,7 @@ template <class T, class Source = const T*, class Out = T*> struct SoftmaxRow {
     if (s.run.stopped()) return;
     size_t part = s.run.threads > 1 || !s.is_storing ? i : s.parts().count() - 1 - i, from = part * kSuper;
     Reciprocal<T> r(s.total);
-    if (s.is_storing) scale_part(s.terms, s.out, from, s.parts().end(part), s.blocks + from / kBlock, r);
+    if (s.is_storing) scale_part(s.terms, s.out, from, s.parts().end(part), s.blocks + from / kBlock, r, s.ahead);
     else write_part(s.row, from, s.parts().end(part), s.out, s.blocks + from / kBlock, r, s.is_streaming);
   }
 
@@ -117,7 +121,9 @@ template <class T> struct Softmax {
     bool is_storing = bytes < run.plan.two_pass_bytes && x != out;  // in place, a term would overwrite its logit
     bool is_streaming = bytes >= run.plan.stream_bytes && x != out;
     LogitRow<T> row(extras.row(x + i * cols, i, cols), cols, &scale, &double_scale);
-    return {r, row, out + i * cols, out + i * cols, is_storing, is_streaming, sums, blocks};
+    const bool prefetches = bytes <= kAheadBytes && i + 1 < rows;
+    const T* ahead = prefetches ? x + (i + 1) * cols : nullptr;
+    return {r, row, out + i * cols, out + i * cols, is_storing, is_streaming, sums, blocks, ahead};
   }
   ALWAYS bool write_tiny(const T* from, T* to, size_t i) const {
     if (is_plain) return write_tiny_row(double_scale, Plain<T>{from}, to, cols);

@@ -20,11 +20,11 @@ template <class X> SIMD_INLINE void stream(HalvesOf<X, uint16_t> y, f32x16 v) { 
 SIMD_INLINE void stream(AnyHalves<uint16_t> y, f32x16 v) { store(y, v); }
 
 // Scales the stored terms of a block: the last piece first, as it is still in the cache, but each piece forwards. `out`
-// may be `terms`.
+// may be `terms`. `ahead`, if not null, is prefetched meanwhile: as many elements.
 // Vectors begin at whole cache lines, which arrays of JavaScript seldom do: a vector across two lines costs as much as
 // two.
 template <bool kFolded, class T, class Out>
-SIMD_INLINE void scale_block(const T* terms, Out out, size_t length, const Scaler<T>& s) {
+SIMD_INLINE void scale_block(const T* terms, Out out, size_t length, const Scaler<T>& s, const T* ahead) {
   constexpr size_t W = ExpTraits<T>::kLanes;
   auto scale_n = [&](const T* q, Out y, size_t n)
                      ALWAYS_LAMBDA { store_n(y, s.template apply<kFolded>(load_n(q, n, (T)0)), n); };
@@ -34,8 +34,10 @@ SIMD_INLINE void scale_block(const T* terms, Out out, size_t length, const Scale
   for (size_t piece = (length + kPiece - 1) / kPiece; piece-- > 0;) {
     const T* q = terms + head + piece * kPiece;
     const Out y = out + head + piece * kPiece;
+    const T* next = ahead ? ahead + head + piece * kPiece : nullptr;
     size_t n = length - piece * kPiece < kPiece ? length - piece * kPiece : kPiece, i = 0;
     for (; kRegisters < 4 && i + 4 * W <= n; i += 4 * W) {
+      if (next) UNROLL for (size_t j = 0; j < 4; j++) prefetch(next + i + j * W);
       auto a = load(q + i), b = load(q + i + W), c = load(q + i + 2 * W), d = load(q + i + 3 * W);
       store(y + i, s.template apply<kFolded>(a));
       store(y + i + W, s.template apply<kFolded>(b));
@@ -48,14 +50,14 @@ SIMD_INLINE void scale_block(const T* terms, Out out, size_t length, const Scale
   if (head) scale_n(terms, out, head);
 }
 
-// Scales the stored terms [from, to), each block by its own exponent.
-template <class T, class Out>
-void scale_part(const T* terms, Out out, size_t from, size_t to, const BlockSum* blocks, const Reciprocal<T>& r) {
+// Scales the stored terms [from, to), each block by its own exponent. `ahead`: for a row of one block, or null.
+template <class T, class Out> void scale_part(const T* terms, Out out, size_t from, size_t to, const BlockSum* blocks,
+                                              const Reciprocal<T>& r, const T* ahead = nullptr) {
   for (size_t b = (to - from + kBlock - 1) / kBlock; b-- > 0;) {
     size_t at = from + b * kBlock, n = to - at < kBlock ? to - at : kBlock;
     Scaler<T> s(r, blocks[b].exponent);
     in_known_format(out + at, out + at, [&](auto y, auto) ALWAYS_LAMBDA {
-      s.is_folded ? scale_block<true>(terms + at, y, n, s) : scale_block<false>(terms + at, y, n, s);
+      s.is_folded ? scale_block<true>(terms + at, y, n, s, ahead) : scale_block<false>(terms + at, y, n, s, ahead);
     });
   }
 }
