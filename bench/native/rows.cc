@@ -150,8 +150,8 @@ void compare(const Options& options, const std::vector<RowPeer>& peers, size_t r
 #if defined(__SSE2__)
   candidates.push_back({"streaming copy", [=] { copy_past_caches(x, y, n); }, {}});
 #endif
-  // A sample lasts 200 µs, as reading the clock takes one; more rounds rather than longer samples, as others may use the
-  // machine.
+  // A sample lasts 200 µs, as reading the clock takes one. More rounds rather than longer samples, as others may use
+  // the machine.
   std::vector<size_t> calls;
   double round = 0;
   for (Candidate& c : candidates) {
