@@ -6,6 +6,7 @@ const library = (entry: string) => path.join(import.meta.dirname, 'lib', `${entr
 
 const names = [
   'call/arguments',
+  'call/checks',
   'call/option-values',
   'call/private-memory',
   'call/wire',

@@ -1,7 +1,7 @@
 /** Feature maps and forms of linear attention: their names, the numbers that kernels have for them, their checks. */
-import { positive } from '../call/checks.js';
 import { wrongValue } from '../call/errors.js';
-import { finite, oneOf } from '../call/values.js';
+import { oneOf, positive } from '../call/checks.js';
+import { finite } from '../call/values.js';
 
 /** A feature map φ: elu(x) + 1, x itself, e^x, or max(x, 0). */
 export type FeatureMapName = 'elu' | 'identity' | 'exp' | 'relu';

@@ -24,7 +24,8 @@ export function positive(value: unknown, name: string, orZero = false): number {
 /** One of two or more words. */
 export function oneOf<Word extends string>(value: unknown, words: readonly Word[], name: string): Word {
   if (words.includes(value as Word)) return value as Word;
-  const expected = words.map((word) => `'${word}'`).join(' or ');
+  const quoted = words.map((word) => `'${word}'`);
+  const expected = `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`;
   if (typeof value !== 'string') throw wrongType(expected, name, value);
   throw wrongValue(expected, name, describe(value));
 }

@@ -1,5 +1,5 @@
 /** The formats of boxes and the conventions of coordinates: their names, and the numbers that kernels take. */
-import { oneOf } from '../call/values.js';
+import { oneOf } from '../call/checks.js';
 
 export type BoxFormat = 'xyxy' | 'yxyx' | 'xywh' | 'cxcywh';
 

@@ -60,7 +60,7 @@ describe('fromTensor', () => {
   it.each<[string, unknown, RegExp]>([
     ['no tensor', [1, 2], /Expected a tensor with type, dims and data for tensor but received an Array/],
     ['null', null, /a tensor/],
-    ['integers', { ...sound, type: 'int64', data: new BigInt64Array(4) }, /'float32' or 'float64' or 'float16'/],
+    ['integers', { ...sound, type: 'int64', data: new BigInt64Array(4) }, /'float32', 'float64' or 'float16'/],
     ['another array', { ...sound, data: new Float64Array(4) }, /a Float32Array for tensor.data/],
     ['other dimensions', { ...sound, dims: [5] }, /Expected 5 elements for tensor.data but received 4/],
     ['a negative dimension', { ...sound, dims: [-4] }, /tensor.dims/],
