@@ -1,7 +1,7 @@
 /** KVCache: keys and values of many sequences in pages, for decodeAttention. */
+import { oneOf } from '../call/checks.js';
 import { outOfRange } from '../call/errors.js';
 import type { NewUint8Array } from '../call/types.js';
-import { oneOf } from '../call/checks.js';
 import { CACHE_VIEW } from './cache-view.js';
 import { register, viewOfState } from './kv-access.js';
 import { appendTo } from './kv-append.js';

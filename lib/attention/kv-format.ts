@@ -1,7 +1,7 @@
 /** Checks the options of a cache; works out what it stores and how large its pages are. */
+import { count, oneOf } from '../call/checks.js';
 import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import { lengthOf } from '../call/arrays.js';
-import { count, oneOf } from '../call/checks.js';
 import type { CacheKind } from './cache-view.js';
 import type { KVCacheOptions, KVType } from './kv-types.js';
 import { copyOptions } from './options.js';

@@ -1,6 +1,6 @@
 /** Feature maps and forms of linear attention: their names, the numbers that kernels have for them, their checks. */
-import { wrongValue } from '../call/errors.js';
 import { oneOf, positive } from '../call/checks.js';
+import { wrongValue } from '../call/errors.js';
 import { finite } from '../call/values.js';
 
 /** A feature map φ: elu(x) + 1, x itself, e^x, or max(x, 0). */

@@ -1,10 +1,10 @@
 /** Options that the calls of attention share: their types, their names, and the checks of options about scores. */
 import { allocate } from '../call/allocate.js';
+import { count, oneOf, positive } from '../call/checks.js';
 import { wrongType, wrongValue } from '../call/errors.js';
 import { elementsOf } from '../call/arrays.js';
 import { checkOptions } from '../call/options.js';
 import { types, type LogitArray, type NewFloat32Array } from '../call/types.js';
-import { count, oneOf, positive } from '../call/checks.js';
 import { finite } from '../call/values.js';
 import type { SequenceId } from './kv-types.js';
 import { perHead } from './sizes.js';

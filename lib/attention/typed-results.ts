@@ -1,5 +1,6 @@
 /** The results of attention that have the type of its queries: the output, weights and scores; and their types. */
 import { bufferOf, byteOffsetOf, kindOf, lengthOf, overlap, type ArrayKind } from '../call/arrays.js';
+import { isLike, oneOf } from '../call/checks.js';
 import { outOfRange, wrongType, wrongValue } from '../call/errors.js';
 import {
   isFloat32Array,
@@ -11,7 +12,6 @@ import {
   type NewLike,
   type Returned,
 } from '../call/types.js';
-import { isLike, oneOf } from '../call/checks.js';
 import { byType } from './inputs.js';
 import { allocate } from '../call/allocate.js';
 import { checkedLse } from './results.js';
